@@ -1,0 +1,185 @@
+"""What tracking costs a training: seconds of logging over seconds of training.
+
+Logging is done for real, on an SQLite store, with all that one seed of the laptop profile keeps:
+opening the store (importing MLflow with it), settings, lineage, every epoch as it ends and the
+curves whole at the end, two reports with
+their per-image tables, three figures, and the registration of the model. The training's seconds
+are its steps times the step measured in the same process; its validations are not counted, so
+the fraction is an upper bound. The peer is the same content through MLflow's fluent calls as
+their documentation shows them, one `log_metrics` an epoch and `mlflow.keras.log_model`.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from spinscope.config import Params, Tracking, load_params
+
+STEPS, WARM_UP = 10, 3
+SEED = 1
+VALIDATION_FRAMES = 33
+REPORTS, FIGURES = ("validation", "tta"), ("curves.png", "sizes.png", "confusion.png")
+CURVES = ("loss", "mcc", "accuracy", "val_loss", "val_mcc", "val_accuracy", "learning_rate")
+
+
+def main() -> dict[str, dict[str, float | str]]:
+    """Measure, and give `mlflow.overhead` with the peer's fraction beside it."""
+    params = load_params("laptop")
+    training = params.training
+    model, step = _step_seconds(params)
+    train_seconds = training.epochs * training.steps_per_epoch * step
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        ours, peer = _logging_seconds(folder, params, model), _peer_seconds(folder, params, model)
+    return {
+        "mlflow.overhead": {
+            "value": ours / train_seconds,
+            "unit": "1",
+            "peer": peer / train_seconds,
+            "ratio": peer / ours,
+            "logging_s": ours,
+            "train_s": train_seconds,
+            "step_s": step,
+        }
+    }
+
+
+def _step_seconds(params: Params):
+    """(model, median seconds of one training step) of the network of `params`."""
+    from spinscope.training.fit import compiled_unet
+
+    rng = np.random.default_rng(SEED)
+    shape = (params.training.batch, params.training.crop, params.training.crop)
+    images = rng.normal(size=(*shape, 1)).astype(np.float32)
+    labels = rng.integers(0, params.data.scheme, shape).astype(np.int32)
+    model = compiled_unet(params, SEED)
+    seconds = []
+    for _ in range(WARM_UP + STEPS):
+        started = time.perf_counter()
+        model.train_on_batch(images, labels)
+        seconds.append(time.perf_counter() - started)
+    return model, statistics.median(seconds[WARM_UP:])
+
+
+def _logging_seconds(folder: Path, params: Params, model) -> float:
+    from spinscope.models.store import save_model
+    from spinscope.models.unet import size_multiple
+    from spinscope.tracking import lineage, open_store, parent_run, register, seed_run
+    from spinscope.tracking.runs import log_curves, log_epoch, log_figure, log_report
+
+    info = {
+        "classes": ["background", "skyrmion", "defect"],
+        "size_multiple": size_multiple(params.model),
+    }
+    save_model(folder / "model", model, info, "# Benchmark\n")
+    tracking = Tracking(
+        uri=f"sqlite:///{folder}/mlruns/mlflow.db",
+        artifacts=f"{folder}/mlruns/artifacts",
+        experiment="overhead",
+    )
+    _create_store(tracking)
+    report, history, picture = _report(), _history(params), _picture()
+    frames = [np.random.default_rng(SEED).random((128, 128), np.float32)] * 2
+    started = time.perf_counter()
+    store = open_store(tracking)
+    tags = lineage(params, "md5:benchmark", seed=SEED)
+    with parent_run(store, params, tags) as parent, seed_run(parent, tags) as run:
+        for epoch in range(params.training.epochs):
+            log_epoch(run, epoch, {key: values[epoch] for key, values in history.items()})
+        log_curves(run, history)
+        for name in REPORTS:
+            log_report(run, report, name)
+        for name in FIGURES:
+            log_figure(run, picture, name)
+    register(
+        store,
+        run.run_id,
+        folder / "model",
+        "overhead",
+        seed=SEED,
+        reports={SEED: report},
+        lineage=tags,
+        measured_on="benchmark",
+        validated=True,
+        examples=frames,
+    )
+    return time.perf_counter() - started
+
+
+def _create_store(tracking: Tracking) -> None:
+    """Build the tables in another process, as the project's store has them from its first day."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from spinscope.config import Tracking; from spinscope.tracking import "
+        "open_store; open_store(Tracking.model_validate_json(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, tracking.model_dump_json()], check=True)
+
+
+def _peer_seconds(folder: Path, params: Params, model) -> float:
+    import mlflow
+
+    from spinscope.tracking.runs import flatten
+
+    report, history = _report(), _history(params)
+    pictures = [folder / name for name in FIGURES]
+    for path in pictures:
+        path.write_bytes(_picture())
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlruns/mlflow.db")
+    mlflow.set_experiment("overhead")
+    started = time.perf_counter()
+    with mlflow.start_run():
+        mlflow.log_params(flatten(params.model_dump()))
+        for epoch in range(params.training.epochs):
+            mlflow.log_metrics({key: values[epoch] for key, values in history.items()}, step=epoch)
+        for name in REPORTS:
+            for key in ("mcc", "accuracy", "f1", "jaccard"):
+                mlflow.log_metric(f"{name}.{key}", report[key])
+            mlflow.log_dict(report, f"{name}/report.json")
+        for path in pictures:
+            mlflow.log_artifact(str(path))
+        mlflow.keras.log_model(model, name="overhead", registered_model_name="overhead-peer")
+    return time.perf_counter() - started
+
+
+def _history(params: Params) -> dict[str, list[float]]:
+    return {key: [1 / (epoch + 1) for epoch in range(params.training.epochs)] for key in CURVES}
+
+
+def _report() -> dict:
+    row = {"mcc": 0.9, "accuracy": 0.98, "f1": 0.9, "jaccard": 0.85}
+    objects = {"true": 900, "predicted": 910, "matched": 890, "precision": 0.98, "recall": 0.99}
+    return {
+        **row,
+        "mcc_per_image_mean": 0.9,
+        "objects": objects,
+        "size": {"wasserstein_px": 0.4},
+        "n_images": VALIDATION_FRAMES,
+        "frame_ms": 100.0,
+        "tta": 8,
+        "per_image": [{"name": f"{i:03d}", "source": i, **row} for i in range(VALIDATION_FRAMES)],
+    }
+
+
+def _picture() -> bytes:
+    import io
+
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5))
+    figure.subplots().plot(np.random.default_rng(SEED).normal(size=(200, 4)).cumsum(axis=0))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))

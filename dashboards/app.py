@@ -1,0 +1,26 @@
+"""The dashboard: `spinscope serve` opens it; every page is a file beside this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from _shared import keep_choices
+
+HERE = Path(__file__).parent
+
+st.set_page_config("spinscope", ":material/blur_on:", layout="wide")
+st.logo(str(HERE / "logo.svg"), size="large")
+st.html("<style>.stMainBlockContainer { padding-top: 2.5rem }</style>")
+keep_choices()
+pages = [
+    st.Page(
+        HERE / "predictions.py", title="Predictions", icon=":material/image_search:", default=True
+    ),
+    st.Page(HERE / "sizes.py", title="Sizes", icon=":material/bar_chart:"),
+    st.Page(HERE / "seeds.py", title="Seeds", icon=":material/scatter_plot:"),
+    st.Page(HERE / "registry.py", title="Registry", icon=":material/inventory_2:"),
+    st.Page(HERE / "likeness.py", title="Simulated and real", icon=":material/compare:"),
+]
+st.navigation(pages).run()

@@ -1,0 +1,50 @@
+"""Promote the newest registered version to the lab, if it passes every gate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+
+from spinscope import jobs
+from spinscope.config import load_params
+from spinscope.tracking import PromotionRefused
+
+
+@task(name="gates")
+def pass_gates(
+    name: str, version: int | None, reason: str, profile: str | None, overrides: list[str]
+) -> dict:
+    """Measure the gates and move the alias; a refusal keeps the table of gates."""
+    try:
+        step = jobs.promote(load_params(profile, overrides), name, version, reason)
+    except PromotionRefused as refused:
+        _table(refused.gates)
+        raise
+    _table(step.gates)
+    return asdict(step)
+
+
+@flow(name="promote")
+def promote(
+    name: str = "moke-unet",
+    version: int | None = None,
+    reason: str = "flow promote",
+    profile: str | None = None,
+    overrides: list[str] | None = None,
+) -> dict:
+    """Set `models:/NAME@lab` to a version, or fail with the gates that refused it."""
+    return pass_gates(name, version, reason, profile, overrides or [])
+
+
+def _table(gates) -> None:
+    create_table_artifact([asdict(gate) for gate in gates], key="promotion-gates")
+
+
+if __name__ == "__main__":
+    from _arguments import one_sentence, parse
+
+    given = parse(__doc__, name="registered model", version="its version", reason="why")
+    with one_sentence():
+        promote(**{key: value for key, value in given.items() if value is not None})

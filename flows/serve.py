@@ -1,0 +1,23 @@
+"""Serve the flows as deployments of the Prefect server at PREFECT_API_URL, with their schedules."""
+
+from __future__ import annotations
+
+from prefect import serve
+
+from evaluate_tta import evaluate_tta
+from promote import promote
+from spinscope.config import Flows, load_params
+from train_seeds import train_seeds
+
+
+def deployments(schedules: Flows) -> list:
+    """Every flow as a deployment; one without a cron line waits for a person."""
+    return [
+        train_seeds.to_deployment("train-seeds", cron=schedules.train_cron),
+        evaluate_tta.to_deployment("evaluate-tta", cron=schedules.evaluate_cron),
+        promote.to_deployment("promote", cron=schedules.promote_cron),
+    ]
+
+
+if __name__ == "__main__":
+    serve(*deployments(load_params().flows))

@@ -1,0 +1,5 @@
+"""`python -m spinscope`."""
+
+from spinscope.cli import main
+
+main()

@@ -1,0 +1,504 @@
+"""The command `spinscope`: one verb a capability. Parses, calls, prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spinscope.config import Params, dataset_path, load_params, project_root
+from spinscope.errors import SpinscopeError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From magnetic micrographs to promoted models and masks in the lab.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Fetch, validate and describe datasets.")
+corpus_app = typer.Typer(no_args_is_help=True, help="Make simulated corpora.")
+registry_app = typer.Typer(no_args_is_help=True, help="Registered models and their promotion.")
+flow_app = typer.Typer(no_args_is_help=True, help="Prefect flows, run without a server.")
+for name, group in (
+    ("data", data_app),
+    ("corpus", corpus_app),
+    ("registry", registry_app),
+    ("flow", flow_app),
+):
+    app.add_typer(group, name=name)
+
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override params.yaml.")
+]
+Profile = Annotated[str | None, typer.Option(help="demo, laptop or paper.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Dataset folder.")]
+Ref = Annotated[
+    str, typer.Option("--model", help="models:/NAME@lab, bundled:NAME or a model folder.")
+]
+Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
+NO_REASON = "no reason given"
+Tta = Annotated[int | None, typer.Option(help="Views averaged: 1, 3 or 8.")]
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="moke, the published Kerr micrographs.")] = "moke",
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+) -> None:
+    """Download, check and unpack a published dataset."""
+    from spinscope.data.fetch import fetch_moke
+
+    if name != "moke":
+        raise SpinscopeError(f"dataset {name!r} must be moke")
+    params = load_params(profile, overrides)
+    fetch_moke(project_root() / "data" / "moke", params.fetch, say=print, progress=_progress)
+
+
+@data_app.command("validate")
+def data_validate(
+    data: Data = None,
+    out: Path | None = None,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Hold a dataset against the table of rules; Data Docs in HTML."""
+    from spinscope.data import open_dataset
+    from spinscope.data.validate import require_valid, validate
+    from spinscope.jobs import out_folder, split
+
+    params = load_params(profile, overrides)
+    if data is None:
+        dataset, splits = split(params)
+    else:
+        dataset, splits = open_dataset(data), None
+    found = validate(dataset, splits, out or out_folder("validation"), progress=_progress)
+    _say(
+        {
+            "ok": found.ok,
+            "n_images": found.n_images,
+            "failures": [failure._asdict() for failure in found.failures],
+            "report": str(found.report),
+        },
+        as_json,
+        lambda _: [f"{found.n_images} frames checked; report: {found.report}"],
+    )
+    require_valid(found)
+
+
+@data_app.command("describe")
+def data_describe(
+    data: Annotated[list[Path], typer.Option(help="Dataset folder, more than once.")] = [],  # noqa: B006
+    out: Path | None = None,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Set datasets and their statistics side by side on one page."""
+    from spinscope.data import open_dataset
+    from spinscope.data.describe import describe
+    from spinscope.jobs import out_folder
+
+    out = out or out_folder("describe")
+    folders = [*data]
+    if not folders:
+        # The real frames first: the others are held against the first.
+        usual = [
+            dataset_path(load_params(profile, overrides)),
+            out_folder("corpus/kerr"),
+        ]
+        folders = list(dict.fromkeys(path.resolve() for path in usual if path.is_dir()))
+    if not folders:
+        raise SpinscopeError("no dataset to describe; name one with --data or make a corpus")
+    short = [path.name for path in folders]
+    names = short if len(set(short)) == len(short) else [str(path) for path in folders]
+    datasets = {name: open_dataset(path) for name, path in zip(names, folders, strict=True)}
+    described = describe(datasets, out, progress=_progress)
+    _say(described, as_json, lambda _: [f"page: {out / 'index.html'}"])
+
+
+@corpus_app.command("kerr")
+def corpus_kerr(
+    n: Annotated[int | None, typer.Option("--n", help="Frames.")] = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    preview: Annotated[Path | None, typer.Option(help="Also draw the frames to this PNG.")] = None,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+) -> None:
+    """Simulate Kerr micrographs with exact labels."""
+    from spinscope.data import open_dataset
+    from spinscope.jobs import corpus, out_folder
+
+    extra = [] if n is None else [f"kerr.n={n}"]
+    extra += [] if seed is None else [f"seed={seed}"]
+    params = load_params(profile, [*overrides, *extra])
+    path = corpus(params, out or out_folder("corpus/kerr"), progress=_progress)
+    print(f"{len(open_dataset(path))} frames in {path}")
+    if preview is not None:
+        from spinscope.physics.kerr_corpus import preview as draw
+
+        print(f"picture: {draw(open_dataset(path), preview)}")
+
+
+@app.command()
+def train(
+    family: str,
+    out: Path | None = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds.")] = None,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Validate, train over seeds, evaluate, track and register a model family."""
+    from spinscope import jobs
+
+    if family not in jobs.FAMILIES:
+        raise SpinscopeError(f"family {family!r} must be one of {', '.join(jobs.FAMILIES)}")
+    extra = [] if seeds is None else [f"training.seeds={seeds}"]
+    params = load_params(profile, [*overrides, *extra])
+    with EpochBar(params) as bar:
+        report = jobs.train(
+            params, out or jobs.out_folder(f"train/{family}"), on_epoch=bar, progress=_progress
+        )
+    _say(report, as_json, training_lines)
+
+
+@app.command()
+def evaluate(
+    model: Ref,
+    data: Data = None,
+    out: Path | None = None,
+    batches: Annotated[str | None, typer.Option(help="Comma-separated lines of partition.")] = None,
+    sources: Annotated[str | None, typer.Option(help="Comma-separated source ids.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the fullest frame, its label and prediction.")
+    ] = None,
+    tta: Tta = None,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Score a model on a dataset folder; the whole report goes to --out."""
+    from spinscope import jobs
+    from spinscope.files import write_json
+
+    params = load_params(profile, [*overrides, *_tta(tta)])
+    report = jobs.evaluate_model(
+        params,
+        model,
+        data or dataset_path(params),
+        batches=_integers("batches", batches),
+        sources=_integers("sources", sources),
+        picture=picture,
+        progress=_progress,
+    )
+    if out is not None:
+        write_json(out, report)
+    _say(report, as_json, evaluation_lines)
+
+
+@app.command()
+def segment(
+    files: Annotated[list[Path], typer.Argument(help="PNG or TIFF micrographs.")],
+    model: Ref = "bundled:moke-unet",
+    out: Path | None = None,
+    tta: Tta = None,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Write a mask and an overlay for every micrograph."""
+    from spinscope import jobs
+
+    params = load_params(profile, [*overrides, *_tta(tta)])
+    rows = jobs.segment(params, files, model, out or Path("masks"), progress=_progress)
+    _say(
+        rows,
+        as_json,
+        lambda rows: [
+            f"{row['mask']}: skyrmion {100 * row['fraction']['skyrmion']:.2f} % of the frame"
+            for row in rows
+        ],
+    )
+
+
+@registry_app.command("list")
+def registry_list(
+    name: Annotated[str | None, typer.Argument()] = None,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Registered versions, newest first."""
+    from spinscope.tracking import versions
+
+    _table(versions(_store(profile, overrides), name), as_json, "no model is registered yet")
+
+
+@registry_app.command("compare")
+def registry_compare(
+    a: str,
+    b: str,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """What two versions differ in; each is models:/NAME@ALIAS or models:/NAME/VERSION."""
+    from spinscope.tracking import compare
+    from spinscope.tracking.registry import find
+
+    store = _store(profile, overrides)
+    _table(compare(find(store, a), find(store, b)), as_json, "the two do not differ")
+
+
+@registry_app.command("promote")
+def registry_promote(
+    name: str,
+    version: Annotated[int | None, typer.Option(help="The newest, if none is named.")] = None,
+    reason: Reason = NO_REASON,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Hand a version to the lab, if it passes every gate of params.yaml."""
+    from dataclasses import asdict
+
+    from spinscope import jobs
+    from spinscope.tracking import PromotionRefused
+
+    params = load_params(profile, overrides)
+    try:
+        promotion = jobs.promote(params, name, version, reason)
+    except PromotionRefused as refused:
+        print("\n".join(gate_lines(refused.gates)), file=sys.stderr)
+        raise
+    _say(
+        asdict(promotion),
+        as_json,
+        lambda _: [
+            *gate_lines(promotion.gates),
+            f"{promotion.ref} is version {promotion.to_version}",
+        ],
+    )
+
+
+@registry_app.command("rollback")
+def registry_rollback(
+    name: str,
+    reason: Reason = NO_REASON,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+) -> None:
+    """Give the lab the version before."""
+    from spinscope.tracking import rollback
+
+    step = rollback(_store(profile, overrides), name, reason=reason)
+    print(f"{step.ref} is version {step.to_version} again (was {step.from_version})")
+
+
+@registry_app.command("history")
+def registry_history(
+    name: str,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Who promoted what, when, why, from which version to which."""
+    import pandas as pd
+
+    from spinscope.tracking import history
+
+    columns = ["when", "who", "action", "from_version", "to_version", "reason"]
+    steps = history(_store(profile, overrides), name)
+    rows = [{column: getattr(step, column) for column in columns} for step in steps]
+    table = pd.DataFrame(rows, columns=columns)
+    table["from_version"] = table["from_version"].astype("Int64")
+    _table(table, as_json, f"{name} has not been promoted yet")
+
+
+@flow_app.command("list")
+def flow_list() -> None:
+    """Flows that can be run."""
+    for name, path in _flows().items():
+        line = next(line for line in path.read_text().splitlines() if line.startswith('"""'))
+        print(f"{name:<16}{line.strip(chr(34))}")
+
+
+@flow_app.command(
+    "run", context_settings={"ignore_unknown_options": True, "allow_extra_args": True}
+)
+def flow_run(context: typer.Context, name: str) -> None:
+    """Run a flow here; what follows NAME is handed to it."""
+    import subprocess
+
+    from spinscope.serve import project_environment
+
+    flows = _flows()
+    if name not in flows:
+        raise SpinscopeError(f"flow {name!r} must be one of {', '.join(flows)}")
+    command = [sys.executable, str(flows[name]), *context.args]
+    environment = project_environment(project_root())
+    raise typer.Exit(subprocess.run(command, env=environment).returncode)
+
+
+@app.command()
+def serve(
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the dashboard.")] = False,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+) -> None:
+    """MLflow, Prefect and the dashboard on 127.0.0.1 until Ctrl-C."""
+    from spinscope.serve import serve as run
+
+    run(load_params(profile, overrides), overrides, open_browser=open_browser)
+
+
+@app.command()
+def demo(overrides: Set = [], profile: Profile = "demo") -> None:  # noqa: B006
+    """The main job on simulated frames, from corpus to promoted model, in minutes."""
+    from spinscope.demo import demo as run
+
+    params = load_params(profile, overrides)
+    with EpochBar(params) as bar:
+        lines = run(params, on_epoch=bar, progress=_progress, say=lambda text: print(text))
+    print("\n".join(lines))
+
+
+def training_lines(report: dict) -> list[str]:
+    """Table over the seeds of a training's report."""
+    lines = [f"{'seed':<12}{'MCC':>10}{'with TTA':>12}{'seconds':>10}"]
+    for row in report["seeds"]:
+        seed, mcc, tta = row["seed"], row["mcc"], row["mcc_tta"]
+        lines.append(f"{seed:<12}{mcc:>10.4f}{tta:>12.4f}{row['seconds']:>10.0f}")
+    for what in ("mean", "sd"):
+        plain, tta = (report[part][f"mcc.{what}"] for part in ("validation", "tta"))
+        lines.append(f"{what:<12}{plain:>10.4f}{tta:>12.4f}")
+    lines.append(f"best seed {report['best_seed']}: {report['best']}")
+    if "registered" in report:
+        lines.append(f"registered: {report['registered']}")
+    return lines
+
+
+def evaluation_lines(report: dict) -> list[str]:
+    """The pooled figures of an evaluation's report."""
+    objects, size = report["objects"], report["size"]
+    lines = [f"{key:<22}{report[key]:.4f}" for key in ("mcc", "accuracy", "f1", "jaccard")]
+    lines += [
+        f"{'objects true':<22}{objects['true']}",
+        f"{'objects predicted':<22}{objects['predicted']}",
+    ]
+    for key, value in (
+        ("precision at IoU", objects["precision"]),
+        ("recall at IoU", objects["recall"]),
+        ("size distance in px", size["wasserstein_px"]),
+    ):
+        lines.append(f"{key:<22}{'none' if value is None else f'{value:.4f}'}")
+    return [*lines, f"{'frames':<22}{report['n_images']}, {report['frame_ms']:.0f} ms each"]
+
+
+def gate_lines(gates) -> list[str]:
+    """Table of promotion gates."""
+    number = lambda value: "" if value is None else f"{value:.4g}"  # noqa: E731
+    return [
+        f"{'pass' if gate.passed else 'FAIL'}  {gate.name:<28}{number(gate.measured):>10}"
+        f"{number(gate.limit):>10}  {gate.rule}"
+        for gate in gates
+    ]
+
+
+@dataclass
+class EpochBar:
+    """A progress bar over the epochs of all seeds."""
+
+    params: Params
+    _bar: Any = None
+
+    def __enter__(self) -> EpochBar:
+        return self
+
+    def __call__(self, seed: int, epoch: int, logs: dict[str, float]) -> None:
+        from tqdm import tqdm
+
+        training = self.params.training
+        if self._bar is None or epoch < self._bar.n:
+            self.__exit__()
+            self._bar = tqdm(
+                total=training.epochs, initial=epoch, desc=f"train seed {seed}", unit="epoch"
+            )
+        self._bar.set_postfix(val_mcc=f"{logs['val_mcc']:.4f}", refresh=False)
+        self._bar.update(epoch + 1 - self._bar.n)
+        if epoch + 1 == training.epochs:
+            self.__exit__()
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _progress(items, total: int | None = None, desc: str | None = None, **_: Any):
+    """A bar for work over two seconds."""
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, desc=desc, delay=2)
+
+
+def _flows() -> dict[str, Path]:
+    """Flow name → file; `serve.py` is the program that deploys them."""
+    files = sorted((project_root() / "flows").glob("[!_]*.py"))
+    return {path.stem.replace("_", "-"): path for path in files if path.stem != "serve"}
+
+
+def _store(profile: str | None, overrides: list[str]):
+    from spinscope.tracking import open_store
+
+    return open_store(load_params(profile, overrides).tracking)
+
+
+def _tta(views: int | None) -> list[str]:
+    return [] if views is None else [f"evaluation.tta={views}"]
+
+
+def _integers(what: str, text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise SpinscopeError(f"--{what} {text!r} must be integers, comma-separated") from None
+
+
+def _say(value: Any, as_json: bool, lines: Callable[[Any], list[str]]) -> None:
+    print(json.dumps(value, indent=1) if as_json else "\n".join(lines(value)))
+
+
+def _table(table, as_json: bool, empty: str) -> None:
+    if as_json:
+        print(table.to_json(orient="records", indent=1))
+    else:
+        print(empty if table.empty else table.to_string(index=False, max_colwidth=48))
+
+
+def main() -> None:
+    """Entry point: one sentence and exit code 1 on bad input, 130 on Ctrl-C."""
+    for variable, value in (("TF_CPP_MIN_LOG_LEVEL", "3"), ("KERAS_BACKEND", "tensorflow")):
+        os.environ.setdefault(variable, value)
+    try:
+        app()
+    except SpinscopeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

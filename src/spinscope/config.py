@@ -1,0 +1,284 @@
+"""params.yaml and the environment, read once into frozen models; an unknown key is an error."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from spinscope.errors import SpinscopeError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(_Section):
+    path: str = "auto"
+    scheme: Literal[2, 3, 5] = 3
+    train_batches: tuple[int, ...] = (0, 1, 3, 4)
+    validation_batches: tuple[int, ...] = (2,)
+    test_batches: tuple[int, ...] = ()
+
+
+class Fetch(_Section):
+    record: str
+    api: str
+    file: str
+    size: int = Field(gt=0)
+    max_unpacked: int = Field(gt=0)
+    retries: int = Field(ge=0)
+
+
+class Kerr(_Section):
+    n: int = Field(gt=0)
+    height: int = Field(ge=32)
+    width: int = Field(ge=32)
+    frames_per_source: int = Field(gt=0)
+    shard_frames: int = Field(gt=0)
+    workers: int = Field(gt=0)
+    bright: float = Field(default=0.0, ge=0, le=1)
+
+
+class Model(_Section):
+    width: int = Field(default=16, ge=1)
+    depth: int = Field(default=4, ge=1, le=6)
+    stem: Literal[1, 2, 4] = 1
+    refine: int = Field(default=0, ge=0)
+    activation: Literal["relu", "prelu", "tanh", "mish"] = "relu"
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width that the network reads must be multiples of this many pixels."""
+        return self.stem * 2**self.depth
+
+
+class Training(_Section):
+    seeds: int = Field(default=5, ge=1)
+    epochs: int = Field(default=15, ge=1)
+    steps_per_epoch: int = Field(default=100, ge=1)
+    batch: int = Field(default=8, ge=1)
+    crop: int = Field(default=256, ge=16)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    weight_decay: float = Field(default=1e-4, ge=0)
+    ema: float = Field(default=0.99, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.2, ge=0, lt=1)
+    class_weights: tuple[float, ...] | None = None
+    early_stopping: int = Field(default=50, ge=1)
+    plateau_patience: int = Field(default=5, ge=1)
+    plateau_factor: float = Field(default=0.5, gt=0, lt=1)
+    pretrained: str | None = None
+    source_balance: float = Field(default=0.5, ge=0, le=1)
+
+
+class Augmentation(_Section):
+    rotate: bool = True
+    scale: float = Field(default=0.2, ge=0, lt=1)
+    shift: bool = True
+    noise: float = Field(default=0.4, ge=0)
+    contrast: float = Field(default=0.3, ge=0, lt=1)
+    brightness: float = Field(default=0.6, ge=0)
+    gradient: float = Field(default=0.5, ge=0)
+    blur: float = Field(default=0.3, ge=0, le=1)
+    invert: bool = False
+
+
+class Evaluation(_Section):
+    tta: Literal[1, 3, 8] = 8
+    iou: float = Field(default=0.5, ge=0.5, le=1)
+    min_object_px: int = Field(default=4, ge=1)
+    size_bins: int = Field(default=32, ge=2)
+
+
+class Gates(_Section):
+    mcc_spread: float = Field(ge=0)
+    min_mcc: float
+    max_count_error: float = Field(ge=0)
+    max_frame_ms: float = Field(gt=0)
+    reproduce_tolerance: float = Field(ge=0)
+
+
+class Tracking(_Section):
+    uri: str
+    artifacts: str
+    experiment: str
+
+
+class Flows(_Section):
+    train_cron: str | None
+    evaluate_cron: str | None
+    promote_cron: str | None
+    concurrency: int = Field(ge=1)
+    retries: int = Field(ge=0)
+
+
+class Serve(_Section):
+    mlflow_port: int
+    prefect_port: int
+    dashboard_port: int
+
+
+class Params(_Section):
+    """All settings of one run: params.yaml with its profile and overrides applied."""
+
+    profile: str
+    seed: int
+    data: Data
+    fetch: Fetch
+    kerr: Kerr
+    model: Model
+    training: Training
+    augmentation: Augmentation
+    evaluation: Evaluation
+    gates: Gates
+    tracking: Tracking
+    flows: Flows
+    serve: Serve
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Params:
+        """Settings of different sections that hold only together."""
+        multiple, weights = self.model.size_multiple, self.training.class_weights
+        if self.training.crop % multiple:
+            raise ValueError(
+                f"training.crop (={self.training.crop}) must be a multiple of {multiple}, "
+                "which is model.stem times 2 to the power of model.depth"
+            )
+        if weights is not None and len(weights) != self.data.scheme:
+            raise ValueError(
+                f"training.class_weights (={list(weights)}) must hold {self.data.scheme} numbers, "
+                "one a class of data.scheme"
+            )
+        return self
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that name these settings."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def project_root() -> Path:
+    """Folder that holds params.yaml: $SPINSCOPE_ROOT, the current folder, or the checkout."""
+    if named := os.environ.get("SPINSCOPE_ROOT"):
+        return Path(named).resolve()
+    here = Path.cwd()
+    checkout = Path(__file__).resolve().parents[2]
+    return next((p for p in (here, checkout) if (p / "params.yaml").is_file()), here)
+
+
+def _bundled(relative: str) -> Path:
+    """A shipped file: of the checkout, or of the installed package."""
+    in_root = project_root() / relative
+    return in_root if in_root.exists() else Path(__file__).parent / "_bundled" / relative
+
+
+def bundled_models() -> Path:
+    """Folder of the pretrained models that come with the code."""
+    return _bundled("models")
+
+
+def moke_path() -> Path:
+    """Folder of the real Kerr micrographs: $SPINSCOPE_MOKE, else data/moke of the project."""
+    named = os.environ.get("SPINSCOPE_MOKE")
+    return Path(named) if named else project_root() / "data" / "moke"
+
+
+def load_params(
+    profile: str | None = None,
+    overrides: tuple[str, ...] | list[str] = (),
+    path: Path | str | None = None,
+) -> Params:
+    """Read params.yaml, lay a profile over it, then `section.key=value` overrides.
+
+    $SPINSCOPE_PROFILE names the profile where the caller names none; the overrides of
+    $SPINSCOPE_SET, a JSON list, go before the caller's own (`settings_environment`).
+    Raises SpinscopeError for an unknown profile, key or value, naming it.
+    """
+    path = Path(path or _bundled("params.yaml"))
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SpinscopeError(f"{path} must be a readable YAML file: {error}") from error
+    if not isinstance(raw, dict) or not isinstance(raw.get("profiles"), dict):
+        raise SpinscopeError(f"{path} must hold sections of settings and their profiles")
+    profiles = raw.pop("profiles")
+    name = profile or os.environ.get("SPINSCOPE_PROFILE") or raw.get("profile")
+    if name not in profiles:
+        raise SpinscopeError(f"profile {name!r} must be one of {', '.join(sorted(profiles))}")
+    raw["profile"] = name
+    for section, values in (profiles[name] or {}).items():
+        if isinstance(values, dict):
+            values = {**(raw.get(section) or {}), **values}
+        raw[section] = values
+    for override in (*_inherited_overrides(), *overrides):
+        _override(raw, override)
+    if uri := os.environ.get("SPINSCOPE_TRACKING_URI"):
+        raw["tracking"] = {**(raw.get("tracking") or {}), "uri": uri}
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if not where:
+            raise SpinscopeError(f"params: {first['ctx']['error']}") from error
+        given = first.get("input")
+        raise SpinscopeError(
+            f"params: {where} (={given!r}) is not valid: {first['msg']}"
+        ) from error
+
+
+def settings_environment(params: Params, overrides: Sequence[str] = ()) -> dict[str, str]:
+    """Environment in which `load_params` gives `params` again, and any other profile likewise.
+
+    overrides : those that `params` was loaded with, beside the ones of the environment.
+    They may hold the password of a database, which a command line would show to everyone.
+    """
+    return {
+        "SPINSCOPE_PROFILE": params.profile,
+        "SPINSCOPE_SET": json.dumps([*_inherited_overrides(), *overrides]),
+    }
+
+
+def _inherited_overrides() -> list[str]:
+    text = os.environ.get("SPINSCOPE_SET") or "[]"
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise SpinscopeError("SPINSCOPE_SET must be a JSON list of section.key=value")
+    return values
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    *sections, last = key.split(".")
+    if not separator or not last:
+        raise SpinscopeError(f"--set {override!r} must read section.key=value")
+    if key == "profile":
+        raise SpinscopeError(f"--set {override!r}: a profile is chosen with --profile")
+    target = raw
+    for section in sections:
+        if not isinstance(target.get(section), dict):
+            raise SpinscopeError(f"--set {override!r}: there is no section {section!r}")
+        target = target[section]
+    try:
+        target[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SpinscopeError(f"--set {override!r}: the value must be YAML") from error
+
+
+def dataset_path(params: Params) -> Path:
+    """Folder of the dataset that `params` names, absolute."""
+    if params.data.path == "auto":
+        return moke_path()
+    path = Path(params.data.path)
+    return path if path.is_absolute() else project_root() / path

@@ -1,0 +1,5 @@
+"""The one error a user sees: a sentence that names the thing, its value and the rule."""
+
+
+class SpinscopeError(ValueError):
+    """Bad input or a refused action; its text is one clear sentence for a person to act on."""

@@ -1,0 +1,67 @@
+"""Figures of a training and of an evaluation, as Matplotlib figures that the caller saves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LABEL, _PREDICTION = "#d62728", "#1f77b4"
+
+
+def training_curves(histories: Mapping[int, Mapping[str, Sequence[float]]]) -> Figure:
+    """Loss and MCC an epoch, training dashed and validation solid, one colour a seed."""
+    figure = _figure(9, 3.6)
+    for axes, key, name in zip(
+        figure.subplots(1, 2), ("loss", "mcc"), ("loss", "MCC"), strict=True
+    ):
+        for colour, (seed, history) in enumerate(histories.items()):
+            epochs = range(1, len(history[key]) + 1)
+            axes.plot(epochs, history[f"val_{key}"], f"C{colour}", label=f"seed {seed}")
+            axes.plot(epochs, history[key], f"C{colour}--", alpha=0.5)
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def size_distribution(report: Mapping) -> Figure:
+    """Equivalent diameters of labelled and predicted objects, normalised an image."""
+    figure = _figure(5.5, 3.6)
+    axes = figure.subplots()
+    size, edges = report["size"], np.asarray(report["size"]["edges_px"])
+    for key, colour in (("true", _LABEL), ("predicted", _PREDICTION)):
+        name = f"{'label' if key == 'true' else 'prediction'}: {report['objects'][key]} objects"
+        axes.stairs(size[key], edges, color=colour, label=name, fill=key == "true", alpha=0.6)
+    distance = size["wasserstein_px"]
+    title = "" if distance is None else f"Wasserstein distance {distance:.2f} px"
+    axes.set(xlabel="equivalent diameter in px", ylabel="share of an image's objects", title=title)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def confusion_matrix(report: Mapping) -> Figure:
+    """Share of each true class that was given each class."""
+    figure = _figure(4.4, 3.8)
+    axes = figure.subplots()
+    matrix = np.asarray(report["confusion"], dtype=float)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(share):
+        colour = "white" if value > 0.5 else "black"
+        axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour)
+    ticks = range(len(report["classes"]))
+    axes.set_xticks(ticks, report["classes"])
+    axes.set_yticks(ticks, report["classes"])
+    axes.set(xlabel="predicted", ylabel="label")
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", dpi=110)

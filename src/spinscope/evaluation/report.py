@@ -1,0 +1,97 @@
+"""How good a model is on a dataset: one report, a row an image and pooled figures."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from spinscope.config import Evaluation
+from spinscope.data import Dataset, to_scheme
+from spinscope.errors import SpinscopeError
+from spinscope.evaluation.metrics import SKYRMION, confusion, scores
+from spinscope.evaluation.objects import match_objects, size_distance, size_histogram
+
+
+def evaluate(
+    predict: Callable[[np.ndarray], np.ndarray],
+    dataset: Dataset,
+    classes: Sequence[str],
+    settings: Evaluation,
+    *,
+    progress=lambda items, **_: items,
+) -> dict:
+    """Score `predict` on every frame of a dataset.
+
+    predict : image (H, W) in [0, 1] -> class indices (H, W).
+    Returns a report that JSON can hold. Pixels: `mcc`, `accuracy`, `f1`, `jaccard` of skyrmion
+    against the rest over all pixels, `mcc_per_image` {mean, sd}, `confusion` (row: true class).
+    Objects: `objects` {true, predicted, matched, precision, recall} at IoU `settings.iou`,
+    `size` {wasserstein_px, edges_px, true, predicted, per_image}, see `size_histogram`. Also
+    `n_images`, `frame_ms` (median), `classes` and `per_image`, a row an image.
+    Raises SpinscopeError for a label of another size than its image.
+    """
+    total = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    rows, true_px, predicted_px = [], [], []
+    for record, image, label in progress(dataset, total=len(dataset), desc="evaluate"):
+        if label.shape != image.shape:
+            raise SpinscopeError(
+                f"{dataset.path}: frame {record.name} is {image.shape[1]}x{image.shape[0]} pixels, "
+                f"its label {label.shape[1]}x{label.shape[0]}; they must be of one size"
+            )
+        truth = to_scheme(label, len(classes))
+        started = time.perf_counter()
+        found = predict(image)
+        elapsed = time.perf_counter() - started
+        matrix = confusion(truth, found, len(classes))
+        total += matrix
+        match = match_objects(
+            truth == SKYRMION, found == SKYRMION, iou=settings.iou, min_px=settings.min_object_px
+        )
+        true_px.append(match.true_px)
+        predicted_px.append(match.predicted_px)
+        rows.append(
+            {
+                "name": record.name,
+                "source": record.source,
+                **scores(matrix),
+                "objects_true": len(match.true_px),
+                "objects_predicted": len(match.predicted_px),
+                "objects_matched": match.matched,
+                "wasserstein_px": size_distance(match.true_px, match.predicted_px),
+                "frame_ms": 1e3 * elapsed,
+            }
+        )
+    per_image = [row["mcc"] for row in rows]
+    n_true, n_predicted, n_matched = (
+        sum(row[f"objects_{what}"] for row in rows) for what in ("true", "predicted", "matched")
+    )
+    return {
+        **scores(total),
+        "mcc_per_image": {"mean": statistics.fmean(per_image), "sd": spread(per_image)},
+        "n_images": len(rows),
+        "objects": {
+            "true": n_true,
+            "predicted": n_predicted,
+            "matched": n_matched,
+            "precision": n_matched / n_predicted if n_predicted else None,
+            "recall": n_matched / n_true if n_true else None,
+        },
+        "size": {
+            "wasserstein_px": size_distance(np.concatenate(true_px), np.concatenate(predicted_px)),
+            **size_histogram(
+                [row["name"] for row in rows], true_px, predicted_px, settings.size_bins
+            ),
+        },
+        "frame_ms": statistics.median(row["frame_ms"] for row in rows),
+        "classes": list(classes),
+        "confusion": total.tolist(),
+        "per_image": rows,
+    }
+
+
+def spread(values: Sequence[float]) -> float:
+    """Sample standard deviation; 0 for a single value."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0

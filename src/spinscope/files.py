@@ -1,0 +1,82 @@
+"""Files written whole or not at all, and their checksums."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def sha256(path: Path | str, chunk: int = 1 << 20) -> str:
+    """Hexadecimal SHA-256 of the bytes of a file."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(chunk):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_folder(folder: Path | str) -> str:
+    """SHA-256 over the names and contents of all files below `folder`, in sorted order."""
+    folder = Path(folder)
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_file(target: Path | str) -> Iterator[Path]:
+    """Yield a path to write to; on success it becomes `target` in one rename, else it vanishes."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=f".{target.name}")
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(0o644)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(target: Path | str) -> Iterator[Path]:
+    """Yield an empty folder to fill; on success it takes the place of `target`, else it vanishes.
+
+    What stood at `target` is removed only after the new folder is complete.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    old = partial.with_name(partial.name + ".old")
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if target.exists():
+            target.replace(old)
+        try:
+            partial.replace(target)
+        except OSError:
+            if old.exists():
+                old.replace(target)
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json(target: Path | str, value: Any) -> Path:
+    """Write `value` as indented JSON, whole or not at all."""
+    target = Path(target)
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    with atomic_file(target) as partial:
+        partial.write_text(text)
+    return target

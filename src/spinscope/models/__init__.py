@@ -1,0 +1,1 @@
+"""Networks, a file an architecture, and the folder format they are kept in."""

@@ -1,0 +1,18 @@
+"""Images from magnetisation: domain patterns, devices and Kerr micrographs with exact labels."""
+
+from spinscope.physics.domains import domain_pattern, free_energy, growth_rate
+from spinscope.physics.kerr import Defect, KerrOptics, kerr_image, kerr_label
+from spinscope.physics.kerr_corpus import kerr_frames, make_kerr_corpus, preview
+
+__all__ = [
+    "Defect",
+    "KerrOptics",
+    "domain_pattern",
+    "free_energy",
+    "growth_rate",
+    "kerr_frames",
+    "kerr_image",
+    "kerr_label",
+    "make_kerr_corpus",
+    "preview",
+]

@@ -1,0 +1,78 @@
+"""Where a result comes from: data, code, settings, seed, packages and machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from spinscope.config import Params, project_root
+
+PACKAGES = ("spinscope", "keras", "tensorflow", "numpy", "mlflow")
+
+
+def lineage(
+    params: Params, data_hash: str, seed: int | None = None, *, root: Path | None = None
+) -> dict[str, str]:
+    """Tags that every run and model version carries.
+
+    `data.hash`, `params.digest`, `params.profile`, `git.commit` and `git.dirty` ("unknown" outside
+    a git checkout), `seed` where one is given, `version.NAME` of python and the packages,
+    `host.cpus`.
+    """
+    return {
+        "data.hash": data_hash,
+        "params.digest": params.digest(),
+        "params.profile": params.profile,
+        **git_state(root or project_root()),
+        **({} if seed is None else {"seed": str(seed)}),
+        **package_versions(),
+        "host.cpus": str(os.cpu_count()),
+    }
+
+
+def measured_on(params: Params, data_hash: str) -> str:
+    """Name of the frames and the way a model was measured on; scores compare where it is equal."""
+    parts: Mapping[str, object] = {
+        "data": data_hash,
+        "validation": params.data.validation_batches,
+        "scheme": params.data.scheme,
+        **params.evaluation.model_dump(),
+    }
+    return " ".join(f"{key}={value}".replace(" ", "") for key, value in parts.items())
+
+
+def package_versions() -> dict[str, str]:
+    """`version.NAME` of python and of the packages that shape a result."""
+    versions = {"version.python": platform.python_version()}
+    for name in PACKAGES:
+        for distribution in (name, f"{name}-cpu"):
+            try:
+                versions[f"version.{name}"] = metadata.version(distribution)
+                break
+            except metadata.PackageNotFoundError:
+                continue
+    return versions
+
+
+def git_state(folder: Path) -> dict[str, str]:
+    """Commit of the checkout at `folder` and whether tracked files differ from it."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if commit is None:
+        return {"git.commit": "unknown", "git.dirty": "unknown"}
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    dirty = "unknown" if changes is None else str(bool(changes)).lower()
+    return {"git.commit": commit, "git.dirty": dirty}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,266 @@
+"""Where runs and models are kept: MLflow on an SQLite file of the project, or on a server.
+
+Everything goes through one `MlflowClient` with an explicit address; MLflow's global state (its
+tracking URI, active run and autologging) is never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spinscope.config import Tracking, project_root
+from spinscope.errors import SpinscopeError
+from spinscope.files import atomic_file
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SQLITE = "sqlite:///"
+_HOME = "spinscope.home"
+_LOCK_SECONDS = 120
+
+# Columns in which MLflow keeps absolute artifact locations.
+_LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open tracking store and the experiment that new runs go to."""
+
+    uri: str
+    client: MlflowClient
+    experiment_id: str
+    lock_folder: Path
+
+    @property
+    def remote(self) -> bool:
+        """Whether a server keeps the runs."""
+        return self.uri.startswith(("http://", "https://"))
+
+    @contextlib.contextmanager
+    def locked(self, what: str) -> Iterator[None]:
+        """Keep other processes of this machine from doing `what` on this store meanwhile."""
+        with _lock(self.lock_folder / f".{what}.lock"):
+            yield
+
+
+def open_store(tracking: Tracking) -> Store:
+    """Open the store that the settings name, creating what is missing.
+
+    A relative SQLite file and artifact folder are taken from the project's root; a server needs
+    its address only and chooses the place of its artifacts. The first to open a fresh SQLite
+    store builds its tables while others wait. A store that was moved or copied with its
+    artifacts beside it finds them at the new place.
+    Raises SpinscopeError for a store that cannot be reached or read, naming its address.
+    """
+    uri = store_uri(tracking)
+    remote = uri.startswith(("http://", "https://"))
+    if remote:
+        _check_reachable(uri)
+    _settle_mlflow()
+    artifacts = None if remote else str(_absolute(tracking.artifacts))
+    lock_folder = Path(tempfile.gettempdir()) / f"spinscope-{digest(f'{Path.home()} {uri}')}"
+    with reachable(uri):
+        if uri.startswith(_SQLITE):
+            database = Path(uri.removeprefix(_SQLITE))
+            lock_folder = database.parent
+            _prepare_database(database, artifacts)
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        experiment_id = _experiment(client, tracking.experiment, artifacts)
+    return Store(uri, client, experiment_id, lock_folder)
+
+
+def store_uri(tracking: Tracking) -> str:
+    """Address of the store with the path of an SQLite file made absolute.
+
+    Raises SpinscopeError for an address that is no SQLite file, database or server.
+    """
+    uri = tracking.uri.rstrip("/")
+    if not re.match(r"(sqlite|postgresql|mysql|mssql|https?)(\+\w+)?://", uri):
+        raise SpinscopeError(
+            f"tracking.uri (={tracking.uri!r}) must be sqlite:///FILE, a database URL or http(s)://"
+        )
+    if uri.startswith(_SQLITE):
+        return f"{_SQLITE}{_absolute(uri.removeprefix(_SQLITE))}"
+    return uri
+
+
+@contextlib.contextmanager
+def reachable(uri: str) -> Iterator[None]:
+    """Turn what MLflow, its HTTP client or the database raise into one sentence naming `uri`."""
+    import sqlalchemy.exc
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (MlflowException, RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        text = " ".join(str(error).split())
+        raise SpinscopeError(f"tracking store {public(uri)} failed: {text[:300]}") from error
+    except sqlite3.Error as error:
+        raise SpinscopeError(
+            f"tracking store {public(uri)} is not a readable MLflow database: {error}"
+        ) from error
+
+
+def public(uri: str) -> str:
+    """An address without the user and password it may hold.
+
+    >>> public("https://kerr:secret@lab.example/mlflow")
+    'https://lab.example/mlflow'
+    """
+    return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def _absolute(path: str) -> Path:
+    return (project_root() / path).resolve()
+
+
+def digest(text: str) -> str:
+    """Twelve hexadecimal digits that name a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=_LOCK_SECONDS)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise SpinscopeError(
+            f"{path} has been held by another process for {_LOCK_SECONDS} seconds"
+        ) from None
+    except OSError as error:
+        raise SpinscopeError(f"{path} must be writable: {error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _settle_mlflow() -> None:
+    """No telemetry, no chatter, and seconds instead of minutes on a dead server."""
+    # Before mlflow is imported: importing it already starts the telemetry client.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import environment_variables as variables
+
+    for variable, value in (
+        (variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES, 2),
+        (variables.MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR, 1),
+        (variables.MLFLOW_HTTP_REQUEST_TIMEOUT, 20),
+        (variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, False),
+        (variables.MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, True),
+    ):
+        if not variable.is_set():
+            variable.set(value)
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # a missing pip
+
+
+def _check_reachable(uri: str) -> None:
+    import httpx
+
+    try:
+        answer = httpx.get(f"{uri}/health", timeout=5)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise SpinscopeError(
+            f"tracking store {public(uri)} does not answer ({error}); start it, or set tracking.uri"
+        ) from error
+    if answer.status_code >= 500:
+        raise SpinscopeError(
+            f"tracking store {public(uri)} answers with HTTP {answer.status_code}; "
+            "it must be a running MLflow server"
+        )
+
+
+def _prepare_database(database: Path, artifacts: str) -> None:
+    """Build the tables of a fresh database; mend the locations in one that was moved."""
+    home = str(database.parent)
+    if database.is_file() and _recorded_home(database) == home:
+        return
+    with _lock(database.parent / ".mlflow.lock"):
+        if not database.is_file():
+            # Built aside and renamed: a killed migration leaves nothing behind.
+            with atomic_file(database) as partial:
+                _create_tables(partial, artifacts)
+                _record_home(partial, None, home)
+        elif (recorded := _recorded_home(database)) != home:
+            if recorded is None:
+                _create_tables(database, artifacts)
+            _record_home(database, recorded, home)
+
+
+def _create_tables(database: Path, artifacts: str) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(f"{_SQLITE}{database}", artifacts).engine.dispose()
+
+
+def _recorded_home(database: Path) -> str | None:
+    """Folder in which this database last lay, None where it does not say."""
+    with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
+        try:
+            row = connection.execute(
+                "SELECT value FROM experiment_tags WHERE experiment_id = 0 AND key = ?", (_HOME,)
+            ).fetchone()
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            row = None
+    return row[0] if row else None
+
+
+def _record_home(database: Path, old: str | None, new: str) -> None:
+    """Write down where the database lies, and move every location below `old` to `new`."""
+    with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+        for table, column in _LOCATIONS if old else ():
+            for before, after in ((old, new), (f"file://{old}", f"file://{new}")):
+                connection.execute(
+                    f"UPDATE {table} SET {column} = :after || substr({column}, :tail) "
+                    f"WHERE substr({column}, 1, :tail) = :before || '/'",
+                    {"before": before, "after": after, "tail": len(before) + 1},
+                )
+        connection.execute(
+            "INSERT OR REPLACE INTO experiment_tags (experiment_id, key, value) VALUES (0, ?, ?)",
+            (_HOME, new),
+        )
+
+
+def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return client.create_experiment(name, artifact_location=artifacts)
+        except MlflowException as error:  # another process was quicker
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise error
+    if found.lifecycle_stage != "active":
+        raise SpinscopeError(
+            f"experiment {name!r} was deleted; restore it in MLflow or set tracking.experiment"
+        )
+    return found.experiment_id

@@ -1,0 +1,1 @@
+"""Input pipeline, augmentation and the fit of one network."""

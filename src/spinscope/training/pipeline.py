@@ -1,0 +1,206 @@
+"""Random views of frames as batches, drawn so that a training can stop and go on.
+
+Every random number of view `i` is a pure function of (seed, i). Keras' preprocessing layers keep
+the state of their generators to themselves, so a resumed training could not repeat their draws;
+here NumPy draws the views and samples them in a single interpolation, along one axis after the
+other, which a turn by quarters allows and which takes a third of a general affine map's time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spinscope.config import Augmentation, Training
+from spinscope.data import Dataset, standardise, to_scheme
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Standardised frames held in memory: images (H, W, 1) float16, labels (H, W, 1) uint8.
+
+    Half precision keeps a grey level to a thousandth of the frame's standard deviation, far
+    below the noise, at half the memory. `weights` are the chances of a frame to be drawn.
+    """
+
+    images: list[np.ndarray]
+    labels: list[np.ndarray]
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def load_frames(
+    dataset: Dataset, scheme: int, *, balance: float = 0.0, progress=lambda items, **_: items
+) -> Frames:
+    """Read all frames of a dataset; a frame of a source with n frames weighs n**(-balance)."""
+    images, labels = [], []
+    for _, image, label in progress(dataset, total=len(dataset), desc="read frames"):
+        images.append(standardise(image).astype(np.float16)[..., None])
+        labels.append(to_scheme(label, scheme)[..., None])
+    sources = np.array([record.source for record in dataset.records])
+    sizes = (sources[:, None] == sources[None, :]).sum(axis=1)
+    weights = sizes ** -float(balance)
+    return Frames(images, labels, weights / weights.sum())
+
+
+def affine_view(
+    rng: np.random.Generator, shape: tuple[int, int], crop: int, augmentation: Augmentation
+) -> np.ndarray:
+    """Six numbers of the map from a pixel of the crop to a pixel of the frame.
+
+    (x', y') = (a0 x + a1 y + a2, b0 x + b1 y + b2), in the order
+    (a0, a1, a2, b0, b1, b2): a rotation by a multiple of 90 degrees, a mirror image, a
+    scale within 1 ± `scale` (as a ratio) and a place in the frame.
+    """
+    stretch = (1 + augmentation.scale) ** rng.uniform(-1, 1)
+    quarter, mirror, (u, v) = rng.integers(4), 1 - 2 * rng.integers(2), rng.random(2)
+    if not augmentation.rotate:
+        quarter, mirror = 0, 1
+    if not augmentation.shift:
+        u = v = 0.5
+    cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter]
+    a0, a1, b0, b1 = cos * mirror / stretch, -sin / stretch, sin * mirror / stretch, cos / stretch
+    half = (crop - 1) / 2
+    reach = half / stretch
+    height, width = shape
+    # The centre keeps the crop within the frame where the frame is large enough.
+    x = _between(u, reach, width - 1 - reach)
+    y = _between(v, reach, height - 1 - reach)
+    return np.array([a0, a1, x - (a0 + a1) * half, b0, b1, y - (b0 + b1) * half], dtype=np.float32)
+
+
+def _between(u: float, low: float, high: float) -> float:
+    return (low + high) / 2 if high <= low else low + u * (high - low)
+
+
+def sample(frame: np.ndarray, affine: np.ndarray, crop: int, *, nearest: bool) -> np.ndarray:
+    """(crop, crop) view of a frame (H, W) through the map of `affine_view`.
+
+    Bilinear, or the nearest pixel for labels; outside the frame it is mirrored at its edges.
+    """
+    a0, a1, a2, b0, b1, b2 = affine
+    turned = abs(a1) > abs(a0)
+    steps = np.arange(crop, dtype=np.float32)
+    rows, columns = (b0 if turned else b1) * steps + b2, (a1 if turned else a0) * steps + a2
+    height, width = frame.shape
+    if nearest:
+        i, j = _mirrored(np.rint(rows), height), _mirrored(np.rint(columns), width)
+        view = frame[i].take(j, axis=1)
+    else:
+        low = np.floor(rows)
+        weight = (rows - low)[:, None]
+        upper, lower = (frame[_mirrored(low + k, height)].astype(np.float32) for k in (0, 1))
+        lines = upper + weight * (lower - upper)
+        low = np.floor(columns)
+        weight = columns - low
+        left, right = (lines.take(_mirrored(low + k, width), axis=1) for k in (0, 1))
+        view = left + weight * (right - left)
+    return np.ascontiguousarray(view.T if turned else view)
+
+
+def _mirrored(index: np.ndarray, size: int) -> np.ndarray:
+    """Indices into `size` pixels that are mirrored at both ends: c b a | a b c | c b a."""
+    index = index.astype(np.int64) % (2 * size)
+    return np.where(index < size, index, 2 * size - 1 - index)
+
+
+def photometric_view(rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
+    """Seven numbers: gain, offset, gradients along y and x, noise, blur radius, noise seed.
+
+    In units of the frame's standard deviation; half of the views get no noise.
+    """
+    gain = 1 + augmentation.contrast * rng.uniform(-1, 1)
+    if augmentation.invert and rng.random() < 0.5:
+        gain = -gain
+    offset = augmentation.brightness * rng.uniform(-1, 1)
+    gradient = augmentation.gradient * rng.uniform(-1, 1, 2)
+    noise = augmentation.noise * rng.random() * (rng.random() < 0.5)
+    radius = rng.uniform(0.3, 1.2) * (rng.random() < augmentation.blur)
+    return np.array([gain, offset, *gradient, noise, radius, rng.integers(2**22)], np.float32)
+
+
+def training_batches(
+    frames: Frames,
+    training: Training,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    start: int = 0,
+):
+    """Endless tf.data.Dataset of (images (N, C, C, 1) float32, labels (N, C, C) uint8).
+
+    `start` is the number of batches to leave out, for a training that goes on; they cost nothing.
+    """
+    import tensorflow as tf
+
+    crop, cumulative = training.crop, np.cumsum(frames.weights)
+
+    def draw(index):
+        rng = np.random.default_rng([seed, int(index)])
+        frame = min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(frames) - 1)
+        image, label = frames.images[frame][..., 0], frames.labels[frame][..., 0]
+        affine = affine_view(rng, image.shape, crop, augmentation)
+        return (
+            sample(image, affine, crop, nearest=False)[..., None],
+            sample(label, affine, crop, nearest=True),
+            photometric_view(rng, augmentation),
+        )
+
+    ramp = tf.linspace(-0.5, 0.5, crop)
+    taps = tf.range(-3.0, 4.0)
+
+    def blurred(image, radius):
+        kernel = tf.exp(-0.5 * (taps / radius) ** 2)
+        kernel /= tf.reduce_sum(kernel)
+        rows = tf.nn.conv2d(image[None], kernel[:, None, None, None], 1, "SAME")
+        return tf.nn.conv2d(rows, kernel[None, :, None, None], 1, "SAME")[0]
+
+    def view(index):
+        image, label, photometric = tf.numpy_function(
+            draw, [index], [tf.float32, tf.uint8, tf.float32], stateful=False
+        )
+        image.set_shape((crop, crop, 1))
+        label.set_shape((crop, crop))
+        gain, offset, down, across, noise, radius, noise_seed = tf.unstack(photometric, 7)
+        image = tf.cond(radius > 0, lambda: blurred(image, radius), lambda: image)
+        image = image * gain + (offset + down * ramp[:, None, None] + across * ramp[:, None])
+        noise_seed = tf.stack([tf.cast(noise_seed, tf.int32), seed % 2**31])
+        image = tf.cond(
+            noise > 0,
+            lambda: image + noise * tf.random.stateless_normal(tf.shape(image), noise_seed),
+            lambda: image,
+        )
+        return tf.ensure_shape(image, (crop, crop, 1)), tf.ensure_shape(label, (crop, crop))
+
+    return (
+        tf.data.Dataset.counter(start * training.batch)
+        .map(view, num_parallel_calls=2, deterministic=True)
+        .batch(training.batch, drop_remainder=True)
+        .prefetch(2)
+    )
+
+
+def validation_batches(frames: Frames, multiple: int):
+    """Finite tf.data.Dataset of whole frames, a batch each, mirrored up to `multiple` pixels.
+
+    The added pixels carry the label of the pixels they mirror.
+    """
+    import tensorflow as tf
+
+    def whole():
+        for image, label in zip(frames.images, frames.labels, strict=True):
+            pad = [(0, -side % multiple) for side in image.shape[:2]] + [(0, 0)]
+            padded = np.pad(label, pad, mode="symmetric")[None, ..., 0]
+            yield np.pad(image, pad, mode="symmetric")[None].astype(np.float32), padded
+
+    batches = tf.data.Dataset.from_generator(
+        whole,
+        output_signature=(
+            tf.TensorSpec((1, None, None, 1), tf.float32),
+            tf.TensorSpec((1, None, None), tf.uint8),
+        ),
+    )
+    return batches.apply(tf.data.experimental.assert_cardinality(len(frames))).prefetch(1)

@@ -1,0 +1,111 @@
+"""Fixtures that the whole suite shares."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spinscope.config import Params, Tracking, load_params
+from spinscope.data import Record, write_moke
+
+# One home for every test's settings: nothing of the user's own is read or written.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+for _name in ("ROOT", "SET", "PROFILE", "TRACKING_URI"):
+    os.environ.pop(f"SPINSCOPE_{_name}", None)
+
+
+def discs(rng: np.random.Generator, size: int = 64, n: int = 8, radius: float = 5.0):
+    """A frame of `n` dark discs on a grey ground: (image in [0, 1], five-class label)."""
+    y, x = np.mgrid[:size, :size]
+    label = np.zeros((size, size), dtype=np.uint8)
+    for cy, cx in rng.uniform(0, size, (n, 2)):
+        label[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = 1
+    label[:4, :6] = 2
+    image = 0.6 - 0.2 * (label == 1) + 0.35 * (label == 2)
+    image = np.clip(image + rng.normal(0, 0.02, image.shape), 0, 1)
+    return image.astype(np.float32), label
+
+
+@pytest.fixture
+def moke_folder(tmp_path: Path) -> Path:
+    """A small dataset in the MOKE layout: 5 batches of 2 sources, 2 frames of 64 x 64 a source."""
+    rng = np.random.default_rng(7)
+    frames = []
+    for source in range(10):
+        for k in range(2):
+            image, label = discs(rng)
+            frames.append((Record(f"{source:03d}{k}", source, source // 2), image, label))
+    return write_moke(tmp_path / "moke", frames).path
+
+
+@pytest.fixture
+def params(moke_folder: Path, tmp_path: Path) -> Params:
+    """Settings of a training that takes seconds, on `moke_folder`, with a store of its own."""
+    return load_params(
+        "demo",
+        [
+            f"data.path={moke_folder}",
+            "model.width=4",
+            "model.depth=2",
+            "training.seeds=2",
+            "training.epochs=2",
+            "training.steps_per_epoch=3",
+            "training.batch=2",
+            "training.crop=32",
+            f"tracking.uri=sqlite:///{tmp_path}/mlruns/mlflow.db",
+            f"tracking.artifacts={tmp_path}/mlruns/artifacts",
+            "tracking.experiment=moke-unet",
+            "evaluation.tta=1",
+        ],
+    )
+
+
+def tracking_at(folder: Path) -> Tracking:
+    """Settings of a store in `folder`."""
+    return Tracking(
+        uri=f"sqlite:///{folder}/mlflow.db",
+        artifacts=f"{folder}/artifacts",
+        experiment="moke-unet",
+    )
+
+
+@pytest.fixture(scope="session")
+def fresh_store(tmp_path_factory) -> Path:
+    """Folder of an empty store: its tables take seconds to build."""
+    from spinscope.tracking import open_store
+
+    folder = tmp_path_factory.mktemp("template")
+    open_store(tracking_at(folder))
+    return folder
+
+
+@pytest.fixture
+def template_store(fresh_store: Path, tmp_path: Path) -> Path:
+    """The empty store that `params` names, copied instead of built."""
+    return shutil.copytree(fresh_store, tmp_path / "mlruns")
+
+
+@pytest.fixture(scope="session")
+def moke() -> Path:
+    """The real Kerr micrographs, where the setting names them."""
+    named = os.environ.get("SPINSCOPE_MOKE")
+    if not named or not Path(named, "table.csv").is_file():
+        pytest.skip("SPINSCOPE_MOKE does not name the real Kerr micrographs")
+    return Path(named)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium, else the browser tests are skipped."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        pytest.skip("no chromium on this machine")
+    return found

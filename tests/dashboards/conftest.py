@@ -1,0 +1,152 @@
+"""A project with frames, two trained seeds and two registered versions, made once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from streamlit.testing.v1 import AppTest
+from tests.conftest import discs
+
+from spinscope import jobs
+from spinscope.config import Params, load_params, project_root
+from spinscope.data import Record, write_moke
+from spinscope.data.shards import write_corpus
+from spinscope.tracking import lineage, measured_on, open_store, register, rollback
+
+DASHBOARDS = project_root() / "dashboards"
+PAGES = {
+    "predictions.py": "Predictions",
+    "sizes.py": "Sizes",
+    "seeds.py": "Seeds",
+    "registry.py": "Registry",
+    "likeness.py": "Simulated and real",
+}
+REASON = "sharper edges on the June films"
+
+
+def _frames(n: int, seed: int):
+    rng = np.random.default_rng(seed)
+    for k in range(n):
+        image, label = discs(rng, size=96, n=9, radius=rng.uniform(4, 7))
+        yield Record(f"f{k:02d}", k // 2, k // 4), image, label
+
+
+@pytest.fixture(autouse=True)
+def own_main(monkeypatch):
+    """AppTest leaves its page as `__main__`, which a spawned process would then run again."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory) -> tuple[Path, Params]:
+    """(root, settings) of a project in which everything has happened once."""
+    root = tmp_path_factory.mktemp("project")
+    return root, make_project(root)
+
+
+def make_project(root: Path) -> Params:
+    """Frames, a corpus, a training of two seeds, two versions, two promotions and a rollback."""
+    write_moke(root / "data/moke", _frames(20, 7))
+    corpus = (
+        ({"name": r.name, "source": r.source, "batch": r.batch}, np.uint8(255 * image), label)
+        for r, image, label in _frames(6, 8)
+    )
+    write_corpus(root / "build/corpus/kerr", corpus, header={"kind": "kerr", "seed": 8})
+    params = load_params(
+        "demo",
+        [
+            f"data.path={root}/data/moke",
+            "model.width=4",
+            "model.depth=2",
+            "training.seeds=2",
+            "training.epochs=3",
+            "training.steps_per_epoch=20",
+            "training.learning_rate=0.01",
+            "training.ema=0",
+            "training.batch=4",
+            "training.crop=48",
+            f"tracking.uri=sqlite:///{root}/mlruns/mlflow.db",
+            f"tracking.artifacts={root}/mlruns/artifacts",
+            "tracking.experiment=moke-unet",
+            "evaluation.tta=3",
+            "gates.min_mcc=-1",
+            "gates.max_count_error=1000",
+            "gates.max_frame_ms=100000",
+        ],
+    )
+    report = jobs.train(params, root / "build/train")
+    jobs.promote(params, "moke-unet", 1, "the first model", who="Ada")
+    _register_again(params, report)
+    jobs.promote(params, "moke-unet", 2, REASON, who="Ada")
+    rollback(open_store(params.tracking), "moke-unet", reason="counts drift", who="Emmy")
+    return params
+
+
+def _register_again(params: Params, report: dict) -> None:
+    store = open_store(params.tracking)
+    dataset, splits = jobs.split(params)
+    folder = Path(report["best"])
+    reports = {
+        row["seed"]: json.loads((folder.parent / f"seed-{row['seed']}/validation.json").read_text())
+        for row in report["seeds"]
+    }
+    for one in reports.values():
+        one["mcc"] += 0.01
+    hash_ = jobs.data_hash(dataset)
+    register(
+        store,
+        report["seeds"][0]["run_id"],
+        folder,
+        "moke-unet",
+        seed=report["best_seed"],
+        reports=reports,
+        lineage=lineage(params, hash_, report["best_seed"]),
+        measured_on=measured_on(params, hash_),
+        validated=True,
+        examples=[splits.validation.image(0)],
+    )
+
+
+def write_params(root: Path, params: Params) -> None:
+    """Make these the settings of the project."""
+    settings = {**params.model_dump(mode="json"), "profiles": {params.profile: {}}}
+    (root / "params.yaml").write_text(yaml.safe_dump(settings))
+
+
+def settle(root: Path, params: Params, monkeypatch) -> None:
+    """Let pages find this project and its settings."""
+    write_params(root, params)
+    monkeypatch.setenv("SPINSCOPE_ROOT", str(root))
+    for name in ("SPINSCOPE_PROFILE", "SPINSCOPE_TRACKING_URI", "SPINSCOPE_MOKE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def opened(project, monkeypatch) -> Callable[[str], AppTest]:
+    """Open a page of the project."""
+    settle(*project, monkeypatch)
+    return open_page
+
+
+@pytest.fixture
+def opened_empty(tmp_path, monkeypatch) -> Callable[[str], AppTest]:
+    """Open a page of a project in which nothing has happened yet."""
+    params = load_params("laptop", [f"data.path={tmp_path}/data/moke"])
+    settle(tmp_path, params, monkeypatch)
+    return open_page
+
+
+def open_page(name: str) -> AppTest:
+    return AppTest.from_file(str(DASHBOARDS / name), default_timeout=120).run()
+
+
+def text(app: AppTest) -> str:
+    """Everything that a page says."""
+    kinds = ("title", "subheader", "caption", "markdown", "text", "info", "warning", "error")
+    return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))

@@ -1,0 +1,172 @@
+"""Every page, run as Streamlit runs it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.dashboards.conftest import PAGES, REASON, open_page, settle, text
+
+from spinscope.config import load_params
+from spinscope.data import open_dataset, to_scheme
+from spinscope.evaluation.metrics import confusion, scores
+from spinscope.inference.predict import Predictor
+from spinscope.tracking import resolve
+
+
+def _metrics(app) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}
+
+
+@pytest.mark.parametrize(("name", "title"), PAGES.items())
+def test_a_page_opens_without_a_complaint(opened, name, title):
+    app = opened(name)
+    assert not app.exception
+    assert not app.error, text(app)
+    assert app.title[0].value == title
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("predictions.py", "spinscope corpus kerr"),
+        ("sizes.py", "spinscope corpus kerr"),
+        ("seeds.py", "spinscope train moke-unet"),
+        ("registry.py", "spinscope train moke-unet"),
+        ("likeness.py", "spinscope corpus kerr"),
+    ],
+)
+def test_an_empty_project_says_what_to_run(opened_empty, tmp_path, name, command):
+    app = opened_empty(name)
+    assert not app.exception
+    assert not app.error
+    assert command in app.info[0].value
+    assert not (tmp_path / "mlruns").exists()  # looking creates nothing
+
+
+def test_a_frame_and_its_scores(opened, project):
+    _, params = project
+    app = opened("predictions.py")
+    assert len(app.get("image")) == 2
+    frames = open_dataset(params.data.path).select(batches=params.data.validation_batches)
+    predictor = Predictor.load(resolve(params.tracking, "models:/moke-unet@lab"))
+    found = predictor.classes(frames.image(0))
+    mcc = scores(confusion(to_scheme(frames.label(0), 3), found, 3))["mcc"]
+    assert _metrics(app)["MCC"] == f"{mcc:.3f}"
+    assert f"Frame {frames.records[0].name}, source {frames.records[0].source}" in text(app)
+
+
+def test_stepping_through_frames_goes_round(opened):
+    app = opened("predictions.py")
+    names = app.selectbox("frame").options
+    assert app.selectbox("frame").value == names[0]
+    app.button("on").click().run()
+    assert app.selectbox("frame").value == names[1]
+    app.button("back").click().run()
+    app.button("back").click().run()
+    assert app.selectbox("frame").value == names[-1]
+
+
+def test_views_of_a_frame(opened):
+    app = opened("predictions.py")
+    app.segmented_control("how").set_value("Side by side").run()
+    assert len(app.get("image")) == 3
+    app.segmented_control("how").set_value("Differences").run()
+    assert len(app.get("image")) == 2
+    app.select_slider("zoom").set_value(4).run()
+    app.slider("x").set_value(100).run()
+    assert not app.exception
+    assert not app.error
+
+
+def test_augmentation_and_another_model_and_a_frame_of_the_training(opened):
+    app = opened("predictions.py")
+    app.selectbox("views").set_value(8).run()
+    app.selectbox("model").set_value("models:/moke-unet/2").run()
+    assert "model models:/moke-unet/2" in text(app)
+    assert not app.warning
+    app.multiselect("batches").set_value([0]).run()
+    assert "train on this frame" in app.warning[0].value
+
+
+def test_a_folder_that_is_typed_in(opened, project):
+    root, _ = project
+    app = opened("predictions.py")
+    app.selectbox("data").set_value("another folder …").run()
+    assert "Type the folder" in app.info[0].value
+    app.text_input("data folder").set_value(str(root / "build/corpus/kerr")).run()
+    assert not app.error
+    assert "one of 6" in app.selectbox("frame").label
+    app.text_input("data folder").set_value(str(root / "nowhere")).run()
+    assert "does not exist or is not a folder" in app.error[0].value
+    assert not app.exception
+
+
+def test_choices_hold_on_the_next_page(opened):
+    app = opened("app.py")
+    app.selectbox("model").set_value("models:/moke-unet/1").run()
+    app.switch_page("sizes.py").run()
+    assert app.title[0].value == "Sizes"
+    assert app.selectbox("model").value == "models:/moke-unet/1"
+
+
+def test_sizes_of_a_model_against_itself_are_equal(opened):
+    app = opened("sizes.py")
+    table = app.dataframe[0].value
+    assert table.index.tolist() == ["label", "A: models:/moke-unet@lab"]
+    app.selectbox("model b").set_value("models:/moke-unet/1").run()
+    assert not app.exception
+    a, b = app.dataframe[0].value.iloc[1:].to_numpy(dtype=float)
+    np.testing.assert_allclose(a, b)
+    assert "Wasserstein distance 0.00 px" in text(app)
+    assert len(app.dataframe[1].value) == 4
+
+
+def test_sizes_in_micrometres(opened):
+    app = opened("sizes.py")
+    px = app.dataframe[0].value.loc["label", "mean diameter, px"]
+    app.number_input("pixel size").set_value(0.25).run()
+    assert app.dataframe[0].value.loc["label", "mean diameter, µm"] == pytest.approx(px / 4)
+
+
+def test_seeds_with_mean_and_spread(opened, project):
+    app = opened("seeds.py")
+    table = app.dataframe[0].value
+    mean, sd = table["MCC"].mean(), table["MCC"].std(ddof=1)
+    assert _metrics(app)["MCC"] == f"{mean:.3f} ± {sd:.3f}"
+    assert len(table) == 2
+    assert len(app.get("vega_lite_chart")) == 3
+
+
+def test_the_registry_tells_who_when_and_why(opened):
+    app = opened("registry.py")
+    assert _metrics(app)["In the lab"] == "version 1"
+    history = app.dataframe[-1].value
+    assert history["what"].tolist() == ["rollback", "promote", "promote"]
+    assert history["who"].tolist() == ["Emmy", "Ada", "Ada"]
+    assert history["why"].tolist() == ["counts drift", REASON, "the first model"]
+    gates = next(d.value for d in app.dataframe if "gate" in d.value)
+    assert "validated data" in gates["gate"].tolist()
+    difference = next(d.value for d in app.dataframe if "key" in d.value)
+    changed = difference.set_index("key")["change"]
+    assert changed["mcc.mean"] == pytest.approx(0.01, abs=1e-6)
+
+
+def test_simulated_against_real(opened):
+    app = opened("likeness.py")
+    table = app.dataframe[0].value
+    assert "skyrmions a frame" in table["quantity"].tolist()
+    assert len(app.get("image")) == 8
+    app.slider("label opacity").set_value(50).run()
+    assert not app.exception
+    assert not app.error
+
+
+def test_a_broken_registry_is_one_sentence(tmp_path, monkeypatch, project):
+    _, params = project
+    (tmp_path / "mlflow.db").write_text("not a database, though long enough to look at")
+    overrides = [f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", f"data.path={params.data.path}"]
+    settle(tmp_path, load_params("laptop", overrides), monkeypatch)
+    for name in PAGES.keys() - {"likeness.py"}:
+        app = open_page(name)
+        assert not app.exception
+        assert "is not a readable MLflow database" in app.error[0].value

@@ -1,0 +1,165 @@
+"""Flows as Prefect runs them: validation first, retries, kept results, deployments."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spinscope.config import load_params, project_root
+
+FLOWS = project_root() / "flows"
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory):
+    """A Prefect database and server of the test's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("prefect")
+        patch.setenv("PREFECT_HOME", str(home))
+        patch.setenv("PREFECT_LOCAL_STORAGE_PATH", str(home / "storage"))
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        patch.syspath_prepend(str(FLOWS))
+        from prefect.settings import (
+            PREFECT_LOCAL_STORAGE_PATH,
+            PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
+            temporary_settings,
+        )
+        from prefect.testing.utilities import prefect_test_harness
+
+        settings = {
+            PREFECT_LOCAL_STORAGE_PATH: home / "storage",
+            PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore",  # a task is run without its flow
+        }
+        with prefect_test_harness(server_startup_timeout=180), temporary_settings(settings):
+            yield
+
+
+def module(name: str):
+    return importlib.import_module(name)
+
+
+def settings_of(params) -> list[str]:
+    """The overrides that make the profile `demo` into `params`, for another process."""
+    sections = ("data", "model", "training", "tracking", "evaluation")
+    pairs = []
+    for section in sections:
+        for key, value in getattr(params, section).model_dump(mode="json").items():
+            pairs.append(f"{section}.{key}={json.dumps(value)}")
+    return [*pairs, "gates.min_mcc=-1", "gates.max_count_error=1e9", "gates.max_frame_ms=1e9"]
+
+
+@pytest.mark.slow
+def test_train_evaluate_promote(prefect, params, tmp_path, template_store, monkeypatch):
+    """The three flows one after the other; a second training reads the kept results."""
+    flows = module("train_seeds")
+    overrides = settings_of(params)
+    out = tmp_path / "out"
+    report = flows.train_seeds(profile="demo", overrides=overrides, out=str(out))
+    assert len(report["seeds"]) == 2
+    assert report["registered"] == "models:/moke-unet/1"
+
+    def forbidden(*_):
+        raise AssertionError("a finished seed was trained again")
+
+    monkeypatch.setattr(flows, "_train_seed", forbidden)
+    again = flows.train_seeds(profile="demo", overrides=overrides, out=str(out))
+    assert [row["mcc"] for row in again["seeds"]] == [row["mcc"] for row in report["seeds"]]
+
+    step = module("promote").promote(profile="demo", overrides=overrides, reason="flow")
+    assert step["to_version"] == 1
+    table = module("evaluate_tta").evaluate_tta(
+        profile="demo", overrides=overrides, out=str(tmp_path / "tta.json")
+    )
+    assert set(table) == {"1", "3", "8"}
+    assert json.loads((tmp_path / "tta.json").read_text()) == table
+
+
+def test_a_seed_that_dies_is_tried_again(prefect, monkeypatch, tmp_path):
+    """The process of a seed is killed once; the retry brings the row."""
+    flows = module("train_seeds")
+    mark = tmp_path / "died"
+    monkeypatch.setenv("SPINSCOPE_TEST_MARK", str(mark))
+    monkeypatch.setattr(flows, "_train_seed", _dies_once)
+    seed_task = flows.train_seed.with_options(retries=2, retry_delay_seconds=0)
+    row = seed_task(
+        seed=0, settings="s", data="d", profile=None, overrides=[], out=str(tmp_path),
+        parent_id=None,
+    )  # fmt: skip
+    assert mark.exists()
+    assert row["validation"]["mcc"] == 0.5
+
+
+def _dies_once(seed, profile, overrides, out, parent_id) -> dict:
+    mark = Path(os.environ["SPINSCOPE_TEST_MARK"])
+    if not mark.exists():
+        mark.touch()
+        os._exit(9)
+    return {"seed": seed, "validation": {"mcc": 0.5}}
+
+
+def test_bad_settings_fail_before_any_seed(prefect, tmp_path):
+    from spinscope.errors import SpinscopeError
+
+    with pytest.raises(SpinscopeError, match="absent"):
+        module("train_seeds").train_seeds(
+            profile="demo", overrides=["data.path=/absent"], out=str(tmp_path)
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_more_seeds_at_once_than_allowed(monkeypatch):
+    monkeypatch.syspath_prepend(str(FLOWS))
+    under_way, most = set(), []
+
+    class Seed:
+        def __init__(self, seed: int):
+            self.seed = seed
+            under_way.add(seed)
+            most.append(len(under_way))
+
+        def result(self) -> dict:
+            under_way.remove(self.seed)
+            return {"seed": self.seed}
+
+    for at_once in (1, 2, 9):
+        most.clear()
+        rows = module("train_seeds").bounded(Seed, [3, 4, 5, 6], at_once)
+        assert [row["seed"] for row in rows] == [3, 4, 5, 6]
+        assert max(most) == min(at_once, 4)
+
+
+def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
+    schedules = load_params(overrides=["flows.promote_cron='0 9 1 * *'"]).flows
+    monkeypatch.delitem(sys.modules, "serve", raising=False)
+    crons = {
+        deployment.name: [planned.schedule.cron for planned in deployment.schedules or ()]
+        for deployment in module("serve").deployments(schedules)
+    }
+    assert crons == {
+        "train-seeds": ["0 2 * * 6"], "evaluate-tta": ["0 6 * * 6"], "promote": ["0 9 1 * *"],
+    }  # fmt: skip
+
+
+def test_bad_words_end_a_flow_with_a_sentence():
+    done = subprocess.run(
+        [sys.executable, str(FLOWS / "promote.py"), "--set", "gates.min_mc=1"],
+        capture_output=True, text=True, env={**os.environ, "PREFECT_LOGGING_LEVEL": "CRITICAL"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: params: gates.min_mc")
+
+
+def test_every_flow_takes_the_settings_on_its_command_line():
+    for name in ("train_seeds", "evaluate_tta", "promote"):
+        done = subprocess.run(
+            [sys.executable, str(FLOWS / f"{name}.py"), "--help"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "--profile" in done.stdout
+        assert "--set" in done.stdout

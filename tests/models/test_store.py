@@ -1,0 +1,67 @@
+"""Model folders: round trip, damage, references."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spinscope.config import Model, bundled_models
+from spinscope.errors import SpinscopeError
+from spinscope.models.store import CARD, INFO, load_model, resolve_local, save_model
+from spinscope.models.unet import unet
+
+
+@pytest.fixture
+def folder(tmp_path):
+    model = unet(Model(width=4, depth=2, stem=2, refine=2), 3, seed=5)
+    save_model(tmp_path / "m", model, {"classes": ["a", "b", "c"]}, "# card\n")
+    return tmp_path / "m"
+
+
+def test_same_output_after_save_and_load(folder):
+    image = np.random.default_rng(0).normal(size=(1, 32, 32, 1)).astype(np.float32)
+    made = unet(Model(width=4, depth=2, stem=2, refine=2), 3, seed=5)
+    loaded, info = load_model(folder)
+    np.testing.assert_allclose(made(image), loaded(image), atol=1e-6)
+    assert info == {"classes": ["a", "b", "c"]}
+    assert (folder / CARD).read_text() == "# card\n"
+
+
+def test_damage_is_named(folder):
+    (folder / INFO).write_text("{}")
+    with pytest.raises(SpinscopeError, match=r"model\.json has sha256 .*SHA256SUMS says"):
+        load_model(folder)
+
+
+def test_a_missing_file_is_named(folder):
+    (folder / CARD).unlink()
+    with pytest.raises(SpinscopeError, match=r"card\.md is missing"):
+        load_model(folder)
+
+
+def test_saving_over_a_model_is_whole_or_not_at_all(folder, monkeypatch):
+    before = sorted((p.name, p.read_bytes()) for p in folder.iterdir())
+
+    class Full:
+        def save(self, *_, **__):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        save_model(folder, Full(), {}, "")
+    assert sorted((p.name, p.read_bytes()) for p in folder.iterdir()) == before
+    assert [p.name for p in folder.parent.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize("ref", ["bundled:no-such", "nowhere", "models-of/moke"])
+def test_unknown_reference(ref):
+    with pytest.raises(SpinscopeError, match=ref):
+        resolve_local(ref)
+
+
+def test_bundled_models_load_and_are_small():
+    folders = [path for path in bundled_models().iterdir() if path.is_dir()]
+    assert folders
+    for path in folders:
+        _, info = load_model(resolve_local(f"bundled:{path.name}"))
+        assert info["classes"][:2] == ["background", "skyrmion"]
+        assert sum(p.stat().st_size for p in path.iterdir()) <= 8_000_000

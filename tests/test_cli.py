@@ -1,0 +1,260 @@
+"""The command line as a user types it: answers, sentences and exit codes."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+import time
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from spinscope import cli
+from spinscope.data import read_label
+from spinscope.models.store import save_model
+from spinscope.models.unet import size_multiple, unet
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run `spinscope WORDS` in this process: (exit code, standard output, standard error)."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["spinscope", *map(str, words)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = 0 if end.code is None else end.code
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def model(tmp_path, params):
+    """An untrained model folder: what it says does not matter here."""
+    info = {
+        "classes": ["background", "skyrmion", "defect"],
+        "size_multiple": size_multiple(params.model),
+    }
+    return save_model(tmp_path / "model", unet(params.model, 3), info, "# test\n")
+
+
+@pytest.fixture
+def frame(tmp_path):
+    path = tmp_path / "frame.png"
+    levels = np.random.default_rng(0).integers(0, 256, (40, 56), dtype=np.uint8)
+    Image.fromarray(levels).save(path)
+    return path
+
+
+def test_help_is_instant_and_imports_no_heavy_library():
+    code = (
+        "import sys, spinscope.cli; heavy = {'tensorflow', 'keras', 'mlflow', 'prefect', "
+        "'streamlit', 'great_expectations', 'pandas'} & set(sys.modules); sys.exit(str(heavy) "
+        "if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_segment_writes_a_mask(run, model, frame, tmp_path):
+    code, out, _ = run("segment", frame, "--model", model, "--out", tmp_path / "out")
+    assert code == 0
+    assert "skyrmion" in out
+    assert read_label(tmp_path / "out" / "frame.mask.png").shape == (40, 56)
+
+
+def _png_header(width: int, height: int) -> bytes:
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + chunk + b"\x00\x00\x00\x00IEND\xaeB`\x82"
+
+
+def _bad_files(folder, good):
+    """(file, what the sentence must say) of every kind of bad frame."""
+    truncated = folder / "truncated.png"
+    truncated.write_bytes(good.read_bytes()[:200])
+    colour = folder / "colour.png"
+    Image.new("RGB", (32, 32)).save(colour)
+    nan = folder / "nan.tif"
+    tifffile.imwrite(nan, np.full((32, 32), np.nan, dtype=np.float32))
+    dot = folder / "dot.png"
+    Image.new("L", (1, 1)).save(dot)
+    huge = folder / "huge.png"
+    huge.write_bytes(_png_header(40000, 40000))
+    return [
+        (truncated, "truncated"),
+        (colour, "one channel"),
+        (nan, "NaN"),
+        (dot, "1x1"),
+        (huge, "40000x40000"),
+        (folder / "absent.png", "does not exist"),
+    ]
+
+
+def test_bad_frames_are_one_sentence_and_leave_nothing(run, model, frame, tmp_path):
+    out = tmp_path / "out"
+    for path, words in _bad_files(tmp_path, frame):
+        code, printed, error = run("segment", frame, path, "--model", model, "--out", out)
+        assert code == 1, path
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1, error
+        assert path.name in error
+        assert words in error
+        assert printed == ""
+        assert not out.exists()
+
+
+def test_earlier_masks_survive_a_full_disk(run, model, frame, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert run("segment", frame, "--model", model, "--out", out)[0] == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    save = Image.Image.save
+
+    def full(self, path, *args, **options):
+        save(self, path, *args, **options)
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    code, _, error = run("segment", frame, "--model", model, "--out", out)
+    assert code == 1
+    assert "No space left on device" in error
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("segment", "x.png", "--model", "bundled:nope"), "bundled:nope"),
+        (("segment", "x.png", "--model", "nowhere"), "'nowhere' must be"),
+        (("train", "moke-net"), "'moke-net' must be one of moke-unet"),
+        (("train", "moke-unet", "--set", "model.widht=3"), "model.widht"),
+        (("train", "moke-unet", "--set", "data.path=/absent"), "/absent does not exist"),
+        (("train", "moke-unet", "--profile", "huge"), "'huge' must be one of"),
+        (("data", "validate", "--data", "/absent"), "/absent"),
+        (("data", "fetch", "ltem"), "'ltem' must be moke"),
+        (("flow", "run", "nope"), "'nope' must be one of"),
+        (("registry", "history", "a/b", "--set", "tracking.uri=ftp://x"), "ftp://x"),
+        (("registry", "list", "--set", "tracking.uri=http://127.0.0.1:9"), "127.0.0.1:9"),
+    ],
+)
+def test_bad_words_are_one_sentence(run, words, says):
+    code, _, error = run(*words)
+    assert code == 1
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert says in error
+
+
+def test_an_empty_folder_is_no_dataset(run, model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, error = run("evaluate", "--model", model, "--data", tmp_path / "empty")
+    assert code == 1
+    assert "neither table.csv" in error
+
+
+def test_evaluate_writes_the_report_and_selects(run, model, moke_folder, tmp_path):
+    words = ("evaluate", "--model", model, "--data", moke_folder, "--tta", 1)
+    out = tmp_path / "report.json"
+    picture = tmp_path / "first.png"
+    code, printed, _ = run(*words, "--out", out, "--batches", "0,2", "--picture", picture, "--json")
+    assert Image.open(picture).size == (3 * 64 + 2 * 8, 64)
+    report = json.loads(out.read_text())
+    assert code == 0
+    assert json.loads(printed) == report
+    assert report["n_images"] == 8
+    assert {row["source"] for row in report["per_image"]} == {0, 1, 4, 5}
+    assert json.loads(run(*words, "--sources", "3", "--json")[1])["n_images"] == 2
+    assert "one of" in run(*words, "--sources", "99")[2]
+    assert "must be integers" in run(*words, "--batches", "x")[2]
+
+
+def test_validate_names_the_bad_file_and_fails(run, moke_folder, tmp_path):
+    assert run("data", "validate", "--data", moke_folder, "--out", tmp_path / "v")[0] == 0
+    bad = next((moke_folder / "labels").iterdir())
+    bad.unlink()
+    code, out, error = run(
+        "data", "validate", "--data", moke_folder, "--out", tmp_path / "v", "--json"
+    )
+    assert code == 1
+    assert bad.name in error
+    assert bad.name in json.loads(out)["failures"][0]["file"]
+
+
+def test_flows_are_listed(run):
+    code, out, _ = run("flow", "list")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "evaluate-tta", "promote", "train-seeds",
+    ]  # fmt: skip
+
+
+def test_registry_from_the_command_line(run, tmp_path, params, template_store):
+    """Train, list, promote, refuse, roll back, history, as a user would."""
+    at = [f"--set=tracking.{key}={getattr(params.tracking, key)}" for key in ("uri", "artifacts")]
+    small = [
+        "--profile=demo", f"--set=data.path={params.data.path}", "--set=model.width=4",
+        "--set=model.depth=2", "--set=training.epochs=1", "--set=training.steps_per_epoch=2",
+        "--set=training.batch=2", "--set=training.crop=32", "--set=evaluation.tta=1",
+        "--set=gates.max_count_error=1e9", "--set=gates.min_mcc=-1",
+        "--set=tracking.experiment=moke-unet", "--set=gates.mcc_spread=1e9",
+    ]  # fmt: skip
+    assert "no model is registered yet" in run("registry", "list", *at)[1]
+    for seed, version in ((0, 1), (0, 1), (5, 2)):
+        code, out, error = run(
+            "train", "moke-unet", "--seeds", 2, "--out", tmp_path / f"seed {seed}",
+            f"--set=seed={seed}", *small, *at,
+        )  # fmt: skip
+        assert code == 0, error
+        # The same training again is not another version.
+        assert f"registered: models:/moke-unet/{version}" in out
+    assert json.loads(run("registry", "list", "--json", *at)[1])[0]["version"] == 2
+    for version in (1, 2):
+        code, out, error = run(
+            "registry", "promote", "moke-unet", "--version", version, "--reason", "test",
+            *small, *at,
+        )  # fmt: skip
+        assert code == 0, error
+        assert f"models:/moke-unet@lab is version {version}" in out
+    code, out, error = run(
+        "registry", "promote", "moke-unet", "--version", 1, "--reason", "x", *small, *at,
+        "--set=gates.min_mcc=2",
+    )  # fmt: skip
+    assert code == 1
+    assert "FAIL  mean MCC over seeds" in error
+    assert "is not promoted" in error
+    assert (
+        "is version 1 again (was 2)"
+        in run("registry", "rollback", "moke-unet", "--reason", "worse", *at)[1]
+    )
+    history = json.loads(run("registry", "history", "moke-unet", "--json", *at)[1])
+    assert [(step["from_version"], step["to_version"]) for step in history] == [
+        (None, 1), (1, 2), (2, 1),
+    ]  # fmt: skip
+    assert run("registry", "compare", "models:/moke-unet/1", "models:/moke-unet/2", *at)[0] == 0
+
+
+def test_set_reaches_every_setting():
+    from spinscope.config import load_params
+
+    assert load_params("demo", ["training.class_weights=[1, 2, 3]"]).training.class_weights == (
+        1, 2, 3,
+    )  # fmt: skip
+
+
+def test_progress_bar_only_after_two_seconds(monkeypatch, capsys):
+    list(cli._progress(range(3), desc="quick"))
+    assert capsys.readouterr().err == ""
+    now = time.time()
+    ticks = iter(range(100))
+    monkeypatch.setattr("tqdm.std.time", lambda: now + 3 * next(ticks), raising=False)
+    list(cli._progress(range(3), desc="slow"))
+    assert "slow" in capsys.readouterr().err

@@ -1,0 +1,142 @@
+"""Settings: every shipped profile loads, what is misspelt fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spinscope.config import (
+    dataset_path,
+    load_params,
+    moke_path,
+    project_root,
+    settings_environment,
+)
+from spinscope.errors import SpinscopeError
+
+SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"
+PROFILES = yaml.safe_load(SHIPPED.read_text())["profiles"]
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    for name in ("SET", "PROFILE", "TRACKING_URI", "ROOT", "MOKE"):
+        monkeypatch.delenv(f"SPINSCOPE_{name}", raising=False)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_loads_and_lays_over_the_rest(profile):
+    params = load_params(profile)
+    base = yaml.safe_load(SHIPPED.read_text())
+    assert params.profile == profile
+    for section, values in params.model_dump(mode="json").items():
+        if isinstance(values, dict):
+            assert values == {**base[section], **(PROFILES[profile].get(section) or {})}
+
+
+def test_profiles_are_the_promised_three():
+    assert set(PROFILES) == {"demo", "laptop", "paper"}
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("training.epoch=3", r"training\.epoch \(=3\) is not valid"),
+        ("nonsense=3", "nonsense"),
+        ("training.epochs=0", r"training\.epochs \(=0\)"),
+        ("training.epochs=many", r"training\.epochs \(='many'\)"),
+        ("data.scheme=4", r"data\.scheme \(=4\)"),
+        ("evaluation.iou=0.3", r"evaluation\.iou \(=0\.3\)"),
+        ("training.crop=100", r"training\.crop \(=100\) must be a multiple of 32"),
+        ("training.class_weights=[1, 2]", r"class_weights \(=\[1\.0, 2\.0\]\) must hold 3 numbers"),
+        ("profile=demo", "chosen with --profile"),
+        ("training.epochs", "must read section.key=value"),
+        ("training.epochs=[1", "the value must be YAML"),
+        ("train.epochs=3", "there is no section 'train'"),
+        ("seed.x=3", "there is no section 'seed'"),
+    ],
+)
+def test_a_wrong_override_is_named(override, says):
+    with pytest.raises(SpinscopeError, match=says):
+        load_params(overrides=[override])
+
+
+def test_overrides_go_before_the_profile():
+    params = load_params("demo", ["training.epochs=9", "data.train_batches=[1, 2]"])
+    assert params.training.epochs == 9
+    assert params.data.train_batches == (1, 2)
+
+
+def test_overrides_of_the_environment_go_before_the_callers(monkeypatch):
+    params = load_params("demo", ["seed=5"])
+    for key, value in settings_environment(params, ["seed=5"]).items():
+        monkeypatch.setenv(key, value)
+    assert load_params() == params
+    paper = load_params("paper", ["training.epochs=9"])
+    assert (paper.profile, paper.seed, paper.training.epochs) == ("paper", 5, 9)
+    assert load_params(overrides=["seed=6"]).seed == 6
+    assert json.loads(settings_environment(params, ["seed=6"])["SPINSCOPE_SET"])[-1] == "seed=6"
+
+
+@pytest.mark.parametrize("text", ["seed=5", '{"seed": 5}', "[5]"])
+def test_overrides_of_the_environment_that_are_none(monkeypatch, text):
+    monkeypatch.setenv("SPINSCOPE_SET", text)
+    with pytest.raises(SpinscopeError, match="SPINSCOPE_SET must be a JSON list"):
+        load_params()
+
+
+def test_an_unknown_profile_is_named():
+    with pytest.raises(SpinscopeError, match="profile 'night' must be one of demo, laptop, paper"):
+        load_params("night")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [("typo: 1\n", "typo"), ("model: {widht: 3}\n", "widht"), ("seed: [\n", "readable YAML")],
+)
+def test_an_unknown_key_of_the_file_is_an_error(tmp_path, change, says):
+    path = tmp_path / "params.yaml"
+    path.write_text(SHIPPED.read_text() + change)
+    with pytest.raises(SpinscopeError, match=says):
+        load_params(path=path)
+
+
+@pytest.mark.parametrize("text", ["", "[]\n", "just text\n", "seed: 1\n"])
+def test_a_file_that_holds_no_settings_is_named(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(SpinscopeError):
+        load_params(path=tmp_path / "params.yaml")
+
+
+def test_a_profile_may_change_what_is_no_section(tmp_path):
+    (tmp_path / "params.yaml").write_text(SHIPPED.read_text() + "  night: {seed: 7}\n  day:\n")
+    assert load_params("night", path=tmp_path / "params.yaml").seed == 7
+    assert load_params("day", path=tmp_path / "params.yaml").seed == load_params().seed
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SpinscopeError, match=r"none\.yaml must be a readable"):
+        load_params(path=tmp_path / "none.yaml")
+
+
+def test_settings_are_frozen_and_named_by_their_values():
+    params = load_params()
+    with pytest.raises(ValueError, match="frozen"):
+        params.seed = 3
+    assert params.digest() == load_params().digest()
+    assert params.digest() != load_params(overrides=["seed=3"]).digest()
+
+
+def test_the_environment_names_profile_data_and_store(monkeypatch, tmp_path):
+    monkeypatch.setenv("SPINSCOPE_PROFILE", "paper")
+    monkeypatch.setenv("SPINSCOPE_TRACKING_URI", "http://127.0.0.1:5")
+    params = load_params()
+    assert (params.profile, params.tracking.uri) == ("paper", "http://127.0.0.1:5")
+    assert dataset_path(params) == project_root() / "data/moke" == moke_path()
+    monkeypatch.setenv("SPINSCOPE_MOKE", str(tmp_path))
+    assert dataset_path(params) == tmp_path
+    elsewhere = load_params(overrides=["data.path=build/corpus/kerr"])
+    assert dataset_path(elsewhere) == project_root() / "build/corpus/kerr"

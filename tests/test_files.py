@@ -1,0 +1,71 @@
+"""Files and folders appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from spinscope.files import atomic_file, atomic_folder, sha256, sha256_folder, write_json
+
+
+def test_a_file_appears_whole(tmp_path):
+    with atomic_file(tmp_path / "new" / "a.txt") as partial:
+        partial.write_text("one")
+        assert not (tmp_path / "new/a.txt").exists()
+    assert (tmp_path / "new/a.txt").read_text() == "one"
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.txt"]
+
+
+def test_a_file_that_fails_leaves_the_old_one(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "a.txt") as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(OSError, match="No space left"), atomic_file(tmp_path / "a.txt"):  # noqa: SIM117
+        with open("/dev/full", "w") as full:  # noqa: PTH123
+            full.write("x")
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_a_folder_replaces_the_old_one_whole(tmp_path):
+    for content in ("old", "new"):
+        with atomic_folder(tmp_path / "d") as partial:
+            (partial / content).write_text(content)
+    assert [p.name for p in (tmp_path / "d").iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["d"]
+    assert (tmp_path / "d").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_that_fails_leaves_the_old_one(tmp_path):
+    with atomic_folder(tmp_path / "d") as partial:
+        (partial / "a").write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "d") as partial:
+        (partial / "b").write_text("half")
+        raise KeyboardInterrupt
+    assert [p.name for p in (tmp_path / "d").iterdir()] == ["a"]
+    assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+def test_json_that_cannot_be_written_leaves_the_old(tmp_path):
+    write_json(tmp_path / "a.json", {"x": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
+
+
+def test_checksums_follow_names_and_contents(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a").write_bytes(b"abc")
+    # The SHA-256 of "abc", FIPS 180-4.
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256(tmp_path / "d/a") == known
+    before = sha256_folder(tmp_path / "d")
+    (tmp_path / "d/a").rename(tmp_path / "d/b")
+    assert sha256_folder(tmp_path / "d") != before

@@ -1,0 +1,241 @@
+"""Everything starts, answers, and is gone again."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from spinscope.config import load_params, project_root
+from spinscope.errors import SpinscopeError
+from spinscope.serve import _plan, choose_ports, serve
+
+_FLOWS = """
+from prefect import flow, serve
+
+@flow
+def hello():
+    pass
+
+if __name__ == "__main__":
+    serve(hello.to_deployment("hello", cron="0 2 * * 6"))
+"""
+_SERVE = """
+import sys
+from spinscope.config import load_params
+from spinscope.serve import serve
+serve(load_params("demo", sys.argv[1:]), sys.argv[1:], say=lambda text: print(text, flush=True))
+print("stopped", flush=True)
+"""
+_FREE = [f"serve.{name}_port=0" for name in ("mlflow", "prefect", "dashboard")]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch) -> Path:
+    """A project of its own with the pages, a flow and an empty store."""
+    root, checkout = tmp_path / "a project", project_root()
+    (root / "flows").mkdir(parents=True)
+    (root / "flows/serve.py").write_text(_FLOWS)
+    for name in ("dashboards", ".streamlit", "params.yaml"):
+        (root / name).symlink_to(checkout / name)
+    for name in ("SPINSCOPE_SET", "SPINSCOPE_PROFILE", "SPINSCOPE_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SPINSCOPE_ROOT", str(root))
+    return root
+
+
+def _children(process: subprocess.Popen) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def _scheduled(prefect: str) -> list[dict]:
+    """Runs that the server plans by itself; its scheduler looks every few seconds."""
+    for _ in range(60):
+        if found := httpx.post(f"{prefect}/api/flow_runs/filter", json={}).json():
+            return found
+        time.sleep(0.5)
+    return []
+
+
+def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run; one that only waits for its parent to notice its end does not."""
+    alive = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                alive.append(process)
+    return alive
+
+
+@pytest.mark.slow
+def test_three_addresses_answer_and_nothing_is_left(root):
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVE, *_FREE], stdout=subprocess.PIPE, text=True
+    ) as process:
+        addresses = {}
+        for line in process.stdout:
+            name, _, rest = line.strip().partition(" ")
+            if rest.strip().startswith("http"):
+                addresses[name] = rest.strip()
+            if line.startswith("Ctrl-C"):
+                break
+        assert set(addresses) == {"mlflow", "prefect", "dashboard"}, _logs(root)
+        assert "MLflow" in httpx.get(addresses["mlflow"]).text
+        found = httpx.post(f"{addresses['prefect']}/api/deployments/filter", json={}).json()
+        assert [deployment["name"] for deployment in found] == ["hello"]
+        assert _scheduled(addresses["prefect"]), _logs(root)
+        assert "<title>Streamlit" in httpx.get(addresses["dashboard"]).text
+        children = _children(process)
+        listening = {
+            connection.laddr
+            for child in children
+            for connection in child.net_connections()
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert {address.ip for address in listening} == {"127.0.0.1"}
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read().strip() == "stopped"
+    assert process.returncode == 0
+    assert len(children) >= 4
+    assert not _alive(children)
+    assert (root / "mlruns/mlflow.db").is_file()
+    assert (root / ".prefect").is_dir()
+
+
+_STAND_IN = """
+import os, sys
+import spinscope.serve as module
+import spinscope.tracking
+from spinscope.config import load_params
+
+stubborn, last = sys.argv[1:3]
+
+def service(name, program):
+    command = (sys.executable, "-c", program)
+    environment = {**os.environ, "SPINSCOPE_SERVE": MARK}
+    return module.Service(name, command, environment, lambda: os.path.exists(f"{name}.up"))
+
+def plan(params, overrides, ports, root, mark):
+    global MARK
+    MARK = mark
+    os.chdir(root)
+    return [service("stubborn", stubborn)], service("flows", last), {"dashboard": "http://x"}
+
+module._plan, module._STOP_SECONDS = plan, 1
+spinscope.tracking.open_store = lambda tracking: None  # its tables take seconds to build
+module.serve(load_params("demo", sys.argv[3:]), say=lambda text: print(text, flush=True))
+print("stopped", flush=True)
+"""
+_STUBBORN = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
+                         start_new_session=True)
+open("orphan.pid", "w").write(str(child.pid))
+open("stubborn.up", "w")
+time.sleep(600)
+"""
+_UP = "import time; open('flows.up', 'w'); time.sleep(600)"
+
+
+def _orphan(root: Path) -> psutil.Process:
+    return psutil.Process(int((root / "orphan.pid").read_text()))
+
+
+def test_sigterm_ends_also_what_does_not_listen_to_it(root):
+    with subprocess.Popen(
+        [sys.executable, "-c", _STAND_IN, _STUBBORN, _UP, *_FREE], stdout=subprocess.PIPE, text=True
+    ) as process:
+        while not process.stdout.readline().startswith("Ctrl-C"):
+            assert process.poll() is None, _logs(root)
+        children = [*_children(process), _orphan(root)]
+        process.terminate()
+        assert process.stdout.read().strip() == "stopped"
+    assert len(children) >= 3
+    assert not _alive(children)
+
+
+def test_a_program_that_does_not_start_stops_the_others_and_says_why(root):
+    failed = subprocess.run(
+        [sys.executable, "-c", _STAND_IN, _STUBBORN, "raise SystemExit('no such flow')", *_FREE],
+        capture_output=True,
+        text=True,
+    )
+    assert "SpinscopeError: flows ended with exit code 1; the last lines of" in failed.stderr
+    assert "no such flow" in failed.stderr
+    orphan = int((root / "orphan.pid").read_text())
+    assert not psutil.pid_exists(orphan) or not _alive([psutil.Process(orphan)])
+
+
+def test_a_taken_port_is_named_before_anything_starts(root):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        params = load_params("demo", [*_FREE, f"serve.prefect_port={port}"])
+        with pytest.raises(SpinscopeError, match=rf"serve\.prefect_port \(={port}\) cannot be"):
+            serve(params)
+    assert not (root / "build").exists()
+    assert not (root / "mlruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("ports", "rule"),
+    [
+        ({"mlflow_port": 70000}, r"mlflow_port \(=70000\) cannot be used"),
+        ({"mlflow_port": -1}, r"mlflow_port \(=-1\) cannot be used"),
+    ],
+)
+def test_a_port_that_is_none(ports, rule):
+    wanted = load_params("demo", _FREE).serve.model_copy(update=ports)
+    with pytest.raises(SpinscopeError, match=rule):
+        choose_ports(wanted)
+
+
+def test_free_ports_differ_and_a_wanted_one_is_kept():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    wanted = load_params("demo", [*_FREE, f"serve.dashboard_port={port}"]).serve
+    chosen = choose_ports(wanted)
+    assert chosen["dashboard_port"] == port
+    assert len(set(chosen.values())) == 3
+    twice = wanted.model_copy(update={"mlflow_port": port})
+    with pytest.raises(SpinscopeError, match="must differ from the other ports"):
+        choose_ports(twice)
+
+
+def test_outside_a_checkout(tmp_path, monkeypatch):
+    params = load_params("demo", _FREE)
+    monkeypatch.setenv("SPINSCOPE_ROOT", str(tmp_path))
+    with pytest.raises(SpinscopeError, match=r"app\.py is missing"):
+        serve(params)
+
+
+def _logs(root: Path) -> str:
+    return "\n".join(
+        f"== {log.name}\n{log.read_text()[-2000:]}" for log in (root / "build/logs").glob("*.log")
+    )
+
+
+def test_the_settings_reach_the_programs_unchanged(root, monkeypatch):
+    """Also where a flow is started on the web page with another profile."""
+    monkeypatch.setenv("SPINSCOPE_SET", '["training.epochs=5", "training.batch=3"]')
+    secret = "tracking.uri=postgresql://lab:s3cret@db/mlflow"
+    overrides = ["training.epochs=7", secret]
+    params, paper = load_params("demo", overrides), load_params("paper", overrides)
+    assert (params.training.epochs, params.training.batch) == (7, 3)
+    ports = {"mlflow_port": 1, "prefect_port": 2, "dashboard_port": 3}
+    first, flows, _ = _plan(params, overrides, ports, root, "mark")
+    for service in (*first, flows):
+        with monkeypatch.context() as patch:
+            for key, value in service.environment.items():
+                patch.setenv(key, value)
+            assert load_params() == params
+            assert load_params("paper") == paper
+        assert "s3cret" not in " ".join(service.command)

@@ -1,0 +1,176 @@
+"""What goes into the registry comes out of it, whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import mlflow
+import numpy as np
+import pytest
+from mlflow.pyfunc import scoring_server
+from tests.tracking.conftest import frames, report, small_network, threshold, threshold_folder
+
+from spinscope.errors import SpinscopeError
+from spinscope.files import sha256_folder
+from spinscope.inference.predict import Predictor
+from spinscope.tracking import compare, register, resolve, version, versions
+from spinscope.tracking.registry import current, predict_classes, stored_predictions, version_folder
+
+
+def test_a_version_carries_what_it_was_measured_to_do(store, registered, tags):
+    v = registered((0.90, 0.92, 0.94), report={"predicted": 93})
+    assert (v.ref, v.card) == ("models:/moke-unet/1", "# A threshold\n")
+    assert v.number("mcc.mean") == pytest.approx(0.92)
+    assert v.number("mcc.sd") == pytest.approx(0.02)
+    assert v.number("mcc") == 0.90
+    assert v.number("count_error") == pytest.approx(0.07)
+    assert v.number("frame_ms") == 40
+    assert v.tags["seeds"] == "1,2,3"
+    assert v.tags["data.validated"] == "true"
+    assert tags.items() <= v.tags.items()
+    assert v.number("no such tag") is None
+
+
+def test_the_model_folder_comes_back_byte_for_byte(store, registered, tmp_path):
+    v = registered(level=0.25)
+    folder = resolve(store, v.ref)
+    assert sha256_folder(folder) == sha256_folder(tmp_path / "model-0")
+    stored = stored_predictions(store, v)
+    for (image, mask), frame in zip(stored, frames(), strict=True):
+        assert (image == frame).all()
+        assert (mask == (frame < 0.25)).all()
+
+
+def test_nothing_of_it_is_a_pickle(store, registered):
+    v = registered()
+    packed = version_folder(store, v).parents[1]
+    kept = [path.name for path in packed.rglob("*") if path.is_file()]
+    assert "served.py" in kept
+    assert not [name for name in kept if name.endswith((".pkl", ".pickle"))]
+    flavour = mlflow.models.Model.load(str(packed))
+    assert flavour.flavors["python_function"]["loader_module"] == "mlflow.pyfunc.loaders.code_model"
+    assert flavour.signature.inputs.inputs[0].type == np.float32
+    assert flavour.signature.outputs.inputs[0].type == np.uint8
+    assert flavour.load_input_example(str(packed)).shape == (32, 32)
+    requirements = (packed / "requirements.txt").read_text().split()
+    assert {line.split("==")[0] for line in requirements} >= {"spinscope", "keras", "mlflow"}
+
+
+@pytest.fixture
+def network(tmp_path):
+    """Folder of a small, untrained network of three classes."""
+    return small_network(tmp_path / "network")
+
+
+async def _post(app, path: str, body: dict) -> httpx.Response:
+    """Ask a web application that runs in this process."""
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://model") as client:
+        return await client.post(path, json=body)
+
+
+def test_mlflow_gives_the_mask_that_the_predictor_gives(store, registered, network):
+    v = register(
+        store,
+        registered().run_id,
+        network,
+        "moke-unet",
+        seed=1,
+        reports={1: report(0.9)},
+        lineage={},
+        measured_on="x",
+        validated=True,
+        examples=frames(),
+    )
+    image = frames()[1]
+    served = mlflow.pyfunc.load_model(str(version_folder(store, v).parents[1]))
+    mask = served.predict(image)
+    assert (mask.dtype, mask.shape) == (np.uint8, image.shape)
+    assert (mask == Predictor.load(network).classes(image)).all()
+    averaged = served.predict(image, params={"tta": 8})
+    assert (averaged == Predictor.load(network).classes(image, tta=8)).all()
+    assert (averaged != mask).any()
+    assert (stored_predictions(store, v)[1][1] == mask).all()
+    assert (predict_classes(resolve(store, v.ref), [image])[0] == mask).all()
+    with pytest.raises(mlflow.MlflowException, match="shape"):
+        served.predict(image[None])
+    body = {"inputs": image.tolist(), "params": {"tta": 8}}
+    answer = asyncio.run(_post(scoring_server.init(served), "/invocations", body))
+    assert (np.array(answer.json()["predictions"]) == averaged).all()
+
+
+def test_references_that_need_no_registry_open_none(network, params):
+    closed = params.tracking.model_copy(update={"uri": "http://127.0.0.1:9"})
+    assert resolve(closed, str(network)) == network
+
+
+@pytest.mark.parametrize(
+    ("model_ref", "says"),
+    [
+        ("models:/moke-unet/9", r"'moke-unet' has no version 9; there are: 1, 2"),
+        ("models:/moke-unet@best", r"'moke-unet' has no alias 'best'; aliases are: none"),
+        ("models:/other@lab", r"'other' is not registered; registered are: moke-unet"),
+        ("models:/moke-unet", r"must be models:/NAME@ALIAS or models:/NAME/VERSION"),
+        ("models:/moke' or name = '/1", r"model name .* must be letters, digits"),
+        ("bundled:nothing", r"'bundled:nothing' does not exist"),
+    ],
+)
+def test_an_unknown_reference_says_what_exists(store, registered, model_ref, says):
+    registered()
+    registered()
+    with pytest.raises(SpinscopeError, match=says):
+        resolve(store, model_ref)
+
+
+def test_a_version_whose_files_are_gone_is_named(store, registered):
+    v = registered()
+    (version_folder(store, v)).rename(version_folder(store, v).with_name("elsewhere"))
+    with pytest.raises(SpinscopeError, match=r"models:/moke-unet/1: .*model is missing"):
+        resolve(store, v.ref)
+
+
+def test_a_registration_that_dies_leaves_no_version(store, registered, tmp_path, monkeypatch):
+    registered()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.client, "log_model_artifacts", full)
+        with pytest.raises(SpinscopeError, match="No space left on device"):
+            registered()
+    assert version(store, "moke-unet").version == 1
+    assert registered().version == 2
+
+
+def test_the_registered_seed_must_have_a_report_and_frames(store, registered):
+    with pytest.raises(SpinscopeError, match=r"reports hold seeds \[1, 2, 3\]; seed 7 must be one"):
+        registered(seed=7)
+    with pytest.raises(SpinscopeError, match="at least one frame"):
+        registered(examples=[])
+
+
+def test_the_tables_of_versions(store, registered):
+    a = registered((0.90, 0.92))
+    b = registered((0.94, 0.96), validated=False)
+    table = versions(store).set_index("version")
+    assert table.index.tolist() == [2, 1]
+    assert table.loc[2, "mcc"] == pytest.approx(0.95)
+    assert table["validated"].to_dict() == {2: False, 1: True}
+    assert versions(store, "moke-unet").equals(versions(store))
+    changes = compare(a, b).set_index("key")["change"]
+    assert changes["mcc.mean"] == pytest.approx(0.04)
+    assert "git.commit" not in changes
+    assert current(store, "moke-unet") is None
+
+
+def test_an_empty_registry_has_an_empty_table(store):
+    assert versions(store).empty
+
+
+def test_two_stand_ins_differ(tmp_path):
+    """The stand-in of these tests depends on its file, or the tests above could not fail."""
+    folders = [threshold_folder(tmp_path / str(level), level) for level in (0.2, 0.8)]
+    masks = [threshold(folder, frames(1))[0].mean() for folder in folders]
+    assert masks == pytest.approx([0.2, 0.8], abs=0.05)

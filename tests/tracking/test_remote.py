@@ -1,0 +1,205 @@
+"""The whole life of a model on a real MLflow server, given by its address alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import mlflow
+import numpy as np
+import pytest
+from tests.tracking.conftest import frames, report, threshold, threshold_folder
+
+from spinscope.config import Tracking
+from spinscope.errors import SpinscopeError
+from spinscope.tracking import history, lineage, open_store, parent_run, resolve, seed_run
+from spinscope.tracking.promotion import promote
+from spinscope.tracking.registry import register, stored_predictions
+from spinscope.tracking.runs import log_curves, log_report
+
+pytestmark = pytest.mark.slow
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def server(fresh_store: Path, tmp_path_factory) -> Iterator[str]:
+    """Address of an MLflow server that keeps its artifacts itself."""
+    folder = tmp_path_factory.mktemp("server")
+    database = folder / "mlflow.db"
+    database.write_bytes((fresh_store / "mlflow.db").read_bytes())
+    address = f"http://127.0.0.1:{_free_port()}"
+    command = [sys.executable, "-m", "mlflow", "server", "-w", "1", "--host", "127.0.0.1"]
+    command += [
+        "--port",
+        address.rpartition(":")[2],
+        "--backend-store-uri",
+        f"sqlite:///{database}",
+    ]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env=environment, cwd=folder, start_new_session=True
+        )
+    try:
+        transport = httpx.HTTPTransport()
+        with httpx.Client(transport=transport) as client:
+            while True:
+                assert process.poll() is None, (folder / "log").read_text()
+                try:
+                    if client.get(f"{address}/health", timeout=5).status_code == 200:
+                        break
+                except httpx.TransportError:
+                    threading.Event().wait(0.2)
+        yield address
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait()
+
+
+@pytest.fixture
+def remote(server: str, params, tmp_path: Path, monkeypatch) -> Tracking:
+    # After `params` are read: what is fetched lands in build/ of this root.
+    monkeypatch.setenv("SPINSCOPE_ROOT", str(tmp_path))
+    return Tracking(uri=server, artifacts="unused", experiment=tmp_path.name)
+
+
+@pytest.fixture
+def cable(server: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A way to the server that can be cut: its address, and what cuts it."""
+    port = int(server.rpartition(":")[2])
+    listener = socket.create_server(("127.0.0.1", 0))
+    ends: list[socket.socket] = [listener]
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        try:
+            while block := source.recv(1 << 16):
+                target.sendall(block)
+        except OSError:
+            pass
+        finally:
+            for end in (source, target):
+                end.close()
+
+    def accept() -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", port))
+            ends.extend((near, far))
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=carry, args=pair, daemon=True).start()
+
+    def cut() -> None:
+        for end in ends:
+            with closing(end):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", cut
+    cut()
+
+
+def test_runs_registry_and_promotion_on_a_server(remote, params, tmp_path):
+    store = open_store(remote)
+    assert store.remote
+    tags = lineage(params, "md5:0123", seed=1)
+    with parent_run(store, params, tags) as parent, seed_run(parent, tags) as run:
+        log_curves(run, {"loss": [1.0, 0.5]})
+        log_report(run, report(0.9))
+    folder = threshold_folder(tmp_path / "model")
+    v = register(
+        store,
+        run.run_id,
+        folder,
+        "moke-unet",
+        seed=1,
+        reports={1: report(0.9), 2: report(0.92)},
+        lineage=tags,
+        measured_on="x",
+        validated=True,
+        examples=frames(),
+        predict=threshold,
+    )
+    step = promote(store, "moke-unet", reason="first", gates=params.gates, predict=threshold)
+    fetched = resolve(remote, step.ref)
+    assert fetched.is_relative_to(tmp_path / "build/models")
+    assert (fetched / "card.md").read_bytes() == (folder / "card.md").read_bytes()
+    before = (fetched / "card.md").stat().st_ino
+    assert (resolve(remote, v.ref) / "card.md").stat().st_ino == before  # fetched once
+    image, mask = stored_predictions(store, v)[0]
+    assert (mask == threshold(folder, [image])[0]).all()
+    assert history(store, "moke-unet") == [step]
+    assert not (tmp_path / "unused").exists()
+    with pytest.raises(SpinscopeError, match="'moke-unet' has no version 7; there are: 1"):
+        resolve(remote, "models:/moke-unet/7")
+
+
+def test_a_server_that_dies_loses_no_training(remote, cable, params, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    address, cut = cable
+    store = open_store(remote.model_copy(update={"uri": address}))
+    tags = lineage(params, "md5:0123", seed=1)
+    with (
+        pytest.raises(SpinscopeError, match=f"tracking store {address} failed"),
+        parent_run(store, params, tags) as parent,
+        seed_run(parent, tags) as run,
+    ):
+        folder = threshold_folder(tmp_path / "finished")
+        cut()
+        log_curves(run, {"loss": [1.0, 0.5]})
+    assert threshold(folder, frames(1))[0].any()
+    # The server saw neither end nor failure; this process goes on, as a later one would.
+    store = open_store(remote)
+    assert store.client.get_run(run.run_id).info.status == "RUNNING"
+    store.client.set_tag(run.run_id, "process", f"{socket.gethostname()} 0 0.00")
+    store.client.set_tag(parent.run_id, "process", f"{socket.gethostname()} 0 0.00")
+    with parent_run(store, params, tags) as again, seed_run(again, tags) as resumed:
+        assert (again.run_id, resumed.run_id) == (parent.run_id, run.run_id)
+        log_curves(resumed, {"loss": [1.0, 0.5]})
+    assert len(store.client.get_metric_history(run.run_id, "loss")) == 2
+
+
+def test_mlflow_alone_can_load_what_a_server_keeps(remote, params, tmp_path, monkeypatch):
+    from tests.tracking.conftest import small_network
+
+    from spinscope.inference.predict import Predictor
+
+    store = open_store(remote)
+    folder = small_network(tmp_path / "network")
+    with parent_run(store, params, lineage(params, "md5:1")) as run:
+        pass
+    register(
+        store,
+        run.run_id,
+        folder,
+        "served-unet",
+        seed=1,
+        reports={1: report(0.9)},
+        lineage={},
+        measured_on="x",
+        validated=True,
+        examples=frames(),
+    )
+    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", store.uri)
+    model = mlflow.pyfunc.load_model("models:/served-unet/1")
+    image = frames(1)[0]
+    assert (model.predict(image) == Predictor.load(folder).classes(image)).all()
+    assert model.predict(image).dtype == np.uint8

@@ -1,0 +1,152 @@
+"""One parent an experiment, one child a seed, and nothing lost when something dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from tests.tracking.conftest import report
+
+from spinscope.config import load_params
+from spinscope.errors import SpinscopeError
+from spinscope.tracking import lineage, over_seeds, parent_run, seed_run
+from spinscope.tracking.runs import log_curves, log_figure, log_report, runs
+
+
+def _status(run) -> str:
+    return run.store.client.get_run(run.run_id).info.status
+
+
+def test_one_child_a_seed_with_parameters_and_lineage(store, params, tags):
+    with parent_run(store, params, lineage(params, "md5:0123")) as parent:
+        for seed in (1, 2):
+            with seed_run(parent, lineage(params, "md5:0123", seed=seed)) as run:
+                assert _status(run) == "RUNNING"
+    table = runs(store).set_index("name")
+    assert set(table.index) == {params.tracking.experiment, "seed 1", "seed 2"}
+    assert set(table["status"]) == {"FINISHED"}
+    assert set(table.loc[["seed 1", "seed 2"], "parent"]) == {parent.run_id}
+    kept = store.client.get_run(parent.run_id).data
+    assert kept.params["training.epochs"] == "2"
+    assert kept.tags["data.hash"] == "md5:0123"
+    child = store.client.get_run(table.loc["seed 2", "run_id"]).data.tags
+    assert child["seed"] == "2"
+    assert child["version.keras"] == tags["version.keras"]
+    assert child["mlflow.source.git.commit"] == tags["git.commit"]
+
+
+def test_a_run_that_raises_is_failed_and_its_seed_is_continued(store, params, tags):
+    with pytest.raises(RuntimeError, match="diverged"), parent_run(store, params, tags) as parent:
+        with seed_run(parent, {**tags, "seed": "2"}) as done:
+            pass
+        with seed_run(parent, tags) as first:
+            raise RuntimeError("diverged")
+    assert (_status(parent), _status(first)) == ("FAILED", "FAILED")
+    with parent_run(store, params, tags) as again:
+        assert again.run_id == parent.run_id
+        with seed_run(again, tags) as second:
+            assert second.run_id == first.run_id
+        with seed_run(again, {**tags, "seed": "2"}) as read_back:
+            assert read_back.run_id == done.run_id
+    assert (_status(again), _status(second)) == ("FINISHED", "FINISHED")
+    assert len(runs(store)) == 3
+
+
+_KILLED = """
+import os, signal, sys
+from spinscope.config import load_params
+from spinscope.tracking import lineage, open_store, parent_run, seed_run
+
+params = load_params("demo", sys.argv[1:])
+store = open_store(params.tracking)
+tags = lineage(params, "md5:0123", seed=1)
+with parent_run(store, params, tags) as parent, seed_run(parent, tags) as run:
+    print(parent.run_id, run.run_id, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_training_is_found_and_continued(store, tracking):
+    settings = [f"tracking.{key}={value}" for key, value in tracking.model_dump().items()]
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, *settings], capture_output=True, text=True
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    parent_id, seed_id = killed.stdout.split()
+    assert store.client.get_run(seed_id).info.status == "RUNNING"
+    params = load_params("demo", settings)
+    tags = lineage(params, "md5:0123", seed=1)
+    with parent_run(store, params, tags) as parent, seed_run(parent, tags) as run:
+        assert (parent.run_id, run.run_id) == (parent_id, seed_id)
+    assert len(runs(store)) == 2
+
+
+def test_only_a_dead_run_of_the_same_settings_and_data_is_continued(store, params, tags):
+    with parent_run(store, params, tags) as alive, parent_run(store, params, tags) as second:
+        assert second.run_id != alive.run_id
+    with pytest.raises(RuntimeError), parent_run(store, params, tags) as failed:
+        raise RuntimeError
+    for change in ({"data.hash": "md5:4567"}, {"params.digest": "0" * 16}):
+        with parent_run(store, params, {**tags, **change}) as other:
+            assert other.run_id != failed.run_id
+    with parent_run(store, params, tags) as continued:
+        assert continued.run_id == failed.run_id
+    assert _status(alive) == "FINISHED"
+
+
+def test_curves_are_kept_by_epoch_and_once(store, params, tags):
+    history = {"loss": [1.0, 0.5, 0.25], "val_mcc": [0.1, 0.6, 0.8]}
+    with parent_run(store, params, tags) as run:
+        log_curves(run, history)
+        log_curves(run, history)
+    for name, values in history.items():
+        points = store.client.get_metric_history(run.run_id, name)
+        assert [(p.step, p.value) for p in points] == list(enumerate(values))
+
+
+def test_a_report_becomes_metrics_a_table_and_a_file(store, params, tags):
+    scores = report(0.93)
+    scores["size"]["wasserstein_px"] = float("nan")
+    with parent_run(store, params, tags) as run:
+        log_report(run, scores)
+    metrics = store.client.get_run(run.run_id).data.metrics
+    assert metrics["validation.mcc"] == 0.93
+    assert metrics["validation.objects.true"] == 100
+    assert "validation.size.wasserstein_px" not in metrics
+    table = pd.read_csv(store.client.download_artifacts(run.run_id, "validation/per_image.csv"))
+    assert table["name"].tolist() == ["a", "b"]
+    assert table["wasserstein_px"].tolist() == [0.3, 0.5]
+
+
+def test_a_figure_is_kept_from_its_path_or_its_bytes(store, params, tags, tmp_path):
+    picture = tmp_path / "curve.png"
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(picture)
+    with parent_run(store, params, tags) as run:
+        log_figure(run, picture, "a.png")
+        log_figure(run, picture.read_bytes(), "b.png")
+    for name in ("a.png", "b.png"):
+        kept = store.client.download_artifacts(run.run_id, f"figures/{name}")
+        assert (np.asarray(Image.open(kept)) == np.eye(8)).all()
+
+
+def test_mean_and_spread_over_the_seeds():
+    summary = over_seeds({seed: report(mcc) for seed, mcc in enumerate((0.90, 0.92, 0.97))})
+    assert summary["mcc.mean"] == pytest.approx(0.93)
+    assert summary["mcc.sd"] == pytest.approx(np.sqrt((0.03**2 + 0.01**2 + 0.04**2) / 2))
+    assert summary["objects.true.mean"] == 100
+    assert over_seeds({1: report(0.9)})["mcc.sd"] == 0
+    with pytest.raises(SpinscopeError, match="at least one seed"):
+        over_seeds({})
+
+
+def test_this_process_counts_as_alive(store, params, tags):
+    with parent_run(store, params, tags) as run:
+        named = store.client.get_run(run.run_id).data.tags["process"]
+    assert named.split()[1] == str(os.getpid())

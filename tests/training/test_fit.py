@@ -1,0 +1,158 @@
+"""Training: what is killed goes on to the same end; nothing half-written; finished is finished."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from spinscope.config import load_params
+from spinscope.data import open_dataset, split_by_batch
+from spinscope.errors import SpinscopeError
+from spinscope.models.store import load_model
+from spinscope.training import fit as module
+from spinscope.training.fit import fit, training_settings
+
+
+@pytest.fixture
+def splits(moke_folder):
+    return split_by_batch(open_dataset(moke_folder), (0, 1, 3, 4), (2,))
+
+
+def stop_after(epoch: int):
+    def callback(now: int, _: dict) -> None:
+        if now == epoch:
+            raise KeyboardInterrupt
+
+    return callback
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ("training.schedule=cosine", "training.ema=0.9"),
+        ("training.schedule=plateau", "training.ema=0", "training.plateau_patience=1"),
+    ],
+    ids=["cosine-ema", "plateau"],
+)
+def test_a_killed_training_ends_with_the_same_history(params, splits, tmp_path, extra):
+    base = [f"model.{key}={value}" for key, value in params.model.model_dump().items()]
+    small = [f"training.{key}={getattr(params.training, key)}"
+             for key in ("steps_per_epoch", "batch", "crop")]  # fmt: skip
+    params = load_params("demo", [*base, *small, "training.epochs=4", "model.dropout=0.3", *extra])
+    whole = fit(splits, params, seed=3, folder=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(splits, params, seed=3, folder=tmp_path / "killed", on_epoch=stop_after(1))
+    resumed = fit(splits, params, seed=3, folder=tmp_path / "killed")
+    assert resumed.history == whole.history
+    assert resumed.best_epoch == whole.best_epoch
+    weights = [load_model(result.model)[0].get_weights() for result in (whole, resumed)]
+    assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+    assert len(whole.history["val_mcc"]) == 4
+
+
+def test_a_finished_training_is_read_back(params, splits, tmp_path):
+    first = fit(splits, params, seed=0, folder=tmp_path / "a")
+    again = fit(splits, params, seed=0, folder=tmp_path / "a", on_epoch=stop_after(0))
+    assert (again.history, again.seconds) == (first.history, first.seconds)
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
+        "history.json", "model", "result.json", "settings.json",
+    ]  # fmt: skip
+
+
+def test_saved_model_is_the_best_epoch(params, splits, tmp_path):
+    from spinscope.config import Evaluation
+    from spinscope.evaluation import evaluate
+    from spinscope.inference.predict import Predictor
+
+    result = fit(splits, params, seed=1, folder=tmp_path / "a")
+    predictor = Predictor.load(result.model)
+    report = evaluate(
+        predictor.classes, splits.validation, predictor.info["classes"], Evaluation(tta=1)
+    )
+    assert report["mcc"] == pytest.approx(result.val_mcc, abs=2e-3)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_training_of_other_settings_is_moved_aside(params, splits, tmp_path, stopped):
+    folder = tmp_path / "a"
+    with contextlib.suppress(KeyboardInterrupt):
+        fit(splits, params, seed=0, folder=folder, on_epoch=stop_after(0) if stopped else None)
+    kept = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert fit(splits, params, seed=1, folder=folder).seed == 1
+    (aside,) = tmp_path.glob("a.*")
+    assert {p.relative_to(aside): p.read_bytes() for p in aside.rglob("*") if p.is_file()} == kept
+
+
+def test_other_weights_of_the_same_name_are_another_training(params, splits, tmp_path):
+    """A reference such as models:/x@lab moves on to another network."""
+    start = shutil.copytree(
+        fit(splits, params, seed=0, folder=tmp_path / "a").model, tmp_path / "m"
+    )
+    first = fit(splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
+    again = fit(splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
+    assert again.seconds == first.seconds
+    shutil.copytree(first.model, start, dirs_exist_ok=True)
+    fit(splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
+    assert len(list(tmp_path.glob("b.*"))) == 1
+
+
+def test_a_full_disk_keeps_the_last_whole_checkpoint(params, splits, tmp_path, monkeypatch):
+    """The disk fills while the second backup is written; once it has room, training goes on."""
+    whole = fit(splits, params, seed=0, folder=tmp_path / "whole")
+    save = module.Resume._save_model
+
+    def full(self):
+        if self._current_epoch < 2:
+            return save(self)
+        import keras
+
+        with monkeypatch.context() as patch:
+
+            def half(_, path, **__):
+                path.write_bytes(b"half")
+                raise OSError(28, "No space left on device")
+
+            patch.setattr(keras.Model, "save_weights", half)
+            return save(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Resume, "_save_model", full)
+        with pytest.raises(SpinscopeError, match="No space left on device"):
+            fit(splits, params, seed=0, folder=tmp_path / "full")
+    state = json.loads((tmp_path / "full" / "backup" / "state.json").read_text())
+    assert state["epoch"] == 1
+    assert not list((tmp_path / "full").glob(".*"))
+    assert fit(splits, params, seed=0, folder=tmp_path / "full").history == whole.history
+
+
+def test_pretrained_weights_are_the_start(params, splits, tmp_path):
+    first = fit(splits, params, seed=0, folder=tmp_path / "a")
+    still = params.model_copy(
+        update={"training": params.training.model_copy(update={"learning_rate": 1e-12})}
+    )
+    second = fit(splits, still, seed=1, folder=tmp_path / "b", pretrained=first.model)
+    for a, b in zip(
+        load_model(first.model)[0].get_weights(),
+        load_model(second.model)[0].get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_pretrained_of_another_shape_is_refused(params, splits, tmp_path):
+    first = fit(splits, params, seed=0, folder=tmp_path / "a")
+    wider = params.model_copy(update={"model": params.model.model_copy(update={"width": 6})})
+    with pytest.raises(SpinscopeError, match="other shapes"):
+        fit(splits, wider, seed=0, folder=tmp_path / "b", pretrained=first.model)
+
+
+def test_settings_that_do_not_change_the_outcome_do_not_count(params):
+    more = params.model_copy(
+        update={"training": params.training.model_copy(update={"seeds": 9}), "seed": 4}
+    )
+    assert training_settings(params, 0) == training_settings(more, 0)
+    assert training_settings(params, 0) != training_settings(params, 1)
