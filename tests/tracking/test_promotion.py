@@ -9,17 +9,24 @@ import numpy as np
 import pytest
 from tests.tracking.conftest import threshold
 
+from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
 from spinscope.tracking import PromotionRefused, check, history, promotion, resolve, rollback
 from spinscope.tracking.registry import current, version_folder
 
 
 @pytest.fixture
-def promote(store, params):
-    """Promote with the gates of params.yaml and the stand-in model."""
+def gates():
+    """The gates that a lab has; the demo's own are wider."""
+    return load_params("laptop").gates
+
+
+@pytest.fixture
+def promote(store, gates):
+    """Promote with a lab's gates and the stand-in model."""
 
     def promote_one(version=None, reason="better", **options):
-        options = {"gates": params.gates, "predict": threshold, **options}
+        options = {"gates": gates, "predict": threshold, **options}
         return promotion.promote(store, "moke-unet", version, reason=reason, **options)
 
     return promote_one
@@ -83,12 +90,12 @@ def test_a_model_that_no_longer_reproduces_its_predictions_is_refused(store, reg
 
 @pytest.mark.parametrize(("mean", "passes"), [(0.95, True), (0.901, True), (0.899, False)])
 def test_not_worse_than_the_lab_beyond_the_seeds_spread(
-    store, registered, promote, params, mean, passes
+    store, registered, promote, gates, mean, passes
 ):
     registered((0.90, 0.92, 0.94))  # SD 0.02
     promote()
     v = registered((mean - 0.02, mean, mean + 0.02))  # limit 0.92 - 0.02
-    gate = check(store, v, params.gates, predict=threshold)[2]
+    gate = check(store, v, gates, predict=threshold)[2]
     assert gate.limit == pytest.approx(0.90)
     assert gate.measured == pytest.approx(mean)
     assert gate.passed is passes
@@ -111,13 +118,13 @@ def test_scores_of_other_frames_are_measured_again(store, registered, promote):
     assert _steps(store) == [("promote", None, 1), ("promote", 1, 2)]
 
 
-def test_a_version_without_measurements_passes_nothing(store, registered, params):
+def test_a_version_without_measurements_passes_nothing(store, registered, gates):
     bare = registered()
     tags = {"mcc.mean", "mcc.sd", "count_error", "frame_ms", "data.validated"}
     for key in tags:
         store.client.delete_model_version_tag(bare.name, str(bare.version), key)
     with pytest.raises(PromotionRefused, match="5 of 6 gates failed"):
-        promotion.promote(store, "moke-unet", reason="try", gates=params.gates, predict=threshold)
+        promotion.promote(store, "moke-unet", reason="try", gates=gates, predict=threshold)
 
 
 def test_a_refusal_crosses_to_another_process_whole(registered, promote):
@@ -254,11 +261,11 @@ def test_promotions_at_once_form_one_chain(store, registered, promote):
     assert _lab(store) == steps[-1][2]
 
 
-def test_masks_of_another_shape_do_not_pass(store, registered, params):
+def test_masks_of_another_shape_do_not_pass(store, registered, gates):
     v = registered()
 
     def cropped(folder, images):
         return [np.zeros((2, 2), np.uint8) for _ in images]
 
-    gate = check(store, v, params.gates, predict=cropped)[5]
+    gate = check(store, v, gates, predict=cropped)[5]
     assert not gate.passed
