@@ -143,14 +143,25 @@ def to_scheme(label: np.ndarray, classes: int) -> np.ndarray:
     return _SCHEMES[classes][label]
 
 
-def standardise(image: np.ndarray) -> np.ndarray:
+def standardise(image: np.ndarray, statistics: tuple[float, float] | None = None) -> np.ndarray:
     """Image of zero mean and unit standard deviation, clipped at six: what the networks read.
 
+    statistics : mean and standard deviation of the whole frame, where `image` is a part of it.
     A constant image becomes zeros.
     """
-    centred = image.astype(np.float32) - np.float32(image.mean(dtype=np.float64))
-    spread = float(np.sqrt(np.mean(np.square(centred), dtype=np.float64)))
+    mean, spread = moments(image) if statistics is None else statistics
+    centred = image.astype(np.float32) - np.float32(mean)
     return np.clip(centred / np.float32(max(spread, 1e-6)), -6, 6)
+
+
+def moments(image: np.ndarray, rows: int = 1024) -> tuple[float, float]:
+    """Mean and standard deviation of an image of any type, taken in bands of `rows`."""
+    mean = float(image.mean(dtype=np.float64))
+    squares = 0.0
+    for start in range(0, image.shape[0], rows):
+        centred = image[start : start + rows].astype(np.float32) - np.float32(mean)
+        squares += float(np.sum(np.square(centred), dtype=np.float64))
+    return mean, float(np.sqrt(squares / max(image.size, 1)))
 
 
 def _open(path: Path) -> Image.Image:

@@ -11,6 +11,10 @@ from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256
 
 NETWORK = "model.keras"
+EXPORT = "openvino.xml"
+"""The same network as OpenVINO reads it, with its weights in openvino.bin; optional."""
+CHECK = "openvino.json"
+"""How far that network agrees with the Keras one."""
 INFO = "model.json"
 CARD = "card.md"
 SUMS = "SHA256SUMS"
