@@ -128,6 +128,9 @@ def test_settings_are_frozen_and_named_by_their_values():
         params.seed = 3
     assert params.digest() == load_params().digest()
     assert params.digest() != load_params(overrides=["seed=3"]).digest()
+    assert (
+        params.digest() == load_params(overrides=["serve.mlflow_port=1", "segment.tta=8"]).digest()
+    )
 
 
 def test_the_environment_names_profile_data_and_store(monkeypatch, tmp_path):

@@ -98,6 +98,22 @@ class Evaluation(_Section):
     size_bins: int = Field(default=32, ge=2)
 
 
+class Inference(_Section):
+    engine: Literal["auto", "openvino", "keras"]
+    precision: Literal["auto", "bf16", "f32"]
+    tile: int = Field(ge=64)
+    overlap: int = Field(ge=1)
+
+
+class Segment(_Section):
+    tta: Literal[1, 3, 8]
+    workers: int = Field(ge=0)
+    part: int = Field(ge=1)
+    pixel_size_nm: float | None = Field(gt=0)
+    settle_s: float = Field(ge=0)
+    idle_s: float | None = Field(gt=0)
+
+
 class Gates(_Section):
     mcc_spread: float = Field(ge=0)
     min_mcc: float
@@ -138,6 +154,8 @@ class Params(_Section):
     training: Training
     augmentation: Augmentation
     evaluation: Evaluation
+    inference: Inference
+    segment: Segment
     gates: Gates
     tracking: Tracking
     flows: Flows
@@ -160,8 +178,12 @@ class Params(_Section):
         return self
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that name these settings."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Sixteen hexadecimal digits that name what decides the outcome of a training.
+
+        Ports, schedules and the like may change without a training being another.
+        """
+        decisive = {"seed", "data", "model", "training", "augmentation", "evaluation"}
+        text = json.dumps(self.model_dump(mode="json", include=decisive), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -117,13 +117,13 @@ class Predictor:
         Yields (rows, (h, W, C) float32); the memory it takes does not grow with the height.
         """
         if self.tiling.fits(image.shape):
-            yield slice(0, image.shape[0]), _mean(list(self.views(image, tta)))
+            yield slice(0, image.shape[0]), mean_of(list(self.views(image, tta)))
             return
         statistics = moments(image)
 
         def window(rows: slice, columns: slice) -> np.ndarray:
             part = standardise(image[rows, columns], statistics)
-            return _mean([self._view(part, view) for view in _views(tta)])
+            return mean_of([self._view(part, view) for view in _views(tta)])
 
         multiple, classes = self.info["size_multiple"], len(self.info["classes"])
         yield from tiled(window, image.shape, self.tiling, multiple, classes)
@@ -149,7 +149,8 @@ def _views(tta: int) -> tuple[Transform, ...]:
     return TRANSFORMS[tta]
 
 
-def _mean(views: list[np.ndarray]) -> np.ndarray:
+def mean_of(views: list[np.ndarray]) -> np.ndarray:
+    """Mean of arrays of one shape; a single one as it is."""
     if len(views) == 1:
         return views[0]
     total = views[0] + views[1]

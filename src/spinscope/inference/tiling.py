@@ -21,10 +21,10 @@ class Tiling:
     overlap: int = 128
 
     def __post_init__(self) -> None:
-        if not 0 < self.overlap <= self.side // 2:
+        if not 0 < self.overlap <= self.side // 4:  # so that no pixel counts in three windows
             raise SpinscopeError(
-                f"tile overlap (={self.overlap}) must be from 1 to half the tile's side "
-                f"({self.side // 2})"
+                f"tile overlap (={self.overlap}) must be from 1 to a quarter of the tile's side "
+                f"({self.side // 4})"
             )
 
     def fits(self, shape: tuple[int, ...]) -> bool:
@@ -40,10 +40,10 @@ class Tiling:
         side = self.side // multiple * multiple
         if length <= side:
             return [slice(0, length)]
-        last = -(-(length - side) // multiple) * multiple
-        count = -(-last // (side - self.overlap)) + 1
-        starts = np.linspace(0, last, count) // multiple * multiple
-        return [slice(int(start), min(int(start) + side, length)) for start in starts]
+        last = -(-(length - side) // multiple)  # starts are counted in grid steps
+        gaps = -(-last // max((side - self.overlap) // multiple, 1))
+        starts = [k * last // gaps * multiple for k in range(gaps + 1)]
+        return [slice(start, min(start + side, length)) for start in starts]
 
 
 def blend(windows: list[slice]) -> list[np.ndarray]:

@@ -1,0 +1,109 @@
+"""OpenVINO gives what Keras gives, from a model folder or a cache, and is refused where not."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from spinscope.config import Model, bundled_models
+from spinscope.errors import SpinscopeError
+from spinscope.inference import engine
+from spinscope.inference.engine import agreement, export, exported, open_engine
+from spinscope.inference.predict import Predictor
+from spinscope.models.store import CHECK, EXPORT, save_model, write_sums
+from spinscope.models.unet import size_multiple, unet
+
+CONFIG = Model(width=4, depth=2, stem=2, refine=2)
+INFO = {"classes": ["background", "skyrmion", "defect"], "size_multiple": size_multiple(CONFIG)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model folder with its export, as a registered version has it."""
+    folder = save_model(
+        tmp_path_factory.mktemp("models") / "small", unet(CONFIG, 3, seed=1), INFO, "# small\n"
+    )
+    export(folder, folder)
+    write_sums(folder)
+    return folder
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (50, 37)])
+def test_openvino_gives_what_keras_gives(folder, shape):
+    image = np.random.default_rng(0).random(shape, dtype=np.float32)
+    keras = Predictor.load(folder)
+    fast = Predictor.load(folder, "openvino", "f32")
+    assert (keras.engine.name, fast.engine.name) == ("keras", "openvino")
+    np.testing.assert_allclose(
+        fast.probabilities(image, 3), keras.probabilities(image, 3), atol=1e-4
+    )
+
+
+def test_the_export_says_how_far_it_agrees(folder):
+    kept = json.loads((folder / CHECK).read_text())["agreement"]
+    assert kept["f32"] >= 0.999
+    assert set(kept) == set(engine.precisions())
+
+
+def test_auto_avoids_a_precision_that_disagrees(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "precisions", lambda: ("f32", "bf16"))
+    monkeypatch.setattr(engine, "OpenVinoEngine", lambda network, precision, streams: precision)
+    for share, chosen in ((0.9995, "bf16"), (0.998, "f32")):
+        monkeypatch.setattr(engine, "exported", lambda _: tmp_path / EXPORT)
+        (tmp_path / CHECK).write_text(json.dumps({"agreement": {"f32": 1.0, "bf16": share}}))
+        assert open_engine(folder)[0] == chosen
+
+
+def test_an_export_that_disagrees_is_refused(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "agreement", lambda *_: 0.98)
+    with pytest.raises(SpinscopeError, match=r"agrees with Keras on 98\.00 % of the pixels"):
+        export(folder, tmp_path)
+
+
+def test_agreement_counts_pixels():
+    ones = lambda batch: np.broadcast_to([0.0, 1.0, 0.0], (*batch.shape[:3], 3))  # noqa: E731
+
+    def half(batch):
+        found = ones(batch).copy()
+        found[:, :, : batch.shape[2] // 2] = [1.0, 0.0, 0.0]
+        return found
+
+    assert agreement(ones, ones, INFO) == 1
+    assert agreement(ones, half, INFO) == pytest.approx(0.5)
+
+
+def test_a_folder_without_export_is_exported_once(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPINSCOPE_ROOT", str(tmp_path))
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("model.keras", "model.json"):
+        (bare / name).write_bytes((folder / name).read_bytes())
+    write_sums(bare)
+    first = exported(bare)
+    assert first.is_relative_to(tmp_path / "build/engines")
+    changed = first.stat().st_mtime_ns
+    assert exported(bare).stat().st_mtime_ns == changed
+
+
+def test_without_openvino_keras_computes(folder, monkeypatch):
+    monkeypatch.setattr(engine, "has_openvino", lambda: False)
+    assert open_engine(folder)[0].name == "keras"
+    with pytest.raises(SpinscopeError, match="'openvino' must be installed"):
+        open_engine(folder, "openvino")
+
+
+@pytest.mark.moke
+@pytest.mark.slow
+def test_the_bundled_model_segments_real_frames_as_keras_does(moke):
+    from spinscope.data import open_dataset
+
+    frames = open_dataset(moke).select(batches=[2])
+    keras = Predictor.load(bundled_models() / "moke-unet")
+    fast = Predictor.load(bundled_models() / "moke-unet", "openvino")
+    same = [
+        np.mean(keras.classes(frames.image(i)) == fast.classes(frames.image(i)))
+        for i in range(0, len(frames), 8)
+    ]
+    assert min(same) >= 0.999
