@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,27 +211,38 @@ def evaluate(
 
 @app.command()
 def segment(
-    files: Annotated[list[Path], typer.Argument(help="PNG or TIFF micrographs.")],
-    model: Ref = "bundled:moke-unet",
+    files: Annotated[
+        list[Path], typer.Argument(help="Images, TIFF stacks, AVI or MP4, folders of images.")
+    ],
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help="models:/NAME@lab, bundled:NAME or a model folder; several are averaged."
+        ),
+    ] = ["bundled:moke-unet"],  # noqa: B006
     out: Path | None = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Take a folder's frames as they appear, until Ctrl-C.")
+    ] = False,
+    pixel_size: Annotated[
+        float | None, typer.Option(help="nm, where the recording does not say it.")
+    ] = None,
     tta: Tta = None,
     overrides: Set = [],  # noqa: B006
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
-    """Write a mask and an overlay for every micrograph."""
+    """Masks and measurements of recordings; an interrupted call goes on where it stopped."""
     from spinscope import jobs
 
-    params = load_params(profile, [*overrides, *_tta(tta)])
-    rows = jobs.segment(params, files, model, out or Path("masks"), progress=_progress)
-    _say(
-        rows,
-        as_json,
-        lambda rows: [
-            f"{row['mask']}: skyrmion {100 * row['fraction']['skyrmion']:.2f} % of the frame"
-            for row in rows
-        ],
-    )
+    extra = [] if tta is None else [f"segment.tta={tta}"]
+    extra += [] if pixel_size is None else [f"segment.pixel_size_nm={pixel_size}"]
+    params = load_params(profile, [*overrides, *extra])
+    with FrameBar() as bar, _on_interrupt(watch) as left:
+        rows = jobs.segment(
+            params, files, model, out or Path("masks"), watch=watch, stop=left, on_frame=bar
+        )
+    _say(rows, as_json, lambda rows: [segmentation_line(row) for row in rows])
 
 
 @registry_app.command("list")
@@ -405,6 +419,15 @@ def evaluation_lines(report: dict) -> list[str]:
     return [*lines, f"{'frames':<22}{report['n_images']}, {report['frame_ms']:.0f} ms each"]
 
 
+def segmentation_line(row: dict) -> str:
+    """One line about a segmented recording."""
+    share = row.get("fraction", {}).get("skyrmion", 0.0)
+    if row["frames"] == 1:
+        return f"{row['folder']}: {row['objects']} skyrmions on {100 * share:.2f} % of the frame"
+    speed = f", {row['frames_per_s']:.1f} frames/s" if row["frames_per_s"] else ""
+    return f"{row['folder']}: {row['objects']} skyrmions in {row['frames']} frames{speed}"
+
+
 def gate_lines(gates) -> list[str]:
     """Table of promotion gates."""
     number = lambda value: "" if value is None else f"{value:.4g}"  # noqa: E731
@@ -443,6 +466,43 @@ class EpochBar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+@dataclass
+class FrameBar:
+    """A progress bar over the frames of each recording, for work over two seconds."""
+
+    _bar: Any = None
+
+    def __enter__(self) -> FrameBar:
+        return self
+
+    def __call__(self, name: str, done: int, total: int | None = None) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None or self._bar.desc != f"{name}: ":
+            self.__exit__()
+            self._bar = tqdm(desc=name, total=total, initial=done, unit=" frames", delay=2)
+        self._bar.update(done - self._bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+@contextlib.contextmanager
+def _on_interrupt(asked: bool):
+    """Where `asked`, Ctrl-C ends the work in good order: yields what tells whether it was hit."""
+    hit = threading.Event()
+    if not asked:
+        yield hit.is_set
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: hit.set())
+    try:
+        yield hit.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _progress(items, total: int | None = None, desc: str | None = None, **_: Any):

@@ -54,7 +54,7 @@ def demo(
         sample = out / "sample.png"
         frames = open_dataset(folder).select(batches=batches)
         write_image(sample, frames.image(jobs.fullest(shown)))
-        (row,) = jobs.segment(params, [sample], BUNDLED, out / "segment", progress=progress)
+        (row,) = jobs.segment(params, [sample], [BUNDLED], out / "segment")
         lines.append(f"bundled model   {row['overlay']}")
     return [
         *lines,

@@ -1,0 +1,170 @@
+"""A recording of 16-bit frames of 512 x 672 through segment, label, measure and write.
+
+Frames a second: from opening the TIFF stack to the finished folder of results, the model loaded.
+Peer: Keras and scikit-image's regionprops on the same frames, one after the other.
+Memory: what a stack of 10 000 small frames, and an image of 16 384 x 16 384 pixels, take above the
+loaded model, each in a process of its own. Peer: the limit, 2 GB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from spinscope import jobs
+from spinscope.config import load_params
+from spinscope.inference.predict import Predictor, standardise
+from spinscope.physics import kerr_frames
+
+MODEL = "bundled:moke-unet"
+SHAPE, FRAMES, DISTINCT = (512, 672), 128, 16
+LIMIT_GB = 2.0
+QUANTITIES = (
+    "area", "centroid", "axis_major_length", "axis_minor_length", "orientation",
+    "eccentricity", "solidity", "euler_number", "mean_intensity", "bbox",
+)  # fmt: skip
+
+
+def main() -> dict[str, dict]:
+    """Measure; returns name → {value, unit, peer, ratio}."""
+    frames = simulated_frames()
+    with tempfile.TemporaryDirectory() as folder:
+        stack = Path(folder) / "stack.tif"
+        write_stack(stack, frames, FRAMES)
+        timing = segment(stack, Path(folder) / "warm") and segment(stack, Path(folder) / "out")
+    keras_ms, peer_ms = of_peer(frames)
+    engine_ms = of_engine(frames)
+    value, stages = timing["frames_per_s"], timing["stages_ms"]
+    memory = max(memory_above_model("stack"), memory_above_model("image"))
+    measured = {
+        "segment.frames_per_s": (value, "1/s", 1e3 / peer_ms, value * peer_ms / 1e3),
+        "segment.engine_ms": (engine_ms, "ms", keras_ms, keras_ms / engine_ms),
+        "segment.memory_gb": (memory, "GB", LIMIT_GB, memory / LIMIT_GB),
+    }
+    for stage, ms in stages.items():  # thread time of a frame; the stages run side by side
+        measured[f"segment.{stage}_ms"] = (ms, "ms", 1e3 / value, ms * value / 1e3)
+    return {
+        name: {"value": round(v, 3), "unit": unit, "peer": round(peer, 3), "ratio": round(r, 3)}
+        for name, (v, unit, peer, r) in measured.items()
+    }
+
+
+def simulated_frames() -> np.ndarray:
+    """(DISTINCT, H, W) uint16 Kerr frames."""
+    settings = load_params("laptop").kerr.model_copy(
+        update={"height": SHAPE[0], "width": SHAPE[1], "workers": 2}
+    )
+    images = [image for _, image, _ in kerr_frames(DISTINCT, 1, settings)]
+    return np.stack([np.round(np.asarray(i, dtype=np.float32) * 257) for i in images]).astype("u2")
+
+
+def write_stack(path: Path, frames: np.ndarray, count: int) -> None:
+    """A TIFF stack that repeats `frames` until it holds `count`."""
+    import tifffile
+
+    with tifffile.TiffWriter(path, bigtiff=True) as file:
+        file.write(
+            (frames[i % len(frames)] for i in range(count)),
+            shape=(count, *frames.shape[1:]),
+            dtype=frames.dtype,
+            photometric="minisblack",
+        )
+
+
+def segment(path: Path, out: Path) -> dict:
+    """Timing of a recording that is segmented from its file to its folder of results."""
+    from spinscope.live.results import open_results
+
+    (row,) = jobs.segment(load_params("laptop"), [path], [MODEL], out)
+    return open_results(row["folder"]).summary["timing"]
+
+
+def of_engine(frames: np.ndarray, repeats: int = 20) -> float:
+    """Milliseconds of one frame through the engine of the settings, one at a time."""
+    predictor = jobs.predictor(load_params("laptop"), MODEL)
+    return _per_call_ms(lambda i: predictor.engine(_batch(frames[i % len(frames)])), repeats)
+
+
+def of_peer(frames: np.ndarray, repeats: int = 4) -> tuple[float, float]:
+    """Milliseconds of one frame through Keras, and through Keras and scikit-image."""
+    from skimage.measure import label, regionprops_table
+
+    from spinscope.tracking import resolve
+
+    params = load_params("laptop")
+    predictor = Predictor.load(resolve(params.tracking, MODEL), "keras")
+
+    def both(i: int) -> None:
+        mask = predictor.classes(frames[i]) == 1
+        regionprops_table(label(mask, connectivity=2), frames[i], properties=QUANTITIES)
+
+    network = _per_call_ms(lambda i: predictor.engine(_batch(frames[i % len(frames)])), 10)
+    return network, _per_call_ms(both, repeats)
+
+
+def memory_above_model(kind: str) -> float:
+    """GB that segmenting takes at its peak above the loaded model, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{kind}.tif"
+        rng = np.random.default_rng(0)
+        if kind == "stack":
+            frames = rng.integers(0, 2**16, (64, 128, 160)).astype(np.uint16)
+            write_stack(path, frames, 10_000)
+        else:
+            write_mosaic(path, simulated_frames()[0], 16_384)
+        command = [sys.executable, __file__, str(path)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def write_mosaic(path: Path, frame: np.ndarray, side: int) -> None:
+    """One image of `side` x `side` pixels that repeats a frame."""
+    import tifffile
+
+    image = tifffile.memmap(path, shape=(side, side), dtype=np.uint16, photometric="minisblack")
+    for top in range(0, side, frame.shape[0]):
+        rows = min(frame.shape[0], side - top)
+        image[top : top + rows] = np.tile(frame[:rows], side // frame.shape[1] + 1)[:, :side]
+    image.flush()
+
+
+def measure_memory(path: Path) -> float:
+    """Peak of this process above what it holds once the model has segmented a small frame, GB."""
+    import resource
+
+    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # noqa: E731
+    params = load_params("laptop")
+    predictor = jobs.predictor(params, MODEL)
+    predictor.classes(np.zeros((64, 64), dtype=np.uint16))
+    before = peak()
+    with tempfile.TemporaryDirectory(dir=path.parent) as out:
+        jobs.segment(params, [path], [MODEL], Path(out))
+    return peak() - before
+
+
+def _batch(frame: np.ndarray) -> np.ndarray:
+    return standardise(frame)[None, ..., None]
+
+
+def _per_call_ms(call, repeats: int) -> float:
+    call(0)
+    started = perf_counter()
+    for i in range(repeats):
+        call(i)
+    return (perf_counter() - started) / repeats * 1e3
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(measure_memory(Path(sys.argv[1])))
+    else:
+        print(json.dumps(main()))

@@ -1,0 +1,92 @@
+"""One frame: segmented, labelled and measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spinscope.analysis.shapes import measure
+from spinscope.analysis.uncertainty import frame_sd, object_sd
+from spinscope.evaluation.metrics import SKYRMION
+from spinscope.inference.predict import Predictor, mean_of, most_probable
+
+Objects = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of a frame.
+
+    mask : (H, W) uint8 class index.   objects : quantity → one value an object.
+    row : quantity → value of the frame.   seconds : stage → time it took.
+    """
+
+    index: int
+    mask: np.ndarray
+    objects: Objects
+    row: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def measure_frame(
+    raw: np.ndarray,
+    predictors: Sequence[Predictor],
+    *,
+    index: int = 0,
+    scale: float = 1.0,
+    tta: int = 1,
+    min_px: int = 1,
+) -> Measured:
+    """Segment a frame with one network or with several (an ensemble), and measure its skyrmions.
+
+    raw : (H, W) pixels of any type.   scale : a pixel's value over it is in [0, 1].
+    Where there is more than one opinion (predictors times views), the mask is that of the mean
+    probability, and each quantity gets the standard deviation over the opinions as `_sd`. Frames
+    that are computed in tiles get none.
+    """
+    started = time.perf_counter()
+    mask, doubt, opinions = _segment(raw, predictors, tta)
+    segmented = time.perf_counter()
+    objects = measure(mask == SKYRMION, raw, min_px=min_px)
+    objects |= {key: objects[key] / scale for key in ("intensity", "contrast")}
+    row = {
+        "count": len(objects["area_px"]),
+        "area_fraction": float(objects["area_px"].sum() / mask.size),
+        "diameter_px": _mean(objects["diameter_px"]),
+        "uncertainty": doubt,
+    }
+    if opinions:
+        others = [measure(one == SKYRMION, raw, min_px=min_px) for one in opinions]
+        masks = [one == SKYRMION for one in opinions]
+        objects |= object_sd(mask == SKYRMION, objects, masks, others, min_px=min_px)
+        row |= frame_sd(others, mask.size)
+    ended = time.perf_counter()
+    seconds = {"segment": segmented - started, "measure": ended - segmented}
+    return Measured(index, mask, objects, row, seconds)
+
+
+def _segment(
+    raw: np.ndarray, predictors: Sequence[Predictor], tta: int
+) -> tuple[np.ndarray, float, list[np.ndarray]]:
+    """Mask, mean of 1 - the highest probability, and the masks of the single opinions."""
+    first = predictors[0]
+    if first.tiling.fits(raw.shape):
+        views = [view for predictor in predictors for view in predictor.views(raw, tta)]
+        mask, highest = most_probable(mean_of(views))
+        opinions = [most_probable(view)[0] for view in views] if len(views) > 1 else []
+        return mask, 1 - float(highest.mean(dtype=np.float64)), opinions
+    mask, certain = np.empty(raw.shape, dtype=np.uint8), 0.0
+    together = zip(*(predictor.bands(raw, tta) for predictor in predictors), strict=True)
+    for bands in together:
+        rows = bands[0][0]
+        mask[rows], highest = most_probable(mean_of([band for _, band in bands]))
+        certain += float(highest.sum(dtype=np.float64))
+    return mask, 1 - certain / mask.size, []
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean, or NaN of nothing."""
+    return float(values.mean()) if len(values) else float("nan")

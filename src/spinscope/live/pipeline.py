@@ -1,0 +1,243 @@
+"""A recording through decode, segment, measure and write, each stage beside the others.
+
+One thread reads; `workers` threads segment and measure a frame each, one processor core a frame;
+the caller's thread puts the results in order and writes them in parts. A few frames are in memory
+at a time, however long the recording is.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spinscope.data.stream import Stream, StreamError
+from spinscope.errors import SpinscopeError
+from spinscope.inference.predict import Predictor
+from spinscope.live.frame import measure_frame
+from spinscope.live.results import (
+    SUMMARY,
+    Encoded,
+    Parts,
+    Results,
+    encode,
+    finish,
+    open_results,
+)
+
+_WAIT = 0.2  # s between looks at what is finished while no frame comes
+_LINGER = 2.0  # s after which the frames of a slow camera are written as they are
+
+
+class Stopped(SpinscopeError):
+    """The recording was left before its end; what was finished is kept."""
+
+
+@dataclass
+class Stages:
+    """Seconds that each stage took, over all frames; the stages run side by side."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, seconds: dict[str, float]) -> None:
+        for stage, value in seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + value
+
+    def per_frame_ms(self, frames: int) -> dict[str, float]:
+        """Milliseconds of each stage for one frame."""
+        return {stage: 1e3 * value / max(frames, 1) for stage, value in self.seconds.items()}
+
+
+def segment_stream(
+    stream: Stream,
+    predictors: Sequence[Predictor],
+    folder: Path,
+    *,
+    about: dict[str, Any],
+    tta: int = 1,
+    min_px: int = 1,
+    workers: int = 2,
+    part: int = 64,
+    on_frame: Callable[[int], None] | None = None,
+) -> Results:
+    """Segment and measure every frame of a recording into `folder`.
+
+    about : what decides the result (model, settings); finished frames of an interrupted call with
+        the same are not computed again, and a finished folder of the same is returned as it is.
+    part : frames written at a time, the most that a kill costs.
+    on_frame : is told the number of frames that are done.
+    Raises Stopped where a frame cannot be read; the frames before it are kept in `folder`.
+    """
+    about = {**about, "stream": describe(stream)}
+    if (folder / SUMMARY).is_file():
+        finished = open_results(folder)
+        if finished.summary.get("about") == about and not finished.summary["stopped"]:
+            return finished
+    parts = Parts(folder.with_name(f"{folder.name}.parts"), about)
+    done, started, stages = parts.done, time.perf_counter(), Stages()
+    if on_frame:
+        on_frame(done)
+
+    def work(index: int, raw: np.ndarray) -> Encoded:
+        frame = measure_frame(
+            raw, predictors, index=index, scale=stream.scale, tta=tta, min_px=min_px
+        )
+        return encode(frame, stream.names(index))
+
+    writer = _Writer(parts, part, stream.pixel_size, stages, on_frame)
+    stopped = None
+    with _Reader(stream, done, stages) as reader, ThreadPoolExecutor(workers) as pool:
+        try:
+            stopped = _run(reader, writer, lambda *frame: pool.submit(work, *frame), workers)
+        finally:
+            writer.flush()
+    computed = parts.done - done
+    elapsed = time.perf_counter() - started
+    summary = {
+        "about": about,
+        "stream": {**about["stream"], "pixel_size": stream.pixel_size, "interval": stream.interval},
+        "classes": list(predictors[0].info["classes"]),
+        "engine": f"{predictors[0].engine.name} {predictors[0].engine.precision}",
+        "stopped": str(stopped) if stopped else None,
+        "timing": {
+            "frames": computed,
+            "frames_per_s": computed / elapsed if computed else None,
+            "stages_ms": stages.per_frame_ms(computed),
+        },
+    }
+    if stopped and not parts.done:
+        parts.remove()
+        raise stopped
+    results = finish(parts, folder, summary, stream.pixel_size)
+    if stopped:
+        raise Stopped(f"{stopped}; the {results.n} frames before it are kept in {folder}")
+    return results
+
+
+def describe(stream: Stream) -> dict[str, Any]:
+    """What identifies a recording."""
+    return {
+        "path": str(stream.path.resolve()),
+        "name": stream.name,
+        "fingerprint": stream.fingerprint,
+        "shape": list(stream.shape),
+        "pixel_size": stream.pixel_size,
+    }
+
+
+def _run(
+    reader: _Reader,
+    writer: _Writer,
+    submit: Callable[[int, np.ndarray], Future[Encoded]],
+    workers: int,
+) -> SpinscopeError | None:
+    """Move frames from the reader to the workers to the writer; returns why the reading ended."""
+    pending: deque[Future[Encoded]] = deque()
+    while True:
+        frame = reader.next(_WAIT)
+        if frame is not None:
+            pending.append(submit(*frame))
+        while pending and (len(pending) > workers or pending[0].done()):
+            writer.add(pending.popleft().result())
+        if frame is None and reader.ended:
+            break
+        writer.flush_if_old()
+    while pending:
+        writer.add(pending.popleft().result())
+    return reader.error
+
+
+class _Writer:
+    """Collects finished frames and writes them in parts."""
+
+    def __init__(self, parts, part, pixel_size, stages, on_frame):
+        self.parts, self.part, self.pixel_size = parts, part, pixel_size
+        self.stages, self.on_frame = stages, on_frame
+        self.waiting: list[Encoded] = []
+        self.since = time.monotonic()
+
+    def add(self, frame: Encoded) -> None:
+        if not self.waiting:
+            self.since = time.monotonic()
+        self.waiting.append(frame)
+        self.stages.add(frame.seconds)
+        if self.on_frame:
+            self.on_frame(frame.index + 1)
+        if len(self.waiting) >= self.part:
+            self.flush()
+
+    def flush_if_old(self) -> None:
+        if self.waiting and time.monotonic() - self.since > _LINGER:
+            self.flush()
+
+    def flush(self) -> None:
+        started = time.perf_counter()
+        waiting, self.waiting = self.waiting, []
+        self.parts.add(waiting, self.pixel_size)
+        self.stages.add({"write": time.perf_counter() - started})
+
+
+class _Reader:
+    """Decodes ahead in a thread of its own, two frames at the most."""
+
+    def __init__(self, stream: Stream, start: int, stages: Stages):
+        self.stream, self.start, self.stages = stream, start, stages
+        self.error: SpinscopeError | None = None
+        self.ended = False
+        self._failure: BaseException | None = None
+        self._frames: queue.Queue[tuple[int, np.ndarray]] = queue.Queue(maxsize=2)
+        self._left = threading.Event()
+        self._exhausted = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> _Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+        self._thread.join(timeout=5)
+
+    def next(self, wait: float) -> tuple[int, np.ndarray] | None:
+        """The next frame, or None where none came in `wait` seconds or none is left."""
+        exhausted = self._exhausted.is_set()  # before the look: a frame may come between
+        try:
+            return self._frames.get(block=not exhausted, timeout=wait)
+        except queue.Empty:
+            if exhausted:
+                self.ended = True
+                if self._failure is not None:
+                    raise self._failure from None
+            return None
+
+    def _read(self) -> None:
+        frames = iter(self.stream.frames(self.start))
+        try:
+            while not self._left.is_set():
+                started = time.perf_counter()
+                frame = next(frames, None)
+                if frame is None:
+                    break
+                self.stages.add({"decode": time.perf_counter() - started})
+                self._put(frame)
+        except StreamError as error:
+            self.error = error
+        except BaseException as error:  # handed to the caller's thread
+            self._failure = error
+        finally:
+            self._exhausted.set()
+
+    def _put(self, frame: tuple[int, np.ndarray]) -> None:
+        while not self._left.is_set():
+            try:
+                return self._frames.put(frame, timeout=_WAIT)
+            except queue.Full:
+                continue

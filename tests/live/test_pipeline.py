@@ -1,0 +1,227 @@
+"""A recording becomes masks and tables; a kill, a full disk or a cut file loses nothing finished."""
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from tests.live.conftest import Dark, dark
+
+from spinscope.analysis.shapes import measure
+from spinscope.data.stream import open_stream, watch
+from spinscope.errors import SpinscopeError
+from spinscope.inference.predict import Predictor
+from spinscope.live import results as results_module
+from spinscope.live.frame import measure_frame
+from spinscope.live.pipeline import Stopped, segment_stream
+from spinscope.live.results import Parts, open_results
+
+ABOUT = {"models": [{"ref": "stand-in", "sha256": "0"}]}
+
+
+def run(path, out, predictor, **options):
+    stream = open_stream(path, pixel_size=options.pop("pixel_size", 2e-7))
+    options = {"about": ABOUT, "workers": 2, "part": 4, **options}
+    return segment_stream(stream, [predictor], out, **options)
+
+
+def test_masks_and_tables_are_those_of_each_frame(stack, frames, predictor, tmp_path):
+    found = run(stack, tmp_path / "out/film", predictor)
+    assert found.n == len(frames)
+    for k, (raw, mask) in enumerate(zip(frames, found.masks(), strict=True)):
+        np.testing.assert_array_equal(mask, predictor.classes(raw))
+        np.testing.assert_array_equal(mask, found.mask(k))
+        rows = found.objects[found.objects["frame"] == k]
+        expected = measure(mask == 1, raw)
+        np.testing.assert_allclose(rows["diameter_px"], expected["diameter_px"])
+        np.testing.assert_array_equal(rows["object"], np.arange(1, len(rows) + 1))
+        np.testing.assert_allclose(rows["diameter_nm"], 200 * expected["diameter_px"])
+        np.testing.assert_allclose(rows["contrast"], expected["contrast"] / 65_535)
+    assert len(found.objects) > 50
+    frames_table = found.frames
+    assert list(frames_table["count"]) == list(found.objects.groupby("frame").size())
+    assert ((frames_table["uncertainty"] >= 0) & (frames_table["uncertainty"] < 0.5)).all()
+    assert sorted(path.name for path in found.folder.iterdir()) == [
+        "frames.csv", "frames.parquet", "masks.tif",
+        "objects.csv", "objects.parquet", "summary.json",
+    ]  # fmt: skip
+    assert not list(found.folder.parent.glob("*.parts"))
+
+
+def test_csv_and_parquet_agree(stack, predictor, tmp_path):
+    found = run(stack, tmp_path / "film", predictor)
+    for table in ("objects", "frames"):
+        text = pd.read_csv(found.folder / f"{table}.csv", dtype={"name": str})
+        pd.testing.assert_frame_equal(
+            text, pd.read_parquet(found.folder / f"{table}.parquet"), check_dtype=False
+        )
+
+
+def test_a_finished_recording_is_not_segmented_again(stack, tmp_path):
+    class Once(Dark):
+        calls = 0
+
+        def __call__(self, batch):
+            Once.calls += 1
+            return super().__call__(batch)
+
+    predictor = Predictor(Once(), dark().info)
+    first = run(stack, tmp_path / "film", predictor)
+    calls = Once.calls
+    again = run(stack, tmp_path / "film", predictor)
+    assert (calls, Once.calls) == (10, 10)
+    assert again.summary == first.summary
+
+
+def test_other_settings_keep_the_earlier_results(stack, predictor, tmp_path):
+    run(stack, tmp_path / "film", predictor)
+    run(stack, tmp_path / "film", predictor, about={"models": "another"})
+    assert open_results(tmp_path / "film.1").summary["about"]["models"] == ABOUT["models"]
+    assert open_results(tmp_path / "film").summary["about"]["models"] == "another"
+
+
+class Dies(Dark):
+    """A network that a kill interrupts at its sixth frame."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.lock = 0, threading.Lock()
+
+    def __call__(self, batch):
+        with self.lock:
+            self.calls += 1
+            if self.calls > 6:
+                raise KeyboardInterrupt
+        return super().__call__(batch)
+
+
+def test_a_killed_call_goes_on_where_it_stopped(stack, predictor, tmp_path):
+    whole = run(stack, tmp_path / "whole/film", predictor)
+    with pytest.raises(KeyboardInterrupt):
+        run(stack, tmp_path / "film", Predictor(Dies(), predictor.info), part=2, workers=1)
+    assert not (tmp_path / "film").exists()
+    told = []
+    found = run(stack, tmp_path / "film", predictor, part=2, on_frame=told.append)
+    assert told[0] >= 4
+    assert found.summary["timing"]["frames"] == 10 - told[0]
+    pd.testing.assert_frame_equal(found.objects, whole.objects)
+    assert all((a == b).all() for a, b in zip(found.masks(), whole.masks(), strict=True))
+
+
+def test_parts_of_other_settings_are_not_gone_on_with(stack, predictor, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(stack, tmp_path / "film", Predictor(Dies(), predictor.info), part=2)
+    found = run(stack, tmp_path / "film", predictor, about={"models": "another"})
+    assert found.summary["timing"]["frames"] == 10
+
+
+def test_a_stack_cut_off_keeps_the_frames_before(stack, frames, predictor, tmp_path):
+    content = stack.read_bytes()
+    stack.write_bytes(content[: len(content) * 6 // 10])
+    with pytest.raises(Stopped, match=r"film\.tif.*frames before it are kept in") as stopped:
+        run(stack, tmp_path / "out", predictor)
+    kept = open_results(tmp_path / "out")
+    assert 0 < kept.n < 10
+    assert f"the {kept.n} frames" in str(stopped.value)
+    assert kept.summary["stopped"]
+    np.testing.assert_array_equal(kept.mask(kept.n - 1), predictor.classes(frames[kept.n - 1]))
+
+
+def test_a_full_disk_keeps_the_parts_before(stack, predictor, tmp_path, monkeypatch):
+    whole = results_module._write_masks
+    written = []
+
+    def full(path, strips, shape):
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        whole(path, strips, shape)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results_module, "_write_masks", full)
+        with pytest.raises(SpinscopeError, match="No space left on device; the 8 frames before"):
+            run(stack, tmp_path / "film", predictor)
+    told = []
+    assert run(stack, tmp_path / "film", predictor, on_frame=told.append).n == 10
+    assert told[0] == 8
+
+
+def test_a_recording_without_objects(tmp_path, predictor):
+    path = tmp_path / "flat.tif"
+    tifffile.imwrite(path, np.full((3, 32, 40), 700, dtype=np.uint16))
+    found = run(path, tmp_path / "out", predictor)
+    assert len(found.objects) == 0
+    assert list(found.frames["count"]) == [0, 0, 0]
+    assert found.frames["diameter_px"].isna().all()
+    assert found.summary["figures"]["diameter_px"] is None
+    json.dumps(found.summary, allow_nan=False)
+
+
+def test_a_watched_folder_is_taken_frame_by_frame(tmp_path, frames, predictor):
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    left = threading.Event()
+
+    def camera():
+        for k, frame in enumerate(frames[:5]):
+            tifffile.imwrite(folder / f"shot{k:03d}.tif", frame)
+        while (tmp_path / "out.parts").exists() is False:
+            threading.Event().wait(0.02)
+        left.set()
+
+    thread = threading.Thread(target=camera)
+    thread.start()
+    stream = watch(folder, settle=0.05, poll=0.02, stop=lambda: left.is_set() and len(seen) >= 5)
+    seen: list[int] = []
+    found = segment_stream(
+        stream, [predictor], tmp_path / "out", about=ABOUT, part=2, on_frame=seen.append
+    )
+    thread.join()
+    assert found.n == 5
+    assert list(found.frames["name"]) == [f"shot{k:03d}" for k in range(5)]
+
+
+def test_several_opinions_give_error_bars(frames):
+    """Two networks that disagree on the rim of the discs: sizes get a spread, positions hardly."""
+    alone = measure_frame(frames[0], [dark()], scale=65_535)
+    assert not any(key.endswith("_sd") for key in alone.objects)
+    both = measure_frame(frames[0], [dark(-0.5), dark(-1.4)], scale=65_535)
+    assert len(both.objects["area_px_sd"]) == len(both.objects["area_px"])
+    assert np.nanmax(both.objects["area_px_sd"]) > 0
+    assert {"count_sd", "diameter_px_sd"} <= set(both.row)
+
+
+def test_a_large_frame_is_measured_like_a_small_one(frames, predictor):
+    """In tiles: the same mask, and no error bars made up."""
+    from spinscope.inference.tiling import Tiling
+
+    raw = np.tile(frames[0], (2, 3))
+    tiles = Predictor(predictor.engine, predictor.info, Tiling(64, 16))
+    whole, parts = (measure_frame(raw, [p], scale=65_535) for p in (predictor, tiles))
+    np.testing.assert_array_equal(whole.mask, parts.mask)
+    assert parts.row["uncertainty"] == pytest.approx(whole.row["uncertainty"], abs=1e-6)
+
+
+def test_what_is_no_folder_of_results_is_refused(tmp_path):
+    with pytest.raises(SpinscopeError, match=r"holds no summary\.json"):
+        open_results(tmp_path)
+
+
+def test_a_recording_that_changed_is_not_taken_for_the_old_one(stack, predictor, tmp_path):
+    found = run(stack, tmp_path / "film", predictor)
+    np.testing.assert_array_equal(found.stream().read(2), open_stream(stack).read(2))
+    tifffile.imwrite(stack, np.zeros((2, 32, 32), dtype=np.uint16))
+    with pytest.raises(SpinscopeError, match="has changed since"):
+        found.stream()
+
+
+def test_gaps_between_parts_are_computed_again(tmp_path):
+    parts = Parts(tmp_path / "p", {})
+    for name in ("00000000-00000003", "00000004-00000005", "00000008-00000009"):
+        (tmp_path / "p" / name).mkdir()
+    assert parts.done == 6
