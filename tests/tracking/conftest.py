@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.conftest import tracking_at
 
 from spinscope.config import Model, Params, Tracking
@@ -85,6 +88,11 @@ def frames(n: int = 2) -> list[np.ndarray]:
     """Small frames of noise."""
     rng = np.random.default_rng(3)
     return [rng.uniform(0, 1, (40, 48)).astype(np.float32) for _ in range(n)]
+
+
+def mask_of(answer: dict) -> np.ndarray:
+    """The mask of a row that a served model answered."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["mask"]))))
 
 
 @pytest.fixture

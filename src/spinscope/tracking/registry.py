@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import shutil
 import tempfile
@@ -268,9 +269,8 @@ def _pack(
     model_id: str,
 ) -> Path:
     """Write the MLflow model: model folder, stored predictions, signature, code, requirements."""
-    from mlflow.models import Model, ModelSignature
+    from mlflow.models import Model
     from mlflow.pyfunc import save_model
-    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
     shutil.copytree(folder, temporary / _MODEL)
     arrays = {f"image_{i}": image for i, image in enumerate(images)}
@@ -283,21 +283,54 @@ def _pack(
             "model": str(temporary / _MODEL),
             "predictions": str(temporary / _PREDICTIONS),
         },
-        signature=ModelSignature(
-            inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1))]),
-            outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1))]),
-            params=ParamSchema([ParamSpec("tta", "long", 1)]),
-        ),
-        input_example=np.asarray(images[0], dtype=np.float32)[:32, :32],
+        signature=_signature(),
+        input_example=_request(images[0][:32, :32]),
         pip_requirements=_requirements(),
         mlflow_model=Model(artifact_path="model", run_id=run_id, model_id=model_id),
     )
     return temporary / "packed"
 
 
+def _signature():
+    """What `served.py` takes and gives: a file in, mask and objects out."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType, Array
+
+    answer = {
+        "mask": "string",
+        "classes": Array("string"),
+        "shape": Array("long"),
+        "pixel_size_nm": AnyType(),
+        "objects": Array(AnyType()),
+        "model": "string",
+    }
+    params = (
+        ("tta", "long", 1),
+        ("pixel_size_nm", "double", 0.0),
+        ("min_px", "long", 1),
+        ("mask", "string", "classes"),
+    )
+    return ModelSignature(
+        inputs=Schema([ColSpec("binary", "image")]),
+        outputs=Schema([ColSpec(kind, name) for name, kind in answer.items()]),
+        params=ParamSchema([ParamSpec(*param) for param in params]),
+    )
+
+
+def _request(image: np.ndarray):
+    """The table that asks for the mask of one image (H, W), as a PNG of 8 bit."""
+    import pandas as pd
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.round(image * 255).astype(np.uint8)).save(buffer, format="PNG")
+    return pd.DataFrame({"image": [buffer.getvalue()]})
+
+
 def _requirements() -> list[str]:
     """Pinned packages of the environment that the model was made in; not guessed by MLflow."""
-    wanted = ("spinscope", "keras", "tensorflow-cpu", "tensorflow", "numpy", "mlflow")
+    wanted = ("spinscope", "keras", "tensorflow-cpu", "tensorflow", "openvino", "numpy", "mlflow")
     pinned = []
     for package in wanted:
         with contextlib.suppress(metadata.PackageNotFoundError):
