@@ -70,6 +70,8 @@ def test_segment_writes_a_mask(run, model, frame, tmp_path):
     assert code == 0
     assert "skyrmion" in out
     assert read_label(tmp_path / "out" / "frame.mask.png").shape == (40, 56)
+    assert (tmp_path / "out/frame.overlay.png").is_file()
+    assert (tmp_path / "out/frame/objects.csv").is_file()
 
 
 def _png_header(width: int, height: int) -> bytes:
@@ -116,7 +118,8 @@ def test_bad_frames_are_one_sentence_and_leave_nothing(run, model, frame, tmp_pa
 def test_earlier_masks_survive_a_full_disk(run, model, frame, tmp_path, monkeypatch):
     out = tmp_path / "out"
     assert run("segment", frame, "--model", model, "--out", out)[0] == 0
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    contents = lambda: {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}  # noqa: E731
+    before = contents()
     save = Image.Image.save
 
     def full(self, path, *args, **options):
@@ -127,7 +130,7 @@ def test_earlier_masks_survive_a_full_disk(run, model, frame, tmp_path, monkeypa
     code, _, error = run("segment", frame, "--model", model, "--out", out)
     assert code == 1
     assert "No space left on device" in error
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert contents() == before
 
 
 @pytest.mark.parametrize(

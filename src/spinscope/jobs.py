@@ -8,12 +8,17 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
+import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from spinscope.config import Params, dataset_path, project_root
 from spinscope.data import Dataset, Splits, data_hash, open_dataset, split_by_batch
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
     from spinscope.tracking import Promotion, Store, Version
 
 FAMILIES = ("moke-unet",)
+_PICTURE_PIXELS = 2**24
+"""Frames of more pixels are not drawn whole."""
 EXAMPLES = 2
 """Frames whose predictions are stored with a registered version."""
 
@@ -169,6 +176,7 @@ def finish_training(
     best = max(rows, key=lambda row: row["validation"]["mcc"])
     with atomic_folder(out / "best") as copy:
         shutil.copytree(best["folder"], copy, dirs_exist_ok=True)
+        _add_fast_network(copy)
     report = {
         "family": "moke-unet",
         "profile": params.profile,
@@ -194,6 +202,20 @@ def finish_training(
         report["registered"] = version.ref
     write_json(out / "report.json", report)
     return report
+
+
+def _add_fast_network(folder: Path) -> None:
+    """Export the network of a model folder to OpenVINO, where that is installed and agrees."""
+    from spinscope.inference.engine import export, has_openvino
+    from spinscope.models.store import write_sums
+
+    if not has_openvino():
+        return
+    try:
+        export(folder, folder)
+    except SpinscopeError as error:  # Keras computes it then
+        warnings.warn(str(error), stacklevel=2)
+    write_sums(folder)
 
 
 def train(
@@ -247,7 +269,6 @@ def evaluate_model(
 
     picture : where to draw the frame with the most labelled objects, its label and the prediction.
     """
-    from spinscope.inference.predict import Predictor
     from spinscope.models.store import NETWORK
     from spinscope.tracking import resolve
 
@@ -256,10 +277,10 @@ def evaluate_model(
     if not len(part):
         raise SpinscopeError(f"{folder}: no frame is left by --batches and --sources")
     model, views = resolve(params.tracking, model_ref), params.evaluation.tta
-    predictor = Predictor.load(model)
-    report = _report(params, predictor, part, views, progress=progress)
+    network = predictor(params, model_ref)
+    report = _report(params, network, part, views, progress=progress)
     if picture is not None:
-        draw_frame(predictor, part, fullest(report), views, picture)
+        draw_frame(network, part, fullest(report), views, picture)
     return {
         "model": {"ref": model_ref, "sha256": sha256(model / NETWORK)},
         "data": {"path": str(folder), "hash": data_hash(dataset)},
@@ -268,15 +289,137 @@ def evaluate_model(
 
 
 def segment(
-    params: Params, files: Sequence[Path], model_ref: str, out: Path, *, progress=_plain
+    params: Params,
+    paths: Sequence[Path],
+    model_refs: Sequence[str],
+    out: Path,
+    *,
+    watch: bool = False,
+    stop: Callable[[], bool] | None = None,
+    on_frame: Callable[[str, int, int | None], None] | None = None,
 ) -> list[dict]:
-    """Masks and overlays of micrograph files; a row a file."""
-    from spinscope.inference.predict import Predictor
-    from spinscope.inference.segment import segment_files
+    """Segment and measure recordings with a model, or with the mean of several.
+
+    paths : images, stacks, videos and folders of images; every one is opened before the first is
+        segmented. Each gets a folder of results `out/NAME` and an overlay of its first frame, a
+        single image also its mask as a label file.
+    watch : `paths` is one folder whose frames are taken as they appear, until `stop` says so.
+    on_frame : is told (name, frames done, frames in all or None).
+    Returns a row a recording: file, folder, frames, objects, fraction of the area, frames_per_s.
+    """
+    from spinscope.data.stream import open_stream
+    from spinscope.data.stream import watch as watch_folder
     from spinscope.tracking import resolve
 
-    predictor = Predictor.load(resolve(params.tracking, model_ref))
-    return segment_files(files, predictor, out, tta=params.evaluation.tta, progress=progress)
+    settings = params.segment
+    folders = {ref: resolve(params.tracking, ref) for ref in model_refs}
+    size = settings.pixel_size_nm and settings.pixel_size_nm * 1e-9
+    if watch:
+        if len(paths) != 1:
+            raise SpinscopeError(f"--watch must name one folder, not {len(paths)} paths")
+        streams = [
+            watch_folder(
+                paths[0],
+                pixel_size=size,
+                settle=settings.settle_s,
+                idle=settings.idle_s,
+                stop=stop or (lambda: False),
+            )
+        ]
+    else:
+        streams = [open_stream(path, pixel_size=size) for path in paths]
+    if not streams:
+        raise SpinscopeError("segment needs at least one image, stack, video or folder")
+    names = [stream.name for stream in streams]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SpinscopeError(f"two recordings are named {twice[0]!r}; their results would collide")
+    for stream in streams:
+        if stream.n == 1 and math.prod(stream.shape) <= _PICTURE_PIXELS:
+            stream.read(0)  # of single images, a bad one stops the call before the first is done
+    predictors, about = _predictors(params, folders)
+    return [
+        _segment_one(
+            params,
+            stream,
+            predictors,
+            out,
+            {**about, "tta": settings.tta, "min_px": params.evaluation.min_object_px},
+            on_frame and partial(on_frame, stream.name, total=stream.n),
+        )
+        for stream in streams
+    ]
+
+
+def predictor(params: Params, model_ref: str, *, streams: int = 1) -> Predictor:
+    """The model of a reference, on the engine of the settings."""
+    from spinscope.inference.predict import Predictor
+    from spinscope.inference.tiling import Tiling
+    from spinscope.tracking import resolve
+
+    engine = params.inference
+    return Predictor.load(
+        resolve(params.tracking, model_ref),
+        engine.engine,
+        engine.precision,
+        streams=streams,
+        tiling=Tiling(engine.tile, engine.overlap),
+    )
+
+
+def _predictors(params: Params, folders: dict[str, Path]) -> tuple[list[Predictor], dict]:
+    """The models of an ensemble, reference → folder, and what identifies them."""
+    from spinscope.models.store import NETWORK
+
+    predictors = [
+        predictor(params, str(folder), streams=_workers(params)) for folder in folders.values()
+    ]
+    classes = {tuple(one.info["classes"]) for one in predictors}
+    if len(classes) != 1:
+        raise SpinscopeError(
+            f"models {', '.join(folders)} must know the same classes, not {sorted(classes)}"
+        )
+    about = [{"ref": ref, "sha256": sha256(folder / NETWORK)} for ref, folder in folders.items()]
+    return predictors, {"models": about, "inference": params.inference.model_dump()}
+
+
+def _workers(params: Params) -> int:
+    return params.segment.workers or len(os.sched_getaffinity(0))
+
+
+def _segment_one(params, stream, predictors, out: Path, about: dict, on_frame) -> dict:
+    from spinscope.data import write_label
+    from spinscope.inference.segment import overlay, write_picture
+    from spinscope.live.pipeline import segment_stream
+
+    results = segment_stream(
+        stream,
+        predictors,
+        out / stream.name,
+        about=about,
+        tta=params.segment.tta,
+        min_px=params.evaluation.min_object_px,
+        workers=_workers(params),
+        part=params.segment.part,
+        on_frame=on_frame,
+    )
+    row = {
+        "file": str(stream.path),
+        "folder": str(results.folder),
+        "frames": results.n,
+        "objects": results.summary["figures"]["objects"],
+        "frames_per_s": results.summary["timing"]["frames_per_s"],
+    }
+    if results.n:
+        mask = results.mask(0)
+        shares = np.bincount(mask.ravel(), minlength=len(results.summary["classes"])) / mask.size
+        row["fraction"] = dict(zip(results.summary["classes"], shares.tolist(), strict=True))
+        if mask.size <= _PICTURE_PIXELS:
+            row["overlay"] = str(out / f"{stream.name}.overlay.png")
+            write_picture(row["overlay"], [overlay(stream.read(0), mask)])
+            if results.n == 1:
+                row["mask"] = str(out / f"{stream.name}.mask.png")
+                write_label(row["mask"], mask)
+    return row
 
 
 def promote(

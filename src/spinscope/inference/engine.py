@@ -138,6 +138,8 @@ def export(folder: Path, target: Path) -> dict[str, float]:
     reference = KerasEngine(model)
     shares = {p: agreement(reference, OpenVinoEngine(network, p), info) for p in precisions()}
     if shares["f32"] < AGREEMENT:
+        for path in (network, network.with_suffix(".bin")):
+            path.unlink()
         raise SpinscopeError(
             f"model folder {folder}: OpenVINO agrees with Keras on {100 * shares['f32']:.2f} % "
             f"of the pixels; it must on {100 * AGREEMENT:g} %"
