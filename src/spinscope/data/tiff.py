@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import operator
 import os
 import struct
 import threading
@@ -58,7 +59,7 @@ class TiffStream:
         self._offsets, ended, next_page = _chain(self._tiff, self._file)
         first = self._page(0)
         self.shape, self._dtype = first.shape, first.dtype
-        with _damaged(path, 0):
+        with _damaged(path, 0), _quiet():
             said = calibration(first, str(path))
         _check_axes(path, said)
         self.pixel_size, self.interval = said.pixel_size, said.interval
@@ -165,8 +166,9 @@ class TiffStream:
         return pixels if dtype.isnative else pixels.byteswap(inplace=True)
 
     def _decoded(self, page: tifffile.TiffPage, index: int) -> np.ndarray:
-        ends = np.add(page.dataoffsets, page.databytecounts, dtype=np.int64)
-        if ends.max() > os.fstat(self._file.fileno()).st_size:
+        with _damaged(self.path, index):
+            end = max(map(operator.add, page.dataoffsets, page.databytecounts))
+        if end > os.fstat(self._file.fileno()).st_size:
             raise self._cut(index)
         workers = None if self._bytes > _THREADED else 1
         try:
@@ -212,7 +214,7 @@ def _chain(tiff: tifffile.TiffFile, file) -> tuple[list[int], bool, int]:
             (following,) = struct.unpack(
                 layout.offsetformat, os.pread(handle, layout.offsetsize, place)
             )
-        except struct.error:
+        except (struct.error, OverflowError):  # beyond the file
             return offsets, False, second or 0
         seen.add(offset)
         offsets.append(offset)
@@ -223,6 +225,9 @@ def _chain(tiff: tifffile.TiffFile, file) -> tuple[list[int], bool, int]:
 
 def _check_page(page: tifffile.TiffPage, name: str, index: int) -> None:
     """Refuse a page that is no micrograph, or promises too much, before anything is decoded."""
+    sides = [page.imagelength, page.imagewidth, page.tilelength, page.tilewidth]
+    if not all(isinstance(side, int) for side in sides):  # a list times a number is a long list
+        raise StreamError(f"{name}: the header of frame {index} is damaged: no size", index)
     check_size(name, page.imagelength, page.imagewidth, index)
     if page.samplesperpixel != 1 or page.photometric == 2:
         raise StreamError(
