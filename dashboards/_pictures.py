@@ -16,6 +16,9 @@ AGREE, MISSED, MADE_UP = (
     np.array(rgb, dtype=np.uint8) for rgb in ((225, 225, 225), (40, 150, 255), (255, 140, 20))
 )
 
+IN_A, IN_B = (np.array(rgb, dtype=np.uint8) for rgb in ((42, 140, 200), (224, 122, 31)))
+"""What only model A or only model B finds, on a dark picture."""
+
 
 def frame(image: np.ndarray) -> np.ndarray:
     """The image in grey, stretched to its 1-99 % range."""
@@ -45,6 +48,14 @@ def differences(image: np.ndarray, label: np.ndarray, predicted: np.ndarray) -> 
     ):
         # What was found is pale: the eye belongs to what was not.
         share = 0.6 if colour is AGREE else 0.9
+        picture[where] = (1 - share) * picture[where] + share * colour
+    return picture
+
+
+def one_or_both(image: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Pixels of two bool masks on the darkened image: in both pale, only in A blue, in B orange."""
+    picture = (0.45 * frame(image)).astype(np.uint8)
+    for where, colour, share in ((a & b, AGREE, 0.45), (a & ~b, IN_A, 0.9), (b & ~a, IN_B, 0.9)):
         picture[where] = (1 - share) * picture[where] + share * colour
     return picture
 

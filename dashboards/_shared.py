@@ -17,7 +17,10 @@ from spinscope.data.manifest import pixel_sha256
 from spinscope.errors import SpinscopeError
 from spinscope.tracking import Store
 
-KEPT = ("data", "data folder", "batches", "sources", "model", "model folder", "views", "frame")
+KEPT = (
+    *("data", "data folder", "batches", "sources", "model", "model folder", "views", "frame"),
+    *("recording", "recording path", "reviewer", "review model", "review model folder", "model b"),
+)
 """Choices that stay as they are when another page is opened."""
 
 COLOURS = {"label": "#7d8590", "a": "#2a6f97", "b": "#e07a1f"}
@@ -47,8 +50,15 @@ def page(title: str, about: str) -> Iterator[Params]:
     """Heading and settings of a page; whatever is refused becomes one sentence on it."""
     st.title(title)
     st.caption(about)
-    try:
+    with refusals():
         yield load_params()
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Whatever is refused within becomes one sentence on the page."""
+    try:
+        yield
     except SpinscopeError as error:
         st.error(str(error), icon=":material/error:")
 
@@ -250,13 +260,31 @@ def _predicted(
     return _predictor(digest, _folder).classes(_image, views)
 
 
+def segmented(model: Model, image: np.ndarray, views: int) -> tuple[np.ndarray, float]:
+    """Classes (H, W) by the fastest engine, and how unsure it is: mean of 1 - max probability."""
+    return _segmented(model.digest, pixel_sha256(image), views, str(model.folder), image)
+
+
+@st.cache_data(max_entries=400, show_spinner=False)
+def _segmented(
+    digest: str, pixels: str, views: int, _folder: str, _image: np.ndarray
+) -> tuple[np.ndarray, float]:
+    from spinscope.inference.predict import most_probable
+
+    mask, doubt = np.empty(_image.shape, dtype=np.uint8), 0.0
+    for rows, band in _predictor(digest, _folder, "auto").bands(_image, views):
+        mask[rows], highest = most_probable(band)
+        doubt += float((1 - highest).sum(dtype=np.float64))
+    return mask, doubt / mask.size
+
+
 @st.cache_resource(max_entries=3, show_spinner="Loading the model …")
-def _predictor(digest: str, _folder: str):
+def _predictor(digest: str, _folder: str, engine: str = "keras"):
     import gc
 
     from spinscope.inference.predict import Predictor
 
-    predictor = Predictor.load(_folder)
+    predictor = Predictor.load(_folder, engine)
     # Streamlit collects garbage after every run: without this it walks over TensorFlow each time.
     gc.collect()
     gc.freeze()

@@ -10,7 +10,7 @@ from _shared import keep_choices
 
 HERE = Path(__file__).parent
 
-st.set_page_config("spinscope", ":material/blur_on:", layout="wide")
+st.set_page_config("spinscope", str(HERE / "logo.svg"), layout="wide")
 st.logo(str(HERE / "logo.svg"), size="large")
 st.html("<style>.stMainBlockContainer { padding-top: 2.5rem }</style>")
 keep_choices()
@@ -18,6 +18,8 @@ pages = [
     st.Page(
         HERE / "predictions.py", title="Predictions", icon=":material/image_search:", default=True
     ),
+    st.Page(HERE / "review.py", title="Review", icon=":material/brush:"),
+    st.Page(HERE / "compare.py", title="Comparison", icon=":material/difference:"),
     st.Page(HERE / "sizes.py", title="Sizes", icon=":material/bar_chart:"),
     st.Page(HERE / "seeds.py", title="Seeds", icon=":material/scatter_plot:"),
     st.Page(HERE / "registry.py", title="Registry", icon=":material/inventory_2:"),

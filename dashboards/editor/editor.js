@@ -1,0 +1,780 @@
+// Mask editor: paints a class map over a frame, all of it in the browser.
+//
+// In: data of `_editor.py`. Out: trigger "action" {action, id, mask, turn}, state "draft"
+// {id, mask} while data.sync asks for it, state "who" with the name this browser remembers.
+// A mask travels as runs: base64 of little-endian uint32, class << 24 | length.
+
+const MOST_STEPS = 300;
+const MOST_DRAFTS = 40;
+const MOST_BYTES = 2e8;
+const PATIENCE = 20000;
+const NAME_KEY = "spinscope reviewer";
+
+// Of the module, not of an element: both outlive every re-run and the way to another page and back.
+const drafts = new Map(); // frame id → draft
+const manners = { tool: 1, size: 9, opacity: 45, contour: false, hidden: false, view: null };
+const editors = new WeakMap(); // element → editor
+
+export default function (component) {
+  const { parentElement } = component;
+  let editor = editors.get(parentElement);
+  if (!editor || !editor.alive()) {
+    editor?.close();
+    editor = new Editor(parentElement);
+    editors.set(parentElement, editor);
+  }
+  editor.update(component);
+  return () => {
+    editor.close();
+    editors.delete(parentElement);
+  };
+}
+
+// ---------------------------------------------------------------- masks
+
+function decode(text, size) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const runs = new Uint32Array(bytes.buffer);
+  const mask = new Uint8Array(size);
+  let at = 0;
+  for (const run of runs) {
+    const end = at + (run & 0xffffff);
+    mask.fill(run >>> 24, at, end);
+    at = end;
+  }
+  return mask;
+}
+
+function encode(mask) {
+  const runs = [];
+  for (let start = 0; start < mask.length; ) {
+    const value = mask[start];
+    let end = start + 1;
+    while (end < mask.length && mask[end] === value) end++;
+    runs.push(((value << 24) | (end - start)) >>> 0);
+    start = end;
+  }
+  const bytes = new Uint8Array(new Uint32Array(runs).buffer);
+  let text = "";
+  for (let k = 0; k < bytes.length; k += 0x8000) {
+    text += String.fromCharCode(...bytes.subarray(k, k + 0x8000));
+  }
+  return btoa(text);
+}
+
+function same(a, b) {
+  if (a.length !== b.length) return false;
+  for (let k = 0; k < a.length; k++) if (a[k] !== b[k]) return false;
+  return true;
+}
+
+// Indices of the 8-connected pixels of one class around a pixel; `seen` is shared between calls.
+function region(mask, width, height, start, seen) {
+  const value = mask[start];
+  const found = [];
+  if (seen[start]) return found;
+  const stack = [start];
+  seen[start] = 1;
+  while (stack.length) {
+    const at = stack.pop();
+    found.push(at);
+    const x = at % width;
+    const y = (at - x) / width;
+    for (let v = Math.max(0, y - 1); v <= Math.min(height - 1, y + 1); v++) {
+      for (let u = Math.max(0, x - 1); u <= Math.min(width - 1, x + 1); u++) {
+        const k = v * width + u;
+        if (!seen[k] && mask[k] === value) {
+          seen[k] = 1;
+          stack.push(k);
+        }
+      }
+    }
+  }
+  return found;
+}
+
+function makeDraft(data) {
+  const [height, width] = data.shape;
+  const start = decode(data.mask, height * width);
+  return {
+    id: data.id, height, width, start, mask: start.slice(), undo: [], redo: [],
+    before: null, rect: null, command: 0, dim: null, dimText: "",
+  };
+}
+
+// The draft of a frame; one that was just saved keeps its history under its new name.
+function draftOf(data, last) {
+  let draft = drafts.get(data.id);
+  if (!draft) {
+    draft = makeDraft(data);
+    if (last && last.frame === data.frame && same(last.mask, draft.start)) {
+      drafts.delete(last.id);
+      last.start = draft.start;
+      last.id = data.id;
+      draft = last;
+    }
+  }
+  draft.frame = data.frame;
+  drafts.delete(data.id);
+  drafts.set(data.id, draft); // the newest is last
+  forget(data.id);
+  return draft;
+}
+
+// Drops the oldest drafts where there are many; those with strokes that were not saved go last.
+function forget(kept) {
+  const bytes = () => [...drafts.values()].reduce((sum, draft) => sum + 2 * draft.mask.length, 0);
+  for (const limit of [1, 3]) {
+    for (const [id, old] of drafts) {
+      if (drafts.size <= limit * MOST_DRAFTS && bytes() <= limit * MOST_BYTES) return;
+      const bare = same(old.mask, old.start);
+      if (id !== kept && (bare || limit > 1)) drafts.delete(id);
+    }
+  }
+}
+
+// ---------------------------------------------------------------- edits
+
+const wide = (draft) => ({ x0: draft.width, y0: draft.height, x1: 0, y1: 0 });
+
+function grow(rect, x0, y0, x1, y1) {
+  rect.x0 = Math.min(rect.x0, x0);
+  rect.y0 = Math.min(rect.y0, y0);
+  rect.x1 = Math.max(rect.x1, x1);
+  rect.y1 = Math.max(rect.y1, y1);
+}
+
+function cut(mask, width, { x0, y0, x1, y1 }) {
+  const part = new Uint8Array((x1 - x0) * (y1 - y0));
+  for (let y = y0; y < y1; y++) {
+    part.set(mask.subarray(y * width + x0, y * width + x1), (y - y0) * (x1 - x0));
+  }
+  return part;
+}
+
+function paste(mask, width, part, { x0, y0, x1, y1 }) {
+  for (let y = y0; y < y1; y++) {
+    const row = (y - y0) * (x1 - x0);
+    mask.set(part.subarray(row, row + x1 - x0), y * width + x0);
+  }
+}
+
+function begin(draft) {
+  draft.before = draft.mask.slice();
+  draft.rect = wide(draft);
+}
+
+// Ends an edit as one step of the history; false where it changed nothing.
+function commit(draft) {
+  const { before, rect, width } = draft;
+  draft.before = null;
+  if (!before || rect.x1 <= rect.x0 || rect.y1 <= rect.y0) return false;
+  const step = { rect, before: cut(before, width, rect), after: cut(draft.mask, width, rect) };
+  if (same(step.before, step.after)) return false;
+  draft.undo.push(step);
+  if (draft.undo.length > MOST_STEPS) draft.undo.shift();
+  draft.redo.length = 0;
+  return true;
+}
+
+function setPixels(draft, indices, value) {
+  for (const k of indices) {
+    const x = k % draft.width;
+    const y = (k - x) / draft.width;
+    draft.mask[k] = value;
+    if (draft.dim) draft.dim[k] = 0;
+    grow(draft.rect, x, y, x + 1, y + 1);
+  }
+}
+
+// Paints every pixel whose centre is within `radius` of the way from a to b.
+function stroke(draft, a, b, radius, value) {
+  const r = Math.max(radius, 0.71);
+  const x0 = Math.max(0, Math.floor(Math.min(a.x, b.x) - r));
+  const y0 = Math.max(0, Math.floor(Math.min(a.y, b.y) - r));
+  const x1 = Math.min(draft.width, Math.ceil(Math.max(a.x, b.x) + r) + 1);
+  const y1 = Math.min(draft.height, Math.ceil(Math.max(a.y, b.y) + r) + 1);
+  if (x1 <= x0 || y1 <= y0) return null;
+  const dx = b.x - a.x;
+  const dy = b.y - a.y;
+  const length = dx * dx + dy * dy;
+  for (let y = y0; y < y1; y++) {
+    for (let x = x0; x < x1; x++) {
+      const px = x + 0.5 - a.x;
+      const py = y + 0.5 - a.y;
+      const t = length ? Math.min(1, Math.max(0, (px * dx + py * dy) / length)) : 0;
+      const u = px - t * dx;
+      const v = py - t * dy;
+      if (u * u + v * v <= r * r) {
+        const k = y * draft.width + x;
+        draft.mask[k] = value;
+        if (draft.dim) draft.dim[k] = 0;
+      }
+    }
+  }
+  grow(draft.rect, x0, y0, x1, y1);
+  return { x0, y0, x1, y1 };
+}
+
+// ---------------------------------------------------------------- the editor
+
+class Editor {
+  constructor(root) {
+    this.root = root;
+    this.element = root.querySelector(".editor");
+    this.canvas = root.querySelector("canvas.view");
+    this.context = this.canvas.getContext("2d");
+    this.frame = document.createElement("canvas");
+    this.layer = document.createElement("canvas");
+    this.turn = -1;
+    this.waiting = null;
+    this.pointer = null;
+    this.drag = null;
+    this.listen();
+  }
+
+  alive() {
+    return this.element.isConnected && this.root.contains(this.element);
+  }
+
+  $(selector) {
+    return this.root.querySelector(selector);
+  }
+
+  listen() {
+    const stop = (this.stopped = new AbortController());
+    const on = (target, name, act, more = {}) =>
+      target.addEventListener(name, act, { signal: stop.signal, ...more });
+    on(this.canvas, "pointerdown", (e) => this.down(e));
+    on(this.canvas, "pointermove", (e) => this.move(e));
+    on(this.canvas, "pointerup", (e) => this.up(e));
+    on(this.canvas, "pointercancel", (e) => this.up(e));
+    on(this.canvas, "pointerleave", () => {
+      this.pointer = null;
+      this.draw();
+    });
+    on(this.canvas, "contextmenu", (e) => e.preventDefault());
+    on(this.canvas, "wheel", (e) => this.wheel(e), { passive: false });
+    // Before Streamlit's own keys: R would run the page again.
+    on(window, "keydown", (e) => this.key(e), { capture: true });
+    on(this.$(".size"), "input", (e) => this.setSize(Number(e.target.value)));
+    on(this.$(".opacity"), "input", (e) => {
+      manners.opacity = Number(e.target.value);
+      this.show();
+    });
+    on(this.$(".contour"), "click", () => this.toggle("contour"));
+    on(this.$(".hide"), "click", () => this.toggle("hidden"));
+    on(this.$(".fit"), "click", () => this.fit());
+    on(this.$(".undo"), "click", () => this.step("undo"));
+    on(this.$(".redo"), "click", () => this.step("redo"));
+    for (const button of this.root.querySelectorAll("[data-tool]")) {
+      on(button, "click", () => this.choose(button.dataset.tool));
+    }
+    for (const button of this.root.querySelectorAll("[data-action]")) {
+      on(button, "click", () => this.act(button.dataset.action));
+    }
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(this.$(".stage"));
+    on(window, "resize", () => this.resize());
+  }
+
+  close() {
+    this.stopped.abort();
+    this.observer.disconnect();
+    clearTimeout(this.waiting);
+    clearTimeout(this.syncing);
+  }
+
+  update({ data, setTriggerValue, setStateValue }) {
+    this.trigger = setTriggerValue;
+    this.setState = setStateValue;
+    const classes = !this.data || this.data.classes.join() !== data.classes.join();
+    this.data = data;
+    if (classes) this.makeClasses();
+    this.remember();
+    if (data.turn !== this.turn) {
+      // An answer: what was asked for has happened, or was refused.
+      this.turn = data.turn;
+      clearTimeout(this.waiting);
+      this.waiting = null;
+      if (data.notice) this.say(data.notice.text, data.notice.bad);
+    }
+    const fresh = !this.draft || this.draft.id !== data.id;
+    if (fresh) {
+      if (this.drag) this.finish();
+      this.draft = draftOf(data, this.draft);
+    }
+    if (this.picture !== data.picture) this.load(data.picture);
+    this.command(data.command);
+    this.dim(data.dim);
+    if (fresh) this.paint();
+    this.resize();
+    this.show();
+    if (data.sync && this.sent !== this.draft.id) this.sync(0);
+  }
+
+  // The name of the reviewer stays in this browser.
+  remember() {
+    try {
+      const kept = localStorage.getItem(NAME_KEY);
+      if (this.data.who) localStorage.setItem(NAME_KEY, this.data.who);
+      else if (kept && !this.offered) {
+        this.offered = true;
+        this.setState("who", kept);
+      }
+    } catch {
+      // A browser that keeps nothing: the name is typed again.
+    }
+  }
+
+  load(picture) {
+    this.picture = picture;
+    const image = new Image();
+    image.onload = () => {
+      if (this.picture !== picture) return;
+      this.frame.width = image.width;
+      this.frame.height = image.height;
+      this.frame.getContext("2d").drawImage(image, 0, 0);
+      this.draw();
+    };
+    image.src = picture;
+  }
+
+  makeClasses() {
+    const place = this.$(".classes");
+    place.replaceChildren();
+    this.data.classes.forEach((name, k) => {
+      if (k === 0) return;
+      const button = document.createElement("button");
+      button.className = "tool";
+      button.dataset.tool = String(k);
+      button.title = `Brush: ${name} (${k})`;
+      const swatch = document.createElement("span");
+      swatch.className = "swatch";
+      swatch.style.background = `rgb(${this.data.colours[k].join()})`;
+      button.append(swatch, name);
+      button.addEventListener("click", () => this.choose(String(k)));
+      place.append(button);
+    });
+    const keys = [
+      ["1", "2"].slice(0, this.data.classes.length - 1).join(" ") + "|brush", "E|eraser",
+      "D|delete", "O|add object", "[ ]|size", "Z Y|undo, redo", "H|hide", "C|outlines",
+      "wheel|zoom", "⇧ drag|pan", "F|fit", "A|accept", "S|save", "R|reject", "N P|next, previous",
+    ];
+    this.$(".help").replaceChildren(
+      ...keys.map((entry) => {
+        const [names, what] = entry.split("|");
+        const line = document.createElement("span");
+        const parts = names.includes("drag") ? [names] : names.split(" ");
+        for (const part of parts) {
+          const kbd = document.createElement("kbd");
+          kbd.textContent = part;
+          line.append(kbd);
+        }
+        line.append(what);
+        return line;
+      }),
+    );
+  }
+
+  // ---- what the server asks for
+
+  command(command) {
+    const { draft } = this;
+    if (!command || command.id !== draft.id || command.n <= draft.command) return;
+    draft.command = command.n;
+    const seen = new Uint8Array(draft.mask.length);
+    begin(draft);
+    for (const [y, x] of command.seeds) {
+      const k = y * draft.width + x;
+      if (draft.mask[k]) setPixels(draft, region(draft.mask, draft.width, draft.height, k, seen), 0);
+    }
+    if (commit(draft)) this.edited();
+  }
+
+  dim(seeds) {
+    const { draft } = this;
+    const text = seeds && seeds.id === draft.id ? JSON.stringify(seeds.seeds) : "";
+    if (text === draft.dimText) return;
+    draft.dimText = text;
+    draft.dim = null;
+    if (text) {
+      const seen = new Uint8Array(draft.mask.length);
+      for (const [y, x] of seeds.seeds) {
+        const k = y * draft.width + x;
+        if (draft.mask[k]) region(draft.mask, draft.width, draft.height, k, seen);
+      }
+      draft.dim = seen;
+    }
+    this.paint();
+    this.draw();
+  }
+
+  sync(delay) {
+    clearTimeout(this.syncing);
+    if (!this.data.sync) return;
+    this.syncing = setTimeout(() => {
+      if (this.drag) return this.sync(delay);
+      this.sent = this.draft.id;
+      this.setState("draft", { id: this.draft.id, mask: encode(this.draft.mask) });
+    }, delay);
+  }
+
+  act(action) {
+    if (this.waiting || !this.draft) return;
+    if (this.drag) this.finish();
+    const keeps = action === "accept" || action === "save";
+    const payload = { action, id: this.draft.id, turn: this.turn };
+    if (keeps) payload.mask = encode(this.draft.mask);
+    this.waiting = setTimeout(() => {
+      this.waiting = null;
+      this.say("The server has not answered; try again.", true);
+      this.show();
+    }, PATIENCE);
+    this.trigger("action", payload);
+    this.show();
+  }
+
+  // ---- tools
+
+  choose(tool) {
+    manners.tool = /^\d+$/.test(tool) ? Number(tool) : tool;
+    if (manners.tool === 0) manners.tool = "erase";
+    if (typeof manners.tool === "number") manners.brush = manners.tool;
+    this.show();
+  }
+
+  // The class that an added object gets: of the brush that was used last.
+  brush() {
+    const last = manners.brush || 1;
+    return last < this.data.classes.length ? last : 1;
+  }
+
+  setSize(size) {
+    manners.size = Math.min(80, Math.max(1, size));
+    this.show();
+  }
+
+  toggle(what) {
+    manners[what] = !manners[what];
+    if (what === "contour") this.paint();
+    this.show();
+  }
+
+  step(which) {
+    const { draft } = this;
+    if (this.drag) return;
+    const step = draft[which].pop();
+    if (!step) return;
+    draft[which === "undo" ? "redo" : "undo"].push(step);
+    paste(draft.mask, draft.width, which === "undo" ? step.before : step.after, step.rect);
+    this.edited(step.rect);
+  }
+
+  edited(rect) {
+    this.paint(rect);
+    this.show();
+    this.sync(350);
+  }
+
+  place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const { scale, x, y } = this.view();
+    return {
+      x: (event.clientX - box.left - x) / scale,
+      y: (event.clientY - box.top - y) / scale,
+    };
+  }
+
+  inside({ x, y }) {
+    return x >= 0 && y >= 0 && x < this.draft.width && y < this.draft.height;
+  }
+
+  down(event) {
+    if (!this.draft || this.drag) return;
+    event.preventDefault();
+    this.root.activeElement?.blur?.();
+    document.activeElement?.blur?.();
+    this.canvas.setPointerCapture(event.pointerId);
+    const at = this.place(event);
+    if (event.button === 1 || event.shiftKey) {
+      this.drag = { pan: true, x: event.clientX, y: event.clientY };
+      this.canvas.classList.add("pan");
+      return;
+    }
+    if (manners.hidden) this.toggle("hidden");
+    const { draft } = this;
+    const erase = event.button === 2 || manners.tool === "erase";
+    if (!erase && manners.tool === "delete") {
+      if (this.inside(at)) this.remove(Math.floor(at.y) * draft.width + Math.floor(at.x));
+      return;
+    }
+    begin(draft);
+    if (!erase && manners.tool === "add") {
+      stroke(draft, at, at, this.data.disc / 2, this.brush());
+      if (commit(draft)) this.edited();
+      return;
+    }
+    this.drag = { last: at, value: erase ? 0 : manners.tool };
+    this.stretch(at);
+  }
+
+  remove(k) {
+    const { draft } = this;
+    if (!draft.mask[k]) return this.say("There is no object here.");
+    begin(draft);
+    const seen = new Uint8Array(draft.mask.length);
+    setPixels(draft, region(draft.mask, draft.width, draft.height, k, seen), 0);
+    if (commit(draft)) this.edited();
+  }
+
+  stretch(at) {
+    const rect = stroke(this.draft, this.drag.last, at, manners.size / 2, this.drag.value);
+    this.drag.last = at;
+    if (rect) this.paint(rect);
+    this.draw();
+  }
+
+  move(event) {
+    if (!this.draft) return;
+    this.pointer = this.place(event);
+    if (!this.drag) return this.draw();
+    if (this.drag.pan) {
+      const view = this.view();
+      view.x += event.clientX - this.drag.x;
+      view.y += event.clientY - this.drag.y;
+      Object.assign(this.drag, { x: event.clientX, y: event.clientY });
+      return this.draw();
+    }
+    const steps = event.getCoalescedEvents?.() ?? [];
+    for (const step of steps.length ? steps : [event]) this.stretch(this.place(step));
+  }
+
+  up() {
+    if (this.drag) this.finish();
+  }
+
+  finish() {
+    const { drag } = this;
+    this.drag = null;
+    this.canvas.classList.remove("pan");
+    if (!drag.pan && commit(this.draft)) this.edited(this.draft.undo.at(-1).rect);
+  }
+
+  wheel(event) {
+    if (!this.draft) return;
+    event.preventDefault();
+    const view = this.view();
+    const at = this.place(event);
+    const scale = Math.min(48, Math.max(this.whole().scale / 2, view.scale * Math.exp(-event.deltaY / 600)));
+    view.x += at.x * (view.scale - scale);
+    view.y += at.y * (view.scale - scale);
+    view.scale = scale;
+    this.draw();
+  }
+
+  key(event) {
+    if (!this.alive() || !this.draft || event.altKey) return;
+    const target = event.composedPath()[0];
+    const typing =
+      target instanceof Element &&
+      (target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName) ||
+        (target.tagName === "INPUT" && !/^(range|checkbox|radio|button)$/.test(target.type)));
+    // A name that was entered is left: the next key is a command, not a letter of the name.
+    if (typing && event.key === "Enter" && target.type === "text") setTimeout(() => target.blur());
+    if (typing || document.querySelector('[role="dialog"], [data-baseweb="popover"]')) return;
+    const key = event.key.toLowerCase();
+    const held = event.ctrlKey || event.metaKey;
+    const acts = this.keys(key, held, event.shiftKey);
+    if (!acts) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (!event.repeat || key === "[" || key === "]" || key === "z" || key === "y") acts();
+  }
+
+  keys(key, held, shift) {
+    if (key === "z") return () => this.step(shift ? "redo" : "undo");
+    if (key === "y") return () => this.step("redo");
+    if (held) return null;
+    if (/^\d$/.test(key) && Number(key) < this.data.classes.length) return () => this.choose(key);
+    const bySize = Math.max(1, Math.round(manners.size / 8));
+    return {
+      e: () => this.choose("erase"),
+      d: () => this.choose("delete"),
+      o: () => this.choose("add"),
+      "[": () => this.setSize(manners.size - bySize),
+      "]": () => this.setSize(manners.size + bySize),
+      h: () => this.toggle("hidden"),
+      " ": () => this.toggle("hidden"),
+      c: () => this.toggle("contour"),
+      f: () => this.fit(),
+      a: () => this.act("accept"),
+      s: () => this.act("save"),
+      r: () => this.act("reject"),
+      n: () => this.act("next"),
+      p: () => this.act("previous"),
+    }[key];
+  }
+
+  // ---- pictures
+
+  whole() {
+    const { width, height } = this.draft;
+    const box = this.canvas.getBoundingClientRect();
+    const scale = Math.min(box.width / width, box.height / height) || 1;
+    return { scale, x: (box.width - width * scale) / 2, y: (box.height - height * scale) / 2 };
+  }
+
+  // Frames of one size share a view: a corner that is looked at closely stays so.
+  view() {
+    const of = `${this.draft.width}×${this.draft.height}`;
+    if (!manners.view || manners.view.of !== of) manners.view = { of, fitted: true, ...this.whole() };
+    return manners.view;
+  }
+
+  fit() {
+    manners.view = null;
+    this.draw();
+  }
+
+  resize() {
+    if (!this.draft) return;
+    const stage = this.$(".stage");
+    const width = stage.clientWidth;
+    if (!width) return;
+    const { draft } = this;
+    const most = Math.max(320, window.innerHeight - 330);
+    const height = Math.round(Math.min((width * draft.height) / draft.width, most));
+    const ratio = window.devicePixelRatio || 1;
+    const size = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (this.canvas.width !== size[0] || this.canvas.height !== size[1]) {
+      const fitted = !manners.view || this.isWhole;
+      this.canvas.style.height = `${height}px`;
+      [this.canvas.width, this.canvas.height] = size;
+      if (fitted) manners.view = null;
+    }
+    this.draw();
+  }
+
+  // Colours the mask into the layer, in a rectangle or all of it.
+  paint(rect) {
+    const { draft } = this;
+    const { width, height } = draft;
+    if (this.layer.width !== width || this.layer.height !== height) {
+      this.layer.width = width;
+      this.layer.height = height;
+      rect = null;
+    }
+    const all = { x0: 0, y0: 0, x1: width, y1: height };
+    let { x0, y0, x1, y1 } = rect ?? all;
+    [x0, y0] = [Math.max(0, x0 - 1), Math.max(0, y0 - 1)];
+    [x1, y1] = [Math.min(width, x1 + 1), Math.min(height, y1 + 1)];
+    if (x1 <= x0 || y1 <= y0) return;
+    const image = new ImageData(x1 - x0, y1 - y0);
+    const pixels = new Uint32Array(image.data.buffer);
+    const paints = this.data.colours.map(
+      ([r, g, b], k) => (k ? ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0 : 0),
+    );
+    const dimmed = ((110 << 24) | (150 << 16) | (150 << 8) | 150) >>> 0;
+    const { mask, dim } = draft;
+    for (let y = y0, k = 0; y < y1; y++) {
+      for (let x = x0, at = y * width + x0; x < x1; x++, at++, k++) {
+        const value = mask[at];
+        if (!value) continue;
+        if (
+          manners.contour && x > 0 && y > 0 && x < width - 1 && y < height - 1 &&
+          mask[at - 1] === value && mask[at + 1] === value &&
+          mask[at - width] === value && mask[at + width] === value
+        ) continue;
+        pixels[k] = dim && dim[at] ? dimmed : paints[value];
+      }
+    }
+    this.layer.getContext("2d").putImageData(image, x0, y0);
+  }
+
+  draw() {
+    const { context, draft } = this;
+    if (!draft || !this.canvas.width) return;
+    const ratio = window.devicePixelRatio || 1;
+    const view = this.view();
+    const whole = this.whole();
+    this.isWhole = Math.abs(view.scale / whole.scale - 1) < 1e-6;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.fillStyle = "#16181c";
+    context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    context.setTransform(ratio * view.scale, 0, 0, ratio * view.scale, ratio * view.x, ratio * view.y);
+    context.imageSmoothingEnabled = view.scale < 3;
+    if (this.frame.width === draft.width && this.frame.height === draft.height) {
+      context.drawImage(this.frame, 0, 0);
+    }
+    if (!manners.hidden) {
+      context.globalAlpha = manners.contour ? Math.max(0.35, manners.opacity / 100) : manners.opacity / 100;
+      context.drawImage(this.layer, 0, 0);
+      context.globalAlpha = 1;
+    }
+    if (this.pointer && !this.drag?.pan) this.drawPointer(view.scale);
+    this.$(".zoom").textContent = `${Math.round(100 * view.scale)} %`;
+    Object.assign(this.canvas.dataset, { scale: view.scale, x: view.x, y: view.y });
+  }
+
+  drawPointer(scale) {
+    const { context, pointer } = this;
+    const tool = manners.tool;
+    const size = tool === "add" ? this.data.disc : tool === "delete" ? 0 : manners.size;
+    const colour = typeof tool === "number" ? this.data.colours[tool] : [255, 255, 255];
+    const radius = Math.max(size / 2, 0.5);
+    const cross = 5 / scale;
+    for (const [style, line] of [["rgba(0,0,0,.65)", 3], [`rgb(${(colour ?? [255, 255, 255]).join()})`, 1.4]]) {
+      context.beginPath();
+      context.lineWidth = line / scale;
+      context.strokeStyle = style;
+      if (size) context.arc(pointer.x, pointer.y, radius, 0, 7);
+      if (!size || radius * scale < 4) {
+        context.moveTo(pointer.x - cross, pointer.y - cross);
+        context.lineTo(pointer.x + cross, pointer.y + cross);
+        context.moveTo(pointer.x + cross, pointer.y - cross);
+        context.lineTo(pointer.x - cross, pointer.y + cross);
+      }
+      context.stroke();
+    }
+  }
+
+  // Buttons, figures and words around the picture.
+  show() {
+    const { draft, data } = this;
+    if (!draft) return;
+    const edited = draft.undo.length > 0 && !same(draft.mask, draft.start);
+    if (typeof manners.tool === "number" && manners.tool >= data.classes.length) manners.tool = 1;
+    for (const button of this.root.querySelectorAll("[data-tool]")) {
+      const mine = button.dataset.tool === String(manners.tool);
+      button.setAttribute("aria-pressed", String(mine));
+    }
+    this.$(".size").value = manners.size;
+    this.$(".size-value").textContent = `${manners.size} px`;
+    this.$(".opacity").value = manners.opacity;
+    this.$(".opacity-value").textContent = `${manners.opacity} %`;
+    this.$(".contour").setAttribute("aria-pressed", String(manners.contour));
+    this.$(".hide").setAttribute("aria-pressed", String(manners.hidden));
+    this.$(".undo").disabled = !draft.undo.length;
+    this.$(".redo").disabled = !draft.redo.length;
+    this.$(".name").textContent = data.name;
+    this.$(".state").textContent = edited ? "edited, not saved" : data.state;
+    this.$(".state").classList.toggle("edited", edited);
+    this.$(".primary").textContent = edited ? "Accept corrected" : "Accept";
+    for (const button of this.root.querySelectorAll("[data-action]")) {
+      button.disabled = Boolean(this.waiting);
+    }
+    this.element.dataset.edited = String(edited);
+    this.element.dataset.frame = draft.id;
+    this.draw();
+  }
+
+  say(text, bad = false) {
+    const notice = this.$(".notice");
+    notice.textContent = text;
+    notice.classList.add("shown");
+    notice.classList.toggle("bad", bad);
+    clearTimeout(this.saying);
+    this.saying = setTimeout(() => notice.classList.remove("shown"), bad ? 8000 : 2500);
+  }
+}

@@ -1,0 +1,507 @@
+"""Masks under review: painted, accepted, corrected or rejected, and trained on again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+import _retrain
+from _desk import (
+    REVIEWS,
+    Desk,
+    act,
+    agreement,
+    folder_of,
+    in_order,
+    moved,
+    sample,
+)
+from _editor import decode_mask, mask_editor
+from _objects import choose_range, measured, show_histogram, show_map, typical_diameter
+from _pictures import TINTS
+from _recordings import Recording, Treatment, choose_recording, choose_treatment
+from _shared import Model, choose_model, choose_views, page, refusals, segmented
+from spinscope.config import Params, project_root
+from spinscope.data import CLASSES, to_scheme
+from spinscope.data.manifest import pixel_sha256
+from spinscope.data.reviews import Reviews
+from spinscope.errors import SpinscopeError
+from spinscope.evaluation.metrics import SKYRMION
+from spinscope.inference.segment import grey_levels
+
+AS_RECORDED, UNCERTAIN = "As recorded", "Most uncertain first"
+SIGNS = {"accepted": "✓ accepted", "corrected": "✎ corrected", "rejected": "✕ rejected"}
+QUEUE = 9
+"""Rows of the queue that are shown at a time."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is reviewed, and with which model."""
+
+    recording: Recording
+    model: Model | None
+    views: int
+    treatment: Treatment
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that can be painted."""
+        if self.model is not None:
+            return self.model.classes
+        return tuple(self.recording.results.summary["classes"])
+
+    @property
+    def model_said(self) -> tuple[str, str]:
+        """Reference and network hash of the model whose masks these are."""
+        if self.model is not None:
+            return self.model.ref, self.model.digest
+        about = self.recording.results.summary.get("about", {})
+        named = about.get("model", "unknown")
+        if isinstance(named, dict):
+            about = {**about, **named}
+            named = named.get("ref", "unknown")
+        digest = about.get("model_sha256") or about.get("sha256") or ""
+        return str(named), str(digest)
+
+    def image(self, index: int) -> np.ndarray:
+        """(h, w) float32 in [0, 1] as the model sees it."""
+        return self.treatment.applied(self.recording.image(index))
+
+    def mask(self, index: int) -> tuple[np.ndarray, float | None]:
+        """What the model makes of a frame, and how unsure it is where that is known."""
+        if self.model is not None:
+            return segmented(self.model, self.image(index), self.views)
+        return self.treatment.cropped(self.recording.results.mask(index)), None
+
+
+def ask_name() -> str:
+    """The reviewer; the browser remembers the name."""
+    if "reviewer" not in st.session_state:
+        st.session_state["reviewer"] = ""
+    with st.sidebar:
+        return st.text_input("Your name", key="reviewer", placeholder="who reviews").strip()
+
+
+def uncertainties(work: Work) -> dict[int, float]:
+    """Index → mean of 1 - max probability: of all frames from results, else of a sample."""
+    if work.model is None or _treats_nothing(work):
+        table = None if work.recording.results is None else work.recording.results.frames
+        if table is not None and len(table):
+            return dict(zip(table["frame"].tolist(), table["uncertainty"].tolist(), strict=True))
+    if work.model is None:
+        return {}
+    wanted = sample(len(work.recording))
+    kept = st.session_state.setdefault("uncertainties", {})
+    key = (work.recording.fingerprint, work.model.digest, work.views, work.treatment)
+    known = kept.setdefault(key, {})
+    if todo := [index for index in wanted if index not in known]:
+        bar = st.progress(0.0)
+        for done, index in enumerate(todo, start=1):
+            known[index] = work.mask(index)[1]
+            bar.progress(done / len(todo), f"How sure is the model? Frame {done} of {len(todo)}")
+        bar.empty()
+    return known
+
+
+def _treats_nothing(work: Work) -> bool:
+    """Whether results of the same network were made of the very same pixels."""
+    same = work.recording.results is not None and work.model is not None
+    if not same or work.treatment != Treatment():
+        return False
+    return Work(work.recording, None, 1, work.treatment).model_said[1] == work.model.digest
+
+
+def choose_order(work: Work) -> tuple[list[int], dict[int, float]]:
+    """The frames in the order in which they are looked at."""
+    n = len(work.recording)
+    how = st.segmented_control(
+        "Order", [AS_RECORDED, UNCERTAIN], default=AS_RECORDED, key="order", width="stretch"
+    )
+    if how != UNCERTAIN:
+        return list(range(n)), {}
+    unsure = uncertainties(work)
+    return in_order(n, unsure), unsure
+
+
+def place(work: Work) -> dict[str, Any]:
+    """What the session knows of its place in this recording."""
+    kept = st.session_state.setdefault("places", {})
+    key = work.recording.fingerprint
+    if key not in kept:
+        wanted = st.query_params.get("frame")
+        names = work.recording.names
+        kept[key] = {"index": names.index(wanted) if wanted in names else 0}
+    kept[key]["index"] = min(kept[key]["index"], len(work.recording) - 1)
+    return kept[key]
+
+
+def show_scrubber(order: list[int], at: dict[str, Any]) -> None:
+    """A slider through the frames, in their order."""
+    if len(order) < 2:
+        return
+    st.session_state["position"] = order.index(at["index"]) + 1
+
+    def go() -> None:
+        at["index"] = order[st.session_state["position"] - 1]
+
+    st.slider(f"Frame, 1 to {len(order)}", 1, len(order), key="position", on_change=go)
+
+
+def show_queue(
+    work: Work, reviews: Reviews, order: list[int], unsure: dict[int, float], at: dict[str, Any]
+) -> None:
+    """A few frames around this one, with what was said of them; a click opens one."""
+    here = order.index(at["index"])
+    first = max(0, min(here - 2, len(order) - QUEUE))
+    rows = order[first : first + QUEUE]
+    said = [reviews.latest(work.treatment.frame_name(work.recording.names[k])) for k in rows]
+    table = pd.DataFrame(
+        {
+            "": ["▶" if k == at["index"] else "" for k in rows],
+            "frame": [work.recording.names[k] for k in rows],
+            "doubt": [100 * unsure[k] if k in unsure else None for k in rows],
+            "said": [SIGNS[r.status] if r else "" for r in said],
+        }
+    )
+
+    def go() -> None:
+        if chosen := st.session_state[key].selection.cells:
+            at["index"] = rows[chosen[0][0]]
+            st.session_state["queue shown"] = st.session_state.get("queue shown", 0) + 1
+
+    # Another key after each click: a cell that is left selected could not be clicked again.
+    key = f"queue {st.session_state.get('queue shown', 0)}"
+    columns = ["", "frame", *(["doubt"] if unsure else []), "said"]
+    st.dataframe(
+        table[columns],
+        key=key,
+        hide_index=True,
+        width="stretch",
+        height=35 * (len(rows) + 1) + 3,
+        on_select=go,
+        selection_mode="single-cell",
+        column_config={
+            "": st.column_config.TextColumn(width=26),
+            "doubt": st.column_config.NumberColumn(
+                "doubt, %", format="%.2f", width=66, help="Mean of 1 - highest probability"
+            ),
+            "said": st.column_config.TextColumn("status", width=92),
+        },
+    )
+
+
+def show_progress(work: Work, reviews: Reviews) -> None:
+    """How many frames have somebody's word."""
+    names = {work.treatment.frame_name(name) for name in work.recording.names}
+    said = [reviews.latest(name).status for name in reviews.frames() if name in names]
+    counts = ", ".join(f"{said.count(s)} {s}" for s in SIGNS if s in said) or "none reviewed yet"
+    st.progress(len(said) / len(names), f"{len(said)} of {len(names)} frames: {counts}")
+
+
+def choose_start(work: Work, reviews: Reviews, index: int, who: str) -> np.ndarray:
+    """The mask that is shown first: the reviewer's own last one, else the model's."""
+    frame = work.treatment.frame_name(work.recording.names[index])
+    options = {"model": "the model's mask"}
+    if work.recording.label is not None:
+        options["label"] = "the label of the dataset"
+    versions = {}
+    for review in reviews.history(frame):
+        if review.label is not None:
+            versions[f"v{review.version}"] = review
+            options[f"v{review.version}"] = (
+                f"version {review.version}: {review.status} by {review.who}"
+            )
+    mine = [name for name, review in versions.items() if review.who == who]
+    names = list(options)
+    # Another reviewer's mask is not the default: two opinions are to be independent.
+    first = names.index(mine[-1]) if mine else 0
+    chosen = st.selectbox(
+        "Start from", names, first, format_func=options.get, key=f"start {frame} {len(names)} {who}"
+    )
+    if chosen == "label":
+        label = to_scheme(work.recording.label(index), len(work.classes))
+        return work.treatment.cropped(label)
+    if chosen != "model":
+        return to_scheme(reviews.label(versions[chosen]), len(work.classes))
+    return work.mask(index)[0]
+
+
+def show_agreement(reviews: Reviews, frame: str) -> None:
+    """How well two people agree, and everything that was said of the frame."""
+    for one, other, mcc in agreement(reviews, frame):
+        st.metric(
+            f"{one.who} and {other.who}",
+            f"MCC {mcc:.3f}",
+            help="Matthews correlation of the skyrmion pixels of their last masks",
+        )
+    history = reviews.history(frame)
+    if history:
+        lines = (
+            f"{r.version}. {SIGNS[r.status]} by {r.who}, {r.when[:16].replace('T', ' ')} UTC"
+            for r in reversed(history)
+        )
+        st.caption("  \n".join(lines))
+
+
+def on_action() -> None:
+    """The editor asks for something: done before the page is drawn again."""
+    action = st.session_state["editor"].get("action")
+    context = st.session_state.get("desk")
+    if not action or context is None or action.get("turn") != context["turn"]:
+        return
+    outcome = act(context["desk"], action, st.session_state["reviewer"])
+    st.session_state["turn"] = context["turn"] + 1
+    st.session_state["notice"] = (
+        {"text": outcome.text, "bad": outcome.bad} if outcome.text else None
+    )
+    at, order = context["at"], context["order"]
+    at["index"] = moved(order, at["index"], outcome.move, context["done"]())
+
+
+def on_who() -> None:
+    """The browser remembers who sits before it."""
+    name = st.session_state["editor"].get("who")
+    if name and not st.session_state["reviewer"]:
+        st.session_state["reviewer"] = name
+        st.session_state["greeted"] = True
+
+
+def show_objects(desk: Desk, image: np.ndarray) -> list[tuple[int, int]]:
+    """Filter the objects by what was measured; returns a pixel of each that lies outside."""
+    mask, draft = desk.mask, st.session_state.get("editor", {}).get("draft")
+    if draft and draft.get("id") == desk.identity:
+        mask = decode_mask(draft["mask"], mask.shape, desk.n_classes)
+    objects = measured(mask == SKYRMION, image)
+    if not len(objects):
+        st.caption("The mask holds no skyrmion.")
+        return []
+    quantity, inside = choose_range(objects)
+    left, right = st.columns(2, gap="large")
+    with left:
+        show_histogram(objects, quantity, inside)
+    with right:
+        show_map(objects, quantity, inside, mask.shape)
+    outside = [tuple(map(int, seed)) for seed in objects.seeds[~inside]]
+
+    def delete() -> None:
+        count = st.session_state.get("commands", 0) + 1
+        st.session_state["commands"] = count
+        st.session_state["command"] = {"id": desk.identity, "n": count, "seeds": outside}
+
+    left, right = st.columns([2, 5], vertical_alignment="center", gap="large")
+    left.button(
+        "Delete those outside",
+        icon=":material/filter_alt:",
+        disabled=not outside,
+        on_click=delete,
+        width="stretch",
+        help="One step in the editor: it can be undone",
+    )
+    right.caption(f"{int(inside.sum())} of {len(objects)} objects lie within the range.")
+    return outside
+
+
+@st.fragment
+def show_desk(work: Work, who: str) -> None:
+    """The editor with its queue; what is done here does not draw the rest of the page again."""
+    if st.session_state.pop("greeted", False):
+        st.rerun()  # the name stands outside of this fragment
+    with refusals():
+        _desk(work, st.session_state.get("reviewer", who).strip())
+
+
+def _desk(work: Work, who: str) -> None:
+    recording, at = work.recording, place(work)
+    reviews = Reviews.open(folder_of(recording.name, recording.fingerprint))
+    middle, side = st.columns([17, 6], gap="medium")
+    with side:
+        order, unsure = choose_order(work)
+        show_scrubber(order, at)
+        index = at["index"]
+        st.query_params["frame"] = recording.names[index]
+        show_queue(work, reviews, order, unsure, at)
+        show_progress(work, reviews)
+        frame = work.treatment.frame_name(recording.names[index])
+        start = choose_start(work, reviews, index, who)
+        show_agreement(reviews, frame)
+    whole = recording.image(index)
+    shown = work.image(index)
+    model, digest = work.model_said
+    desk = Desk(
+        reviews=reviews,
+        frame=frame,
+        image=work.treatment.cropped(whole),
+        mask=start,
+        n_classes=len(work.classes),
+        model=model,
+        model_sha256=digest,
+        window=work.treatment.window,
+        whole=work.treatment.whole(whole),
+    )
+
+    def done() -> set[int]:
+        mine = {name for name in reviews.frames() if reviews.latest(name, who)}
+        names = enumerate(recording.names)
+        return {k for k, name in names if work.treatment.frame_name(name) in mine}
+
+    turn = st.session_state.setdefault("turn", 0)
+    st.session_state["desk"] = {"desk": desk, "turn": turn, "at": at, "order": order, "done": done}
+    mine = reviews.latest(frame, who)
+    editor, below = middle.container(), middle.container()
+    with below:
+        measures = st.toggle("Filter objects by what is measured", key="measure")
+        outside = show_objects(desk, shown) if measures else []
+    with editor:
+        mask_editor(
+            grey_levels(shown),
+            start,
+            key="editor",
+            identity=desk.identity,
+            frame=f"{reviews.folder.name}/{frame}",
+            picture_key=pixel_sha256(shown),
+            name=frame,
+            state=f"{mine.status}, version {mine.version}" if mine else "not reviewed by you",
+            classes=work.classes,
+            colours=TINTS,
+            disc=typical_diameter(start == SKYRMION),
+            turn=turn,
+            who=who,
+            notice=st.session_state.get("notice"),
+            sync=measures,
+            outside=outside,
+            command=st.session_state.get("command"),
+            on_action=on_action,
+            on_who=on_who,
+        )
+
+
+def review_folders() -> list[Path]:
+    """Folders of reviews of this project."""
+    return sorted(p.parent for p in (project_root() / REVIEWS).glob("*/frames"))
+
+
+def show_retrain(params: Params, work: Work) -> None:
+    """Start a training with the corrections, and see what came of it."""
+    mine = folder_of(work.recording.name, work.recording.fingerprint)
+    left, right = st.columns([5, 2], vertical_alignment="bottom", gap="large")
+    folders = review_folders()
+    if not folders:
+        left.caption("Nothing is reviewed yet.")
+        return
+    chosen = left.multiselect(
+        "Reviews to train on",
+        folders,
+        [mine] if mine in folders else [],
+        format_func=lambda path: path.name,
+        key="train on",
+    )
+    ready = work.model is not None and bool(chosen)
+    if right.button(
+        "Retrain with corrections",
+        icon=":material/model_training:",
+        type="primary",
+        disabled=not ready,
+        width="stretch",
+        help=f"spinscope flow run retrain, profile {params.profile}",
+    ):
+        _retrain.start(params, chosen, work.model.ref)
+    if work.model is None:
+        left.caption("Choose a model on the left to train from.")
+    if every := _retrain.jobs():
+        running = every[0].running
+        st.fragment(show_job, run_every=3 if running else None)(every[0], running)
+
+
+def show_job(job: _retrain.Job, was_running: bool) -> None:
+    """The last retraining: its log while it runs, then new against old."""
+    running, report = job.running, job.report
+    if was_running and not running:
+        st.rerun()  # no need to look again every few seconds
+    if running:
+        left, right = st.columns([6, 1], vertical_alignment="center")
+        left.caption(f"Training {job.about['model']} again; log in `{job.log}`")
+        right.button("Stop", icon=":material/stop:", on_click=job.stop, width="stretch")
+        st.code(job.tail() or "starting …", language=None, height=220)
+    elif report is None:
+        st.error(
+            f"The retraining of {job.about['model']} ended without a report.",
+            icon=":material/error:",
+        )
+        st.code(job.tail(), language=None, height=220)
+    else:
+        show_report(report, job)
+
+
+def show_report(report: dict[str, Any], job: _retrain.Job) -> None:
+    """New model against old on the corrected frames."""
+    frames = pd.DataFrame(report["frames"])
+    old, new = report["old"], report["new"]
+    left, middle, right = st.columns(3)
+    for column, what, title in (
+        (left, "old_mcc", "Old model on the corrected frames"),
+        (middle, "new_mcc", "New model on the corrected frames"),
+    ):
+        mean = frames[what].mean() if len(frames) else float("nan")
+        gain = None
+        if what == "new_mcc" and len(frames):
+            gain = f"{mean - frames['old_mcc'].mean():+.3f}"
+        column.metric(title, f"MCC {mean:.3f}", gain)
+    if "mcc" in old and "mcc" in new:
+        right.metric(
+            "New model on the validation frames",
+            f"MCC {new['mcc']:.3f}",
+            f"{new['mcc'] - old['mcc']:+.3f}",
+        )
+    if len(frames):
+        names = {
+            "name": "frame",
+            "old_mcc": "old MCC",
+            "new_mcc": "new MCC",
+            "reviewers_mcc": "reviewers among themselves",
+        }
+        table = frames.rename(columns=names)
+        table.insert(3, "gain", table["new MCC"] - table["old MCC"])
+        shown = [
+            c for c in ("frame", "old MCC", "new MCC", "gain", names["reviewers_mcc"]) if c in table
+        ]
+        st.dataframe(
+            table[shown].style.format(
+                {c: "{:+.3f}" if c == "gain" else "{:.3f}" for c in shown[1:]}, na_rep="–"
+            ),
+            hide_index=True,
+            width="stretch",
+        )
+    told = f"registered as {report['registered']}" if report.get("registered") else "not registered"
+    st.caption(f"{job.about['model']} → new model {told}; everything in `{job.folder / 'out'}`")
+
+
+with page(
+    "Review", "Masks as a person sees them: correct what is wrong, and train on it."
+) as params:
+    recording = choose_recording(params)
+    if not len(recording):
+        raise SpinscopeError(f"{recording.path} holds no frame")
+    model = choose_model(
+        params,
+        "Model of the masks" if recording.results is not None else "Model",
+        "review model",
+        optional=recording.results is not None,
+    )
+    views = choose_views() if model is not None else 1
+    who = ask_name()
+    treatment = choose_treatment(recording.image(0).shape)
+    work = Work(recording, model, views, treatment)
+    if work.classes != CLASSES[: len(work.classes)]:
+        raise SpinscopeError(
+            f"model {work.model_said[0]} tells {', '.join(work.classes)}; masks for review hold "
+            f"{', '.join(CLASSES[:3])}"
+        )
+    show_desk(work, who)
+    with st.expander("Retrain with corrections", icon=":material/model_training:"):
+        show_retrain(params, work)
