@@ -6,6 +6,7 @@ from prefect import serve
 
 from evaluate_tta import evaluate_tta
 from promote import promote
+from retrain import retrain
 from spinscope.config import Flows, load_params
 from train_seeds import train_seeds
 
@@ -16,6 +17,7 @@ def deployments(schedules: Flows) -> list:
         train_seeds.to_deployment("train-seeds", cron=schedules.train_cron),
         evaluate_tta.to_deployment("evaluate-tta", cron=schedules.evaluate_cron),
         promote.to_deployment("promote", cron=schedules.promote_cron),
+        retrain.to_deployment("retrain"),
     ]
 
 

@@ -14,7 +14,7 @@ from prefect.cache_policies import INPUTS
 from prefect.futures import PrefectFuture
 
 from spinscope import jobs
-from spinscope.config import load_params
+from spinscope.config import Params, load_params
 from spinscope.data import data_hash
 
 
@@ -58,6 +58,18 @@ def train_seeds(
     overrides = overrides or []
     params = load_params(profile, overrides)
     folder = Path(out) if out else jobs.out_folder("train/moke-unet")
+    report = jobs.train(params, folder, run_seeds=in_tasks(params, profile, overrides, folder))
+    create_markdown_artifact(_markdown(report), key="train-seeds")
+    return report
+
+
+def in_tasks(
+    params: Params, profile: str | None, overrides: list[str], folder: Path
+) -> Callable[[list[int], str], list[dict]]:
+    """The `run_seeds` of `jobs.train`: a task with retries each, `flows.concurrency` at a time.
+
+    profile, overrides : give `params` again in another process.
+    """
     dataset, _ = jobs.split(params)
     settings, data = params.digest(), data_hash(dataset)
 
@@ -79,9 +91,7 @@ def train_seeds(
 
         return bounded(submit, seeds, params.flows.concurrency)
 
-    report = jobs.train(params, folder, run_seeds=run_seeds)
-    create_markdown_artifact(_markdown(report), key="train-seeds")
-    return report
+    return run_seeds
 
 
 def _markdown(report: dict) -> str:

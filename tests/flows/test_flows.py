@@ -10,48 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.flows.conftest import FLOWS, settings_of
 
-from spinscope.config import load_params, project_root
-
-FLOWS = project_root() / "flows"
-
-
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory):
-    """A Prefect database and server of the test's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        home = tmp_path_factory.mktemp("prefect")
-        patch.setenv("PREFECT_HOME", str(home))
-        patch.setenv("PREFECT_LOCAL_STORAGE_PATH", str(home / "storage"))
-        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-        patch.syspath_prepend(str(FLOWS))
-        from prefect.settings import (
-            PREFECT_LOCAL_STORAGE_PATH,
-            PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
-            temporary_settings,
-        )
-        from prefect.testing.utilities import prefect_test_harness
-
-        settings = {
-            PREFECT_LOCAL_STORAGE_PATH: home / "storage",
-            PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore",  # a task is run without its flow
-        }
-        with prefect_test_harness(server_startup_timeout=180), temporary_settings(settings):
-            yield
+from spinscope.config import load_params
 
 
 def module(name: str):
     return importlib.import_module(name)
-
-
-def settings_of(params) -> list[str]:
-    """The overrides that make the profile `demo` into `params`, for another process."""
-    sections = ("data", "model", "training", "tracking", "evaluation")
-    pairs = []
-    for section in sections:
-        for key, value in getattr(params, section).model_dump(mode="json").items():
-            pairs.append(f"{section}.{key}={json.dumps(value)}")
-    return [*pairs, "gates.min_mcc=-1", "gates.max_count_error=1e9", "gates.max_frame_ms=1e9"]
 
 
 @pytest.mark.slow
@@ -143,6 +108,7 @@ def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
     }
     assert crons == {
         "train-seeds": ["0 2 * * 6"], "evaluate-tta": ["0 6 * * 6"], "promote": ["0 9 1 * *"],
+        "retrain": [],
     }  # fmt: skip
 
 
@@ -156,7 +122,7 @@ def test_bad_words_end_a_flow_with_a_sentence():
 
 
 def test_every_flow_takes_the_settings_on_its_command_line():
-    for name in ("train_seeds", "evaluate_tta", "promote"):
+    for name in ("train_seeds", "evaluate_tta", "promote", "retrain"):
         done = subprocess.run(
             [sys.executable, str(FLOWS / f"{name}.py"), "--help"], capture_output=True, text=True
         )

@@ -1,0 +1,80 @@
+"""Train a model further with the corrections of its reviewers, and hold the new to the old one."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from spinscope import jobs
+from spinscope.config import Params, load_params
+from spinscope.errors import SpinscopeError
+from train_seeds import in_tasks
+
+
+@flow(name="retrain")
+def retrain(
+    reviews: str,
+    model: str | None = None,
+    profile: str | None = None,
+    overrides: list[str] | None = None,
+    out: str | None = None,
+) -> dict:
+    """Retrain a model with folders of reviews, separated by commas, and register the best."""
+    folders = [Path(folder.strip()) for folder in (reviews or "").split(",") if folder.strip()]
+    if not folders:
+        raise SpinscopeError("--reviews must name at least one folder of reviews")
+    overrides = overrides or []
+    params = load_params(profile, overrides)
+    report = jobs.retrain(
+        params,
+        folders,
+        model or "models:/moke-unet@lab",
+        Path(out) if out else jobs.out_folder("retrain/moke-unet"),
+        run_seeds=partial(_in_tasks, params, profile, overrides),
+    )
+    create_markdown_artifact(markdown(report), key="retrain", description=report["says"])
+    return report
+
+
+def _in_tasks(
+    params: Params, profile: str | None, overrides: list[str], settings: Params, folder: Path
+):
+    """The seeds of `train-seeds`, with the settings that the corrections changed."""
+    changed = changes(params, settings)
+    return in_tasks(settings, profile, [*overrides, *changed], folder)
+
+
+def changes(old: Params, new: Params) -> list[str]:
+    """Overrides that make the settings `old` into `new`."""
+    before, after = (params.model_dump(mode="json") for params in (old, new))
+    return [
+        f"{section}.{key}={json.dumps(value)}"
+        for section, values in after.items()
+        if isinstance(values, dict)
+        for key, value in values.items()
+        if value != before[section][key]
+    ]
+
+
+def markdown(report: dict) -> str:
+    """Table of the old and the new model."""
+    lines = ["| frames | number | MCC before | MCC after |", "|---|---|---|---|"]
+    for part in ("held_out", "trained", "validation"):
+        if of := report["new"][part]:
+            old, new = report["old"][part]["mcc"], of["mcc"]
+            lines.append(f"| {part.replace('_', ' ')} | {of['n_images']} | {old:.4f} | {new:.4f} |")
+    return "\n".join([*lines, "", report["says"], "", f"Registered as `{report['registered']}`."])
+
+
+if __name__ == "__main__":
+    from _arguments import one_sentence, parse
+
+    given = parse(
+        __doc__, reviews="folders of reviews, by commas", model="model reference", out="folder"
+    )
+    with one_sentence():
+        retrain(**{**given, "reviews": given["reviews"] or ""})

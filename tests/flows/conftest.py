@@ -1,0 +1,45 @@
+"""A Prefect of the tests' own, and settings as another process is given them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from spinscope.config import project_root
+
+FLOWS = project_root() / "flows"
+
+
+@pytest.fixture(scope="package")
+def prefect(tmp_path_factory):
+    """A Prefect database and server of the tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("prefect")
+        patch.setenv("PREFECT_HOME", str(home))
+        patch.setenv("PREFECT_LOCAL_STORAGE_PATH", str(home / "storage"))
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        patch.syspath_prepend(str(FLOWS))
+        from prefect.settings import (
+            PREFECT_LOCAL_STORAGE_PATH,
+            PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
+            temporary_settings,
+        )
+        from prefect.testing.utilities import prefect_test_harness
+
+        settings = {
+            PREFECT_LOCAL_STORAGE_PATH: home / "storage",
+            PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore",  # a task is run without its flow
+        }
+        with prefect_test_harness(server_startup_timeout=180), temporary_settings(settings):
+            yield
+
+
+def settings_of(params) -> list[str]:
+    """The overrides that make the profile `demo` into `params`, for another process."""
+    sections = ("data", "model", "training", "tracking", "evaluation", "inference")
+    pairs = []
+    for section in sections:
+        for key, value in getattr(params, section).model_dump(mode="json").items():
+            pairs.append(f"{section}.{key}={json.dumps(value)}")
+    return [*pairs, "gates.min_mcc=-1", "gates.max_count_error=1e9", "gates.max_frame_ms=1e9"]

@@ -1,0 +1,246 @@
+"""From corrections to the next model: what is trained on, what is held back, what is told."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.conftest import discs
+from tests.flows.conftest import FLOWS, settings_of
+
+from spinscope import jobs
+from spinscope.config import Params, load_params
+from spinscope.data import open_dataset
+from spinscope.data.reviews import Reviews
+from spinscope.errors import SpinscopeError
+from spinscope.models.store import NETWORK, model_info, save_model
+from spinscope.models.unet import unet
+
+BY_ADA = {"who": "Ada", "model": "bundled:moke-unet", "model_sha256": "ab" * 32}
+
+
+@pytest.fixture
+def params(params: Params) -> Params:
+    """Those of every test, on the engine that needs no export."""
+    keras = params.inference.model_copy(update={"engine": "keras"})
+    return params.model_copy(update={"inference": keras})
+
+
+@pytest.fixture
+def old(params, tmp_path) -> str:
+    """Reference of an untrained model of another architecture than that of `params`."""
+    model = params.model.model_copy(update={"width": 2, "stem": 2, "refine": 2})
+    info = {
+        "family": "moke-unet",
+        "classes": ["background", "skyrmion", "defect"],
+        "size_multiple": model.size_multiple,
+        "model": model.model_dump(),
+    }
+    return str(save_model(tmp_path / "old", unet(model, 3, seed=5), info, "# Old\n"))
+
+
+def recording(folder, n: int, seed: int = 3, status=lambda k: "corrected") -> Reviews:
+    """Reviews of `n` new frames, with the true mask as the correction."""
+    reviews, rng = Reviews.open(folder), np.random.default_rng(seed)
+    for k in range(n):
+        image, label = discs(rng)
+        reviews.add(
+            f"{n - k:04d}", image, label, status=status(k), before=np.zeros_like(label), **BY_ADA
+        )
+    return reviews
+
+
+def learned(report: dict) -> set[str]:
+    """Names of the frames in the batches that were trained on."""
+    settings = json.loads((Path(report["train"]) / "seed-0" / "result.json").read_text())
+    dataset = open_dataset(report["data"]["path"])
+    return {r.name for r in dataset.select(settings["settings"]["data"]["train_batches"]).records}
+
+
+@pytest.mark.slow
+def test_from_corrections_to_the_next_model(params, old, tmp_path, template_store):
+    one = recording(tmp_path / "film", 9)
+    other = recording(
+        tmp_path / "disc", 3, seed=4, status=lambda k: ("rejected", "accepted")[k % 2]
+    )
+    out = tmp_path / "out"
+    report = jobs.retrain(params, [one.folder, other.folder], old, out)
+    assert json.loads((out / "report.json").read_text()) == report
+
+    # Nine pictures and one of three: the fourth and the eighth of the nine are held back.
+    frames = {row["reviews"][0]["frame"] + row["reviews"][0]["reviews"][-4:]: row
+              for row in report["frames"]}  # fmt: skip
+    assert len(frames) == 10
+    assert {name for name, row in frames.items() if row["held_out"]} == {"0006film", "0002film"}
+    held_out = {row["name"] for row in report["frames"] if row["held_out"]}
+    trained = {row["name"] for row in report["frames"]} - held_out
+    assert trained <= learned(report)
+    assert not held_out & learned(report)
+
+    # Both models are scored on both kinds, as the library scores them.
+    for which in ("old", "new"):
+        assert report[which]["held_out"]["n_images"] == 2
+        assert report[which]["trained"]["n_images"] == 8
+        assert report[which]["validation"]["n_images"] == 4
+        of_held = [row[f"{which}_mcc"] for row in report["frames"] if row["held_out"]]
+        assert report[which]["held_out"]["mcc_per_image"]["mean"] == pytest.approx(np.mean(of_held))
+    assert any(row["old_mcc"] != row["new_mcc"] for row in report["frames"])
+    assert "2 corrected frames held back" in report["says"]
+
+    # The new model has the old one's architecture, and says where it comes from.
+    best = out / "train" / "best"
+    assert model_info(best)["model"] == model_info(old)["model"]
+    assert report["registered"] == "models:/moke-unet/1"
+    from spinscope.tracking import open_store, version
+
+    tags = version(open_store(params.tracking), "moke-unet").tags
+    assert tags["data.hash"] == report["data"]["hash"]
+    assert tags["data.validated"] == "true"
+    assert (tags["retrain.from"], tags["retrain.reviews"]) == (old, "film,disc")
+    assert (tags["retrain.frames"], tags["retrain.held_out"]) == ("10", "2")
+
+    # The same command again trains nothing and says the same; more reviews change no lot.
+    stamp = (best.parent / "seed-0" / "model" / NETWORK).stat().st_mtime_ns
+    assert jobs.retrain(params, [one.folder, other.folder], old, out) == report
+    assert (best.parent / "seed-0" / "model" / NETWORK).stat().st_mtime_ns == stamp
+
+
+def test_a_picture_keeps_its_lot(params, tmp_path):
+    reviews = recording(tmp_path / "film", 7)
+    before = jobs._held_back(reviews)
+    image, label = discs(np.random.default_rng(9))
+    reviews.add("0000", image, label, status="accepted", before=label, **BY_ADA)
+    again = reviews.image("0007"), reviews.label(reviews.latest("0007"))
+    reviews.add("0007", *again, status="rejected", before=label, **BY_ADA)
+    assert len(before) == 1
+    assert jobs._held_back(Reviews.open(reviews.folder)) > before
+
+
+def test_corrections_of_the_dataset_stay_in_their_batches(params, old, tmp_path):
+    """A corrected frame of the training batches is trained on, one of validation is not."""
+    base, reviews = open_dataset(params.data.path), Reviews.open(tmp_path / "moke-reviews")
+    for index in (0, 8):  # batches 0 and 2
+        label = base.label(index)
+        label[30:40, 30:40] = 1
+        name = base.records[index].name
+        reviews.add(
+            name, base.image(index), label, status="corrected", before=base.label(index), **BY_ADA
+        )
+    pinned = jobs._pinned(params, old)
+    dataset, frames, settings = jobs._corrections(params, [reviews.folder], pinned, tmp_path / "d")
+    assert [row["use"] for row in frames.values()] == ["train", "validation"]
+    assert len(dataset) == len(base)
+    assert settings.data.train_batches == params.data.train_batches
+    assert (dataset.label(0)[30:40, 30:40] == 1).all()
+
+
+def test_few_frames_are_all_trained_on_and_that_proves_little(params, old, tmp_path):
+    reviews = recording(tmp_path / "film", 3)
+    _, frames, settings = jobs._corrections(params, [reviews.folder], old, tmp_path / "data")
+    assert {row["use"] for row in frames.values()} == {"train"}
+    assert settings.data.train_batches == (*params.data.train_batches, 5)
+    models = {name: {part: {"mcc": mcc} for part in ("trained", "validation")}
+              for name, mcc in (("old", 0.25), ("new", 0.75))}  # fmt: skip
+    says = jobs._says({**models, "data": {"held_out": 0}})
+    assert "from 0.250 to 0.750 on frames that the new model was trained on" in says
+    assert "proves little" in says
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (lambda k: "rejected", "no frame is accepted or corrected"),
+        (lambda k: "accepted" if k == 3 else "rejected", "to train on; there are: 1 held out"),
+    ],
+)
+def test_nothing_to_learn_from_is_said_before_training(params, old, tmp_path, status, says):
+    reviews = recording(tmp_path / "film", 4, status=status)
+    with pytest.raises(SpinscopeError, match=says):
+        jobs.retrain(params, [reviews.folder], old, tmp_path / "out")
+    assert not (tmp_path / "out" / "train").exists()
+
+
+def test_bad_names_are_said_before_training(params, old, tmp_path):
+    with pytest.raises(SpinscopeError, match=r"folder of reviews .*nowhere does not exist"):
+        jobs.retrain(params, [tmp_path / "nowhere"], old, tmp_path / "out")
+    with pytest.raises(SpinscopeError, match="bundled:nope"):
+        jobs.retrain(params, [recording(tmp_path / "f", 1).folder], "bundled:nope", tmp_path / "o")
+
+
+def test_a_crop_that_the_old_network_cannot_read_is_one_sentence(params, old, tmp_path):
+    odd = params.training.model_copy(update={"crop": 36})
+    settings = params.model_copy(update={"training": odd})
+    with pytest.raises(SpinscopeError, match=r"training.crop \(=36\) must be a multiple of 8"):
+        jobs.retrain(settings, [recording(tmp_path / "f", 1).folder], old, tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_the_flow_trains_the_seeds_in_processes_of_their_own(
+    prefect, params, old, tmp_path, template_store, monkeypatch
+):
+    one = recording(tmp_path / "film", 4)
+    flow = flow_module(monkeypatch)
+    overrides = [*settings_of(params), "training.seeds=1"]
+    given = {"reviews": str(one.folder), "model": old, "profile": "demo", "overrides": overrides}
+    report = flow.retrain(**given, out=str(tmp_path / "out"))
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+    assert report["registered"] == "models:/moke-unet/1"
+    assert report["new"]["held_out"]["n_images"] == 1
+    assert model_info(tmp_path / "out" / "train" / "best")["model"] == model_info(old)["model"]
+    assert all(row["run_id"] for row in seeds_of(report))
+
+    def forbidden(*_):
+        raise AssertionError("a finished seed was trained again")
+
+    monkeypatch.setattr(sys.modules["train_seeds"], "_train_seed", forbidden)
+    assert flow.retrain(**given, out=str(tmp_path / "out")) == report
+
+
+def seeds_of(report: dict) -> list[dict]:
+    return json.loads((Path(report["train"]) / "report.json").read_text())["seeds"]
+
+
+def flow_module(monkeypatch):
+    monkeypatch.syspath_prepend(str(FLOWS))
+    monkeypatch.delitem(sys.modules, "retrain", raising=False)
+    return importlib.import_module("retrain")
+
+
+def test_the_flow_hands_the_changed_settings_to_other_processes(params, tmp_path, monkeypatch):
+    """The overrides give the very settings again, whatever their words."""
+    flow = flow_module(monkeypatch)
+    given = ["training.crop=64"]
+    before = load_params("demo", given)
+    dump = before.model_dump()
+    dump["data"] |= {"path": str(tmp_path / "out put: ü#1"), "train_batches": (0, 1, 7)}
+    dump["model"] |= {"width": 4, "stem": 4, "dropout": 1e-5}
+    dump["training"]["pretrained"] = "models:/moke-unet/3"
+    after = Params.model_validate(dump)
+    overrides = flow.changes(before, after)
+    assert len(overrides) == 6
+    assert load_params("demo", [*given, *overrides]).digest() == after.digest()
+
+
+def test_the_flow_hands_on_what_it_is_given(params, tmp_path, monkeypatch):
+    flow = flow_module(monkeypatch)
+    scores = {"mcc": 0.5, "n_images": 3}
+    model = {"held_out": None, "trained": scores, "validation": scores}
+    asked = []
+
+    def retrain(params, reviews, model_ref, out, run_seeds):
+        asked.extend([reviews, model_ref, out])
+        return {"old": model, "new": model, "says": "It rose.", "registered": "models:/x/2"}
+
+    monkeypatch.setattr(jobs, "retrain", retrain)
+    artifacts = []
+    monkeypatch.setattr(flow, "create_markdown_artifact", lambda text, **_: artifacts.append(text))
+    flow.retrain.fn("a, b", profile="demo", out="o")
+    assert asked == [[Path("a"), Path("b")], "models:/moke-unet@lab", Path("o")]
+    assert "| trained | 3 | 0.5000 | 0.5000 |" in artifacts[0]
+    assert "held out" not in artifacts[0]
+    with pytest.raises(SpinscopeError, match="--reviews must name at least one folder"):
+        flow.retrain.fn(" , ", profile="demo")
