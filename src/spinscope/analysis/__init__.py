@@ -1,13 +1,38 @@
 """What the lab measures on masks."""
 
+from spinscope.analysis.lattice import lattice_order, lattice_summary, pair_correlation
 from spinscope.analysis.objects import equivalent_diameter, label_objects
 from spinscope.analysis.shapes import measure, measure_numbered
+from spinscope.analysis.tracks import (
+    diffusion,
+    lifetimes,
+    link,
+    mean_lifetime,
+    mean_square_displacement,
+    track_diffusion,
+    track_msd,
+    without_drift,
+)
+from spinscope.analysis.uncertainty import frame_quantities, measure_views
 from spinscope.analysis.units import with_units
 
 __all__ = [
+    "diffusion",
     "equivalent_diameter",
+    "frame_quantities",
     "label_objects",
+    "lattice_order",
+    "lattice_summary",
+    "lifetimes",
+    "link",
+    "mean_lifetime",
+    "mean_square_displacement",
     "measure",
     "measure_numbered",
+    "measure_views",
+    "pair_correlation",
+    "track_diffusion",
+    "track_msd",
     "with_units",
+    "without_drift",
 ]

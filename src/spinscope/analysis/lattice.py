@@ -1,0 +1,270 @@
+r"""Order of a lattice of objects: neighbours, bond order, defects and the pair correlation.
+
+A frame is a cut-out of a film without periodic borders: what depends on neighbours that may lie
+outside is given for interior objects only, those whose Voronoi cell lies in the convex hull of all
+positions, and is NaN for the others. Nothing is given for fewer than four objects.
+
+The tessellation is SciPy's (Qhull, in double precision and without periodic borders), order
+parameters and pairs are freud's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spinscope.errors import SpinscopeError
+
+LEAST = 4  # objects of which there are statistics
+_CHUNK = 20_000  # objects whose pairs are looked at together
+
+
+def lattice_order(positions: np.ndarray) -> dict[str, np.ndarray]:
+    r"""Neighbourhood of every object: arrays (n,), in the order of `positions`.
+
+    positions : (n, 2) centroids (y, x) in px.
+
+    - nearest_px: distance of the nearest object, for all objects of two and more.
+    - delaunay_neighbours: of the Delaunay triangulation, for all objects; 0 without one.
+
+    and for interior objects, otherwise NaN:
+
+    - neighbours: objects with a common edge of Voronoi cells.   cell_area_px: of the cell.
+    - psi6: :math:`|\psi_6|`, with :math:`\psi_6 = \frac1{N}\sum_j e^{6 i \theta_j}` over the
+      neighbours, :math:`\theta` counted from x towards y; 1 in a triangular lattice.
+      psi6_deg: its phase over 6, the direction of the lattice, in (-30, 30].
+    - psi4: the same with 4, but each neighbour weighted by the length of the common edge, as noise
+      makes neighbours over the diagonals of a square lattice; 1 in one.   psi4_deg: in (-45, 45].
+    - interior; defect: interior and with other than six neighbours (bool).
+
+    Objects at one place are one site. Raises SpinscopeError for positions that are not (n, 2) and
+    finite.   Source: Nelson & Halperin, Phys. Rev. B 19, 2457 (1979); weights: Mickel et al., J.
+    Chem. Phys. 138, 044501 (2013).
+    """
+    positions = _checked(positions)
+    sites, which = np.unique(positions, axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    cells = _tessellate(sites)
+    inner = cells.interior
+    psi6 = _order(sites, cells, 6, weighted=False)
+    psi4 = _order(sites, cells, 4, weighted=True)
+    values = {
+        "neighbours": cells.count,
+        "cell_area_px": cells.area,
+        "psi6": np.abs(psi6),
+        "psi6_deg": np.degrees(np.angle(psi6)) / 6,
+        "psi4": np.abs(psi4),
+        "psi4_deg": np.degrees(np.angle(psi4)) / 4,
+    }
+    return (
+        {"nearest_px": nearest(positions), "delaunay_neighbours": cells.delaunay[which]}
+        | {name: np.where(inner, value, np.nan)[which] for name, value in values.items()}
+        | {"interior": inner[which], "defect": (inner & (cells.count != 6))[which]}
+    )
+
+
+def lattice_summary(table: dict[str, np.ndarray]) -> dict[str, float]:
+    r"""Order of a frame from the table of `lattice_order`: one number a quantity.
+
+    NaN where no object is interior, or none has a value.
+
+    objects, interior: how many.   nearest_px: mean over all objects.   psi6_mean, psi4_mean:
+    :math:`\langle|\psi|\rangle` over interior objects.   psi6_global, psi4_global:
+    :math:`|\langle\psi\rangle|`, near 1 only where the lattice has one direction throughout.
+    lattice_px: constant of the triangular lattice with the mean cell area A,
+    :math:`\sqrt{2A/\sqrt3}`.   defects: how many; defect_share: of the interior objects.
+    """
+    inner = np.asarray(table["interior"], dtype=bool)
+    values = {name: np.asarray(column)[inner] for name, column in table.items()}
+    summary: dict[str, float] = {
+        "objects": len(inner),
+        "interior": int(inner.sum()),
+        "defects": int(values["defect"].sum()),
+        "defect_share": _mean(values["defect"]),
+        "nearest_px": _mean(np.asarray(table["nearest_px"])),
+        "lattice_px": float(np.sqrt(2 * _mean(values["cell_area_px"]) / np.sqrt(3))),
+    }
+    for k in (6, 4):
+        psi = values[f"psi{k}"] * np.exp(1j * k * np.deg2rad(values[f"psi{k}_deg"]))
+        summary[f"psi{k}_mean"] = _mean(np.abs(psi))
+        summary[f"psi{k}_global"] = float(np.abs(psi.mean())) if len(psi) else np.nan
+    return summary
+
+
+def pair_correlation(
+    positions: np.ndarray,
+    shape: tuple[int, int],
+    *,
+    r_max: float | None = None,
+    width: float | None = None,
+) -> dict[str, np.ndarray]:
+    r"""Pair correlation of objects in a frame without periodic borders.
+
+    .. math:: g(r) = \frac{A^2}{N(N-1)} \sum_{i \ne j}
+              \frac{1_{r_{ij} \in [r, r + \delta)}}{(H - |\Delta y|)(W - |\Delta x|)}
+              \frac{1}{\pi\,[(r + \delta)^2 - r^2]}
+
+    Each pair counts by the inverse of the part of the frame in which it would be seen (translation
+    correction), so that g = 1 for independent objects at every r. The film has to fill the frame.
+
+    positions : (n, 2) centroids (y, x) in px.   shape : (H, W) of the frame.   r_max : at most
+    half the shorter side; by default six mean spacings :math:`\sqrt{A/N}`.   width : of the bins
+    :math:`\delta`, by default a twentieth of the mean spacing.
+    Returns r_px (middle of a bin), g and g_se (from the number of pairs alone), empty for fewer
+    than four objects. Raises SpinscopeError for positions outside the frame, r_max beyond it and
+    widths not above zero.   Source: Ohser, Math. Operationsforsch. Statist. 14, 63 (1983).
+    """
+    positions = _checked(positions)
+    height, wide = shape
+    outside = ((positions < -0.5) | (positions > np.array(shape) - 0.5)).any(axis=1)
+    if outside.any():
+        y, x = positions[outside][0]
+        raise SpinscopeError(f"position ({y:g}, {x:g}) must lie in the frame of {height} x {wide}")
+    spacing = np.sqrt(height * wide / max(len(positions), 1))
+    half = min(shape) / 2
+    r_max = min(6 * spacing, half) if r_max is None else r_max
+    width = spacing / 20 if width is None else width
+    if not 0 < width <= r_max <= half:
+        raise SpinscopeError(
+            f"width (={width:g}) and r_max (={r_max:g}) must be 0 < width <= r_max <= {half:g} px, "
+            "half the shorter side"
+        )
+    if len(positions) < LEAST:
+        return {name: np.zeros(0) for name in ("r_px", "g", "g_se")}
+    edges = np.arange(0, r_max + width / 2, width)
+    weight, pairs = np.zeros((2, len(edges) - 1))
+    for dy, dx in _pairs(positions, shape, edges[-1]):
+        r = np.hypot(dy, dx)
+        seen = (height - np.abs(dy)) * (wide - np.abs(dx))
+        weight += np.histogram(r, edges, weights=1 / seen)[0]
+        pairs += np.histogram(r, edges)[0] / 2
+    number = len(positions)
+    g = weight * (height * wide) ** 2 / (number * (number - 1)) / (np.pi * np.diff(edges**2))
+    error = np.divide(g, np.sqrt(pairs), out=np.full(len(g), np.nan), where=pairs > 0)
+    return {"r_px": (edges[1:] + edges[:-1]) / 2, "g": g, "g_se": error}
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Voronoi cells of n sites, and the bonds (both ways) between those with a common edge."""
+
+    interior: np.ndarray  # (n,) bool
+    area: np.ndarray  # (n,)
+    count: np.ndarray  # (n,) neighbours
+    delaunay: np.ndarray  # (n,)
+    bonds: np.ndarray  # (b, 2) sites
+    vectors: np.ndarray  # (b, 2) (y, x) from the first to the second
+    edges: np.ndarray  # (b,) length of the common edge
+
+
+def _tessellate(sites: np.ndarray) -> _Cells:
+    """The cells of all sites; none for fewer than four, or for sites on a line."""
+    from scipy.spatial import Delaunay, QhullError
+
+    count = len(sites)
+    try:
+        if count < LEAST:
+            raise QhullError
+        triangles = Delaunay(sites - sites.mean(axis=0))
+    except QhullError:
+        none, nothing = np.zeros(count, dtype=np.int64), np.full(count, np.nan)
+        pairs = np.zeros((0, 2))
+        return _Cells(none > 0, nothing, none, none, pairs.astype(np.int64), pairs, pairs[:, 0])
+    corners, beside = triangles.simplices, triangles.neighbors
+    centre = _circumcentres(triangles.points[corners])
+    # an edge between two triangles is seen from both: take it once, and its bond both ways
+    own, opposite = np.nonzero(beside < np.arange(len(corners))[:, None])
+    other = beside[own, opposite]
+    a, b = (corners[own, (opposite + turn) % 3] for turn in (1, 2))
+    edge = np.where(other < 0, np.inf, np.hypot(*(centre[own] - centre[other]).T))
+    bonds = np.concatenate([np.stack([a, b], -1), np.stack([b, a], -1)])
+    edge = np.tile(edge, 2)
+    vectors = triangles.points[bonds[:, 1]] - triangles.points[bonds[:, 0]]
+    length = np.hypot(*vectors.T)
+    # four sites on a circle: the triangulation joins two of them at random, the cells do not touch
+    common = np.flatnonzero(edge > 1e-6 * length)
+    common = common[np.lexsort((bonds[common, 1], bonds[common, 0]))]
+
+    inside = np.isfinite(centre).all(axis=1)
+    inside[inside] = triangles.find_simplex(centre[inside]) >= 0
+    interior = np.bincount(corners.ravel(), minlength=count) > 0
+    interior[corners[~inside]] = False
+    interior[triangles.convex_hull] = False
+    with np.errstate(invalid="ignore"):
+        area = np.bincount(bonds[:, 0], edge * length / 4, minlength=count)
+    delaunay = np.bincount(bonds[:, 0], minlength=count)
+    bonds = bonds[common]
+    neighbours = np.bincount(bonds[:, 0], minlength=count)
+    return _Cells(interior, area, neighbours, delaunay, bonds, vectors[common], edge[common])
+
+
+def _circumcentres(triangle: np.ndarray) -> np.ndarray:
+    """(t, 2) centres of the circles through three points (t, 3, 2); not finite on a line."""
+    a = triangle[:, 0]
+    b, c = triangle[:, 1] - a, triangle[:, 2] - a
+    bb, cc = (b**2).sum(axis=1), (c**2).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        twice = 2 * (b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0])
+        y = (c[:, 1] * bb - b[:, 1] * cc) / twice
+        x = (b[:, 0] * cc - c[:, 0] * bb) / twice
+    return a + np.stack([y, x], axis=-1)
+
+
+def _order(sites: np.ndarray, cells: _Cells, k: int, *, weighted: bool) -> np.ndarray:
+    """(n,) complex bond order of symmetry k; NaN outside the interior."""
+    import freud
+
+    order = np.full(len(sites), np.nan, dtype=complex)
+    if not cells.interior.any():
+        return order
+    points = _points(sites, sites.mean(axis=0))
+    vectors = np.pad(cells.vectors[:, ::-1], ((0, 0), (0, 1)))
+    bonds = freud.locality.NeighborList.from_arrays(
+        len(sites), len(sites), cells.bonds[:, 0], cells.bonds[:, 1], vectors, cells.edges
+    )
+    # in a box so large that no bond crosses its border
+    box = freud.box.Box.square(8 * np.abs(points).max() + 1)
+    hexatic = freud.order.Hexatic(k=k, weighted=weighted)
+    hexatic.compute((box, points), neighbors=bonds)
+    order[cells.interior] = hexatic.particle_order[cells.interior]
+    return order
+
+
+def _points(positions: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """Points (n, 3) float32 as freud takes them, x first."""
+    return np.pad(positions - middle, ((0, 0), (0, 1)))[:, [1, 0, 2]].astype(np.float32)
+
+
+def nearest(positions: np.ndarray) -> np.ndarray:
+    """(n,) distance of the nearest to each of the positions (n, 2); NaN for a single one."""
+    from scipy.spatial import KDTree
+
+    if len(positions) < 2:
+        return np.full(len(positions), np.nan)
+    return KDTree(positions).query(positions, k=2)[0][:, 1]
+
+
+def _pairs(positions: np.ndarray, shape: tuple[int, int], r_max: float):
+    """Separations (dy, dx) of all pairs within r_max, both ways, in batches."""
+    import freud
+
+    points = _points(positions, (np.array(shape) - 1) / 2)
+    query = freud.locality.AABBQuery(freud.box.Box.square(2 * (max(shape) + r_max)), points)
+    for start in range(0, len(points), _CHUNK):
+        found = query.query(points[start : start + _CHUNK], {"r_max": r_max}).toNeighborList()
+        i, j = found.query_point_indices + start, found.point_indices
+        separation = positions[j[i != j]] - positions[i[i != j]]
+        yield separation[:, 0], separation[:, 1]
+
+
+def _checked(positions: np.ndarray) -> np.ndarray:
+    positions = np.asarray(positions, dtype=float)
+    if positions.ndim != 2 or positions.shape[1] != 2 or not np.isfinite(positions).all():
+        raise SpinscopeError(f"positions of shape {positions.shape} must be (n, 2) and finite")
+    return positions
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[~np.isnan(values.astype(float))]
+    return float(values.mean()) if len(values) else np.nan

@@ -1,0 +1,279 @@
+"""Tracks of Brownian skyrmions, whose motion is known, are recovered."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spinscope.analysis import (
+    diffusion,
+    lifetimes,
+    link,
+    mean_lifetime,
+    mean_square_displacement,
+    measure,
+    track_diffusion,
+    track_msd,
+    with_units,
+    without_drift,
+)
+from spinscope.errors import SpinscopeError
+from spinscope.physics import KerrOptics, brownian_frame, brownian_skyrmions
+
+SHAPE = (400, 500)
+
+
+def skyrmions(seed=0, diffusion=2.0, frames=150, count=60, **keywords) -> pd.DataFrame:
+    return pd.DataFrame(
+        brownian_skyrmions(count, frames, SHAPE, diffusion, np.random.default_rng(seed), **keywords)
+    )
+
+
+def as_tracks(table: pd.DataFrame) -> pd.DataFrame:
+    return table.rename(columns={"skyrmion": "track"}).sort_values(["track", "frame"])
+
+
+@pytest.fixture(scope="module")
+def busy() -> pd.DataFrame:
+    """Located with noise, appearing and vanishing, sometimes missed, drifting together."""
+    return skyrmions(localisation=0.8, lifetime=60, missed=0.01, drift=(0.3, -0.2))
+
+
+def test_links_are_those_of_the_skyrmions(busy):
+    tracks = link(busy, reach_px=10, memory=1)
+    assert set(busy.columns) < set(tracks.columns)
+    assert len(tracks) == len(busy)
+    following = (tracks["track"].diff() == 0) & (tracks["frame"].diff() == 1)
+    same = tracks["skyrmion"].diff()[following] == 0
+    assert same.mean() > 0.998
+    own = tracks["skyrmion"].nunique()
+    assert own <= tracks["track"].nunique() < 1.1 * own
+
+
+def test_the_diffusion_constant_is_recovered(busy):
+    tracks = link(busy, reach_px=10, memory=1)
+    found = diffusion(tracks, drift=True, pixel_size=50e-9, interval=0.1)
+    value, error = found["diffusion_px2_per_frame"], found["diffusion_px2_per_frame_se"]
+    assert value == pytest.approx(2.0, rel=0.05)
+    assert 0.01 < error / value < 0.03
+    assert found["localisation_px"] == pytest.approx(0.8, abs=0.1)
+    assert found["diffusion_m2_per_s"] == pytest.approx(value * 2.5e-14)
+    assert found["diffusion_m2_per_s_se"] == pytest.approx(error * 2.5e-14)
+    undone = diffusion(without_drift(tracks))["diffusion_px2_per_frame"]
+    assert undone == pytest.approx(value, rel=0.03)
+    assert diffusion(tracks)["diffusion_px2_per_frame"] > value  # the drift is part of it
+
+
+def test_diffusion_has_no_bias_and_honest_errors():
+    truth = 0.5
+    found = [
+        diffusion(as_tracks(skyrmions(seed, truth, 30, 40, localisation=1.0, lifetime=20)))
+        for seed in range(60)
+    ]
+    d, error = (
+        np.array([one[f"diffusion_px2_per_frame{end}"] for one in found]) for end in ("", "_se")
+    )
+    assert abs(d.mean() - truth) < 3 * d.std() / np.sqrt(60) + 0.01 * truth
+    assert error.mean() == pytest.approx(d.std(ddof=1), rel=0.3)
+    assert np.mean([one["localisation_px"] for one in found]) == pytest.approx(1.0, rel=0.02)
+
+
+def test_few_tracks_take_their_error_from_theory():
+    found = []
+    for seed in range(120):
+        table = as_tracks(skyrmions(seed, 1.0, 60, 3, localisation=0.5))
+        longest = table["track"].value_counts().index[:2]
+        found.append(diffusion(table[table["track"].isin(longest)]))
+    d, error = (
+        np.array([one[f"diffusion_px2_per_frame{end}"] for one in found]) for end in ("", "_se")
+    )
+    assert error.mean() == pytest.approx(d.std(ddof=1), rel=0.25)
+
+
+def test_drift_of_a_few_does_not_lessen_their_diffusion():
+    found = [
+        diffusion(as_tracks(skyrmions(seed, 1.0, 100, 4, drift=(0.5, 0))), drift=True)
+        for seed in range(40)
+    ]
+    mean = np.mean([one["diffusion_px2_per_frame"] for one in found])
+    assert mean == pytest.approx(1.0, rel=0.05)
+
+
+def test_blur_of_the_shutter_does_not_change_diffusion():
+    rng = np.random.default_rng(5)
+    fine = np.cumsum(rng.normal(scale=np.sqrt(2 * 1.5 / 20), size=(200, 100 * 20, 2)), axis=1)
+    seen = fine.reshape(200, 100, 20, 2).mean(axis=2) + rng.normal(scale=0.4, size=(200, 100, 2))
+    track, frame = np.divmod(np.arange(200 * 100), 100)
+    places = seen.reshape(-1, 2)
+    tracks = pd.DataFrame(
+        {"track": track, "frame": frame, "y_px": places[:, 0], "x_px": places[:, 1]}
+    )
+    found = diffusion(tracks, exposure=1.0)
+    assert found["diffusion_px2_per_frame"] == pytest.approx(1.5, rel=0.03)
+    assert found["localisation_px"] == pytest.approx(0.4, rel=0.15)
+
+
+def test_mean_square_displacement_is_four_d_lag(busy):
+    tracks = as_tracks(skyrmions(1, 0.5, 200, 60, localisation=0.6))
+    table = mean_square_displacement(tracks, max_lag=5, interval=0.25)
+    np.testing.assert_allclose(table["msd_px2"], 4 * 0.5 * table["lag"] + 4 * 0.36, rtol=0.03)
+    assert (np.abs(table["msd_px2"] - 2 * table["lag"] - 1.44) < 4 * table["msd_px2_se"]).all()
+    assert table["lag_s"].tolist() == [0.25, 0.5, 0.75, 1.0, 1.25]
+    assert with_units(table, 1e-6)["msd_um2"].tolist() == pytest.approx(table["msd_px2"].tolist())
+    single = track_msd(tracks, max_lag=2)
+    pairs = single[single["lag"] == 2]
+    mean = (pairs["msd_px2"] * pairs["pairs"]).sum() / pairs["pairs"].sum()
+    assert mean == pytest.approx(table["msd_px2"][1])
+    one = tracks[tracks["track"] == tracks["track"].iloc[0]]
+    y, x = one["y_px"].to_numpy(), one["x_px"].to_numpy()
+    whole = np.ptp(one["frame"]) == len(one) - 1
+    assert whole
+    by_hand = np.mean((y[2:] - y[:-2]) ** 2 + (x[2:] - x[:-2]) ** 2)
+    assert pairs["msd_px2"].iloc[0] == pytest.approx(by_hand)
+
+
+def test_a_step_over_a_gap_is_no_step():
+    tracks = pd.DataFrame(
+        {"track": 0, "frame": [0, 1, 3, 4], "y_px": [0.0, 1, 50, 51], "x_px": 0.0}
+    )
+    found = diffusion(tracks)
+    assert found["steps"] == 2
+    assert np.isnan(found["diffusion_px2_per_frame"])  # no two steps in a row
+    table = mean_square_displacement(tracks)
+    assert table["lag"].tolist() == [1, 2, 3, 4]
+    assert table["pairs"].tolist() == [2, 1, 2, 1]
+    assert table["msd_px2"][0] == 1
+
+
+def test_single_tracks_scatter_about_the_truth():
+    tracks = as_tracks(skyrmions(2, 1.0, 60, 100, localisation=0.5))
+    table = track_diffusion(tracks, pixel_size=1e-6, interval=2.0)
+    table = table[table["steps"] > 40]
+    assert table["diffusion_px2_per_frame"].mean() == pytest.approx(1.0, rel=0.05)
+    assert table["diffusion_px2_per_frame_se"].mean() == pytest.approx(
+        table["diffusion_px2_per_frame"].std(), rel=0.2
+    )
+    np.testing.assert_allclose(
+        table["diffusion_m2_per_s"], table["diffusion_px2_per_frame"] * 0.5e-12
+    )
+
+
+def test_lifetimes_know_what_they_have_not_seen():
+    tracks = pd.DataFrame(
+        {
+            "track": [0, 0, 0, 1, 1, 2, 2],
+            "frame": [0, 1, 2, 3, 5, 7, 9],
+            "y_px": 0.0,
+            "x_px": 0.0,
+            "touches_border": [False, False, False, False, False, True, False],
+        }
+    )
+    table = lifetimes(tracks, frames=(0, 9), interval=0.5)
+    assert table["lifetime_frames"].tolist() == [3, 3, 3]
+    assert table["lifetime_s"].tolist() == [1.5, 1.5, 1.5]
+    assert table["points"].tolist() == [3, 2, 2]
+    assert table["before"].tolist() == [True, False, True]
+    assert table["after"].tolist() == [False, False, True]
+    assert table["watched"].tolist() == [3, 3, 0]
+    longer = lifetimes(tracks, frames=(0, 20))
+    assert longer["after"].sum() == 0
+    assert longer["watched"].tolist() == [3, 3, 1]
+
+
+def test_the_mean_lifetime_is_recovered_though_most_are_cut_off():
+    truth = 80.0
+    found = []
+    for seed in range(30):
+        table = lifetimes(as_tracks(skyrmions(seed, 1.0, 60, 40, lifetime=truth)), interval=2.0)
+        assert (table["before"] | table["after"]).mean() > 0.5
+        found.append(mean_lifetime(table, interval=2.0))
+    tau, error = (np.array([f[f"lifetime_frames{end}"] for f in found]) for end in ("", "_se"))
+    assert tau.mean() == pytest.approx(truth, rel=0.06)
+    assert error.mean() == pytest.approx(tau.std(ddof=1), rel=0.35)
+    assert found[0]["lifetime_s"] == pytest.approx(2 * tau[0])
+
+
+def test_no_end_seen_is_no_lifetime():
+    tracks = pd.DataFrame({"track": 0, "frame": range(5), "y_px": 0.0, "x_px": 0.0})
+    assert np.isnan(mean_lifetime(lifetimes(tracks))["lifetime_frames"])
+
+
+def test_a_small_one_does_not_go_on_as_a_large_one():
+    frame = np.repeat([0, 1], 2)
+    swapped = {"frame": frame, "y_px": [10.0, 16, 11.5, 14], "x_px": [5.0] * 4}
+    swapped["diameter_px"] = [6.0, 14.0, 14.0, 6.0]
+    tracks = link(swapped, reach_px=8)
+    assert tracks.groupby("track")["diameter_px"].nunique().tolist() == [1, 1]
+    by_place = link(swapped, reach_px=8, size_ratio=None)
+    assert by_place.groupby("track")["diameter_px"].nunique().tolist() == [2, 2]
+
+
+def test_a_reach_is_found_and_memory_bridges_gaps():
+    table = skyrmions(4, 0.5, 20, 20, margin=0)
+    table = table[~(table["frame"] == 7)]  # a frame without any object
+    broken, bridged = link(table), link(table, memory=1)
+    assert bridged["track"].nunique() < broken["track"].nunique()
+    assert bridged.groupby("track")["skyrmion"].nunique().mean() < 1.1
+
+
+def test_rendered_frames_give_the_diffusion_back():
+    rng = np.random.default_rng(11)
+    shape, truth = (200, 240), 1.0
+    table = brownian_skyrmions(14, 100, shape, truth, rng, diameter=(9, 18), lifetime=80)
+    optics = KerrOptics(noise=0.02)
+    rows = []
+    for frame in range(100):
+        image, label = brownian_frame(table, frame, shape, optics, rng)
+        assert image.shape == label.shape == shape
+        objects = measure(label == 1, image, min_px=9)
+        objects = {name: column[~objects["touches_border"]] for name, column in objects.items()}
+        assert (objects["contrast"] < -0.05).all()
+        rows.append(pd.DataFrame(objects).assign(frame=frame))
+    tracks = link(pd.concat(rows), reach_px=8, size_ratio=1.3)
+    found = diffusion(tracks)
+    assert found["diffusion_px2_per_frame"] == pytest.approx(truth, rel=0.12)
+    assert found["localisation_px"] < 0.3
+
+
+def test_no_objects_are_no_tracks():
+    tracks = link({"frame": np.zeros(0, dtype=int), "y_px": np.zeros(0), "x_px": np.zeros(0)})
+    assert len(tracks) == 0
+    assert np.isnan(diffusion(tracks, drift=True)["diffusion_px2_per_frame"])
+    for table in (
+        without_drift(tracks),
+        mean_square_displacement(tracks),
+        track_msd(tracks),
+        track_diffusion(tracks),
+        lifetimes(tracks),
+    ):
+        assert len(table) == 0
+    assert np.isnan(mean_lifetime(lifetimes(tracks))["lifetime_frames"])
+
+
+def test_trackpy_is_quiet_and_its_logger_as_before(capsys, caplog):
+    logger = logging.getLogger("trackpy")
+    link(skyrmions(frames=2), reach_px=10)  # loads trackpy, which sets a level
+    level = logger.level
+    link(skyrmions(frames=3), reach_px=10)
+    assert logger.level == level
+    assert capsys.readouterr().out == ""
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("call", "rule"),
+    [
+        (lambda: link({"frame": [0], "y_px": [1.0]}), "must have a column x_px"),
+        (lambda: link(skyrmions(frames=2), reach_px=0), "reach_px"),
+        (lambda: link(skyrmions(frames=2), size_ratio=1), "size_ratio"),
+        (lambda: link({"frame": [0, 1], "y_px": [1.0, 1], "x_px": [1.0, 1]}), "must be given"),
+        (lambda: link(skyrmions(frames=3, count=300), reach_px=300), "ambiguous"),
+        (lambda: mean_square_displacement(link(skyrmions(frames=2)), max_lag=0), "max_lag"),
+    ],
+)
+def test_bad_input_is_named(call, rule):
+    with pytest.raises(SpinscopeError, match=rule):
+        call()

@@ -1,0 +1,116 @@
+"""Errors of measurements from views of a frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spinscope.analysis import label_objects, measure, measure_views
+from spinscope.analysis.uncertainty import best_overlap
+from spinscope.errors import SpinscopeError
+
+
+def discs(places, shape=(60, 120)) -> np.ndarray:
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    mask = np.zeros(shape, dtype=bool)
+    for cy, cx, r in places:
+        mask |= (y - cy) ** 2 + (x - cx) ** 2 <= r**2
+    return mask
+
+
+def test_the_scatter_of_drawn_discs_is_found():
+    rng = np.random.default_rng(0)
+    mask = discs([(20, 30, 8), (35, 90, 12)])
+    moves = np.round(rng.normal(scale=2, size=(12, 2))).astype(int)
+    radii = rng.choice([11, 12, 13], 12)
+    views = [
+        discs([(20 + dy, 30 + dx, 8), (35, 90, r)])
+        for (dy, dx), r in zip(moves, radii, strict=True)
+    ]
+    table, frame = measure_views(mask, views)
+    np.testing.assert_allclose(table["y_px_sd"], [moves[:, 0].std(ddof=1), 0], atol=1e-12)
+    np.testing.assert_allclose(table["x_px_sd"], [moves[:, 1].std(ddof=1), 0], atol=1e-12)
+    areas = [measure(discs([(35, 90, r)]))["area_px"][0] for r in radii]
+    np.testing.assert_allclose(table["area_px_sd"], [0, np.std(areas, ddof=1)], atol=1e-12)
+    assert table["found"].tolist() == [1, 1]
+    total = [view.mean() for view in views]
+    assert frame["area_fraction_sd"] == pytest.approx(np.std(total, ddof=1))
+    assert frame["count"] == 2
+    assert frame["count_sd"] == 0
+
+
+def test_an_object_that_few_views_show():
+    mask = discs([(20, 30, 8), (35, 90, 12)])
+    one, both = discs([(20, 30, 8)]), mask
+    table, frame = measure_views(mask, [one, one, both, one])
+    assert table["found"].tolist() == [1, 0.25]
+    assert table["area_px_sd"][0] == 0
+    assert np.isnan(table["area_px_sd"][1])
+    assert frame["count_sd"] == pytest.approx(0.5)
+    assert np.isnan(table["contrast_sd"]).all()  # there is no image
+
+
+def test_contrast_scatters_with_the_mask():
+    mask = discs([(30, 60, 10)])
+    image = np.where(mask, 0.2, 0.6)
+    table, _ = measure_views(mask, [discs([(30, 60, r)]) for r in (9, 11)], image)
+    assert table["contrast_sd"][0] > 0.005
+
+
+def test_two_that_are_one_in_a_view_scatter():
+    apart, merged = discs([(30, 40, 9), (30, 60, 9)]), discs([(30, 40, 9), (30, 60, 9)])
+    merged[28:33, 40:60] = True
+    table, _ = measure_views(apart, [apart, merged])
+    areas = measure(apart)["area_px"]
+    whole = measure(merged)["area_px"][0]
+    np.testing.assert_allclose(table["area_px_sd"], (whole - areas) / np.sqrt(2))
+
+
+def test_directions_scatter_over_the_end_of_their_range():
+    y, x = np.mgrid[:60, :60] - 30
+
+    def bar(degrees):
+        a = np.deg2rad(degrees)
+        along, across = y * np.cos(a) + x * np.sin(a), x * np.cos(a) - y * np.sin(a)
+        return (np.abs(along) < 22) & (np.abs(across) < 4)
+
+    views = [bar(degrees) for degrees in (84, 88, 92, -84)]
+    found = np.array([measure(view)["orientation_deg"][0] for view in views])
+    assert found.min() < -80
+    table, _ = measure_views(bar(90), views)
+    assert table["orientation_deg_sd"][0] == pytest.approx(np.std(found % 180, ddof=1))
+
+
+def test_the_most_shared_pixels_decide():
+    rng = np.random.default_rng(2)
+    a, b = (label_objects(rng.random((40, 50)) < 0.35) for _ in range(2))
+    (numbers, areas), (others, _) = a, b
+    partner = best_overlap(numbers, others, len(areas))
+    for i in range(len(areas)):
+        shared = np.bincount(others[numbers == i + 1])[1:]
+        if shared.any():
+            assert shared[partner[i]] == shared.max()
+            assert partner[i] == shared.argmax()
+        else:
+            assert partner[i] == -1
+
+
+@pytest.mark.parametrize("mask", [discs([]), discs([(20, 30, 8)])], ids=["empty", "one"])
+def test_no_views_are_no_errors(mask):
+    table, frame = measure_views(mask, [])
+    assert all(len(column) == len(table["area_px"]) for column in table.values())
+    assert np.isnan(table["diameter_px_sd"]).all()
+    assert np.isnan(table["found"]).all()
+    assert np.isnan(frame["count_sd"])
+
+
+def test_empty_views():
+    table, frame = measure_views(discs([(20, 30, 8)]), [discs([])] * 3)
+    assert table["found"].tolist() == [0]
+    assert frame["count_sd"] == 0
+    assert np.isnan(frame["diameter_px_sd"])
+
+
+def test_views_of_another_frame_are_refused():
+    with pytest.raises(SpinscopeError, match="must be as the mask"):
+        measure_views(np.zeros((4, 4), dtype=bool), [np.zeros((5, 4), dtype=bool)])
