@@ -149,7 +149,12 @@ class VideoStream:
         keys = [row for row in table[: index + 1] if row[2]]
         if not keys:
             return False
-        container.seek(keys[-1][1], stream=video, backward=True)
+        import av
+
+        try:
+            container.seek(keys[-1][1], stream=video, backward=True)
+        except av.error.FFmpegError:  # its index is damaged
+            return False
         return True
 
     def _place(self, time: int | None, start: int) -> int:
