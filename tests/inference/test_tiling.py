@@ -17,7 +17,7 @@ from spinscope.inference.tiling import Tiling, blend
 class Neighbourhood:
     """Stands in for a network of limited sight: what is darker than its surroundings is class 1."""
 
-    name, precision = "stand-in", "f32"
+    name, precision, streams = "stand-in", "f32", 2
 
     def __call__(self, batch):
         from scipy.ndimage import uniform_filter

@@ -15,7 +15,7 @@ from spinscope.inference.predict import Predictor
 class Dark:
     """Stands in for a network: a pixel far below the mean is a skyrmion."""
 
-    name, precision = "stand-in", "f32"
+    name, precision, streams = "stand-in", "f32", 2
 
     def __init__(self, level: float = -1.0):
         self.level = level

@@ -153,7 +153,8 @@ def test_a_full_disk_keeps_the_parts_before(stack, predictor, tmp_path, monkeypa
 
 def test_a_recording_without_objects(tmp_path, predictor):
     path = tmp_path / "flat.tif"
-    tifffile.imwrite(path, np.full((3, 32, 40), 700, dtype=np.uint16))
+    flat = np.full((3, 32, 40), 700, dtype=np.uint16)
+    tifffile.imwrite(path, flat, photometric="minisblack")
     found = run(path, tmp_path / "out", predictor)
     assert len(found.objects) == 0
     assert list(found.frames["count"]) == [0, 0, 0]

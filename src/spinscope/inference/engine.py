@@ -28,10 +28,14 @@ AGREEMENT = 0.999
 
 
 class Engine(Protocol):
-    """Class probabilities of a batch; safe to call from several threads."""
+    """Class probabilities of a batch; safe to call from several threads.
+
+    streams : calls that are computed side by side, one processor core each.
+    """
 
     name: str
     precision: str
+    streams: int
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """(N, H, W, 1) float32 → (N, H, W, C) float32; H and W multiples of the network's."""
@@ -41,7 +45,7 @@ class Engine(Protocol):
 class KerasEngine:
     """The Keras network itself, traced once for every size."""
 
-    name, precision = "keras", "f32"
+    name, precision, streams = "keras", "f32", 1
 
     def __init__(self, model: Any):
         import tensorflow as tf
@@ -62,7 +66,7 @@ class OpenVinoEngine:
         import openvino as ov
 
         core = ov.Core()
-        self.precision = precision
+        self.precision, self.streams = precision, streams
         options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         if streams > 1:
             options |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(streams)}

@@ -109,6 +109,7 @@ class Predictor:
         out = np.empty(image.shape, dtype=np.uint8) if out is None else out
         for rows, band in self.bands(image, tta):
             out[rows] = most_probable(band)[0]
+            del band  # before the next is made
         return out
 
     def bands(self, image: np.ndarray, tta: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
@@ -126,7 +127,8 @@ class Predictor:
             return mean_of([self._view(part, view) for view in _views(tta)])
 
         multiple, classes = self.info["size_multiple"], len(self.info["classes"])
-        yield from tiled(window, image.shape, self.tiling, multiple, classes)
+        workers = self.engine.streams
+        yield from tiled(window, image.shape, self.tiling, multiple, classes, workers)
 
     def views(self, image: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
         """Class probabilities (H, W, C) of each view, turned back; the frame in one piece."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -65,22 +67,34 @@ def blend(windows: list[slice]) -> list[np.ndarray]:
 
 
 def tiled(
-    apply: Apply, shape: tuple[int, int], tiling: Tiling, multiple: int, classes: int
+    apply: Apply,
+    shape: tuple[int, int],
+    tiling: Tiling,
+    multiple: int,
+    classes: int,
+    workers: int = 1,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Class probabilities of a frame in bands of finished rows, from the top down.
 
-    Only one row of tiles is in memory. Yields (rows, (h, W, C) float32).
+    Only one row of tiles is in memory. `workers` windows are computed at once.
+    Yields (rows, (h, W, C) float32).
     """
     rows, columns = (tiling.windows(length, multiple) for length in shape)
     down, across = blend(rows), blend(columns)
     carried = np.zeros((0, shape[1], classes), dtype=np.float32)
-    for k, (row, weight) in enumerate(zip(rows, down, strict=True)):
-        band = np.zeros((row.stop - row.start, shape[1], classes), dtype=np.float32)
-        band[: len(carried)] = carried
-        for column, share in zip(columns, across, strict=True):
-            window = apply(row, column)
-            window *= weight[:, None, None] * share[None, :, None]
-            band[:, column] += window
-        end = rows[k + 1].start if k + 1 < len(rows) else row.stop
-        yield slice(row.start, end), band[: end - row.start]
-        carried = band[end - row.start :].copy()
+    with ThreadPoolExecutor(workers) as pool:
+        for k, (row, weight) in enumerate(zip(rows, down, strict=True)):
+            band = np.zeros((row.stop - row.start, shape[1], classes), dtype=np.float32)
+            band[: len(carried)] = carried
+            for start in range(0, len(columns), workers):
+                some = slice(start, start + workers)
+                windows = pool.map(partial(apply, row), columns[some])
+                for column, share, window in zip(
+                    columns[some], across[some], windows, strict=True
+                ):
+                    window *= weight[:, None, None] * share[None, :, None]
+                    band[:, column] += window
+            end = rows[k + 1].start if k + 1 < len(rows) else row.stop
+            yield slice(row.start, end), band[: end - row.start]
+            carried = band[end - row.start :].copy()
+            del band  # before the next is made

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spinscope.analysis.shapes import measure
-from spinscope.analysis.uncertainty import frame_sd, object_sd
 from spinscope.evaluation.metrics import SKYRMION
 from spinscope.inference.predict import Predictor, mean_of, most_probable
 
@@ -59,6 +58,8 @@ def measure_frame(
         "uncertainty": doubt,
     }
     if opinions:
+        from spinscope.analysis.uncertainty import frame_sd, object_sd
+
         others = [measure(one == SKYRMION, raw, min_px=min_px) for one in opinions]
         masks = [one == SKYRMION for one in opinions]
         objects |= object_sd(mask == SKYRMION, objects, masks, others, min_px=min_px)
@@ -84,6 +85,7 @@ def _segment(
         rows = bands[0][0]
         mask[rows], highest = most_probable(mean_of([band for _, band in bands]))
         certain += float(highest.sum(dtype=np.float64))
+        del bands  # before the next are made
     return mask, 1 - certain / mask.size, []
 
 
