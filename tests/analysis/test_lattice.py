@@ -142,6 +142,36 @@ def test_independent_objects_have_no_correlation():
     assert g[-3:].mean() == pytest.approx(1, abs=0.01)  # half the frame away
 
 
+def test_a_patterned_film_has_its_own_edges():
+    shape = (240, 300)
+    film = np.zeros(shape, dtype=bool)
+    film[20:130, 20:150] = film[100:220, 190:280] = True
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(40):
+        positions = rng.random((1200, 2)) * shape - 0.5
+        found.append(pair_correlation(positions, shape, r_max=60, width=6, film=film)["g"])
+    np.testing.assert_allclose(np.mean(found, axis=0), 1, atol=0.03)
+    whole = np.ones(shape, dtype=bool)
+    a = pair_correlation(positions, shape)
+    b = pair_correlation(positions, shape, film=whole)
+    np.testing.assert_allclose(a["g"], b["g"], rtol=0.02)
+
+
+def test_objects_at_the_edge_of_a_device_are_no_defects():
+    left = triangular(10, 10)
+    right = left + np.array([0, 320.0])
+    film = np.zeros((200, 600), dtype=bool)
+    for block in (left, right):
+        (y0, x0), (y1, x1) = block.min(axis=0).astype(int) - 8, block.max(axis=0).astype(int) + 8
+        film[y0:y1, x0:x1] = True
+    positions = np.concatenate([left, right])
+    assert lattice_order(positions)["defect"].any()
+    table = lattice_order(positions, film=film)
+    assert not table["defect"].any()
+    assert table["interior"].sum() == 2 * 64
+
+
 def test_shells_of_a_triangular_lattice():
     points = triangular(24, 24, a=20)
     found = pair_correlation(points[(points < 300).all(axis=1)], (300, 300), width=2, r_max=64)
@@ -165,6 +195,10 @@ def test_no_correlation_of_three_objects():
         (lambda: pair_correlation(np.full((5, 2), 30.0), (20, 40)), "must lie in the frame"),
         (lambda: pair_correlation(np.ones((5, 2)), (20, 40), r_max=15), "half the shorter side"),
         (lambda: pair_correlation(np.ones((5, 2)), (20, 40), width=0), "0 < width"),
+        (
+            lambda: pair_correlation(np.ones((5, 2)), (20, 40), film=np.ones((20, 41), dtype=bool)),
+            "must be as the frame",
+        ),
     ],
 )
 def test_bad_input_is_named(call, rule):

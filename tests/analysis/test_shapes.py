@@ -186,3 +186,12 @@ def test_a_band_is_all_that_is_held(monkeypatch):
 def test_bad_input_is_named(call, rule):
     with pytest.raises(SpinscopeError, match=rule):
         call()
+
+
+@pytest.mark.moke
+def test_real_labels_are_measured_as_by_scikit_image(moke):
+    from spinscope.data import open_dataset
+
+    frames = open_dataset(moke)
+    for i in range(0, len(frames), 12):
+        assert_as_skimage(frames.label(i) == 1, frames.image(i).astype(np.float64))

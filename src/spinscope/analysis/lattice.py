@@ -20,10 +20,13 @@ LEAST = 4  # objects of which there are statistics
 _CHUNK = 20_000  # objects whose pairs are looked at together
 
 
-def lattice_order(positions: np.ndarray) -> dict[str, np.ndarray]:
+def lattice_order(
+    positions: np.ndarray, *, film: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     r"""Neighbourhood of every object: arrays (n,), in the order of `positions`.
 
-    positions : (n, 2) centroids (y, x) in px.
+    positions : (n, 2) centroids (y, x) in px.   film : (H, W) bool, where the film of a patterned
+    sample is; interior objects then have the corners of their cell on it. None is everywhere.
 
     - nearest_px: distance of the nearest object, for all objects of two and more.
     - delaunay_neighbours: of the Delaunay triangulation, for all objects; 0 without one.
@@ -45,7 +48,7 @@ def lattice_order(positions: np.ndarray) -> dict[str, np.ndarray]:
     positions = _checked(positions)
     sites, which = np.unique(positions, axis=0, return_inverse=True)
     which = which.reshape(-1)
-    cells = _tessellate(sites)
+    cells = _tessellate(sites, film)
     inner = cells.interior
     psi6 = _order(sites, cells, 6, weighted=False)
     psi4 = _order(sites, cells, 4, weighted=True)
@@ -98,19 +101,23 @@ def pair_correlation(
     *,
     r_max: float | None = None,
     width: float | None = None,
+    film: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     r"""Pair correlation of objects in a frame without periodic borders.
 
     .. math:: g(r) = \frac{A^2}{N(N-1)} \sum_{i \ne j}
-              \frac{1_{r_{ij} \in [r, r + \delta)}}{(H - |\Delta y|)(W - |\Delta x|)}
-              \frac{1}{\pi\,[(r + \delta)^2 - r^2]}
+              \frac{1_{r_{ij} \in [r, r + \delta)}}{\gamma(r_j - r_i)}
+              \frac{1}{\pi\,[(r + \delta)^2 - r^2]}, \qquad
+              \gamma(\Delta) = (H - |\Delta_y|)(W - |\Delta_x|)
 
-    Each pair counts by the inverse of the part of the frame in which it would be seen (translation
-    correction), so that g = 1 for independent objects at every r. The film has to fill the frame.
+    Each pair counts by the inverse of the area in which its first object may lie so that both are
+    in the frame (translation correction): g = 1 for independent objects at every r.
 
     positions : (n, 2) centroids (y, x) in px.   shape : (H, W) of the frame.   r_max : at most
     half the shorter side; by default six mean spacings :math:`\sqrt{A/N}`.   width : of the bins
-    :math:`\delta`, by default a twentieth of the mean spacing.
+    :math:`\delta`, by default a twentieth of the mean spacing.   film : (H, W) bool, where the
+    film of a patterned sample is: area and :math:`\gamma` are then the film's, and objects off it
+    are left out. None is everywhere.
     Returns r_px (middle of a bin), g and g_se (from the number of pairs alone), empty for fewer
     than four objects. Raises SpinscopeError for positions outside the frame, r_max beyond it and
     widths not above zero.   Source: Ohser, Math. Operationsforsch. Statist. 14, 63 (1983).
@@ -121,7 +128,13 @@ def pair_correlation(
     if outside.any():
         y, x = positions[outside][0]
         raise SpinscopeError(f"position ({y:g}, {x:g}) must lie in the frame of {height} x {wide}")
-    spacing = np.sqrt(height * wide / max(len(positions), 1))
+    area, overlap = height * wide, None
+    if film is not None:
+        if film.shape != tuple(shape):
+            raise SpinscopeError(f"film of shape {film.shape} must be as the frame, {tuple(shape)}")
+        positions = positions[_on(film, positions)]
+        area, overlap = int(film.sum()), _overlap(film)
+    spacing = np.sqrt(max(area, 1) / max(len(positions), 1))
     half = min(shape) / 2
     r_max = min(6 * spacing, half) if r_max is None else r_max
     width = spacing / 20 if width is None else width
@@ -136,11 +149,14 @@ def pair_correlation(
     weight, pairs = np.zeros((2, len(edges) - 1))
     for dy, dx in _pairs(positions, shape, edges[-1]):
         r = np.hypot(dy, dx)
-        seen = (height - np.abs(dy)) * (wide - np.abs(dx))
+        if overlap is None:
+            seen = (height - np.abs(dy)) * (wide - np.abs(dx))
+        else:
+            seen = np.maximum(overlap[np.rint(dy).astype(int), np.rint(dx).astype(int)], 1)
         weight += np.histogram(r, edges, weights=1 / seen)[0]
         pairs += np.histogram(r, edges)[0] / 2
     number = len(positions)
-    g = weight * (height * wide) ** 2 / (number * (number - 1)) / (np.pi * np.diff(edges**2))
+    g = weight * area**2 / (number * (number - 1)) / (np.pi * np.diff(edges**2))
     error = np.divide(g, np.sqrt(pairs), out=np.full(len(g), np.nan), where=pairs > 0)
     return {"r_px": (edges[1:] + edges[:-1]) / 2, "g": g, "g_se": error}
 
@@ -158,7 +174,7 @@ class _Cells:
     edges: np.ndarray  # (b,) length of the common edge
 
 
-def _tessellate(sites: np.ndarray) -> _Cells:
+def _tessellate(sites: np.ndarray, film: np.ndarray | None) -> _Cells:
     """The cells of all sites; none for fewer than four, or for sites on a line."""
     from scipy.spatial import Delaunay, QhullError
 
@@ -166,7 +182,8 @@ def _tessellate(sites: np.ndarray) -> _Cells:
     try:
         if count < LEAST:
             raise QhullError
-        triangles = Delaunay(sites - sites.mean(axis=0))
+        middle = sites.mean(axis=0)
+        triangles = Delaunay(sites - middle)
     except QhullError:
         none, nothing = np.zeros(count, dtype=np.int64), np.full(count, np.nan)
         pairs = np.zeros((0, 2))
@@ -188,6 +205,8 @@ def _tessellate(sites: np.ndarray) -> _Cells:
 
     inside = np.isfinite(centre).all(axis=1)
     inside[inside] = triangles.find_simplex(centre[inside]) >= 0
+    if film is not None:
+        inside[inside] = _on(film, centre[inside] + middle)
     interior = np.bincount(corners.ravel(), minlength=count) > 0
     interior[corners[~inside]] = False
     interior[triangles.convex_hull] = False
@@ -236,6 +255,14 @@ def _points(positions: np.ndarray, middle: np.ndarray) -> np.ndarray:
     return np.pad(positions - middle, ((0, 0), (0, 1)))[:, [1, 0, 2]].astype(np.float32)
 
 
+def _on(film: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(n,) whether positions (n, 2) lie on the film (H, W)."""
+    pixel = np.floor(positions + 0.5).astype(np.int64)
+    here = ((pixel >= 0) & (pixel < film.shape)).all(axis=1)
+    here[here] = film[tuple(pixel[here].T)]
+    return here
+
+
 def nearest(positions: np.ndarray) -> np.ndarray:
     """(n,) distance of the nearest to each of the positions (n, 2); NaN for a single one."""
     from scipy.spatial import KDTree
@@ -243,6 +270,15 @@ def nearest(positions: np.ndarray) -> np.ndarray:
     if len(positions) < 2:
         return np.full(len(positions), np.nan)
     return KDTree(positions).query(positions, k=2)[0][:, 1]
+
+
+def _overlap(film: np.ndarray) -> np.ndarray:
+    """Pixels that a film (H, W) shares with itself moved by (dy, dx), which are the indices."""
+    from scipy import fft
+
+    size = [fft.next_fast_len(2 * n, real=True) for n in film.shape]
+    spectrum = fft.rfft2(film.astype(np.float32), size)
+    return fft.irfft2(np.abs(spectrum) ** 2, size)
 
 
 def _pairs(positions: np.ndarray, shape: tuple[int, int], r_max: float):
