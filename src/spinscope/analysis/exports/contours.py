@@ -1,0 +1,101 @@
+"""Outlines of objects along the edges of their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# Directions of an edge, clockwise: east, south, west, north. The object is on its right.
+_EAST, _SOUTH, _WEST, _NORTH = range(4)
+
+
+@dataclass(frozen=True)
+class Contour:
+    """One object: `outer` and each of `holes` are (k, 2) int corners (y, x), closed implicitly.
+
+    Corner (y, x) is the upper left one of pixel (y, x): a single pixel has the corners (y, x),
+    (y, x + 1), (y + 1, x + 1), (y + 1, x). Filled (even-odd), the rings give the object exactly.
+    """
+
+    number: int
+    outer: np.ndarray
+    holes: list[np.ndarray] = field(default_factory=list)
+
+
+def contours(numbers: np.ndarray) -> list[Contour]:
+    """Outlines of all objects, in order of their numbers.
+
+    numbers : (H, W) integers, 0 outside objects, 8-connected objects that do not touch each other.
+    The borders between object pixels and others are followed as directed edges with the object on
+    the right, all edges at once; where two pixels meet in a corner only, they stay together.
+    """
+    width = numbers.shape[1]
+    starts = _edges(numbers > 0)
+    code = np.sort(
+        np.concatenate(
+            [np.flatnonzero(starts & (1 << way)) * 4 + way for way in range(4)], dtype=np.int64
+        )
+    )
+    if not len(code):
+        return []
+    corner, way = code >> 2, code & 3
+    follows = _following(code, starts.reshape(-1), width + 1)
+    turns = np.empty(len(code), dtype=bool)
+    turns[follows] = way != way[follows]
+    y, x = np.divmod(corner, width + 1)
+    right_of = numbers[
+        y - ((way == _WEST) | (way == _NORTH)), x - ((way == _SOUTH) | (way == _WEST))
+    ]
+    found: dict[int, Contour] = {}
+    for ring in _rings(follows):
+        ring_corners = ring[turns[ring]]
+        points = np.stack([y[ring_corners], x[ring_corners]], axis=1)
+        owner = int(right_of[ring[0]])
+        # edges are in reading order, and the first corner of an object is on its outer border
+        if owner in found:
+            found[owner].holes.append(points)
+        else:
+            found[owner] = Contour(owner, points)
+    return [found[owner] for owner in sorted(found)]
+
+
+def _edges(inside: np.ndarray) -> np.ndarray:
+    """(H + 1, W + 1) uint8: bit `way` is set where an edge of that direction starts."""
+    height, width = inside.shape
+    starts = np.zeros((height + 1, width + 1), dtype=np.uint8)
+    for way, corner, here, there in (
+        (_EAST, np.s_[:-1, :-1], np.s_[1:], np.s_[:-1]),
+        (_SOUTH, np.s_[:-1, 1:], np.s_[:, :-1], np.s_[:, 1:]),
+        (_WEST, np.s_[1:, 1:], np.s_[:-1], np.s_[1:]),
+        (_NORTH, np.s_[1:, :-1], np.s_[:, 1:], np.s_[:, :-1]),
+    ):
+        border = inside.copy()
+        border[here] &= ~inside[there]
+        starts[corner] |= border.astype(np.uint8) << way
+    return starts
+
+
+def _following(code: np.ndarray, starts: np.ndarray, stride: int) -> np.ndarray:
+    """Index of the edge that goes on where each ends: to the left if it can, else straight on."""
+    way = code & 3
+    end = (code >> 2) + np.array([1, stride, -1, -stride])[way]
+    left, right = (way + 3) & 3, (way + 1) & 3
+    open_to = starts[end].astype(np.int64)
+    onward = np.where(open_to >> left & 1, left, np.where(open_to >> way & 1, way, right))
+    return np.searchsorted(code, end * 4 + onward)
+
+
+def _rings(follows: np.ndarray):
+    """Closed rings of edges, each as indices in order."""
+    following = follows.tolist()
+    seen = bytearray(len(following))
+    for first in range(len(following)):
+        if seen[first]:
+            continue
+        ring, edge = [], first
+        while not seen[edge]:
+            seen[edge] = 1
+            ring.append(edge)
+            edge = following[edge]
+        yield np.array(ring)
