@@ -114,6 +114,14 @@ class Segment(_Section):
     idle_s: float | None = Field(gt=0)
 
 
+class Measure(_Section):
+    reach_px: float | None = Field(gt=0)
+    memory: int = Field(ge=0)
+    size_ratio: float | None = Field(gt=1)
+    drift: bool
+    max_lag: int = Field(ge=1)
+
+
 class Gates(_Section):
     mcc_spread: float = Field(ge=0)
     min_mcc: float
@@ -156,6 +164,7 @@ class Params(_Section):
     evaluation: Evaluation
     inference: Inference
     segment: Segment
+    measure: Measure
     gates: Gates
     tracking: Tracking
     flows: Flows

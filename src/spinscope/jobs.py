@@ -415,8 +415,8 @@ def _segment_one(params, stream, predictors, out: Path, about: dict, on_frame) -
     }
     if results.n:
         mask = results.mask(0)
-        shares = np.bincount(mask.ravel(), minlength=len(results.summary["classes"])) / mask.size
-        row["fraction"] = dict(zip(results.summary["classes"], shares.tolist(), strict=True))
+        classes = results.summary["classes"]
+        row["fraction"] = {name: float((mask == k).mean()) for k, name in enumerate(classes)}
         if mask.size <= _PICTURE_PIXELS:
             row["overlay"] = str(out / f"{stream.name}.overlay.png")
             write_picture(row["overlay"], [overlay(stream.read(0), mask)])

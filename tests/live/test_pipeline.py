@@ -1,4 +1,4 @@
-"""A recording becomes masks and tables; a kill, a full disk or a cut file loses nothing finished."""
+"""A recording becomes masks and tables; nothing finished is lost to a kill or a full disk."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from scipy.ndimage import gaussian_filter
 from tests.live.conftest import Dark, dark
 
 from spinscope.analysis.shapes import measure
@@ -188,13 +189,18 @@ def test_a_watched_folder_is_taken_frame_by_frame(tmp_path, frames, predictor):
 
 
 def test_several_opinions_give_error_bars(frames):
-    """Two networks that disagree on the rim of the discs: sizes get a spread, positions hardly."""
-    alone = measure_frame(frames[0], [dark()], scale=65_535)
-    assert not any(key.endswith("_sd") for key in alone.objects)
-    both = measure_frame(frames[0], [dark(-0.5), dark(-1.4)], scale=65_535)
-    assert len(both.objects["area_px_sd"]) == len(both.objects["area_px"])
-    assert np.nanmax(both.objects["area_px_sd"]) > 0
-    assert {"count_sd", "diameter_px_sd"} <= set(both.row)
+    """Two networks that disagree on the blurred rim of the discs, by twice its width in each."""
+    raw = gaussian_filter(frames[0].astype(np.float32), 2)
+    low, high = (measure_frame(raw, [dark(level)], scale=65_535) for level in (-1.2, -0.4))
+    assert not any(key.endswith("_sd") for key in low.objects)
+    both = measure_frame(raw, [dark(-1.2), dark(-0.4)], scale=65_535)
+    assert (both.objects["found"] == 1).all()
+    spread = np.abs(low.objects["area_px"] - high.objects["area_px"]) / np.sqrt(2)
+    np.testing.assert_allclose(both.objects["area_px_sd"], spread)
+    assert both.objects["area_px_sd"].min() > 1
+    assert both.objects["contrast_sd"].max() < 0.2
+    change = abs(low.row["diameter_px"] - high.row["diameter_px"])
+    assert both.row["diameter_px_sd"] == pytest.approx(change / np.sqrt(2))
 
 
 def test_a_large_frame_is_measured_like_a_small_one(frames, predictor):

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spinscope.analysis.shapes import measure
+from spinscope.analysis import frame_quantities, measure, measure_views
 from spinscope.evaluation.metrics import SKYRMION
 from spinscope.inference.predict import Predictor, mean_of, most_probable
 
 Objects = dict[str, np.ndarray]
+
+_GREY = ("intensity", "intensity_sd", "contrast", "contrast_sd")
+"""Quantities in units of the pixels."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,15 @@ def measure_frame(
     started = time.perf_counter()
     mask, doubt, opinions = _segment(raw, predictors, tta)
     segmented = time.perf_counter()
-    objects = measure(mask == SKYRMION, raw, min_px=min_px)
-    objects |= {key: objects[key] / scale for key in ("intensity", "contrast")}
-    row = {
-        "count": len(objects["area_px"]),
-        "area_fraction": float(objects["area_px"].sum() / mask.size),
-        "diameter_px": _mean(objects["diameter_px"]),
-        "uncertainty": doubt,
-    }
+    skyrmions = mask == SKYRMION
     if opinions:
-        from spinscope.analysis.uncertainty import frame_sd, object_sd
-
-        others = [measure(one == SKYRMION, raw, min_px=min_px) for one in opinions]
-        masks = [one == SKYRMION for one in opinions]
-        objects |= object_sd(mask == SKYRMION, objects, masks, others, min_px=min_px)
-        row |= frame_sd(others, mask.size)
+        views = (opinion == SKYRMION for opinion in opinions)
+        objects, row = measure_views(skyrmions, views, raw, min_px=min_px)
+    else:
+        objects = measure(skyrmions, raw, min_px=min_px)
+        row = frame_quantities(objects, mask.shape)
+    objects |= {key: objects[key] / scale for key in _GREY if key in objects}
+    row["uncertainty"] = doubt
     ended = time.perf_counter()
     seconds = {"segment": segmented - started, "measure": ended - segmented}
     return Measured(index, mask, objects, row, seconds)
@@ -87,8 +84,3 @@ def _segment(
         certain += float(highest.sum(dtype=np.float64))
         del bands  # before the next are made
     return mask, 1 - certain / mask.size, []
-
-
-def _mean(values: np.ndarray) -> float:
-    """Mean, or NaN of nothing."""
-    return float(values.mean()) if len(values) else float("nan")

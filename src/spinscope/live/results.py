@@ -155,12 +155,19 @@ class Results:
     @property
     def objects(self) -> pd.DataFrame:
         """A row an object."""
-        return _read(self.folder / "objects.parquet")
+        return self.table("objects")
 
     @property
     def frames(self) -> pd.DataFrame:
         """A row a frame."""
-        return _read(self.folder / "frames.parquet")
+        return self.table("frames")
+
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The table of objects or of frames, or some of its columns."""
+        import pandas as pd
+
+        path = self.folder / f"{name}.parquet"
+        return pd.read_parquet(path, columns=columns) if path.is_file() else pd.DataFrame()
 
     def mask(self, index: int) -> np.ndarray:
         """(H, W) uint8 class index of a frame."""
@@ -307,9 +314,3 @@ def _figures(folder: Path, pixel_size: float | None) -> dict[str, float | None]:
             value = figures[key]
             figures[key.replace("_px", "_nm")] = value and value * pixel_size * 1e9
     return figures
-
-
-def _read(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.read_parquet(path) if path.is_file() else pd.DataFrame()

@@ -1,0 +1,81 @@
+"""From a recording of Brownian skyrmions to the diffusion constant that moved them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from tests.live.conftest import dark
+from tests.live.test_pipeline import run
+
+from spinscope.config import load_params
+from spinscope.errors import SpinscopeError
+from spinscope.live.measurements import measure_recording
+
+SETTINGS = load_params("demo").measure
+
+
+def draw(centres: np.ndarray, shape: tuple[int, int], radius: float = 3.0) -> np.ndarray:
+    """(H, W) uint16: dark discs with soft rims."""
+    y, x = (np.arange(n)[None] - centres[:, k, None] for k, n in enumerate(shape))
+    distance = np.hypot(y[:, :, None], x[:, None, :]).min(axis=0)  # of the nearest centre
+    return (40_000 - 16_000 / (1 + np.exp(3 * (distance - radius)))).astype(np.uint16)
+
+
+def test_a_triangular_lattice_is_found_perfect(tmp_path):
+    rows = np.arange(8, 160, 20 * np.sqrt(3) / 2)
+    centres = [(y, x) for k, y in enumerate(rows) for x in np.arange(8 + 10 * (k % 2), 170, 20)]
+    path = tmp_path / "lattice.tif"
+    tifffile.imwrite(path, draw(np.array(centres), (160, 180)))
+    results = run(path, tmp_path / "out", dark(), pixel_size=1e-7)
+    figures = measure_recording(results, SETTINGS)
+    assert figures["psi6_mean"] == pytest.approx(1, abs=0.02)  # the pixels of the discs move it
+    assert figures["lattice_px"] == pytest.approx(20, rel=0.01)
+    assert figures["lattice_um"] == pytest.approx(2.0, rel=0.01)
+    assert figures["defect_share"] == 0
+    assert "diffusion_px2_per_frame" not in figures
+    g = pd.read_csv(results.folder / "pair_correlation.csv")
+    assert g["r_px"][g["g"].idxmax()] == pytest.approx(20, abs=1.5)
+    assert json.loads((results.folder / "measurements.json").read_text()) == figures
+
+
+def test_diffusion_is_recovered_from_frames(tmp_path):
+    """30 discs on a grid take 60 steps with D = 0.08 px² a frame."""
+    rng = np.random.default_rng(5)
+    grid = np.stack(np.meshgrid(np.arange(20, 150, 26), np.arange(20, 170, 26)), -1).reshape(-1, 2)
+    steps = rng.normal(0, np.sqrt(2 * 0.08), (80, len(grid), 2))
+    places = grid + np.cumsum(steps, axis=0)
+    frames = np.stack([draw(centres, (160, 180)) for centres in places])
+    path = tmp_path / "brown.tif"
+    tifffile.imwrite(path, frames, photometric="minisblack")
+    results = run(path, tmp_path / "out", dark(), pixel_size=2e-7)
+    figures = measure_recording(results, SETTINGS)
+    true = float((steps**2).mean() / 2)
+    error = figures["diffusion_px2_per_frame_se"]
+    assert 0 < error < 0.05 * true
+    assert abs(figures["diffusion_px2_per_frame"] - true) < max(0.05 * true, 3 * error)
+    assert figures["diffusion_m2_per_s"] is None  # the time between frames is not known
+    tracks = pd.read_parquet(results.folder / "tracks.parquet")
+    assert tracks["track"].nunique() == len(grid)
+    assert (tracks.groupby("track").size() == 80).all()
+    msd = pd.read_csv(results.folder / "msd.csv")
+    np.testing.assert_allclose(msd["msd_um2"], 0.04 * msd["msd_px2"])
+
+
+def test_three_objects_have_no_statistics(tmp_path):
+    path = tmp_path / "three.tif"
+    tifffile.imwrite(path, draw(np.array([(12, 12), (40, 20), (30, 50)]), (56, 64)))
+    figures = measure_recording(run(path, tmp_path / "out", dark()), SETTINGS)
+    assert figures["psi6_mean"] is None
+    assert figures["nearest_px"] > 10
+    assert not (tmp_path / "out/pair_correlation.csv").exists()
+
+
+def test_nothing_is_measured_where_nothing_is(tmp_path):
+    path = tmp_path / "flat.tif"
+    tifffile.imwrite(path, np.full((32, 40), 700, dtype=np.uint16))
+    with pytest.raises(SpinscopeError, match="holds no object"):
+        measure_recording(run(path, tmp_path / "out", dark()), SETTINGS)
