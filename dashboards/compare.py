@@ -9,7 +9,17 @@ import streamlit as st
 from _desk import sample
 from _pictures import AGREE, IN_A, IN_B, TINTS, css, cut, enlarged, one_or_both, tinted
 from _recordings import Recording, choose_recording
-from _shared import COLOURS, Model, choose_model, choose_views, legend, page, segmented
+from _shared import (
+    COLOURS,
+    Model,
+    choose_model,
+    choose_views,
+    legend,
+    model_refs,
+    open_model,
+    page,
+    segmented,
+)
 from spinscope.config import Params
 from spinscope.data import CLASSES
 from spinscope.errors import SpinscopeError
@@ -55,6 +65,15 @@ def compared(
         bar.progress(done / len(indices), f"Frame {done} of {len(indices)}")
     bar.empty()
     return pd.DataFrame(rows).sort_values(["disagreement", "index"], ascending=[False, True])
+
+
+def prefer_another(params: Params, first: Model) -> None:
+    """Model B is at first one of another network than A, where one is found soon."""
+    if "model b" not in st.session_state:
+        for ref in list(model_refs(params))[:6]:
+            if open_model(params, ref).digest != first.digest:
+                st.session_state["model b"] = ref
+                return
 
 
 def choose_indices(recording: Recording) -> list[int]:
@@ -132,8 +151,8 @@ def show_pictures(image: np.ndarray, a: np.ndarray, b: np.ndarray, rows: pd.Data
 
 def show_objects(rows: pd.DataFrame) -> None:
     """Objects of this frame, those that only one model finds first."""
-    lengths = {name: "{:.1f}" for name in ("A, px", "B, px")}
-    places = {name: "{:.0f}" for name in ("row", "column")}
+    lengths = dict.fromkeys(("A, px", "B, px"), "{:.1f}")
+    places = dict.fromkeys(("row", "column"), "{:.0f}")
     st.dataframe(
         rows.style.format(
             {**lengths, **places, "change, px": "{:+.1f}", "IoU": "{:.2f}"}, na_rep="–"
@@ -171,6 +190,7 @@ def objects(a: np.ndarray, b: np.ndarray, params: Params) -> pd.DataFrame:
 with page("Comparison", "Two models on the same frames, object by object.") as params:
     recording = choose_recording(params)
     first = choose_model(params, "Model A", "model")
+    prefer_another(params, first)
     second = choose_model(params, "Model B", "model b")
     views = choose_views()
     if first.digest == second.digest:

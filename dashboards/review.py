@@ -61,13 +61,8 @@ class Work:
         """Reference and network hash of the model whose masks these are."""
         if self.model is not None:
             return self.model.ref, self.model.digest
-        about = self.recording.results.summary.get("about", {})
-        named = about.get("model", "unknown")
-        if isinstance(named, dict):
-            about = {**about, **named}
-            named = named.get("ref", "unknown")
-        digest = about.get("model_sha256") or about.get("sha256") or ""
-        return str(named), str(digest)
+        models = self.recording.results.summary["about"]["models"]
+        return ", ".join(m["ref"] for m in models), ", ".join(m["sha256"] for m in models)
 
     def image(self, index: int) -> np.ndarray:
         """(h, w) float32 in [0, 1] as the model sees it."""
@@ -438,47 +433,51 @@ def show_job(job: _retrain.Job, was_running: bool) -> None:
         show_report(report, job)
 
 
+PARTS = {
+    "held_out": "Corrected frames held back",
+    "trained": "Corrected frames trained on",
+    "validation": "Validation frames",
+}
+
+
 def show_report(report: dict[str, Any], job: _retrain.Job) -> None:
-    """New model against old on the corrected frames."""
-    frames = pd.DataFrame(report["frames"])
-    old, new = report["old"], report["new"]
-    left, middle, right = st.columns(3)
-    for column, what, title in (
-        (left, "old_mcc", "Old model on the corrected frames"),
-        (middle, "new_mcc", "New model on the corrected frames"),
-    ):
-        mean = frames[what].mean() if len(frames) else float("nan")
-        gain = None
-        if what == "new_mcc" and len(frames):
-            gain = f"{mean - frames['old_mcc'].mean():+.3f}"
-        column.metric(title, f"MCC {mean:.3f}", gain)
-    if "mcc" in old and "mcc" in new:
-        right.metric(
-            "New model on the validation frames",
+    """New model against old: on the corrected frames, on those that were held back, and beyond."""
+    parts = [part for part in PARTS if report["new"].get(part) and report["old"].get(part)]
+    for column, part in zip(st.columns(len(PARTS)), parts, strict=False):
+        old, new = (report[which][part] for which in ("old", "new"))
+        column.metric(
+            f"{PARTS[part]} ({new['n_images']})",
             f"MCC {new['mcc']:.3f}",
-            f"{new['mcc'] - old['mcc']:+.3f}",
+            f"{new['mcc'] - old['mcc']:+.3f} against the old model",
         )
+    if report.get("says"):
+        st.markdown(report["says"])
+    frames = pd.DataFrame(report["frames"])
     if len(frames):
+        frames["gain"] = frames["new_mcc"] - frames["old_mcc"]
         names = {
             "name": "frame",
+            "use": "used for",
             "old_mcc": "old MCC",
             "new_mcc": "new MCC",
+            "gain": "gain",
             "reviewers_mcc": "reviewers among themselves",
         }
-        table = frames.rename(columns=names)
-        table.insert(3, "gain", table["new MCC"] - table["old MCC"])
-        shown = [
-            c for c in ("frame", "old MCC", "new MCC", "gain", names["reviewers_mcc"]) if c in table
-        ]
+        table = frames[[key for key in names if key in frames]].rename(columns=names)
+        figures = [name for name in table if name not in ("frame", "used for")]
+        table[figures] = table[figures].astype(float)
+        styles = {name: "{:+.3f}" if name == "gain" else "{:.3f}" for name in figures}
         st.dataframe(
-            table[shown].style.format(
-                {c: "{:+.3f}" if c == "gain" else "{:.3f}" for c in shown[1:]}, na_rep="–"
-            ),
+            table.style.format(styles, na_rep="–"),
             hide_index=True,
             width="stretch",
+            height=35 * (min(len(table), 10) + 1) + 3,
         )
-    told = f"registered as {report['registered']}" if report.get("registered") else "not registered"
-    st.caption(f"{job.about['model']} → new model {told}; everything in `{job.folder / 'out'}`")
+    registered = report.get("registered")
+    st.caption(
+        f"{report['old'].get('ref', job.about['model'])} → {registered or 'not registered'}; "
+        f"everything in `{job.folder / 'out'}`"
+    )
 
 
 with page(

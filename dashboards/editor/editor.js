@@ -288,6 +288,7 @@ class Editor {
   update({ data, setTriggerValue, setStateValue }) {
     this.trigger = setTriggerValue;
     this.setState = setStateValue;
+    if (this.data && this.data.who !== data.who) this.$(".notice").classList.remove("shown");
     const classes = !this.data || this.data.classes.join() !== data.classes.join();
     this.data = data;
     if (classes) this.makeClasses();
@@ -516,7 +517,7 @@ class Editor {
       return;
     }
     this.drag = { last: at, value: erase ? 0 : manners.tool };
-    this.stretch(at);
+    this.stretch([at]);
   }
 
   remove(k) {
@@ -528,26 +529,31 @@ class Editor {
     if (commit(draft)) this.edited();
   }
 
-  stretch(at) {
-    const rect = stroke(this.draft, this.drag.last, at, manners.size / 2, this.drag.value);
-    this.drag.last = at;
-    if (rect) this.paint(rect);
-    this.draw();
+  // Draws the stroke on through these points, and shows it with the next frame of the screen.
+  stretch(points) {
+    const rect = wide(this.draft);
+    for (const at of points) {
+      const part = stroke(this.draft, this.drag.last, at, manners.size / 2, this.drag.value);
+      if (part) grow(rect, part.x0, part.y0, part.x1, part.y1);
+      this.drag.last = at;
+    }
+    if (rect.x1 > rect.x0) this.paint(rect);
+    this.drawSoon();
   }
 
   move(event) {
     if (!this.draft) return;
     this.pointer = this.place(event);
-    if (!this.drag) return this.draw();
+    if (!this.drag) return this.drawSoon();
     if (this.drag.pan) {
       const view = this.view();
       view.x += event.clientX - this.drag.x;
       view.y += event.clientY - this.drag.y;
       Object.assign(this.drag, { x: event.clientX, y: event.clientY });
-      return this.draw();
+      return this.drawSoon();
     }
     const steps = event.getCoalescedEvents?.() ?? [];
-    for (const step of steps.length ? steps : [event]) this.stretch(this.place(step));
+    this.stretch((steps.length ? steps : [event]).map((step) => this.place(step)));
   }
 
   up() {
@@ -570,7 +576,7 @@ class Editor {
     view.x += at.x * (view.scale - scale);
     view.y += at.y * (view.scale - scale);
     view.scale = scale;
-    this.draw();
+    this.drawSoon();
   }
 
   key(event) {
@@ -692,7 +698,14 @@ class Editor {
     this.layer.getContext("2d").putImageData(image, x0, y0);
   }
 
+  // However fast the pointer moves, the picture is drawn once for a frame of the screen.
+  drawSoon() {
+    this.drawing ??= requestAnimationFrame(() => this.draw());
+  }
+
   draw() {
+    cancelAnimationFrame(this.drawing);
+    this.drawing = undefined;
     const { context, draft } = this;
     if (!draft || !this.canvas.width) return;
     const ratio = window.devicePixelRatio || 1;

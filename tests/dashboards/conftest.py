@@ -1,11 +1,16 @@
-"""A project with frames, two trained seeds and two registered versions, made once."""
+"""A project with frames, two trained seeds and two registered versions, made once; its dashboard,
+opened in a real browser.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,8 +18,8 @@ import yaml
 from streamlit.testing.v1 import AppTest
 from tests.conftest import discs
 
-from spinscope import jobs
-from spinscope.config import Params, load_params, project_root
+from spinscope import jobs, serve
+from spinscope.config import Params, Serve, load_params, project_root
 from spinscope.data import Record, write_moke
 from spinscope.data.shards import write_corpus
 from spinscope.tracking import lineage, measured_on, open_store, register, rollback
@@ -22,11 +27,15 @@ from spinscope.tracking import lineage, measured_on, open_store, register, rollb
 DASHBOARDS = project_root() / "dashboards"
 PAGES = {
     "predictions.py": "Predictions",
+    "review.py": "Review",
+    "compare.py": "Comparison",
     "sizes.py": "Sizes",
     "seeds.py": "Seeds",
     "registry.py": "Registry",
     "likeness.py": "Simulated and real",
 }
+SHOTS = project_root() / "build/test-output/screenshots"
+PATIENCE = 120_000  # ms: the first page loads TensorFlow
 REASON = "sharper edges on the June films"
 
 
@@ -150,3 +159,98 @@ def text(app: AppTest) -> str:
     """Everything that a page says."""
     kinds = ("title", "subheader", "caption", "markdown", "text", "info", "warning", "error")
     return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))
+
+
+@pytest.fixture(scope="module")
+def address(project) -> Iterator[str]:
+    """Where the dashboard of the project answers."""
+    root, params = project
+    if not (root / ".streamlit").exists():
+        (root / ".streamlit").symlink_to(project_root() / ".streamlit")
+    port = serve.choose_ports(Serve(mlflow_port=0, prefect_port=0, dashboard_port=0))[
+        "dashboard_port"
+    ]
+    url = f"http://{serve.HOST}:{port}"
+    environment = {key: value for key, value in os.environ.items() if key != "SPINSCOPE_MOKE"}
+    write_params(root, params)
+    environment["SPINSCOPE_ROOT"] = str(root)
+    command = (sys.executable, "-m", "streamlit", "run", str(DASHBOARDS / "app.py"))
+    started = serve._start(
+        serve.Service(
+            "dashboard",
+            (*command, "--server.port", str(port)),
+            environment,
+            lambda: serve._answers(f"{url}/_stcore/health"),
+        ),
+        root,
+    )
+    try:
+        serve._await(started, [started])
+        yield url
+    finally:
+        started.process.terminate()
+        started.process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def tab(browser, address):
+    """A page of the browser with the dashboard in it."""
+    tab = browser.new_page(viewport={"width": 1500, "height": 1000})
+    tab.set_default_timeout(PATIENCE)
+    tab.goto(address, wait_until="domcontentloaded")
+    return tab
+
+
+@pytest.fixture
+def complaints(tab) -> Iterator[list[str]]:
+    """What the scripts of the page raise meanwhile."""
+    raised: list[str] = []
+    note = lambda error: raised.append(str(error))  # noqa: E731
+    tab.on("pageerror", note)
+    yield raised
+    tab.remove_listener("pageerror", note)
+
+
+def open_tab(tab, title: str) -> None:
+    tab.get_by_test_id("stSidebarNav").get_by_role("link", name=title).click()
+    tab.get_by_role("heading", name=title, level=1).wait_for()
+    settled(tab)
+
+
+def settled(tab) -> None:
+    tab.wait_for_selector('[data-test-script-state="notRunning"]')
+
+
+def shoot(tab, name: str) -> Path:
+    """A picture of the whole page, however long it is."""
+    height = tab.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    tab.set_viewport_size({"width": 1500, "height": max(1000, height)})
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    tab.screenshot(path=str(SHOTS / f"{name}.png"), animations="disabled")
+    tab.set_viewport_size({"width": 1500, "height": 1000})
+    return SHOTS / f"{name}.png"
+
+
+@pytest.fixture
+def load(monkeypatch) -> Callable[[str], ModuleType]:
+    """Import a module that stands beside the pages."""
+    monkeypatch.syspath_prepend(str(DASHBOARDS))
+
+    def load_one(name: str) -> ModuleType:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return importlib.import_module(name)
+
+    return load_one

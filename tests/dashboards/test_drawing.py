@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType
-
 import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 from tests.conftest import discs
-from tests.dashboards.conftest import DASHBOARDS
 
 from spinscope.evaluation.metrics import SKYRMION
-
-
-@pytest.fixture
-def load(monkeypatch):
-    """Import a module that stands beside the pages."""
-    monkeypatch.syspath_prepend(str(DASHBOARDS))
-
-    def load_one(name: str) -> ModuleType:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-        return importlib.import_module(name)
-
-    return load_one
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ def test_a_page_opens_without_a_complaint(opened, name, title):
     ("name", "command"),
     [
         ("predictions.py", "spinscope corpus kerr"),
+        ("review.py", "spinscope corpus kerr"),
+        ("compare.py", "spinscope corpus kerr"),
         ("sizes.py", "spinscope corpus kerr"),
         ("seeds.py", "spinscope train moke-unet"),
         ("registry.py", "spinscope train moke-unet"),

@@ -1,0 +1,322 @@
+"""A person corrects a mask in a real browser: what is painted is saved, what was there stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from tests.dashboards.conftest import PATIENCE, SHOTS, settled, shoot
+
+from spinscope.data import read_label
+from spinscope.data.reviews import Reviews, image_sha256
+
+SHAPE = (512, 672)
+N = 3
+LATENCY_MS = 200
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def _film(seed: int) -> np.ndarray:
+    """(512, 672) uint16: dark discs on a noisy ground, brighter to one side."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    image = 0.55 + 0.05 * x / SHAPE[1] + rng.normal(0, 0.02, SHAPE)
+    for cy, cx in rng.uniform(12, np.array(SHAPE) - 12, (90, 2)):
+        image -= 0.2 * ((y - cy) ** 2 + (x - cx) ** 2 <= rng.uniform(5, 8) ** 2)
+    return np.round(np.clip(image, 0, 1) * 65535).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def film(project) -> Path:
+    """A stack of three frames of 16 bit."""
+    path = project[0] / "film.tif"
+    tifffile.imwrite(path, np.stack([_film(seed) for seed in range(N)]), photometric="minisblack")
+    return path
+
+
+@pytest.fixture(scope="module")
+def tab(browser, address, film):
+    """The review page with the stack, as its address names it."""
+    tab = browser.new_page(viewport={"width": 1500, "height": 1000})
+    tab.set_default_timeout(PATIENCE)
+    _open(tab, f"{address}/review?recording={film}")
+    return tab
+
+
+def _open(tab, url: str) -> None:
+    tab.goto(url, wait_until="domcontentloaded")
+    tab.locator("canvas.view[data-scale]").wait_for()
+    settled(tab)
+
+
+class Hand:
+    """What a person does with mouse and keys, in pixels of the frame."""
+
+    def __init__(self, tab):
+        self.tab = tab
+        self.canvas = tab.locator("canvas.view")
+        self.editor = tab.locator(".editor")
+
+    def on_screen(self, x: float, y: float) -> tuple[float, float]:
+        box, view = self.canvas.bounding_box(), self.canvas.evaluate("c => ({...c.dataset})")
+        scale = float(view["scale"])
+        return (
+            box["x"] + float(view["x"]) + (x + 0.5) * scale,
+            box["y"] + float(view["y"]) + (y + 0.5) * scale,
+        )
+
+    def stroke(self, *points: tuple[float, float], steps: int = 8) -> None:
+        self.tab.mouse.move(*self.on_screen(*points[0]))
+        self.tab.mouse.down()
+        for point in points[1:]:
+            self.tab.mouse.move(*self.on_screen(*point), steps=steps)
+        self.tab.mouse.up()
+
+    def click(self, x: float, y: float) -> None:
+        self.tab.mouse.click(*self.on_screen(x, y))
+
+    def keys(self, *keys: str) -> None:
+        for key in keys:
+            self.tab.keyboard.press(key)
+
+    def save(self, key: str, says: str) -> None:
+        self.keys(key)
+        self.tab.locator(".notice.shown").filter(has_text=says).wait_for()
+        settled(self.tab)
+
+    def frame(self, name: str) -> None:
+        self.tab.locator(".editor .name").filter(has_text=name).wait_for()
+        settled(self.tab)
+
+    @property
+    def edited(self) -> bool:
+        return self.editor.get_attribute("data-edited") == "true"
+
+    def colour(self, x: float, y: float) -> list[int]:
+        """Red, green, blue of the picture at a pixel of the frame, the pointer being away."""
+        box, (left, top) = self.canvas.bounding_box(), self.on_screen(x, y)
+        self.tab.evaluate("() => new Promise(seen => requestAnimationFrame(seen))")
+        return self.canvas.evaluate(
+            "(c, [x, y]) => [...c.getContext('2d').getImageData("
+            "x * devicePixelRatio, y * devicePixelRatio, 1, 1).data].slice(0, 3)",
+            [left - box["x"], top - box["y"]],
+        )
+
+
+@pytest.fixture
+def hand(tab) -> Hand:
+    return Hand(tab)
+
+
+@pytest.fixture
+def reviews(project) -> Callable[[], Reviews]:
+    """The reviews of the stack, as they lie on the disk."""
+
+    def now() -> Reviews:
+        (folder,) = (project[0] / "reviews").glob("film-*")
+        return Reviews.open(folder)
+
+    return now
+
+
+def test_keys_do_nothing_without_a_name_but_say_so(hand, project):
+    hand.keys("s")
+    hand.tab.locator(".notice.bad").filter(has_text="Type your name").wait_for()
+    assert not (project[0] / "reviews").exists()
+    hand.tab.get_by_label("Your name").fill("Ada")
+    hand.keys("Enter")
+    settled(hand.tab)
+
+
+def test_a_stroke_is_undone_painted_again_saved_and_there_after_a_reload(
+    tab, hand, reviews, film, address, complaints
+):
+    original = film.read_bytes()
+    before = hand.colour(150, 60)
+    hand.keys("1")
+    hand.stroke((120, 60), (180, 60))
+    assert hand.edited
+    assert hand.colour(150, 60) != before
+    hand.keys("Control+z")
+    assert not hand.edited
+    assert hand.colour(150, 60) == before
+    hand.keys("2")
+    hand.stroke((120, 90), (180, 90))
+    hand.keys("1")
+    hand.stroke((120, 120), (180, 120), (180, 140))
+    painted = hand.colour(150, 120)
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    tab.screenshot(path=str(SHOTS / "review-painted.png"))
+    hand.save("s", "corrected, version 1")
+    assert not hand.edited
+    hand.keys("z")  # what was saved can still be undone, and saved again
+    assert hand.edited
+    hand.keys("y")
+    assert not hand.edited
+
+    (review,) = reviews().history("0000")
+    assert (review.status, review.who, review.model) == (
+        "corrected",
+        "Ada",
+        "models:/moke-unet@lab",
+    )
+    assert len(review.model_sha256) == 64
+    after, shown = reviews().label(review), reviews().shown(review)
+    assert after.shape == SHAPE
+    assert (after[120, 120:180] == 1).all()
+    assert (after[90, 120:180] == 2).all()
+    far = np.ones(SHAPE, bool)
+    far[80:150, 105:195] = False  # the first stroke is gone, and nothing else was touched
+    np.testing.assert_array_equal(after[far], shown[far])
+    assert film.read_bytes() == original
+    expected = tifffile.imread(film, key=0) / np.float32(65535)
+    assert review.image == image_sha256(expected)
+
+    _open(tab, f"{address}/review?recording={film}")
+    assert tab.get_by_label("Your name").input_value() == "Ada"
+    tab.get_by_text("corrected, version 1").wait_for()
+    hand = Hand(tab)
+    assert hand.colour(150, 120) == painted
+    assert not hand.edited
+    assert len(reviews().history("0000")) == 1
+    shoot(tab, "review-saved")
+    assert complaints == []
+
+
+def test_objects_are_deleted_and_added_by_a_click(tab, hand, reviews):
+    start = reviews().label(reviews().latest("0000"))
+    hand.keys("d")
+    hand.click(150, 120)
+    assert hand.edited
+    hand.keys("o")
+    hand.click(400, 300)
+    hand.keys("e", "]", "]")
+    hand.stroke((150, 90), (151, 90))
+    hand.save("s", "corrected, version 2")
+    after = reviews().label(reviews().latest("0000"))
+    assert not after[120, 120:180].any()  # the whole object went, round its corner
+    assert not after[130, 180]
+    assert after[300, 400] == 1
+    assert after[90, 150] == 0
+    assert after[90, 122] == 2
+    assert reviews().history("0000")[0].after == reviews().latest("0000").before
+    np.testing.assert_array_equal(reviews().shown(reviews().latest("0000")), start)
+
+
+def test_strokes_outlive_a_step_to_another_frame_and_a_run_of_the_page(tab, hand):
+    hand.keys("1")
+    hand.stroke((300, 400), (340, 400))
+    painted = hand.colour(320, 400)
+    hand.keys("n")
+    hand.frame("0001")
+    assert not hand.edited
+    hand.keys("p")
+    hand.frame("0000")
+    assert hand.edited
+    tab.get_by_text("Most uncertain first").click()
+    settled(tab)
+    tab.get_by_text("doubt, %").first.wait_for(state="attached")
+    assert hand.edited
+    assert hand.colour(320, 400) == painted
+    tab.get_by_text("As recorded").click()
+    settled(tab)
+    hand.keys("z")
+    assert not hand.edited
+
+
+def test_accept_and_reject_go_on_to_the_next_frame(hand, reviews):
+    hand.keys("n")
+    hand.frame("0001")
+    hand.keys("a")
+    hand.frame("0002")
+    hand.keys("r")
+    hand.frame("0002")  # the last one: 0000 has a word already
+    hand.tab.get_by_text("3 of 3 frames").wait_for()
+    said = {name: reviews().latest(name) for name in reviews().frames()}
+    assert {name: r.status for name, r in said.items()} == {
+        "0000": "corrected",
+        "0001": "accepted",
+        "0002": "rejected",
+    }
+    assert said["0001"].before == said["0001"].after
+    assert said["0002"].label is None
+    hand.tab.reload(wait_until="domcontentloaded")
+    hand.frame("0002")  # the page's address keeps the place
+
+
+def test_objects_outside_a_range_are_dimmed_and_deleted_in_one_step(tab, hand, reviews):
+    hand.keys("p")
+    hand.frame("0001")
+    start = read_label(reviews().latest("0001").label)
+    tab.get_by_text("Filter objects by what is measured").click()
+    settled(tab)
+    lower = tab.get_by_test_id("stSlider").filter(has_text="Range that stays")
+    lower = lower.get_by_role("slider").first
+    lower.focus()
+    for _ in range(12):
+        lower.press("ArrowRight")
+    settled(tab)
+    delete = tab.get_by_role("button", name="Delete those outside")
+    tab.wait_for_function("e => !e.disabled", arg=delete.element_handle())
+    shoot(tab, "review-filter")
+    delete.click()
+    settled(tab)
+    tab.get_by_text("edited, not saved").wait_for()
+    hand.keys("z")
+    assert not hand.edited
+    hand.keys("y")
+    hand.save("s", "corrected, version 2")
+    after = read_label(reviews().latest("0001").label)
+    assert 0 < (after == 1).sum() < (start == 1).sum()
+    assert (start[after == 1] == 1).all()
+    tab.get_by_text("Filter objects by what is measured").click()
+    settled(tab)
+
+
+WATCH = """canvas => {
+    window.delays = [];
+    const context = canvas.getContext('2d');
+    canvas.addEventListener('pointermove', event => {
+        if (!event.buttons) return;
+        const box = canvas.getBoundingClientRect();
+        const ratio = devicePixelRatio;
+        const at = [ratio * (event.clientX - box.left), ratio * (event.clientY - box.top)];
+        const look = () => context.getImageData(...at, 1, 1).data.join();
+        const before = look();
+        const frame = () => {
+            if (look() === before && performance.now() - event.timeStamp < 3000) {
+                return requestAnimationFrame(frame);
+            }
+            // One frame more: by then what was drawn has been shown.
+            requestAnimationFrame(() => window.delays.push(performance.now() - event.timeStamp));
+        };
+        requestAnimationFrame(frame);
+    }, {capture: true});
+}"""
+
+
+def test_a_stroke_is_seen_at_once(tab, hand):
+    """From the moment the pointer moved to the frame after the one that holds other pixels."""
+    assert hand.canvas.evaluate("c => c.width") >= SHAPE[1]
+    hand.canvas.evaluate(WATCH)
+    hand.keys("1")
+    for _ in range(12):
+        hand.keys("]")
+    points = [(80 + 12 * k, 250 + 90 * (k % 2)) for k in range(25)]
+    hand.stroke(*points, steps=2)
+    tab.wait_for_timeout(300)
+    delays = np.sort(tab.evaluate("window.delays"))
+    assert len(delays) >= len(points)
+    median, worst = float(np.median(delays)), float(delays[-1])
+    (SHOTS.parent / "stroke_latency.json").write_text(
+        json.dumps({"median_ms": median, "worst_ms": worst, "n": len(delays), "shape": SHAPE})
+    )
+    assert median < LATENCY_MS
+    assert np.quantile(delays, 0.95) < LATENCY_MS
+    hand.keys("z")
+    assert not hand.edited

@@ -1,0 +1,451 @@
+"""The desk of a reviewer, the review page and the comparison page, without a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from tests.conftest import discs
+from tests.dashboards.conftest import open_page, settle, text
+
+from spinscope.data import open_dataset
+from spinscope.data.reviews import Reviews, image_sha256
+from spinscope.errors import SpinscopeError
+from spinscope.evaluation.metrics import SKYRMION, confusion, scores
+from spinscope.evaluation.objects import match_objects
+from spinscope.inference.predict import Predictor
+
+
+@pytest.fixture
+def frame() -> tuple[np.ndarray, np.ndarray]:
+    return discs(np.random.default_rng(3), size=48, n=5)
+
+
+@pytest.fixture
+def desk(load, frame, tmp_path):
+    """A frame on the desk, with the mask of a model."""
+    image, mask = frame
+    reviews = Reviews.open(tmp_path / "film-0123abcd")
+    return load("_desk").Desk(reviews, "0007", image, mask, 3, "bundled:moke-unet", "ab" * 32)
+
+
+def _action(load, desk, kind: str, mask: np.ndarray | None = None) -> dict:
+    sent = {} if mask is None else {"mask": load("_editor").encode_mask(mask)}
+    return {"action": kind, "id": desk.identity, **sent}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (64, 48), (200, 300)])
+@pytest.mark.parametrize("kind", ["noise", "blobs", "one class"])
+def test_masks_travel_unchanged(load, shape, kind):
+    editor, rng = load("_editor"), np.random.default_rng(shape[0])
+    mask = rng.integers(0, 5, shape, dtype=np.uint8)
+    if kind == "blobs":
+        mask = np.sort(mask, axis=1)
+    elif kind == "one class":
+        mask[:] = 4
+    sent = editor.encode_mask(mask)
+    np.testing.assert_array_equal(editor.decode_mask(sent, shape, 5), mask)
+
+
+def test_what_a_browser_may_not_send_is_refused(load):
+    editor = load("_editor")
+    good = editor.encode_mask(np.full((4, 4), 2, np.uint8))
+    for sent, says in ((None, "no mask"), ("%%", "no mask"), ("AAA=", "no mask")):
+        with pytest.raises(SpinscopeError, match=says):
+            editor.decode_mask(sent, (4, 4), 3)
+    with pytest.raises(SpinscopeError, match="16 pixels; the frame is 5x4"):
+        editor.decode_mask(good, (4, 5), 3)
+    with pytest.raises(SpinscopeError, match="class 2 of 2"):
+        editor.decode_mask(good, (4, 4), 2)
+    with pytest.raises(SpinscopeError, match=r"4096x4096 pixels is too large.*crop"):
+        editor.encode_mask(np.zeros((4096, 4096), np.uint8))
+
+
+def test_accepting_says_accepted_or_corrected_as_the_mask_says(load, desk):
+    act = load("_desk").act
+    outcome = act(desk, _action(load, desk, "accept", desk.mask), "Ada")
+    assert (outcome.bad, outcome.move) == (False, "open")
+    changed = desk.mask.copy()
+    changed[30:40, 30:40] = 2
+    outcome = act(desk, _action(load, desk, "save", changed), "Ada")
+    assert (outcome.text, outcome.bad, outcome.move) == ("0007: corrected, version 2", False, None)
+    assert act(desk, _action(load, desk, "reject"), "Emmy").move == "open"
+    history = desk.reviews.history("0007")
+    assert [(r.status, r.who) for r in history] == [
+        ("accepted", "Ada"),
+        ("corrected", "Ada"),
+        ("rejected", "Emmy"),
+    ]
+    assert {r.model for r in history} == {"bundled:moke-unet"}
+    np.testing.assert_array_equal(desk.reviews.label(history[1]), changed)
+    np.testing.assert_array_equal(desk.reviews.shown(history[2]), desk.mask)
+
+
+@pytest.mark.parametrize(
+    ("change", "who", "says"),
+    [
+        ({}, " ", "Type your name"),
+        ({"id": "film/0008/0"}, "Ada", "gone on to another frame"),
+        ({"action": "delete"}, "Ada", "'delete'"),
+        ({"mask": "AAAA"}, "Ada", "the editor sent"),
+        ({"mask": None}, "Ada", "the editor sent no mask"),
+    ],
+)
+def test_a_refused_action_saves_nothing_and_moves_nowhere(load, desk, change, who, says):
+    action = _action(load, desk, "accept", desk.mask) | change
+    outcome = load("_desk").act(desk, action, who)
+    assert outcome.bad
+    assert outcome.move is None
+    assert says in outcome.text
+    assert desk.reviews.frames() == []
+
+
+def test_a_full_disk_is_told_and_the_frame_stays(load, desk, monkeypatch):
+    def no_space(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("spinscope.data.reviews.os.link", no_space)
+    outcome = load("_desk").act(desk, _action(load, desk, "accept", desk.mask), "Ada")
+    assert outcome.bad
+    assert outcome.move is None
+    assert "No space left on device" in outcome.text
+    assert desk.reviews.history("0007") == []
+
+
+def test_the_most_uncertain_come_first_and_all_come(load):
+    desk = load("_desk")
+    order = desk.in_order(6, {1: 0.2, 4: 0.5, 5: 0.2})
+    assert order == [4, 1, 5, 0, 2, 3]
+    assert desk.sample(5) == [0, 1, 2, 3, 4]
+    assert desk.sample(10_000)[-1] == 9_999
+    assert len(desk.sample(10_000)) == desk.SAMPLE
+    assert desk.moved(order, 4, "next", set()) == 1
+    assert desk.moved(order, 4, "previous", set()) == 4
+    assert desk.moved(order, 3, "next", set()) == 3
+    assert desk.moved(order, 4, "open", {1, 5}) == 0
+    assert desk.moved(order, 3, "open", {0, 1, 2, 3, 4}) == 5  # round to what was left out
+    assert desk.moved(order, 4, None, set()) == 4
+
+
+def test_two_reviewers_agree_as_far_as_their_masks_do(load, desk, frame):
+    module, (image, mask) = load("_desk"), frame
+    other = np.roll(mask, 2, axis=1)
+    said = {"model": "m", "model_sha256": "", "before": mask}
+    assert module.agreement(desk.reviews, "0007") == []
+    desk.reviews.add("0007", image, mask, status="corrected", who="Emmy", **said)
+    assert module.agreement(desk.reviews, "0007") == []
+    desk.reviews.add("0007", image, np.zeros_like(mask), status="corrected", who="Ada", **said)
+    desk.reviews.add("0007", image, other, status="corrected", who="Ada", **said)
+    ((one, two, mcc),) = module.agreement(desk.reviews, "0007")
+    assert (one.who, two.who) == ("Ada", "Emmy")
+    assert mcc == pytest.approx(scores(confusion(mask, other, 3))["mcc"])
+    desk.reviews.add("0007", image, None, status="rejected", who="Lise", **said)
+    assert len(module.agreement(desk.reviews, "0007")) == 1
+
+
+def test_a_treated_frame_is_cropped_clipped_blurred_and_inverted(load, frame):
+    recordings, (image, _) = load("_recordings"), frame
+    assert recordings.Treatment().applied(image) is image
+    treatment = recordings.Treatment((8, 4, 40, 44), (10.0, 90.0), invert=True)
+    treated = treatment.applied(image)
+    assert treated.shape == (32, 40)
+    part = image[8:40, 4:44]
+    low, high = np.percentile(part, [10, 90])
+    np.testing.assert_allclose(treated, 1 - np.clip((part - low) / (high - low), 0, 1), atol=1e-6)
+    assert treatment.frame_name("7") == "7 [y 8-40, x 4-44]"
+    assert treatment.whole(image) == image_sha256(image)
+    assert recordings.Treatment(blur=2.0).applied(image).std() < image.std()
+    with pytest.raises(SpinscopeError, match="20x48 pixels has no part up to column 44"):
+        treatment.applied(image[:, :20])
+
+
+def test_every_object_has_its_seed_and_its_row(load):
+    objects = load("_objects")
+    mask = np.zeros((40, 60), bool)
+    mask[30:34, 5:9] = mask[2:12, 20:30] = mask[3, 50] = True
+    found = objects.measured(mask, mask.astype(np.float32))
+    assert len(found) == 3
+    assert found.seeds.tolist() == [[2, 20], [3, 50], [30, 5]]
+    assert found.table["area_px"].tolist() == [100, 1, 16]
+    assert objects.typical_diameter(mask) == pytest.approx(np.sqrt(64 / np.pi))
+    assert len(objects.measured(np.zeros_like(mask), mask.astype(np.float32))) == 0
+
+
+# ---------------------------------------------------------------- the page
+
+
+@pytest.fixture
+def review(project, monkeypatch, tmp_path):
+    """Open the review page of the project, whose reviews go to a root of their own."""
+    settle(tmp_path, project[1], monkeypatch)
+    return lambda: open_page("review.py")
+
+
+def _stack(folder: Path, n: int = 4) -> Path:
+    frames = [discs(np.random.default_rng(k), size=96, n=9)[0] for k in range(n)]
+    path = folder / "film.tif"
+    pixels = np.stack([np.uint16(65535 * image) for image in frames])
+    tifffile.imwrite(path, pixels, photometric="minisblack")
+    return path
+
+
+def _open_path(app, path: Path | str):
+    app.selectbox("recording").set_value("another folder …").run()
+    return app.text_input("recording path").set_value(str(path)).run()
+
+
+def test_the_frames_of_a_dataset_are_on_the_desk(review, project):
+    app = review()
+    assert not app.exception
+    assert not app.error, text(app)
+    assert app.session_state["desk"]["desk"].frame == "f00"
+    frames = open_dataset(project[1].data.path)
+    np.testing.assert_array_equal(app.session_state["desk"]["desk"].image, frames.image(0))
+    app.slider("position").set_value(5).run()
+    assert app.session_state["desk"]["desk"].frame == "f04"
+    start = next(box for box in app.selectbox if box.label == "Start from")
+    start.set_value("label").run()
+    np.testing.assert_array_equal(app.session_state["desk"]["desk"].mask, frames.label(4))
+    assert not app.exception
+
+
+def test_a_stack_with_its_most_uncertain_frame_first(review, tmp_path, project):
+    app = _open_path(review(), _stack(tmp_path))
+    assert not app.error, text(app)
+    app.segmented_control("order").set_value("Most uncertain first").run()
+    assert not app.exception
+    table = app.dataframe[0].value
+    doubts = table["doubt"].to_numpy()
+    assert len(doubts) == 4
+    assert (np.diff(doubts) <= 0).all()
+    folder = Path(project[0], "build/train/best")
+    app.selectbox("review model").set_value("another folder …").run()
+    app.text_input("review model folder").set_value(str(folder)).run()
+    assert not app.error, text(app)
+    predictor = Predictor.load(folder)
+    expected = {}
+    for k in range(4):
+        image = tifffile.imread(tmp_path / "film.tif", key=k) / np.float32(65535)
+        expected[f"{k:04d}"] = 100 * float((1 - predictor.probabilities(image).max(-1)).mean())
+    table = app.dataframe[0].value
+    np.testing.assert_allclose(
+        table["doubt"], [expected[name] for name in table["frame"]], rtol=0.02
+    )
+
+
+def test_a_crop_is_a_frame_of_its_own(review, tmp_path):
+    app = _open_path(review(), _stack(tmp_path))
+    app.slider("columns").set_value((10, 80)).run()
+    app.slider("rows").set_value((0, 50)).run()
+    app.toggle("invert").set_value(True).run()
+    assert not app.exception
+    desk = app.session_state["desk"]["desk"]
+    assert desk.frame == "0000 [y 0-50, x 10-80]"
+    assert desk.window == (0, 10, 50, 80)
+    whole = tifffile.imread(tmp_path / "film.tif", key=0) / np.float32(65535)
+    np.testing.assert_array_equal(desk.image, whole[:50, 10:80])  # its own pixels, not inverted
+    assert desk.whole == image_sha256(whole)
+    assert desk.mask.shape == (50, 70)
+    app.slider("rows").set_value((0, 4)).run()
+    assert "at least 8 px" in app.sidebar.warning[0].value
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("nowhere", "does not exist"), ("params.yaml", r"ends in '.yaml'")]
+)
+def test_what_holds_no_frames_is_one_sentence(review, tmp_path, name, says):
+    app = _open_path(review(), tmp_path / name)
+    assert not app.exception
+    assert says in app.error[0].value
+
+
+def _say(app, who: str, mask: np.ndarray) -> None:
+    """Review the frame on the desk as its editor would."""
+    desk = app.session_state["desk"]["desk"]
+    status = "accepted" if np.array_equal(mask, desk.mask) else "corrected"
+    desk.reviews.add(
+        desk.frame,
+        desk.image,
+        mask,
+        status=status,
+        who=who,
+        model=desk.model,
+        model_sha256=desk.model_sha256,
+        before=desk.mask,
+    )
+
+
+def test_a_second_reviewer_starts_from_the_model_and_sees_how_far_they_agree(review, tmp_path):
+    app = _open_path(review(), _stack(tmp_path))
+    app.text_input("reviewer").set_value("Ada").run()
+    model_mask = app.session_state["desk"]["desk"].mask
+    hers = np.roll(model_mask, 3, axis=0)
+    _say(app, "Ada", hers)
+    app.run()
+    np.testing.assert_array_equal(app.session_state["desk"]["desk"].mask, hers)
+    app.text_input("reviewer").set_value("Emmy").run()
+    np.testing.assert_array_equal(app.session_state["desk"]["desk"].mask, model_mask)
+    assert not app.metric
+    _say(app, "Emmy", model_mask)
+    app.run()
+    mcc = scores(confusion(hers, model_mask, 3))["mcc"]
+    assert [(m.label, m.value) for m in app.metric] == [("Ada and Emmy", f"MCC {mcc:.3f}")]
+    assert "corrected by Ada" in text(app)
+    assert "accepted by Emmy" in text(app)
+    folders = [path.name for path in (tmp_path / "reviews").iterdir()]
+    assert folders == [app.session_state["desk"]["desk"].reviews.folder.name]
+    assert folders[0].startswith("film-")
+    assert len(folders[0]) == len("film-") + 8
+
+
+def test_the_objects_are_filtered(review, tmp_path):
+    app = _open_path(review(), _stack(tmp_path))
+    app.toggle("measure").set_value(True).run()
+    assert not app.exception
+    assert len(app.get("vega_lite_chart")) == 2
+    delete = next(button for button in app.button if button.label == "Delete those outside")
+    assert delete.disabled
+    span = next(slider for slider in app.slider if slider.label == "Range that stays")
+    span.set_value((span.min + 0.3 * (span.max - span.min) // span.step * span.step, span.max))
+    app.run()
+    delete = next(button for button in app.button if button.label == "Delete those outside")
+    assert not delete.disabled
+    delete.click().run()
+    command = app.session_state["command"]
+    desk = app.session_state["desk"]["desk"]
+    assert command["id"] == desk.identity
+    assert all(desk.mask[y, x] == SKYRMION for y, x in command["seeds"])
+    for quantity in ("eccentricity", "holes", "contrast"):
+        app.selectbox("quantity of").set_value(quantity).run()
+        assert not app.exception
+        assert not app.error, text(app)
+
+
+FLOW = """
+    import argparse, json, pathlib, sys, time
+    parser = argparse.ArgumentParser()
+    for name in ("reviews", "model", "profile", "out"):
+        parser.add_argument(f"--{name}", required=True)
+    given = parser.parse_args()
+    print("training", given.model, "with", given.reviews, flush=True)
+    if "STOP" in given.reviews:
+        sys.exit("there is nothing to learn from")
+    time.sleep(1)
+    figures = lambda mcc: {"mcc": mcc, "n_images": 2}
+    out = pathlib.Path(given.out)
+    out.mkdir(parents=True)
+    (out / "report.json").write_text(json.dumps({
+        "old": {"ref": given.model, "held_out": figures(0.7), "validation": figures(0.81)},
+        "new": {"held_out": figures(0.9), "trained": None, "validation": figures(0.8)},
+        "frames": [
+            {"name": "film-0", "use": "held out", "old_mcc": 0.7, "new_mcc": 0.9},
+            {"name": "film-1", "use": "train", "old_mcc": 0.75, "new_mcc": None},
+        ],
+        "registered": "models:/moke-unet/3",
+        "says": "MCC went from 0.700 to 0.900.",
+        "data": {},
+    }))
+"""
+
+
+def _flow(root: Path) -> None:
+    (root / "flows").mkdir()
+    (root / "flows/retrain.py").write_text(textwrap.dedent(FLOW))
+
+
+def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_path, load):
+    _flow(tmp_path)
+    app = _open_path(review(), _stack(tmp_path))
+    assert "Nothing is reviewed yet." in text(app)
+    _say(app, "Ada", np.zeros((96, 96), np.uint8))
+    app.run()
+    folder = app.session_state["desk"]["desk"].reviews.folder
+    app.multiselect("train on").set_value([folder]).run()
+    next(b for b in app.button if b.label == "Retrain with corrections").click().run()
+    assert not app.exception
+    (place,) = (tmp_path / "build/retrain").iterdir()
+    job = json.loads((place / "job.json").read_text())
+    assert job["reviews"] == [str(folder)]
+    assert os.getpgid(job["pid"]) == job["pid"]  # it lives on without the dashboard
+    assert "Training models:/moke-unet@lab again" in text(app)
+    next(b for b in app.button if b.label == "Retrain with corrections").click().run()
+    assert "is running already" in app.error[0].value
+    _await(place / "out/report.json")
+    app.run()
+    assert not app.exception
+    shown = {m.label: (m.value, m.delta) for m in app.metric}
+    assert shown == {
+        "Corrected frames held back (2)": ("MCC 0.900", "+0.200 against the old model"),
+        "Validation frames (2)": ("MCC 0.800", "-0.010 against the old model"),
+    }
+    assert "MCC went from 0.700 to 0.900." in text(app)
+    assert "models:/moke-unet/3" in text(app)
+    table = app.dataframe[-1].value
+    assert table["gain"].tolist()[0] == pytest.approx(0.2)
+    assert f"with {folder}" in (place / "log.txt").read_text()
+
+
+def test_a_training_that_fails_shows_its_last_words(review, tmp_path):
+    _flow(tmp_path)
+    (tmp_path / "reviews/STOP-0123abcd/frames/0").mkdir(parents=True)
+    app = review()
+    app.multiselect("train on").set_value([tmp_path / "reviews/STOP-0123abcd"]).run()
+    next(b for b in app.button if b.label == "Retrain with corrections").click().run()
+    (place,) = (tmp_path / "build/retrain").iterdir()
+    deadline = time.monotonic() + 60
+    while "ended without a report" not in text(app):
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+        app.run()
+    assert "nothing to learn from" in app.get("code")[0].value
+    assert not (place / "out").exists()
+
+
+def _await(path: Path, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.is_file():
+        assert time.monotonic() < deadline, f"{path} does not come"
+        time.sleep(0.1)
+    time.sleep(0.5)  # and its program ends
+
+
+# ---------------------------------------------------------------- two models
+
+
+def test_two_models_are_compared_object_by_object(opened, project):
+    root, params = project
+    folders = [root / f"build/train/seed-{seed}/model" for seed in (0, 1)]
+    app = opened("compare.py")
+    assert "same network" in app.info[0].value
+    for key, folder in zip(("model", "model b"), folders, strict=True):
+        app.selectbox(key).set_value("another folder …").run()
+        app.text_input(f"{key} folder").set_value(str(folder)).run()
+    assert not app.exception
+    assert not app.error, text(app)
+    table = app.dataframe[0].value
+    assert len(table) == 12
+    assert (np.diff(table["disagreement"]) <= 0).all()
+    frames = open_dataset(params.data.path)
+    first = table.iloc[0]
+    index = [r.name for r in frames.records].index(first["frame"])
+    a, b = (Predictor.load(f, "auto").classes(frames.image(index)) == SKYRMION for f in folders)
+    match = match_objects(a, b, min_px=params.evaluation.min_object_px)
+    assert first["both"] == match.matched
+    assert first["only A"] == len(match.true_px) - match.matched
+    assert first["only B"] == len(match.predicted_px) - match.matched
+    metrics = {m.label: m.value for m in app.metric}
+    assert metrics["In both"] == str(match.matched)
+    objects = app.dataframe[1].value
+    assert len(objects) == len(match.true_px) + len(match.predicted_px) - match.matched
+    pairs = objects[objects["found"] == "both"]
+    np.testing.assert_allclose(pairs["change, px"], pairs["B, px"] - pairs["A, px"])
+    app.segmented_control("compare how").set_value("Side by side").run()
+    app.select_slider("compare zoom").set_value(2).run()
+    assert len(app.get("image")) == 2
+    assert not app.exception
