@@ -88,6 +88,7 @@ def object_runs(mask: np.ndarray, min_px: int = 1) -> Iterator[Runs]:
         if fresh < waiting and end < height:
             continue  # objects that go on for many bands are not joined anew in each
         start, stop = np.concatenate(bands, axis=1)
+        bands.clear()
         number, edges = _connect(start, stop, stride)
         areas = np.bincount(number, weights=stop - start)
         goes_on = np.zeros(len(areas), dtype=bool)
