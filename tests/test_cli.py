@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image
+from tests.conftest import discs
 
 from spinscope import cli
 from spinscope.data import read_label
@@ -72,6 +75,43 @@ def test_segment_writes_a_mask(run, model, frame, tmp_path):
     assert read_label(tmp_path / "out" / "frame.mask.png").shape == (40, 56)
     assert (tmp_path / "out/frame.overlay.png").is_file()
     assert (tmp_path / "out/frame/objects.csv").is_file()
+
+
+@pytest.fixture
+def film(tmp_path):
+    """A recording of three frames whose pixels are 100 nm."""
+    path = tmp_path / "film.ome.tif"
+    rng = np.random.default_rng(1)
+    frames = np.stack([65_535 * discs(rng, size=96)[0] for _ in range(3)]).astype(np.uint16)
+    metadata = {"axes": "TYX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1}
+    tifffile.imwrite(path, frames, photometric="minisblack", metadata=metadata)
+    return path
+
+
+def test_a_film_is_segmented_measured_and_exported(run, film, tmp_path):
+    words = ("--model", "bundled:moke-unet", "--out", tmp_path / "out", "--tta", 3)
+    code, printed, _ = run("segment", film, *words, "--json")
+    assert code == 0
+    (row,) = json.loads(printed)
+    assert row["frames"] == 3
+    objects = pd.read_csv(Path(row["folder"]) / "objects.csv")
+    assert 15 <= len(objects) == row["objects"] <= 27  # 24 discs, of which some touch
+    np.testing.assert_allclose(objects["diameter_nm"], 100 * objects["diameter_px"])
+    assert "diameter_px_sd" in objects
+    code, printed, _ = run("measure", row["folder"], "--json")
+    assert code == 0
+    assert "psi6_mean" in json.loads(printed)
+    kinds = ("roi", "classes", "mp4")
+    words = [word for kind in kinds for word in ("--to", kind)]
+    code, printed, _ = run("export", row["folder"], *words, "--out", tmp_path / "for fiji")
+    assert code == 0
+    assert all(Path(line).is_file() for line in printed.splitlines())
+    assert len(printed.splitlines()) == 3
+    film.unlink()
+    code, _, error = run("export", row["folder"], "--to", "png")
+    assert code == 1
+    assert "film.ome.tif does not exist" in error
+    assert run("export", row["folder"], "--to", "labels")[0] == 0
 
 
 def _png_header(width: int, height: int) -> bytes:
@@ -196,7 +236,7 @@ def test_flows_are_listed(run):
     code, out, _ = run("flow", "list")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
-        "evaluate-tta", "promote", "train-seeds",
+        "evaluate-tta", "promote", "retrain", "train-seeds",
     ]  # fmt: skip
 
 

@@ -245,6 +245,36 @@ def segment(
     _say(rows, as_json, lambda rows: [segmentation_line(row) for row in rows])
 
 
+@app.command()
+def measure(
+    folder: Annotated[Path, typer.Argument(help="Folder that `segment` wrote.")],
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Lattice order and tracks of a segmented recording."""
+    from spinscope import jobs
+
+    figures = jobs.measure(load_params(profile, overrides), folder)
+    _say(figures, as_json, figure_lines)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder that `segment` wrote.")],
+    kinds: Annotated[
+        list[str], typer.Option("--to", help="roi, labels, classes, coco, csv, png or mp4.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder; by default the results' own.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a segmented recording as Fiji, OME, COCO and others read it."""
+    from spinscope import jobs
+
+    written = {kind: str(path) for kind, path in jobs.export(folder, kinds, out).items()}
+    _say(written, as_json, lambda written: list(written.values()))
+
+
 @registry_app.command("list")
 def registry_list(
     name: Annotated[str | None, typer.Argument()] = None,
@@ -426,6 +456,17 @@ def segmentation_line(row: dict) -> str:
         return f"{row['folder']}: {row['objects']} skyrmions on {100 * share:.2f} % of the frame"
     speed = f", {row['frames_per_s']:.1f} frames/s" if row["frames_per_s"] else ""
     return f"{row['folder']}: {row['objects']} skyrmions in {row['frames']} frames{speed}"
+
+
+def figure_lines(figures: dict) -> list[str]:
+    """A line a figure, with its error or its spread over the frames."""
+    lines = []
+    for key, value in figures.items():
+        if key.endswith(("_se", "_sd")) or value is None:
+            continue
+        error = next((figures[key + end] for end in ("_se", "_sd") if figures.get(key + end)), None)
+        lines.append(f"{key:<28}{value:.5g}" + ("" if error is None else f" ± {error:.2g}"))
+    return lines
 
 
 def gate_lines(gates) -> list[str]:

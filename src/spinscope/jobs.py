@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import json
 import math
 import os
@@ -20,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from spinscope.config import Params, dataset_path, project_root
@@ -352,6 +352,52 @@ def segment(
         )
         for stream in streams
     ]
+
+
+def measure(params: Params, folder: Path) -> dict[str, Any]:
+    """Figures of lattice and tracks of a folder of results, which gets their tables."""
+    from spinscope.live.measurements import measure_recording
+    from spinscope.live.results import open_results
+
+    return measure_recording(open_results(folder), params.measure)
+
+
+def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[str, Path]:
+    """Write a folder of results as other programs read it; returns kind → file.
+
+    kinds : of `analysis.exports.KINDS`.   out : folder to write to, by default that of the results.
+    The recording itself is read again where it is still there; without it there are no grey values.
+    """
+    from spinscope.analysis.exports import KINDS, SUFFIXES
+    from spinscope.live.results import open_results
+
+    results = open_results(folder)
+    for kind in kinds:
+        if kind not in KINDS:
+            raise SpinscopeError(f"export {kind!r} must be one of {', '.join(KINDS)}")
+    about, names = results.summary["stream"], dict(enumerate(results.table("frames")["name"]))
+    try:
+        stream = results.stream()
+    except SpinscopeError:
+        if {"png", "mp4"} & set(kinds):  # they are drawn on the frames
+            raise
+        stream = None
+    written = {}
+    for kind in kinds:
+        images = itertools.repeat(None) if stream is None else (raw for _, raw in stream.frames())
+        target = (out or folder) / f"{about['name']}{SUFFIXES[kind]}"
+        pairs = zip(results.masks(), images, strict=False)  # masks end first where a call stopped
+        KINDS[kind](
+            target,
+            ((k, raw, mask) for k, (mask, raw) in enumerate(pairs)),
+            classes=results.summary["classes"],
+            pixel_size=about["pixel_size"],
+            interval=about["interval"],
+            names=names.__getitem__,
+            min_px=results.summary["about"]["min_px"],
+        )
+        written[kind] = target
+    return written
 
 
 def predictor(params: Params, model_ref: str, *, streams: int = 1) -> Predictor:

@@ -53,7 +53,7 @@ def measure_recording(results: Results, settings: Measure) -> dict[str, Any]:
     objects = results.table("objects", columns)
     if not len(objects):
         raise SpinscopeError(f"{results.folder} holds no object; there is nothing to measure")
-    figures = _lattice(results.folder, objects, tuple(about["shape"]), pixel_size)
+    figures = _lattice(results, objects, tuple(about["shape"]), pixel_size)
     if results.n > 1:
         figures |= _tracks(results, objects, settings, pixel_size, interval)
     figures = {key: None if _unknown(value) else value for key, value in figures.items()}
@@ -62,9 +62,11 @@ def measure_recording(results: Results, settings: Measure) -> dict[str, Any]:
 
 
 def _lattice(
-    folder: Path, objects: pd.DataFrame, shape: tuple[int, int], pixel_size: float | None
+    results: Results, objects: pd.DataFrame, shape: tuple[int, int], pixel_size: float | None
 ) -> dict[str, float]:
     import pandas as pd
+
+    folder = results.folder
 
     spacing = math.sqrt(math.prod(shape) * objects["frame"].nunique() / len(objects))
     r_max = min(_REACH * spacing, min(shape) / 2)
@@ -72,11 +74,12 @@ def _lattice(
     tables, rows, correlations = [], [], []
     for frame, group in objects.groupby("frame"):
         positions = group[["y_px", "x_px"]].to_numpy()
-        table = lattice_order(positions)
+        film = _film(results, int(frame))
+        table = lattice_order(positions, film=film)
         keys = {key: group[key].to_numpy() for key in ("frame", "object")}
         tables.append(pd.DataFrame(keys | table))
         rows.append({"frame": frame} | lattice_summary(table))
-        correlations.append(pair_correlation(positions, shape, r_max=r_max, width=width))
+        correlations.append(pair_correlation(positions, shape, r_max=r_max, width=width, film=film))
     order = pd.DataFrame(rows)
     _write(folder / "lattice", with_units(pd.concat(tables, ignore_index=True), pixel_size))
     _write_csv(folder / "order.csv", with_units(order, pixel_size))
@@ -111,11 +114,19 @@ def _tracks(
     _write(results.folder / "tracks", tracks)
     lived = lifetimes(tracks, frames=(0, results.n - 1), interval=interval)
     _write_csv(results.folder / "lifetimes.csv", lived)
+    # An object that the border cuts has its centre elsewhere.
+    tracks = tracks[~tracks["touches_border"].to_numpy(dtype=bool)].reset_index(drop=True)
     moved = without_drift(tracks) if settings.drift else tracks
     msd = mean_square_displacement(moved, max_lag=settings.max_lag, interval=interval)
     _write_csv(results.folder / "msd.csv", with_units(msd, pixel_size))
     found = diffusion(tracks, pixel_size=pixel_size, interval=interval, drift=settings.drift)
     return found | mean_lifetime(lived, interval=interval)
+
+
+def _film(results: Results, frame: int) -> np.ndarray | None:
+    """Where the film of a patterned sample is, for models that tell it from the outside."""
+    beyond = [k for k, name in enumerate(results.summary["classes"]) if name in ("outside", "edge")]
+    return ~np.isin(results.mask(frame), beyond) if beyond else None
 
 
 def _unknown(value: Any) -> bool:
