@@ -80,6 +80,26 @@ def test_an_outline_filled_is_the_object(density):
             assert (steps[1:] != steps[:-1]).all()
 
 
+@pytest.mark.parametrize("kind", ["roi", "labels", "coco", "png"])
+def test_a_frame_that_is_worked_on_in_bands_gives_the_same(tmp_path, kind, monkeypatch):
+    whole = write(kind, tmp_path)
+    whole = whole.rename(tmp_path / "whole")
+    for module in ("contours", "ome", "overlays"):
+        monkeypatch.setattr(f"spinscope.analysis.exports.{module}.BAND_PX", 7 * SHAPE[1])
+    banded = write(kind, tmp_path)
+    if kind == "png":
+        for path in whole.iterdir():
+            assert path.read_bytes() == (banded / path.name).read_bytes()
+    elif kind == "labels":
+        np.testing.assert_array_equal(tifffile.imread(whole), tifffile.imread(banded))
+    elif kind == "roi":
+        with zipfile.ZipFile(whole) as one, zipfile.ZipFile(banded) as other:
+            assert one.namelist() == other.namelist()
+            assert all(one.read(name) == other.read(name) for name in one.namelist())
+    else:
+        assert whole.read_bytes() == banded.read_bytes()
+
+
 def test_one_pixel_has_four_corners():
     numbers = np.zeros((4, 5), dtype=np.int32)
     numbers[2, 3] = 1

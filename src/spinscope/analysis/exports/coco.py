@@ -57,15 +57,14 @@ def write_coco(
                     "height": height,
                 }
             )
-            for class_, _, numbers in objects(mask, classes, min_px):
-                areas = np.bincount(numbers.reshape(-1))
+            for class_, _, numbers, areas in objects(mask, classes, min_px):
                 for contour in contours(numbers):
                     annotation = {
                         "id": written_before + 1,
                         "image_id": index + 1,
                         "category_id": class_,
                         **_shape(contour, numbers),
-                        "area": int(areas[contour.number]),
+                        "area": int(areas[contour.number - 1]),
                         "iscrowd": 0,
                     }
                     file.write(",\n" if written_before else "\n")

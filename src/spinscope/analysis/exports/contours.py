@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from spinscope.analysis.objects import BAND_PX
+
 # Directions of an edge, clockwise: east, south, west, north. The object is on its right.
 _EAST, _SOUTH, _WEST, _NORTH = range(4)
 
@@ -31,16 +33,14 @@ def contours(numbers: np.ndarray) -> list[Contour]:
     the right, all edges at once; where two pixels meet in a corner only, they stay together.
     """
     width = numbers.shape[1]
-    starts = _edges(numbers > 0)
-    code = np.sort(
-        np.concatenate(
-            [np.flatnonzero(starts & (1 << way)) * 4 + way for way in range(4)], dtype=np.int64
-        )
-    )
+    starts = _edges(numbers).reshape(-1)
+    corner = np.flatnonzero(starts)
+    ways = starts[corner]
+    code = np.sort(np.concatenate([corner[ways >> way & 1 > 0] * 4 + way for way in range(4)]))
     if not len(code):
         return []
     corner, way = code >> 2, code & 3
-    follows = _following(code, starts.reshape(-1), width + 1)
+    follows = _following(code, starts, width + 1)
     turns = np.empty(len(code), dtype=bool)
     turns[follows] = way != way[follows]
     y, x = np.divmod(corner, width + 1)
@@ -60,19 +60,26 @@ def contours(numbers: np.ndarray) -> list[Contour]:
     return [found[owner] for owner in sorted(found)]
 
 
-def _edges(inside: np.ndarray) -> np.ndarray:
+def _edges(numbers: np.ndarray) -> np.ndarray:
     """(H + 1, W + 1) uint8: bit `way` is set where an edge of that direction starts."""
-    height, width = inside.shape
+    height, width = numbers.shape
     starts = np.zeros((height + 1, width + 1), dtype=np.uint8)
-    for way, corner, here, there in (
-        (_EAST, np.s_[:-1, :-1], np.s_[1:], np.s_[:-1]),
-        (_SOUTH, np.s_[:-1, 1:], np.s_[:, :-1], np.s_[:, 1:]),
-        (_WEST, np.s_[1:, 1:], np.s_[:-1], np.s_[1:]),
-        (_NORTH, np.s_[1:, :-1], np.s_[:, 1:], np.s_[:, :-1]),
-    ):
-        border = inside.copy()
-        border[here] &= ~inside[there]
-        starts[corner] |= border.astype(np.uint8) << way
+    rows = max(1, BAND_PX // max(1, width))
+    for top in range(0, height, rows):
+        end = min(top + rows, height)
+        inside = np.zeros((end - top + 2, width + 2), dtype=bool)  # a pixel of margin all around
+        above = min(top, 1)
+        near = numbers[top - above : end + 1] > 0
+        inside[1 - above : 1 - above + len(near), 1:-1] = near
+        own = inside[1:-1, 1:-1]
+        for way, (down, right), other in (
+            (_EAST, (0, 0), inside[:-2, 1:-1]),
+            (_SOUTH, (0, 1), inside[1:-1, 2:]),
+            (_WEST, (1, 1), inside[2:, 1:-1]),
+            (_NORTH, (1, 0), inside[1:-1, :-2]),
+        ):
+            border = (own & ~other).view(np.uint8) << way
+            starts[top + down : end + down, right : right + width] |= border
     return starts
 
 

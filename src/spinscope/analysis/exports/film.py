@@ -59,7 +59,7 @@ def write_film(
 
 
 _FAST = {"movflags": "+faststart"}
-_QUALITY = {"crf": "16", "preset": "veryfast"}
+_QUALITY = {"crf": "20", "preset": "superfast"}
 
 
 class _Levels:

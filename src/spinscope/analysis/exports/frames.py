@@ -65,11 +65,11 @@ def checked(
 
 def objects(
     mask: np.ndarray, classes: Sequence[str], min_px: int
-) -> Iterator[tuple[int, str, np.ndarray]]:
-    """(index, name, object numbers (H, W) int32) of every class of objects."""
+) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
+    """(index, name, object numbers (H, W) int32, areas (n,)) of every class of objects."""
     for index, name in enumerate(classes):
         if name not in GROUND:
-            yield index, name, label_objects(mask == index, min_px)[0]
+            yield index, name, *label_objects(mask == index, min_px)
 
 
 @contextlib.contextmanager

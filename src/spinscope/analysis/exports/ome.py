@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spinscope.analysis.exports.frames import GROUND, Frame, checked, number, written
-from spinscope.analysis.objects import label_objects
+from spinscope.analysis.objects import BAND_PX, label_objects
 from spinscope.errors import SpinscopeError
 
 
@@ -34,7 +35,7 @@ def write_object_image(
         raise SpinscopeError(f"class {of!r} must be one of {', '.join(classes)}")
     top = 0
 
-    def labels() -> Iterator[np.ndarray]:
+    def labels() -> Iterator[tuple[np.ndarray, type]]:
         nonlocal top
         for index, _, mask in checked(frames, classes):
             numbers, areas = label_objects(mask == classes.index(of), min_px)
@@ -44,7 +45,7 @@ def write_object_image(
                     f"frame {index} holds {len(areas)} objects; in 16 bits at most {top} can be "
                     "told apart (export class indices, or this frame alone)"
                 )
-            yield numbers.astype(np.uint16 if top == 65535 else np.uint32)
+            yield numbers, np.uint16 if top == 65535 else np.uint32
 
     return _write(target, labels(), f"{of} objects", pixel_size, interval)
 
@@ -61,13 +62,13 @@ def write_class_image(
 ) -> int:
     """Write the class index of each pixel (uint8); the description names the classes."""
     said = ", ".join(f"{index} {name}" for index, name in enumerate(classes))
-    labels = (mask for _, _, mask in checked(frames, classes))
+    labels = ((mask, np.uint8) for _, _, mask in checked(frames, classes))
     return _write(target, labels, f"classes: {said}", pixel_size, interval)
 
 
 def _write(
     target: Path | str,
-    labels: Iterator[np.ndarray],
+    labels: Iterator[tuple[np.ndarray, type]],
     title: str,
     pixel_size: float | None,
     interval: float | None,
@@ -75,13 +76,17 @@ def _write(
     """Pages first, one a frame; then the OME-XML, which tells how many there are."""
     import tifffile
 
-    count, label = 0, np.empty((0, 0), np.uint8)
+    count, shape, dtype = 0, (0, 0), np.uint8
     with written(target) as partial:
         with tifffile.TiffWriter(partial, ome=False) as file:
-            for label in labels:
+            for label, dtype in labels:
+                shape = label.shape
+                rows = min(shape[0], max(1, BAND_PX // shape[1]))
                 file.write(
-                    label,
-                    contiguous=False,
+                    _strips(label, dtype, rows),
+                    shape=shape,
+                    dtype=dtype,
+                    rowsperstrip=rows,
                     compression="adobe_deflate",
                     photometric="minisblack",
                     metadata=None,
@@ -89,25 +94,33 @@ def _write(
                     software="spinscope" if not count else False,
                 )
                 count += 1
-        xml = _description(label, count, title, pixel_size, interval)
+        xml = _description(dtype, (count, *shape), title, pixel_size, interval)
         with tifffile.TiffFile(partial, mode="r+") as file:
             file.pages.first.tags[270].overwrite(xml)
     return count
 
 
+def _strips(label: np.ndarray, dtype: type, rows: int) -> Iterator[bytes]:
+    for top in range(0, len(label), rows):
+        yield zlib.compress(np.ascontiguousarray(label[top : top + rows], dtype=dtype), 4)
+
+
 def _description(
-    label: np.ndarray, count: int, title: str, pixel_size: float | None, interval: float | None
+    dtype: type,
+    shape: tuple[int, ...],
+    title: str,
+    pixel_size: float | None,
+    interval: float | None,
 ) -> bytes:
     import tifffile
 
     said = {"Name": title, "Channel": {"Name": title}}
     for axis in "XY" if pixel_size else "":
-        said[f"PhysicalSize{axis}"] = pixel_size * 1e6
+        said[f"PhysicalSize{axis}"] = float(f"{pixel_size * 1e6:.12g}")
         said[f"PhysicalSize{axis}Unit"] = "µm"
     if interval:
         said |= {"TimeIncrement": interval, "TimeIncrementUnit": "s"}
     xml = tifffile.OmeXml(Creator="spinscope")
-    xml.addimage(
-        label.dtype, (count, *label.shape), (count, 1, 1, *label.shape, 1), axes="TYX", **said
-    )
+    stored = (shape[0], 1, 1, *shape[1:], 1)
+    xml.addimage(dtype, shape, stored, axes="TYX", **said)
     return xml.tostring(declaration=True).encode()

@@ -32,7 +32,7 @@ def write_rois(
     count = 0
     with written(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
         for index, _, mask in checked(frames, classes):
-            for class_, name, numbers in objects(mask, classes, min_px):
+            for class_, name, numbers, _ in objects(mask, classes, min_px):
                 for contour in contours(numbers):
                     stem = f"{names(index)}-{contour.number:04d}-{name}"
                     _add(file, contour.outer, stem, index, class_)
