@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -485,6 +487,19 @@ def test_tiffs_of_a_folder_bring_their_pixel_size(tmp_path):
             tmp_path / f"{k}.tif", frame, imagej=True, resolution=(5, 5), metadata={"unit": "um"}
         )
     assert open_stream(tmp_path).pixel_size == pytest.approx(0.2e-6)
+
+
+def test_a_folder_of_tiffs_leaves_no_file_open(tmp_path):
+    for k, frame in enumerate(recording(30, np.uint8)):
+        tifffile.imwrite(tmp_path / f"{k}.tif", frame)
+    opened = Path("/proc/self/fd")
+    before = len(list(opened.iterdir()))
+    gc.disable()
+    try:
+        assert len(read_all(open_stream(tmp_path))) == 30
+        assert len(list(opened.iterdir())) <= before + 1
+    finally:
+        gc.enable()
 
 
 def test_an_empty_folder_is_named(tmp_path):

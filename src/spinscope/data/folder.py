@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -112,12 +113,12 @@ def _read_tiff(path: Path, index: int) -> tuple[np.ndarray, float, float | None]
     from spinscope.data.tiff import TiffStream
 
     try:
-        stack = TiffStream(path)
-        if stack.n != 1:
-            raise StreamError(
-                f"{path} holds {stack.n} frames; an image of a folder must be one (open the stack "
-                "by its own name)"
-            )
-        return stack.read(0), stack.scale, stack.pixel_size
+        with contextlib.closing(TiffStream(path)) as stack:
+            if stack.n != 1:
+                raise StreamError(
+                    f"{path} holds {stack.n} frames; an image of a folder must be one (open the "
+                    "stack by its own name)"
+                )
+            return stack.read(0), stack.scale, stack.pixel_size
     except (SpinscopeError, OSError) as error:
         raise StreamError(str(error), index) from error

@@ -71,6 +71,10 @@ class TiffStream:
         self.scale = _full_scale(self._dtype, first.bitspersample)
         self.scale = self._camera_scale(said)
 
+    def close(self) -> None:
+        """Close the file; frames that were mapped stay."""
+        self._file.close()
+
     def names(self, index: int) -> str:
         """Number of the frame, from 0, with leading zeros."""
         return f"{index:0{max(4, len(str(self.n - 1)))}d}"
