@@ -139,16 +139,19 @@ def write_mosaic(path: Path, frame: np.ndarray, side: int) -> None:
 
 def measure_memory(path: Path) -> float:
     """Peak of this process above what it holds once the model has segmented a small frame, GB."""
-    import resource
-
-    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # noqa: E731
     params = load_params("laptop")
     predictor = jobs.predictor(params, MODEL)
     predictor.classes(np.zeros((64, 64), dtype=np.uint16))
-    before = peak()
+    before = _status_gb("VmRSS")
     with tempfile.TemporaryDirectory(dir=path.parent) as out:
         jobs.segment(params, [path], [MODEL], Path(out))
-    return peak() - before
+    return _status_gb("VmHWM") - before
+
+
+def _status_gb(key: str) -> float:
+    """A figure of /proc/self/status; the one that `resource` gives starts from the parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024**2
 
 
 def _batch(frame: np.ndarray) -> np.ndarray:

@@ -29,10 +29,10 @@ from _shared import Model, choose_model, choose_views, page, refusals, segmented
 from spinscope.config import Params, project_root
 from spinscope.data import CLASSES, to_scheme
 from spinscope.data.manifest import pixel_sha256
+from spinscope.data.pictures import grey_levels
 from spinscope.data.reviews import Reviews
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import SKYRMION
-from spinscope.inference.segment import grey_levels
 
 AS_RECORDED, UNCERTAIN = "As recorded", "Most uncertain first"
 SIGNS = {"accepted": "✓ accepted", "corrected": "✎ corrected", "rejected": "✕ rejected"}

@@ -369,6 +369,7 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
     The recording itself is read again where it is still there; without it there are no grey values.
     """
     from spinscope.analysis.exports import KINDS, SUFFIXES
+    from spinscope.data.stream import image_of
     from spinscope.live.results import open_results
 
     results = open_results(folder)
@@ -384,12 +385,14 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
         stream = None
     written = {}
     for kind in kinds:
-        images = itertools.repeat(None) if stream is None else (raw for _, raw in stream.frames())
+        images: Iterable = itertools.repeat(None)
+        if stream is not None:
+            images = (image_of(raw, stream.scale) for _, raw in stream.frames())
         target = (out or folder) / f"{about['name']}{SUFFIXES[kind]}"
         pairs = zip(results.masks(), images, strict=False)  # masks end first where a call stopped
         KINDS[kind](
             target,
-            ((k, raw, mask) for k, (mask, raw) in enumerate(pairs)),
+            ((k, image, mask) for k, (mask, image) in enumerate(pairs)),
             classes=results.summary["classes"],
             pixel_size=about["pixel_size"],
             interval=about["interval"],
@@ -438,7 +441,7 @@ def _workers(params: Params) -> int:
 
 def _segment_one(params, stream, predictors, out: Path, about: dict, on_frame) -> dict:
     from spinscope.data import write_label
-    from spinscope.inference.segment import overlay, write_picture
+    from spinscope.data.pictures import overlay, write_picture
     from spinscope.live.pipeline import segment_stream
 
     results = segment_stream(
@@ -517,7 +520,7 @@ def fullest(report: dict) -> int:
 def draw_frame(predictor: Predictor, dataset: Dataset, index: int, views: int, out: Path) -> Path:
     """Picture of a frame: image, label and prediction side by side."""
     from spinscope.data import to_scheme
-    from spinscope.inference.segment import picture_row, write_picture
+    from spinscope.data.pictures import picture_row, write_picture
 
     image = dataset.image(index)
     label = to_scheme(dataset.label(index), len(predictor.info["classes"]))
