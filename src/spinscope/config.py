@@ -68,6 +68,7 @@ class Training(_Section):
     crop: int = Field(default=256, ge=16)
     learning_rate: float = Field(default=2e-3, gt=0)
     schedule: Literal["cosine", "plateau"] = "cosine"
+    keep: Literal["best", "last"] = "best"
     weight_decay: float = Field(default=1e-4, ge=0)
     ema: float = Field(default=0.99, ge=0, lt=1)
     label_smoothing: float = Field(default=0.2, ge=0, lt=1)

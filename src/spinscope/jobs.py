@@ -706,8 +706,8 @@ def retrain(
     every retraining, so neither the old nor the new model learned from it.
     Returns the report that is also written to `out/report.json`: `old` and `new` model with their
     scores, without augmentation, on the frames `held_out`, those `trained` on and the `validation`
-    batches, by which the new model's epoch was chosen; `frames` with the MCC of both, `registered`,
-    `data`, and what it comes to in a sentence, `says`.
+    batches; `frames` with the MCC of both, `registered`, `data`, and what it comes to in a
+    sentence, `says`. The last epoch is kept: none is chosen by frames that are reported on.
     Raises SpinscopeError where no corrected frame is left to train on.
     """
     from spinscope.models.store import NETWORK
@@ -847,7 +847,8 @@ def _retraining(params: Params, model_ref: str, dataset: Dataset, batches: Set[i
         "train_batches": tuple(sorted({*params.data.train_batches, *batches})),
     }
     settings["model"] = info["model"]
-    settings["training"]["pretrained"] = model_ref
+    # The validation frames would choose the epoch that has learned least of new recordings.
+    settings["training"] |= {"pretrained": model_ref, "keep": "last"}
     try:
         return Params.model_validate(settings)
     except ValidationError as error:

@@ -94,6 +94,7 @@ def test_from_corrections_to_the_next_model(params, old, tmp_path, template_stor
     # The new model has the old one's architecture, and says where it comes from.
     best = out / "train" / "best"
     assert model_info(best)["model"] == model_info(old)["model"]
+    assert model_info(best)["best_epoch"] == params.training.epochs - 1
     assert report["registered"] == "models:/moke-unet/1"
     from spinscope.tracking import open_store, version
 

@@ -54,6 +54,24 @@ def test_a_killed_training_ends_with_the_same_history(params, splits, tmp_path, 
     assert len(whole.history["val_mcc"]) == 4
 
 
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_kept_weights_are_those_of_the_epoch(params, splits, tmp_path, keep):
+    given = {"keep": keep, "epochs": 4, "learning_rate": 0.05, "early_stopping": 1}
+    params = params.model_copy(update={"training": params.training.model_copy(update=given)})
+    result = fit(splits, params, seed=2, folder=tmp_path / "run")
+    scores = result.history["val_mcc"]
+    if keep == "last":
+        assert (len(scores), result.best_epoch) == (4, 3)
+    else:
+        assert scores[result.best_epoch] == max(scores)
+    model = module.compiled_unet(params, 0)
+    model.set_weights(load_model(result.model)[0].get_weights())
+    frames = module.load_frames(splits.validation, params.data.scheme)
+    batches = module.validation_batches(frames, module.size_multiple(params.model))
+    found = model.evaluate(batches, verbose=0, return_dict=True)
+    assert found["mcc"] == pytest.approx(scores[result.best_epoch], abs=1e-5)
+
+
 def test_a_finished_training_is_read_back(params, splits, tmp_path):
     first = fit(splits, params, seed=0, folder=tmp_path / "a")
     again = fit(splits, params, seed=0, folder=tmp_path / "a", on_epoch=stop_after(0))

@@ -60,6 +60,8 @@ def fit(
 ) -> FitResult:
     """Train the U-Net of `params` on `splits.train`, choosing the epoch by `splits.validation`.
 
+    With `training.keep` "last" no epoch is chosen: the last is kept.
+
     folder : holds `model/` (the best epoch's averaged weights), `history.json` and `result.json`
         at the end, and what a killed training needs to go on before that; a training that has
         ended is read back and not run again.
@@ -102,7 +104,9 @@ def fit(
             f"training in {folder} stopped, its last whole checkpoint is kept: {error}"
         ) from error
     history = resume.history
-    best = max(range(len(history["val_mcc"])), key=history["val_mcc"].__getitem__)
+    best = len(history["val_mcc"]) - 1
+    if training.keep == "best":
+        best = max(range(len(history["val_mcc"])), key=history["val_mcc"].__getitem__)
     # Without optimizer and loss, which nobody who applies the model needs.
     network = unet(params.model, scheme)
     network.load_weights(folder / BEST, skip_mismatch=False)
@@ -270,8 +274,9 @@ def _callbacks(params: Params, folder: Path, resume: Resume) -> list[keras.callb
     if training.ema:
         # First: what follows then sees, checks and keeps the averaged weights.
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    callbacks.append(AtomicCheckpoint(folder / BEST))
-    callbacks.append(keras.callbacks.EarlyStopping(patience=training.early_stopping, **MONITOR))
+    callbacks.append(AtomicCheckpoint(folder / BEST, every=training.keep == "last"))
+    if training.keep == "best":
+        callbacks.append(keras.callbacks.EarlyStopping(patience=training.early_stopping, **MONITOR))
     if training.schedule == "plateau":
         callbacks.append(
             keras.callbacks.ReduceLROnPlateau(
@@ -283,13 +288,14 @@ def _callbacks(params: Params, folder: Path, resume: Resume) -> list[keras.callb
 
 
 class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
-    """Keras' checkpoint of the best weights, which a full disk leaves as it was."""
+    """Keras' checkpoint of the best, or of `every` epoch's weights; a full disk leaves the last."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, every: bool = False):
         super().__init__(str(path), save_best_only=True, save_weights_only=True, **MONITOR)
+        self.every = every
 
     def _save_model(self, epoch, batch, logs):
-        if not self._is_improvement(float(logs["val_mcc"]), self.best):
+        if not self.every and not self._is_improvement(float(logs["val_mcc"]), self.best):
             return
         with atomic_file(self.filepath) as partial:
             self.model.save_weights(partial)
