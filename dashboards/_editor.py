@@ -27,17 +27,22 @@ _mount = st.components.v2.component(
 )
 
 
+def check_size(shape: tuple[int, int]) -> None:
+    """Raise SpinscopeError for a frame (H, W) that is too large to edit."""
+    height, width = shape
+    if height * width > MOST_PIXELS:
+        raise SpinscopeError(
+            f"a frame of {width}x{height} pixels is too large to edit; "
+            f"crop it on the left to at most {MOST_PIXELS} pixels"
+        )
+
+
 def encode_mask(mask: np.ndarray) -> str:
     """Runs of a mask (H, W) in base64: little-endian uint32, class << 24 | length.
 
     Raises SpinscopeError for a mask of 2**24 pixels or more.
     """
-    if mask.size > MOST_PIXELS:
-        height, width = mask.shape
-        raise SpinscopeError(
-            f"a frame of {width}x{height} pixels is too large to edit; "
-            f"crop it on the left to at most {MOST_PIXELS} pixels"
-        )
+    check_size(mask.shape)
     flat = mask.ravel()
     starts = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1])
     lengths = np.diff(starts, append=flat.size)

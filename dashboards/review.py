@@ -21,7 +21,7 @@ from _desk import (
     moved,
     sample,
 )
-from _editor import decode_mask, mask_editor
+from _editor import check_size, decode_mask, mask_editor
 from _objects import choose_range, measured, show_histogram, show_map, typical_diameter
 from _pictures import TINTS
 from _recordings import Recording, Treatment, choose_recording, choose_treatment
@@ -98,7 +98,10 @@ def uncertainties(work: Work) -> dict[int, float]:
     if todo := [index for index in wanted if index not in known]:
         bar = st.progress(0.0)
         for done, index in enumerate(todo, start=1):
-            known[index] = work.mask(index)[1]
+            try:
+                known[index] = work.mask(index)[1]
+            except SpinscopeError:
+                known[index] = 1.0  # it cannot be read: a person is told first
             bar.progress(done / len(todo), f"How sure is the model? Frame {done} of {len(todo)}")
         bar.empty()
     return known
@@ -238,7 +241,7 @@ def show_agreement(reviews: Reviews, frame: str) -> None:
     history = reviews.history(frame)
     if history:
         lines = (
-            f"{r.version}. {SIGNS[r.status]} by {r.who}, {r.when[:16].replace('T', ' ')} UTC"
+            f"v{r.version} {SIGNS[r.status]} by {r.who}, {r.when[:16].replace('T', ' ')} UTC"
             for r in reversed(history)
         )
         st.caption("  \n".join(lines))
@@ -413,6 +416,10 @@ def show_retrain(params: Params, work: Work) -> None:
         st.fragment(show_job, run_every=3 if running else None)(every[0], running)
 
 
+def _short(path: Path) -> Path:
+    return path.relative_to(project_root())
+
+
 def show_job(job: _retrain.Job, was_running: bool) -> None:
     """The last retraining: its log while it runs, then new against old."""
     running, report = job.running, job.report
@@ -420,7 +427,7 @@ def show_job(job: _retrain.Job, was_running: bool) -> None:
         st.rerun()  # no need to look again every few seconds
     if running:
         left, right = st.columns([6, 1], vertical_alignment="center")
-        left.caption(f"Training {job.about['model']} again; log in `{job.log}`")
+        left.caption(f"Training {job.about['model']} again; log in `{_short(job.log)}`")
         right.button("Stop", icon=":material/stop:", on_click=job.stop, width="stretch")
         st.code(job.tail() or "starting …", language=None, height=220)
     elif report is None:
@@ -454,7 +461,8 @@ def show_report(report: dict[str, Any], job: _retrain.Job) -> None:
         st.markdown(report["says"])
     frames = pd.DataFrame(report["frames"])
     if len(frames):
-        frames["gain"] = frames["new_mcc"] - frames["old_mcc"]
+        if {"old_mcc", "new_mcc"} <= set(frames):
+            frames["gain"] = frames["new_mcc"] - frames["old_mcc"]
         names = {
             "name": "frame",
             "use": "used for",
@@ -476,7 +484,7 @@ def show_report(report: dict[str, Any], job: _retrain.Job) -> None:
     registered = report.get("registered")
     st.caption(
         f"{report['old'].get('ref', job.about['model'])} → {registered or 'not registered'}; "
-        f"everything in `{job.folder / 'out'}`"
+        f"everything in `{_short(job.folder / 'out')}`"
     )
 
 
@@ -494,7 +502,9 @@ with page(
     )
     views = choose_views() if model is not None else 1
     who = ask_name()
-    treatment = choose_treatment(recording.image(0).shape)
+    first = recording.image(0)
+    treatment = choose_treatment(first.shape)
+    check_size(treatment.cropped(first).shape)
     work = Work(recording, model, views, treatment)
     if work.classes != CLASSES[: len(work.classes)]:
         raise SpinscopeError(

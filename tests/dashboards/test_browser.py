@@ -14,15 +14,7 @@ SAYS = {
     "Registry": "Where it comes from, and what it was measured to do",
     "Simulated and real": "90 % is a perfect likeness",
 }
-CHARTS = {
-    "Predictions": 0,
-    "Review": 0,
-    "Comparison": 0,
-    "Sizes": 2,
-    "Seeds": 3,
-    "Registry": 1,
-    "Simulated and real": 3,
-}
+CHARTS = {"Sizes": 2, "Seeds": 3, "Registry": 1, "Simulated and real": 3}
 
 
 @pytest.mark.browser

@@ -311,7 +311,7 @@ def test_a_stroke_is_seen_at_once(tab, hand):
     hand.stroke(*points, steps=2)
     tab.wait_for_timeout(300)
     delays = np.sort(tab.evaluate("window.delays"))
-    assert len(delays) >= len(points)
+    assert len(delays) >= 10
     median, worst = float(np.median(delays)), float(delays[-1])
     (SHOTS.parent / "stroke_latency.json").write_text(
         json.dumps({"median_ms": median, "worst_ms": worst, "n": len(delays), "shape": SHAPE})
