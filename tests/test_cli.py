@@ -114,6 +114,42 @@ def test_a_film_is_segmented_measured_and_exported(run, film, tmp_path):
     assert run("export", row["folder"], "--to", "labels")[0] == 0
 
 
+def test_a_bad_recording_does_not_end_the_others(run, film, tmp_path):
+    cut = tmp_path / "cut.tif"
+    content = film.read_bytes()
+    cut.write_bytes(content[: len(content) * 6 // 10])
+    words = ("--model", "bundled:moke-unet", "--out", tmp_path / "out", "--json")
+    code, printed, error = run("segment", cut, film, *words)
+    assert code == 1
+    assert "cut.tif" in error
+    assert "are kept in" in error
+    broken, whole = json.loads(printed)
+    assert 0 < broken["frames"] < 3
+    assert "stopped" in broken
+    assert whole["frames"] == 3
+    assert "stopped" not in whole
+
+
+def test_a_folder_is_called_by_its_name(run, frame, monkeypatch, tmp_path):
+    monkeypatch.chdir(frame.parent)
+    code, printed, _ = run(
+        "segment", ".", "--model", "bundled:moke-unet", "--out", tmp_path / "out", "--json"
+    )
+    assert code == 0
+    assert json.loads(printed)[0]["folder"] == str(tmp_path / "out" / frame.parent.name)
+
+
+def test_one_bar_counts_the_frames_of_a_recording():
+    with cli.FrameBar() as bar:
+        bar("film", 1, 9)
+        first = bar._bar
+        bar("film", 4, 9)
+        assert bar._bar is first
+        assert first.n == 4
+        bar("another", 1, 9)
+        assert bar._bar is not first
+
+
 def _png_header(width: int, height: int) -> bytes:
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))

@@ -11,6 +11,8 @@ from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.data import open_dataset, write_label
 from spinscope.errors import SpinscopeError
+from spinscope.models.store import EXPORT
+from spinscope.tracking import resolve
 
 
 @pytest.fixture
@@ -33,7 +35,11 @@ def test_from_frames_to_the_lab(strict, tmp_path, template_store):
     assert (promotion.from_version, promotion.to_version) == (None, 1)
 
     batches = strict.data.validation_batches
-    lab = jobs.evaluate_model(strict, "models:/moke-unet@lab", strict_path(strict), batches=batches)
+    assert (resolve(strict.tracking, "models:/moke-unet@lab") / EXPORT).is_file()
+    keras = strict.model_copy(
+        update={"inference": strict.inference.model_copy(update={"engine": "keras"})}
+    )
+    lab = jobs.evaluate_model(keras, "models:/moke-unet@lab", strict_path(strict), batches=batches)
     best = max(report["seeds"], key=lambda row: row["mcc"])
     assert lab["mcc"] == pytest.approx(best["mcc"], abs=1e-6)
     assert lab["n_images"] == 4

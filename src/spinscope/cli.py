@@ -225,7 +225,7 @@ def segment(
         bool, typer.Option("--watch", help="Take a folder's frames as they appear, until Ctrl-C.")
     ] = False,
     pixel_size: Annotated[
-        float | None, typer.Option(help="nm, where the recording does not say it.")
+        float | None, typer.Option(help="nm; goes before what the recording says.")
     ] = None,
     tta: Tta = None,
     overrides: Set = [],  # noqa: B006
@@ -243,6 +243,8 @@ def segment(
             params, files, model, out or Path("masks"), watch=watch, stop=left, on_frame=bar
         )
     _say(rows, as_json, lambda rows: [segmentation_line(row) for row in rows])
+    if stopped := [row["stopped"] for row in rows if "stopped" in row]:
+        raise SpinscopeError("; ".join(stopped))
 
 
 @app.command()
@@ -514,6 +516,7 @@ class FrameBar:
     """A progress bar over the frames of each recording, for work over two seconds."""
 
     _bar: Any = None
+    _name: str | None = None
 
     def __enter__(self) -> FrameBar:
         return self
@@ -521,8 +524,9 @@ class FrameBar:
     def __call__(self, name: str, done: int, total: int | None = None) -> None:
         from tqdm import tqdm
 
-        if self._bar is None or self._bar.desc != f"{name}: ":
+        if name != self._name:
             self.__exit__()
+            self._name = name
             self._bar = tqdm(desc=name, total=total, initial=done, unit=" frames", delay=2)
         self._bar.update(done - self._bar.n)
 

@@ -102,15 +102,15 @@ class Evaluation(_Section):
 class Inference(_Section):
     engine: Literal["auto", "openvino", "keras"]
     precision: Literal["auto", "bf16", "f32"]
-    tile: int = Field(ge=64)
-    overlap: int = Field(ge=1)
+    tile: int = Field(ge=256)
+    overlap: int = Field(ge=64)
 
 
 class Segment(_Section):
     tta: Literal[1, 3, 8]
     workers: int = Field(ge=0)
     part: int = Field(ge=1)
-    pixel_size_nm: float | None = Field(gt=0)
+    pixel_size_nm: float | None = Field(gt=0, allow_inf_nan=False)
     settle_s: float = Field(ge=0)
     idle_s: float | None = Field(gt=0)
 

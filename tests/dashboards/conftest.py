@@ -20,7 +20,7 @@ from tests.conftest import discs
 
 from spinscope import jobs, serve
 from spinscope.config import Params, Serve, load_params, project_root
-from spinscope.data import Record, write_moke
+from spinscope.data import Record, data_hash, write_moke
 from spinscope.data.shards import write_corpus
 from spinscope.tracking import lineage, measured_on, open_store, register, rollback
 
@@ -107,7 +107,7 @@ def _register_again(params: Params, report: dict) -> None:
     }
     for one in reports.values():
         one["mcc"] += 0.01
-    hash_ = jobs.data_hash(dataset)
+    hash_ = data_hash(dataset)
     register(
         store,
         report["seeds"][0]["run_id"],

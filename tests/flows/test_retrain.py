@@ -17,6 +17,7 @@ from spinscope.config import Params, load_params
 from spinscope.data import open_dataset
 from spinscope.data.reviews import Reviews
 from spinscope.errors import SpinscopeError
+from spinscope.jobs import retraining
 from spinscope.models.store import NETWORK, model_info, save_model
 from spinscope.models.unet import unet
 
@@ -112,13 +113,13 @@ def test_from_corrections_to_the_next_model(params, old, tmp_path, template_stor
 
 def test_a_picture_keeps_its_lot(params, tmp_path):
     reviews = recording(tmp_path / "film", 7)
-    before = jobs._held_back(reviews)
+    before = retraining._held_back(reviews)
     image, label = discs(np.random.default_rng(9))
     reviews.add("0000", image, label, status="accepted", before=label, **BY_ADA)
     again = reviews.image("0007"), reviews.label(reviews.latest("0007"))
     reviews.add("0007", *again, status="rejected", before=label, **BY_ADA)
     assert len(before) == 1
-    assert jobs._held_back(Reviews.open(reviews.folder)) > before
+    assert retraining._held_back(Reviews.open(reviews.folder)) > before
 
 
 def test_corrections_of_the_dataset_stay_in_their_batches(params, old, tmp_path):
@@ -131,8 +132,10 @@ def test_corrections_of_the_dataset_stay_in_their_batches(params, old, tmp_path)
         reviews.add(
             name, base.image(index), label, status="corrected", before=base.label(index), **BY_ADA
         )
-    pinned = jobs._pinned(params, old)
-    dataset, frames, settings = jobs._corrections(params, [reviews.folder], pinned, tmp_path / "d")
+    pinned = retraining._pinned(params, old)
+    dataset, frames, settings = retraining._corrections(
+        params, [reviews.folder], pinned, tmp_path / "d"
+    )
     assert [row["use"] for row in frames.values()] == ["train", "validation"]
     assert len(dataset) == len(base)
     assert settings.data.train_batches == params.data.train_batches
@@ -141,12 +144,12 @@ def test_corrections_of_the_dataset_stay_in_their_batches(params, old, tmp_path)
 
 def test_few_frames_are_all_trained_on_and_that_proves_little(params, old, tmp_path):
     reviews = recording(tmp_path / "film", 3)
-    _, frames, settings = jobs._corrections(params, [reviews.folder], old, tmp_path / "data")
+    _, frames, settings = retraining._corrections(params, [reviews.folder], old, tmp_path / "data")
     assert {row["use"] for row in frames.values()} == {"train"}
     assert settings.data.train_batches == (*params.data.train_batches, 5)
     models = {name: {part: {"mcc": mcc} for part in ("trained", "validation")}
               for name, mcc in (("old", 0.25), ("new", 0.75))}  # fmt: skip
-    says = jobs._says({**models, "data": {"held_out": 0}})
+    says = retraining._says({**models, "data": {"held_out": 0}})
     assert "from 0.250 to 0.750 on frames that the new model was trained on" in says
     assert "proves little" in says
 

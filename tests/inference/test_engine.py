@@ -62,6 +62,25 @@ def test_an_export_that_disagrees_is_refused(folder, tmp_path, monkeypatch):
         export(folder, tmp_path)
 
 
+def test_keras_computes_what_openvino_cannot(folder, tmp_path, monkeypatch):
+    def fails(_):
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(engine, "exported", fails)
+    with pytest.warns(UserWarning, match="no such operation"):
+        assert open_engine(folder)[0].name == "keras"
+    with pytest.raises(RuntimeError):
+        open_engine(folder, "openvino")
+
+
+def test_bf16_that_was_never_measured_is_not_used(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "precisions", lambda: ("f32", "bf16"))
+    monkeypatch.setattr(engine, "OpenVinoEngine", lambda network, precision, streams: precision)
+    monkeypatch.setattr(engine, "exported", lambda _: tmp_path / EXPORT)
+    (tmp_path / CHECK).write_text(json.dumps({"agreement": {"f32": 1.0}}))
+    assert open_engine(folder)[0] == "f32"
+
+
 def test_agreement_counts_pixels():
     ones = lambda batch: np.broadcast_to([0.0, 1.0, 0.0], (*batch.shape[:3], 3))  # noqa: E731
 

@@ -79,6 +79,18 @@ def test_a_finished_recording_is_not_segmented_again(stack, tmp_path):
     assert again.summary == first.summary
 
 
+def test_a_recording_that_stopped_says_so_again(stack, predictor, tmp_path):
+    content = stack.read_bytes()
+    stack.write_bytes(content[: len(content) // 2])
+    sentences = set()
+    for _ in range(2):
+        with pytest.raises(Stopped) as stopped:
+            run(stack, tmp_path / "film", predictor)
+        sentences.add(str(stopped.value))
+    assert len(sentences) == 1
+    assert not (tmp_path / "film.1").exists()
+
+
 def test_other_settings_keep_the_earlier_results(stack, predictor, tmp_path):
     run(stack, tmp_path / "film", predictor)
     run(stack, tmp_path / "film", predictor, about={"models": "another"})
@@ -164,28 +176,67 @@ def test_a_recording_without_objects(tmp_path, predictor):
     json.dumps(found.summary, allow_nan=False)
 
 
+def watched(folder, out, predictor, count, **options):
+    """Watch a folder until `count` frames are done in all."""
+    done: list[int] = [0]
+    stream = watch(folder, settle=0.02, poll=0.01, stop=lambda: done[-1] >= count)
+    return segment_stream(
+        stream, [predictor], out, about=ABOUT, part=2, on_frame=done.append, **options
+    )
+
+
 def test_a_watched_folder_is_taken_frame_by_frame(tmp_path, frames, predictor):
     folder = tmp_path / "camera"
     folder.mkdir()
-    left = threading.Event()
 
     def camera():
         for k, frame in enumerate(frames[:5]):
             tifffile.imwrite(folder / f"shot{k:03d}.tif", frame)
-        while (tmp_path / "out.parts").exists() is False:
-            threading.Event().wait(0.02)
-        left.set()
 
     thread = threading.Thread(target=camera)
     thread.start()
-    stream = watch(folder, settle=0.05, poll=0.02, stop=lambda: left.is_set() and len(seen) >= 5)
-    seen: list[int] = []
-    found = segment_stream(
-        stream, [predictor], tmp_path / "out", about=ABOUT, part=2, on_frame=seen.append
-    )
+    found = watched(folder, tmp_path / "out", predictor, 5)
     thread.join()
     assert found.n == 5
     assert list(found.frames["name"]) == [f"shot{k:03d}" for k in range(5)]
+    np.testing.assert_array_equal(found.stream().read(3), frames[3])
+    (folder / "shot003.tif").unlink()
+    with pytest.raises(SpinscopeError, match="'shot003' is no longer there"):
+        found.stream()
+
+
+def test_a_watch_goes_on_where_it_was_left(tmp_path, frames, predictor):
+    """Also where frames that were taken have moved on, and later ones sort before them."""
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    for k in (5, 6):
+        tifffile.imwrite(folder / f"shot{k}.tif", frames[k])
+    assert watched(folder, tmp_path / "out", predictor, 2).n == 2
+    (folder / "shot5.tif").unlink()
+    tifffile.imwrite(folder / "shot1.tif", frames[1])
+    found = watched(folder, tmp_path / "out", predictor, 3)
+    assert list(found.frames["name"]) == ["shot5", "shot6", "shot1"]
+    np.testing.assert_array_equal(found.mask(2), predictor.classes(frames[1]))
+    same = watched(folder, tmp_path / "out", predictor, 0)
+    assert same.n == 3
+    assert same.summary["stream"]["shape"] == [64, 72]
+    assert not (tmp_path / "out.1").exists()
+
+
+def test_a_folder_that_vanishes_keeps_its_frames(tmp_path, frames, predictor):
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    for k in range(3):
+        tifffile.imwrite(folder / f"shot{k}.tif", frames[k])
+
+    def gone(done):
+        if done == 3:
+            folder.rename(tmp_path / "away")
+
+    stream = watch(folder, settle=0.02, poll=0.01)
+    with pytest.raises(Stopped, match=r"vanished while it was watched.*the 3 frames before it"):
+        segment_stream(stream, [predictor], tmp_path / "out", about=ABOUT, on_frame=gone)
+    assert open_results(tmp_path / "out").n == 3
 
 
 def test_several_opinions_give_error_bars(frames):
@@ -227,8 +278,24 @@ def test_a_recording_that_changed_is_not_taken_for_the_old_one(stack, predictor,
         found.stream()
 
 
-def test_gaps_between_parts_are_computed_again(tmp_path):
-    parts = Parts(tmp_path / "p", {})
+def test_only_parts_that_follow_each_other_are_trusted(tmp_path):
+    folder = tmp_path / "p"
+    Parts(folder, {})
     for name in ("00000000-00000003", "00000004-00000005", "00000008-00000009"):
-        (tmp_path / "p" / name).mkdir()
-    assert parts.done == 6
+        (folder / name).mkdir()
+    assert Parts(folder, {}).done == 6
+    assert not (folder / "00000008-00000009").exists()
+    (folder / "settings.json").unlink()
+    assert Parts(folder, {}).done == 0  # nobody knows what they were made with
+
+
+def test_networks_of_different_grids_share_tiles(frames, predictor):
+    from spinscope.inference.tiling import Tiling
+
+    raw = np.tile(frames[0], (2, 3))
+    two = [
+        Predictor(Dark(level), predictor.info | {"size_multiple": grid}, Tiling(96, 16))
+        for level, grid in ((-1.0, 8), (-1.1, 16))
+    ]
+    whole = [Predictor(one.engine, one.info) for one in two]
+    np.testing.assert_array_equal(measure_frame(raw, two).mask, measure_frame(raw, whole).mask)

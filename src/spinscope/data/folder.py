@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +31,12 @@ class FolderStream:
 
     interval: float | None = None
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, only: Sequence[str] | None = None):
         self.path = path
-        self.name = path.name if path.is_dir() else path.stem
+        self.name = path.resolve().name if path.is_dir() else path.stem
         self.files = image_files(path) if path.is_dir() else [path]
+        if only is not None:
+            self.files = _named(path, self.files, only)
         if not self.files:
             raise StreamError(f"{path} holds no image ({', '.join(sorted(IMAGE))})")
         stems = Counter(file.stem for file in self.files)
@@ -62,6 +64,15 @@ class FolderStream:
         """(index, raw pixels) in order."""
         for index in range(start, self.n):
             yield index, self.read(index)
+
+
+def _named(folder: Path, files: list[Path], names: Sequence[str]) -> list[Path]:
+    """The files of these stems, in their order."""
+    of_stem = {file.stem: file for file in files}
+    for index, name in enumerate(names):
+        if name not in of_stem:
+            raise StreamError(f"{folder}: frame {name!r} is no longer there", index)
+    return [of_stem[name] for name in names]
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ makes the (H, W) float32 image in [0, 1] of them that the rest of the program wo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -67,10 +67,13 @@ class Stream(Protocol):
         ...
 
 
-def open_stream(path: Path | str, *, pixel_size: float | None = None) -> Stream:
+def open_stream(
+    path: Path | str, *, pixel_size: float | None = None, only: Sequence[str] | None = None
+) -> Stream:
     """Open an image, a TIFF stack, a video or a folder of images.
 
     pixel_size : metres; takes the place of what the file says.
+    only : names of the frames of a folder, in the order wanted; all in natural order by default.
     Raises StreamError where it cannot be opened or its first frame is not a micrograph: grayscale,
     at least 8 pixels a side and at most 2**29 pixels.
     """
@@ -80,7 +83,7 @@ def open_stream(path: Path | str, *, pixel_size: float | None = None) -> Stream:
     if path.is_dir():
         from spinscope.data.folder import FolderStream
 
-        stream: Stream = FolderStream(path)
+        stream: Stream = FolderStream(path, only)
     elif not path.exists():
         raise StreamError(f"{path} does not exist")
     elif (kind := path.suffix.lower()) in TIFF:

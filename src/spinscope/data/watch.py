@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ class WatchedFolder:
         if not path.is_dir():
             raise StreamError(f"{path} is not a folder; only a folder can be watched")
         self.path = path
-        self.name = path.name
+        self.name = path.resolve().name
         self._settle, self._poll, self._stop, self._idle = settle, poll, stop, idle
         self._known_pixel_size = pixel_size
         state = path.stat()
@@ -50,6 +50,7 @@ class WatchedFolder:
         ).hexdigest()
         self._files: list[Path] = []
         self._names: set[str] = set()
+        self._stems: set[str] = set()  # taken by an earlier watch
         self._waiting: list[Path] = []
         self._sizes: dict[str, tuple[int, float]] = {}
         self._like: tuple[tuple[int, int], float, float | None] | None = None
@@ -89,6 +90,12 @@ class WatchedFolder:
             self._like = pixels.shape, scale, pixel_size
         check_like(str(self._files[index]), pixels.shape, scale, self, index)
         return pixels
+
+    def take(self, names: Sequence[str]) -> None:
+        """Count frames of these names, in this order, as those that came first."""
+        with self._lock:
+            self._files = [self.path / name for name in names]
+            self._stems = set(names)
 
     def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
         """(index, raw pixels) as frames come; see `watch` for how it ends.
@@ -163,7 +170,10 @@ class WatchedFolder:
                 fresh = [
                     Path(entry.path)
                     for entry in entries
-                    if entry.name not in self._names and is_image(entry.name) and entry.is_file()
+                    if entry.name not in self._names
+                    and Path(entry.name).stem not in self._stems
+                    and is_image(entry.name)
+                    and entry.is_file()
                 ]
         except OSError as error:
             raise StreamError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import threading
+import warnings
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -99,7 +100,7 @@ def open_engine(
 ) -> tuple[Engine, dict[str, Any]]:
     """The engine of a model folder and what the folder says of its model.
 
-    name : auto is OpenVINO where it is installed, else Keras.
+    name : auto is OpenVINO where it is installed and agrees with Keras, else Keras.
     precision : auto is bf16 where the processor computes in it and the network stands it.
     Raises SpinscopeError for a damaged folder, or where OpenVINO is asked for and missing.
     """
@@ -110,10 +111,17 @@ def open_engine(
     if not has_openvino():
         raise SpinscopeError("engine 'openvino' must be installed: pip install openvino")
     info = model_info(folder)
-    network = exported(folder)
+    try:
+        network = exported(folder)
+    except Exception as error:  # the converter raises many kinds; a cache may not be writable
+        if name == "openvino":
+            raise
+        warnings.warn(f"Keras computes {folder}: {error}", stacklevel=2)
+        return open_engine(folder, "keras")
     if precision == "auto":
+        # Where the export was made without bf16 units, nobody knows how bf16 agrees.
         measured = json.loads((network.parent / CHECK).read_text())["agreement"]
-        stands = measured.get("bf16", 1.0) >= AGREEMENT
+        stands = measured.get("bf16", 0.0) >= AGREEMENT
         precision = "bf16" if stands and "bf16" in precisions() else "f32"
     return OpenVinoEngine(network, precision, streams), info
 

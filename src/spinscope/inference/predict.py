@@ -112,9 +112,13 @@ class Predictor:
             del band  # before the next is made
         return out
 
-    def bands(self, image: np.ndarray, tta: int = 1) -> Iterator[tuple[slice, np.ndarray]]:
+    def bands(
+        self, image: np.ndarray, tta: int = 1, multiple: int | None = None
+    ) -> Iterator[tuple[slice, np.ndarray]]:
         """Class probabilities in bands of rows; a frame that fits the tiling is one band.
 
+        multiple : grid on which tiles start, of several networks that share their tiles; by
+        default that of this one.
         Yields (rows, (h, W, C) float32); the memory it takes does not grow with the height.
         """
         if self.tiling.fits(image.shape):
@@ -126,7 +130,7 @@ class Predictor:
             part = standardise(image[rows, columns], statistics)
             return mean_of([self._view(part, view) for view in _views(tta)])
 
-        multiple, classes = self.info["size_multiple"], len(self.info["classes"])
+        multiple, classes = multiple or self.info["size_multiple"], len(self.info["classes"])
         workers = self.engine.streams
         yield from tiled(window, image.shape, self.tiling, multiple, classes, workers)
 

@@ -40,6 +40,11 @@ class Tiling:
         [slice(0, 64, None), slice(32, 96, None), slice(72, 130, None)]
         """
         side = self.side // multiple * multiple
+        if side <= self.overlap + multiple:
+            raise SpinscopeError(
+                f"tile (={self.side}) must be larger than its overlap (={self.overlap}) and twice "
+                f"the network's grid of {multiple} pixels"
+            )
         if length <= side:
             return [slice(0, length)]
         last = -(-(length - side) // multiple)  # starts are counted in grid steps
@@ -89,9 +94,7 @@ def tiled(
             for start in range(0, len(columns), workers):
                 some = slice(start, start + workers)
                 windows = pool.map(partial(apply, row), columns[some])
-                for column, share, window in zip(
-                    columns[some], across[some], windows, strict=True
-                ):
+                for column, share, window in zip(columns[some], across[some], windows, strict=True):
                     window *= weight[:, None, None] * share[None, :, None]
                     band[:, column] += window
             end = rows[k + 1].start if k + 1 < len(rows) else row.stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -77,7 +78,8 @@ def _segment(
         opinions = [most_probable(view)[0] for view in views] if len(views) > 1 else []
         return mask, 1 - float(highest.mean(dtype=np.float64)), opinions
     mask, certain = np.empty(raw.shape, dtype=np.uint8), 0.0
-    together = zip(*(predictor.bands(raw, tta) for predictor in predictors), strict=True)
+    grid = math.lcm(*(predictor.info["size_multiple"] for predictor in predictors))
+    together = zip(*(predictor.bands(raw, tta, grid) for predictor in predictors), strict=True)
     for bands in together:
         rows = bands[0][0]
         mask[rows], highest = most_probable(mean_of([band for _, band in bands]))

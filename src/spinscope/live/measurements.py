@@ -44,7 +44,7 @@ def measure_recording(results: Results, settings: Measure) -> dict[str, Any]:
     """Measure the lattice of every frame and the tracks over the frames, and write the tables.
 
     Returns the figures of the recording; what cannot be known (an unknown pixel size, a single
-    frame, fewer than four objects) is None.
+    frame, fewer than four objects) is None; tracks of one object a frame need `reach_px`.
     Raises SpinscopeError where the recording holds no object.
     """
     about = results.summary["stream"]
@@ -54,7 +54,9 @@ def measure_recording(results: Results, settings: Measure) -> dict[str, Any]:
     if not len(objects):
         raise SpinscopeError(f"{results.folder} holds no object; there is nothing to measure")
     figures = _lattice(results, objects, tuple(about["shape"]), pixel_size)
-    if results.n > 1:
+    alone = objects.groupby("frame").size().max() == 1
+    # One object a frame has no neighbour that would tell how far it may move.
+    if results.n > 1 and not (alone and settings.reach_px is None):
         figures |= _tracks(results, objects, settings, pixel_size, interval)
     figures = {key: None if _unknown(value) else value for key, value in figures.items()}
     write_json(results.folder / FIGURES, figures)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from spinscope.data.stream import Stream, StreamError
+from spinscope.data.watch import WatchedFolder
 from spinscope.errors import SpinscopeError
 from spinscope.inference.predict import Predictor
 from spinscope.live.frame import measure_frame
@@ -77,11 +78,18 @@ def segment_stream(
     Raises Stopped where a frame cannot be read; the frames before it are kept in `folder`.
     """
     about = {**about, "stream": describe(stream)}
-    if (folder / SUMMARY).is_file():
-        finished = open_results(folder)
-        if finished.summary.get("about") == about and not finished.summary["stopped"]:
-            return finished
+    finished = open_results(folder) if (folder / SUMMARY).is_file() else None
+    if finished is not None and finished.summary["about"] != about:
+        finished = None
+    if finished is not None and stream.n is not None:
+        if finished.summary["stopped"]:
+            raise _kept(finished)
+        return finished
     parts = Parts(folder.with_name(f"{folder.name}.parts"), about)
+    if isinstance(stream, WatchedFolder):
+        if finished is not None and not parts.done:
+            parts.adopt(finished)
+        stream.take(parts.names)
     done, started, stages = parts.done, time.perf_counter(), Stages()
     if on_frame:
         on_frame(done)
@@ -92,34 +100,48 @@ def segment_stream(
         )
         return encode(frame, stream.names(index))
 
-    writer = _Writer(parts, part, stream.pixel_size, stages, on_frame)
+    writer = _Writer(parts, part, stream, stages, on_frame)
     stopped = None
     with _Reader(stream, done, stages) as reader, ThreadPoolExecutor(workers) as pool:
         try:
             stopped = _run(reader, writer, lambda *frame: pool.submit(work, *frame), workers)
         finally:
             writer.flush()
-    computed = parts.done - done
-    elapsed = time.perf_counter() - started
-    summary = {
-        "about": about,
-        "stream": {**about["stream"], "pixel_size": stream.pixel_size, "interval": stream.interval},
-        "classes": list(predictors[0].info["classes"]),
-        "engine": f"{predictors[0].engine.name} {predictors[0].engine.precision}",
-        "stopped": str(stopped) if stopped else None,
-        "timing": {
-            "frames": computed,
-            "frames_per_s": computed / elapsed if computed else None,
-            "stages_ms": stages.per_frame_ms(computed),
-        },
-    }
-    if stopped and not parts.done:
+    if parts.done != done + writer.written:
+        raise SpinscopeError(
+            f"{parts.folder} holds {parts.done} frames of {done + writer.written}: it was changed "
+            "by another program meanwhile; run the same command again"
+        )
+    if not parts.done:
         parts.remove()
-        raise stopped
-    results = finish(parts, folder, summary, stream.pixel_size)
+        raise stopped or SpinscopeError(f"{stream.path}: no frame came")
+
+    def summary() -> dict[str, Any]:
+        seconds = time.perf_counter() - started
+        return {
+            "about": about,
+            "stream": dict(about["stream"]),
+            "classes": list(predictors[0].info["classes"]),
+            "engine": f"{predictors[0].engine.name} {predictors[0].engine.precision}",
+            "stopped": str(stopped) if stopped else None,
+            "timing": {
+                "frames": writer.written,
+                "frames_per_s": writer.written / seconds if writer.written else None,
+                "stages_ms": stages.per_frame_ms(writer.written),
+            },
+        }
+
+    results = finish(parts, folder, summary)
     if stopped:
-        raise Stopped(f"{stopped}; the {results.n} frames before it are kept in {folder}")
+        raise _kept(results)
     return results
+
+
+def _kept(results: Results) -> Stopped:
+    return Stopped(
+        f"{results.summary['stopped']}; the {results.n} frames before it are kept in "
+        f"{results.folder}"
+    )
 
 
 def describe(stream: Stream) -> dict[str, Any]:
@@ -128,8 +150,7 @@ def describe(stream: Stream) -> dict[str, Any]:
         "path": str(stream.path.resolve()),
         "name": stream.name,
         "fingerprint": stream.fingerprint,
-        "shape": list(stream.shape),
-        "pixel_size": stream.pixel_size,
+        "watched": stream.n is None,
     }
 
 
@@ -158,10 +179,11 @@ def _run(
 class _Writer:
     """Collects finished frames and writes them in parts."""
 
-    def __init__(self, parts, part, pixel_size, stages, on_frame):
-        self.parts, self.part, self.pixel_size = parts, part, pixel_size
+    def __init__(self, parts, part, stream, stages, on_frame):
+        self.parts, self.part, self.stream = parts, part, stream
         self.stages, self.on_frame = stages, on_frame
         self.waiting: list[Encoded] = []
+        self.written = 0
         self.since = time.monotonic()
 
     def add(self, frame: Encoded) -> None:
@@ -181,7 +203,8 @@ class _Writer:
     def flush(self) -> None:
         started = time.perf_counter()
         waiting, self.waiting = self.waiting, []
-        self.parts.add(waiting, self.pixel_size)
+        self.parts.add(waiting, self.stream)
+        self.written += len(waiting)
         self.stages.add({"write": time.perf_counter() - started})
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,8 @@ from spinscope.live.frame import Measured
 if TYPE_CHECKING:
     import pandas as pd
 
-MASKS, SUMMARY, SETTINGS = "masks.tif", "summary.json", "settings.json"
+MASKS, SUMMARY, SETTINGS, FACTS = "masks.tif", "summary.json", "settings.json", "stream.json"
+_FACTS = ("shape", "pixel_size", "interval")
 TABLES = ("objects", "frames")
 _STRIP_BYTES = 1 << 24
 
@@ -70,30 +72,56 @@ class Parts:
     def __init__(self, folder: Path, settings: Mapping[str, Any]):
         self.folder = folder
         kept = folder / SETTINGS
-        if kept.is_file() and json.loads(kept.read_text()) != settings:
-            shutil.rmtree(folder)  # unfinished work of another model, recording or setting
+        if folder.exists() and not (
+            kept.is_file() and json.loads(kept.read_text()) == json.loads(json.dumps(settings))
+        ):
+            _discard(folder)  # unfinished work of another model, recording or setting
         folder.mkdir(parents=True, exist_ok=True)
         write_json(kept, settings)
+        following = set(self)
+        for path in folder.iterdir():
+            if path.is_dir() and path not in following:
+                _discard(path)
 
     def __iter__(self) -> Iterator[Path]:
         """Folders of the parts that follow each other from the first frame on."""
-        expected = 0
-        for path in sorted(self.folder.glob("[0-9]*-[0-9]*")):
+        parts = {}
+        for path in self.folder.glob("[0-9]*-[0-9]*"):
             first, last = map(int, path.name.split("-"))
-            if first != expected:
-                return
+            parts[first] = path, last + 1
+        expected = 0
+        while expected in parts:
+            path, expected = parts[expected]
             yield path
-            expected = last + 1
 
     @property
     def done(self) -> int:
         """Frames that need not be computed again."""
         return max((int(path.name.split("-")[1]) + 1 for path in self), default=0)
 
-    def add(self, frames: Sequence[Encoded], pixel_size: float | None) -> None:
+    @property
+    def names(self) -> list[str]:
+        """Names of those frames, in order."""
+        import pyarrow.parquet as pq
+
+        tables = (pq.read_table(path / "frames.parquet", columns=["name"]) for path in self)
+        return [name for table in tables for name in table["name"].to_pylist()]
+
+    def adopt(self, results: Results) -> None:
+        """Take finished results back as the first part, to go on from them."""
+        write_json(results.folder / FACTS, {key: results.summary["stream"][key] for key in _FACTS})
+        results.folder.rename(self.folder / f"{0:08d}-{results.n - 1:08d}")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the recording said of itself when its last part was written."""
+        return json.loads((list(self)[-1] / FACTS).read_text())
+
+    def add(self, frames: Sequence[Encoded], stream: Stream) -> None:
         """Write frames that follow each other as one part, whole or not at all."""
         if not frames:
             return
+        pixel_size = stream.pixel_size
         name = f"{frames[0].index:08d}-{frames[-1].index:08d}"
         strips = (strip for frame in frames for strip in frame.strips)
         try:
@@ -101,6 +129,7 @@ class Parts:
                 _write_masks(partial / MASKS, strips, (len(frames), *frames[0].shape))
                 for table, columns in zip(TABLES, _columns(frames, pixel_size), strict=True):
                     _write_parquet(partial / f"{table}.parquet", columns)
+                write_json(partial / FACTS, {key: getattr(stream, key) for key in _FACTS})
         except OSError as error:  # a full disk, a folder that was taken away
             raise SpinscopeError(
                 f"{self.folder / name} cannot be written: {error.strerror or error}; the "
@@ -109,23 +138,32 @@ class Parts:
 
     def remove(self) -> None:
         """Delete the parts, once they are merged."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _discard(self.folder)
 
 
-def finish(parts: Parts, folder: Path, summary: Mapping[str, Any], pixel_size: float | None):
+def _discard(folder: Path) -> None:
+    """Delete a folder; a kill meanwhile leaves nothing that looks whole."""
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def finish(parts: Parts, folder: Path, summary: Callable[[], Mapping[str, Any]]) -> Results:
     """Merge the parts into the results folder, which appears whole; nothing is decompressed.
 
+    summary : is asked when the tables are written, so that it can tell how long all took.
     A folder of results that stands there already is kept as `NAME.1`, `NAME.2`, …
     """
-    paths = list(parts)
+    paths, facts = list(parts), parts.facts
     set_aside(folder)
     with atomic_folder(folder) as partial:
-        if paths:
-            _merge_masks(paths, partial / MASKS)
+        _merge_masks(paths, partial / MASKS)
         for table in TABLES:
             _merge_tables([path / f"{table}.parquet" for path in paths], partial / table)
-        figures = _figures(partial, pixel_size)
-        write_json(partial / SUMMARY, {**summary, "n": parts.done, "figures": figures})
+        figures = _figures(partial, facts["pixel_size"])
+        told = summary()
+        told["stream"] |= facts
+        write_json(partial / SUMMARY, {**told, "n": parts.done, "figures": figures})
     parts.remove()
     return open_results(folder)
 
@@ -193,8 +231,9 @@ class Results:
         Raises SpinscopeError where it has moved or changed since.
         """
         about = self.summary["stream"]
-        stream = open_stream(about["path"], pixel_size=about["pixel_size"])
-        if stream.fingerprint != about["fingerprint"]:
+        only = list(self.frames["name"]) if about["watched"] else None
+        stream = open_stream(about["path"], pixel_size=about["pixel_size"], only=only)
+        if not about["watched"] and stream.fingerprint != about["fingerprint"]:
             raise SpinscopeError(
                 f"{about['path']} has changed since {self.folder} was made from it; segment it "
                 "again"
@@ -278,9 +317,6 @@ def _merge_tables(parts: Sequence[Path], target: Path) -> None:
     import pyarrow.csv as csv
     import pyarrow.parquet as pq
 
-    if not parts:
-        target.with_suffix(".csv").write_text("frame\n")
-        return
     schema = pq.read_schema(parts[0])
     with (
         pq.ParquetWriter(target.with_suffix(".parquet"), schema) as parquet,
@@ -297,8 +333,6 @@ def _figures(folder: Path, pixel_size: float | None) -> dict[str, float | None]:
     import pyarrow.parquet as pq
 
     path = folder / "objects.parquet"
-    if not path.is_file():
-        return {"objects": 0, "per_frame": None, "diameter_px": None, "diameter_px_sd": None}
     diameters = pq.read_table(path, columns=["diameter_px"])["diameter_px"].to_numpy()
     frames = pq.read_metadata(folder / "frames.parquet").num_rows
     spread = float(diameters.std(ddof=1)) if len(diameters) > 1 else None

@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -191,6 +192,13 @@ def version_folder(store: Store, of: Version) -> Path:
     return _artifacts(store, of) / _MODEL
 
 
+def tag(store: Store, of: Version, tags: Mapping[str, Any]) -> None:
+    """Add tags to a version, as text."""
+    with reachable(store.uri):
+        for key, value in tags.items():
+            store.client.set_model_version_tag(of.name, str(of.version), key, str(value))
+
+
 def stored_predictions(store: Store, of: Version) -> list[tuple[np.ndarray, np.ndarray]]:
     """Example frames (H, W) and the classes that the model gave them when it was registered."""
     path = _artifacts(store, of) / _PREDICTIONS
@@ -276,18 +284,21 @@ def _pack(
     arrays = {f"image_{i}": image for i, image in enumerate(images)}
     arrays |= {f"classes_{i}": mask for i, mask in enumerate(masks)}
     np.savez_compressed(temporary / _PREDICTIONS, **arrays)
-    save_model(
-        temporary / "packed",
-        python_model=str(Path(__file__).with_name("served.py")),
-        artifacts={
-            "model": str(temporary / _MODEL),
-            "predictions": str(temporary / _PREDICTIONS),
-        },
-        signature=_signature(),
-        input_example=_request(images[0][:32, :32]),
-        pip_requirements=_requirements(),
-        mlflow_model=Model(artifact_path="model", run_id=run_id, model_id=model_id),
-    )
+    with warnings.catch_warnings():
+        # MLflow would rather infer the signature that is given here.
+        warnings.filterwarnings("ignore", message=".*Add type hints")
+        save_model(
+            temporary / "packed",
+            python_model=str(Path(__file__).with_name("served.py")),
+            artifacts={
+                "model": str(temporary / _MODEL),
+                "predictions": str(temporary / _PREDICTIONS),
+            },
+            signature=_signature(),
+            input_example=_request(images[0][:32, :32]),
+            pip_requirements=_requirements(),
+            mlflow_model=Model(artifact_path="model", run_id=run_id, model_id=model_id),
+        )
     return temporary / "packed"
 
 

@@ -1,0 +1,72 @@
+"""Data of a job: corpora, splits and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spinscope.config import Params, dataset_path, project_root
+from spinscope.data import Dataset, Splits, data_hash, open_dataset, split_by_batch
+from spinscope.errors import SpinscopeError
+
+
+def plain(items: Iterable, **_: Any) -> Iterable:
+    """Progress that nobody sees."""
+    return items
+
+
+@dataclass(frozen=True)
+class CheckedData:
+    """A dataset that passed validation, split by source."""
+
+    dataset: Dataset
+    splits: Splits
+    hash: str
+    report: Path | None
+
+
+def out_folder(name: str) -> Path:
+    """Default folder of a job's output: build/NAME of the project."""
+    return project_root() / "build" / name
+
+
+def corpus(params: Params, out: Path, *, progress=plain) -> Path:
+    """Write the simulated Kerr corpus of `params`; one that stands there complete is kept."""
+    from spinscope.data.shards import HEADER, read_header
+    from spinscope.physics.kerr_corpus import GENERATOR, make_kerr_corpus
+
+    kerr = params.kerr
+    same = ("n", "height", "width", "frames_per_source", "bright")
+    wanted = {"seed": params.seed, "generator": GENERATOR}
+    wanted |= {key: getattr(kerr, key) for key in same}
+    if (out / HEADER).is_file() and wanted.items() <= read_header(out).items():
+        return out
+    return make_kerr_corpus(out, kerr.n, params.seed, kerr, progress=progress)
+
+
+def split(params: Params) -> tuple[Dataset, Splits]:
+    """The dataset of `params` and its splits."""
+    data, path = params.data, dataset_path(params)
+    if data.path == "auto" and not path.is_dir():
+        raise SpinscopeError(
+            f"there are no micrographs at {path}: run `spinscope data fetch moke`, set "
+            "SPINSCOPE_MOKE to a copy, or name a dataset with --set data.path=FOLDER"
+        )
+    dataset = open_dataset(path)
+    splits = split_by_batch(dataset, data.train_batches, data.validation_batches, data.test_batches)
+    return dataset, splits
+
+
+def checked_data(params: Params, out: Path | None = None, *, progress=plain) -> CheckedData:
+    """Open, split and validate the dataset of `params`; Data Docs go to `out`.
+
+    Raises SpinscopeError that names file and rule where the data is not fit to train on.
+    """
+    from spinscope.data.validate import require_valid, validate
+
+    dataset, splits = split(params)
+    validation = validate(dataset, splits, out, progress=progress)
+    require_valid(validation)
+    return CheckedData(dataset, splits, data_hash(dataset), validation.report)
