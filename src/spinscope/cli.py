@@ -250,6 +250,9 @@ def segment(
 @app.command()
 def measure(
     folder: Annotated[Path, typer.Argument(help="Folder that `segment` wrote.")],
+    film: Annotated[
+        Path | None, typer.Option(help="Image that is black where a patterned sample has no film.")
+    ] = None,
     overrides: Set = [],  # noqa: B006
     profile: Profile = None,
     as_json: Json = False,
@@ -257,7 +260,7 @@ def measure(
     """Lattice order and tracks of a segmented recording."""
     from spinscope import jobs
 
-    figures = jobs.measure(load_params(profile, overrides), folder)
+    figures = jobs.measure(load_params(profile, overrides), folder, film)
     _say(figures, as_json, figure_lines)
 
 

@@ -65,6 +65,35 @@ def test_diffusion_is_recovered_from_frames(tmp_path):
     np.testing.assert_allclose(msd["msd_um2"], 0.04 * msd["msd_px2"])
 
 
+def test_a_patterned_sample_is_measured_on_its_film(tmp_path):
+    """Two strips with lattices of their own: across the gap there are no neighbours."""
+    rows = np.arange(10, 70, 12 * np.sqrt(3) / 2)
+    strip = [(y, x) for k, y in enumerate(rows) for x in np.arange(8 + 6 * (k % 2), 170, 12)]
+    centres = np.array(strip + [(y + 110, x) for y, x in strip])
+    path = tmp_path / "strips.tif"
+    tifffile.imwrite(path, draw(centres, (190, 180)))
+    results = run(path, tmp_path / "out", dark())
+    film = np.zeros((190, 180), dtype=bool)
+    film[:78] = film[108:] = True
+    whole, strips = (measure_recording(results, SETTINGS, ground) for ground in (None, film))
+    assert strips["lattice_px"] == pytest.approx(12, rel=0.02)
+    assert whole["lattice_px"] > 12.5
+    assert strips["defect_share"] == 0
+    with pytest.raises(SpinscopeError, match=r"film of shape \(4, 4\)"):
+        measure_recording(results, SETTINGS, film[:4, :4])
+
+
+def test_one_object_a_frame_is_not_linked_by_guess(tmp_path):
+    path = tmp_path / "one.tif"
+    frames = np.stack([draw(np.array([(20, 20 + k)]), (56, 64)) for k in range(6)])
+    tifffile.imwrite(path, frames, photometric="minisblack")
+    results = run(path, tmp_path / "out", dark())
+    assert "tracks" not in measure_recording(results, SETTINGS)
+    told = measure_recording(results, SETTINGS.model_copy(update={"reach_px": 5.0}))
+    assert told["tracks"] == 1
+    assert told["step_px"] > 0
+
+
 def test_three_objects_have_no_statistics(tmp_path):
     path = tmp_path / "three.tif"
     tifffile.imwrite(path, draw(np.array([(12, 12), (40, 20), (30, 50)]), (56, 64)))

@@ -113,12 +113,17 @@ def _closing(stream: Stream) -> Iterator[Stream]:
         getattr(stream, "close", lambda: None)()
 
 
-def measure(params: Params, folder: Path) -> dict[str, Any]:
-    """Figures of lattice and tracks of a folder of results, which gets their tables."""
+def measure(params: Params, folder: Path, film: Path | None = None) -> dict[str, Any]:
+    """Figures of lattice and tracks of a folder of results, which gets their tables.
+
+    film : an image that is not black where the film of a patterned sample is.
+    """
+    from spinscope.data import read_image
     from spinscope.live.measurements import measure_recording
     from spinscope.live.results import open_results
 
-    return measure_recording(open_results(folder), params.measure)
+    ground = None if film is None else read_image(film) > 0
+    return measure_recording(open_results(folder), params.measure, ground)
 
 
 def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[str, Path]:

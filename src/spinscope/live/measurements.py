@@ -40,9 +40,13 @@ FIGURES = "measurements.json"
 _REACH, _BINS = 6, 20  # mean spacings of g(r), and bins of each
 
 
-def measure_recording(results: Results, settings: Measure) -> dict[str, Any]:
+def measure_recording(
+    results: Results, settings: Measure, film: np.ndarray | None = None
+) -> dict[str, Any]:
     """Measure the lattice of every frame and the tracks over the frames, and write the tables.
 
+    film : (H, W) bool, where the film of a patterned sample is; by default what the model calls
+        outside or edge is none, where it knows these classes, and all is film where not.
     Returns the figures of the recording; what cannot be known (an unknown pixel size, a single
     frame, fewer than four objects) is None; tracks of one object a frame need `reach_px`.
     Raises SpinscopeError where the recording holds no object.
@@ -53,7 +57,10 @@ def measure_recording(results: Results, settings: Measure) -> dict[str, Any]:
     objects = results.table("objects", columns)
     if not len(objects):
         raise SpinscopeError(f"{results.folder} holds no object; there is nothing to measure")
-    figures = _lattice(results, objects, tuple(about["shape"]), pixel_size)
+    shape = tuple(about["shape"])
+    if film is not None and film.shape != shape:
+        raise SpinscopeError(f"film of shape {film.shape} must be as the frames, {shape}")
+    figures = _lattice(results, objects, shape, pixel_size, film)
     alone = objects.groupby("frame").size().max() == 1
     # One object a frame has no neighbour that would tell how far it may move.
     if results.n > 1 and not (alone and settings.reach_px is None):
@@ -64,24 +71,29 @@ def measure_recording(results: Results, settings: Measure) -> dict[str, Any]:
 
 
 def _lattice(
-    results: Results, objects: pd.DataFrame, shape: tuple[int, int], pixel_size: float | None
+    results: Results,
+    objects: pd.DataFrame,
+    shape: tuple[int, int],
+    pixel_size: float | None,
+    film: np.ndarray | None,
 ) -> dict[str, float]:
     import pandas as pd
 
     folder = results.folder
-
     spacing = math.sqrt(math.prod(shape) * objects["frame"].nunique() / len(objects))
     r_max = min(_REACH * spacing, min(shape) / 2)
     width = min(spacing / _BINS, r_max)
     tables, rows, correlations = [], [], []
     for frame, group in objects.groupby("frame"):
         positions = group[["y_px", "x_px"]].to_numpy()
-        film = _film(results, int(frame))
-        table = lattice_order(positions, film=film)
+        ground = _film(results, int(frame)) if film is None else film
+        table = lattice_order(positions, film=ground)
         keys = {key: group[key].to_numpy() for key in ("frame", "object")}
         tables.append(pd.DataFrame(keys | table))
         rows.append({"frame": frame} | lattice_summary(table))
-        correlations.append(pair_correlation(positions, shape, r_max=r_max, width=width, film=film))
+        correlations.append(
+            pair_correlation(positions, shape, r_max=r_max, width=width, film=ground)
+        )
     order = pd.DataFrame(rows)
     _write(folder / "lattice", with_units(pd.concat(tables, ignore_index=True), pixel_size))
     _write_csv(folder / "order.csv", with_units(order, pixel_size))
@@ -113,7 +125,7 @@ def _tracks(
         memory=settings.memory,
         size_ratio=settings.size_ratio,
     )
-    _write(results.folder / "tracks", tracks)
+    _write(results.folder / "tracks", with_units(tracks, pixel_size))
     lived = lifetimes(tracks, frames=(0, results.n - 1), interval=interval)
     _write_csv(results.folder / "lifetimes.csv", lived)
     # An object that the border cuts has its centre elsewhere.
