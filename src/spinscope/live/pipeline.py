@@ -78,19 +78,10 @@ def segment_stream(
     Raises Stopped where a frame cannot be read; the frames before it are kept in `folder`.
     """
     about = {**about, "stream": describe(stream)}
-    finished = open_results(folder) if (folder / SUMMARY).is_file() else None
-    if finished is not None and finished.summary["about"] != about:
-        finished = None
-    if finished is not None and stream.n is not None:
-        if finished.summary["stopped"]:
-            raise _kept(finished)
-        return finished
-    parts = Parts(folder.with_name(f"{folder.name}.parts"), about)
-    if isinstance(stream, WatchedFolder):
-        if finished is not None and not parts.done:
-            parts.adopt(finished)
-        stream.take(parts.names)
-    done, started, stages = parts.done, time.perf_counter(), Stages()
+    begun = _begin(stream, folder, about)
+    if isinstance(begun, Results):
+        return begun
+    parts, done, started, stages = begun, begun.done, time.perf_counter(), Stages()
     if on_frame:
         on_frame(done)
 
@@ -135,6 +126,23 @@ def segment_stream(
     if stopped:
         raise _kept(results)
     return results
+
+
+def _begin(stream: Stream, folder: Path, about: dict[str, Any]) -> Results | Parts:
+    """The finished results of the same recording and settings, or the parts to go on from."""
+    finished = open_results(folder) if (folder / SUMMARY).is_file() else None
+    if finished is not None and finished.summary["about"] != about:
+        finished = None
+    if finished is not None and stream.n is not None:
+        if finished.summary["stopped"]:
+            raise _kept(finished)
+        return finished
+    parts = Parts(folder.with_name(f"{folder.name}.parts"), about)
+    if isinstance(stream, WatchedFolder):  # it may have grown since it was left
+        if finished is not None and not parts.done:
+            parts.adopt(finished)
+        stream.take(parts.names)
+    return parts
 
 
 def _kept(results: Results) -> Stopped:
