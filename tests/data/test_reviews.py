@@ -138,6 +138,17 @@ def test_a_damaged_version_is_named(reviews, frame):
         Reviews.open(reviews.folder).latest("7")
 
 
+def test_a_copy_beside_the_versions_is_no_version(reviews, frame):
+    reviews.add("7", *frame, status="accepted", before=frame[1], **BY_ADA)
+    for name in ("7/0001 (1).json", "8/0002 (Ada's copy).json"):
+        file = reviews.folder / "frames" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("{}")
+    assert reviews.add("7", *frame, status="accepted", before=frame[1], **BY_ADA).version == 2
+    assert [r.version for r in Reviews.open(reviews.folder).history("7")] == [1, 2]
+    assert reviews.frames() == ["7"]
+
+
 CROWD = """
 import sys
 import numpy as np

@@ -156,8 +156,7 @@ class Reviews:
     def history(self, frame: str) -> list[Review]:
         """All versions of a frame, the first one first."""
         place = self.folder / "frames" / _file_name(frame)
-        files = sorted(place.glob("[0-9]*.json"), key=lambda path: int(path.stem))
-        return [self._version(path, frame) for path in files]
+        return [self._version(path, frame) for path in sorted(_versions(place), key=_number)]
 
     def latest(self, frame: str, who: str | None = None) -> Review | None:
         """The last version of a frame, of anybody or of one reviewer."""
@@ -170,7 +169,7 @@ class Reviews:
 
     def frames(self) -> list[str]:
         """Names of the frames that were reviewed, sorted."""
-        versions = (self.folder / "frames").glob("*/[0-9]*.json")
+        versions = _versions(self.folder / "frames", "*/[0-9]*.json")
         return sorted({unquote(path.parent.name) for path in versions})
 
     def image(self, frame: str) -> np.ndarray:
@@ -241,6 +240,7 @@ def corrected_dataset(reviews: Sequence[Reviews], base: Dataset, out: Path | str
     A frame counts with its latest review, if that is accepted or corrected. Where it is a frame
     of `base`, or a part of one, its label takes the place of the one in `base` and the frame
     stays in its batch: a corrected frame of the validation batches never leaks into training.
+    One of `base` that was rejected keeps its label.
     Every other frame is new: each folder of reviews is a source of its own, and all of them are
     one batch behind those of `base`, marked `only_training`. The batches of `base` keep their
     numbers, sources and frames. A picture that was reviewed twice counts once, as said last.
@@ -361,6 +361,15 @@ def _file_name(frame: str) -> str:
     return name
 
 
+def _versions(folder: Path, pattern: str = "[0-9]*.json") -> Iterator[Path]:
+    """Files of versions; a copy that another program left beside them, `0001 (1).json`, is none."""
+    return (path for path in folder.glob(pattern) if path.stem.isdecimal())
+
+
+def _number(path: Path) -> int:
+    return int(path.stem)
+
+
 def _publish(folder: Path, text: str) -> Path:
     """Put `text` whole into the next free `0001.json`, which no other process takes as well."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -370,7 +379,7 @@ def _publish(folder: Path, text: str) -> Path:
         with os.fdopen(handle, "w") as file:
             file.write(text)
         partial.chmod(0o644)
-        number = max((int(path.stem) for path in folder.glob("[0-9]*.json")), default=0)
+        number = max(map(_number, _versions(folder)), default=0)
         while True:
             number += 1
             target = folder / f"{number:04d}.json"
