@@ -56,8 +56,8 @@ class Outcome:
 
 
 def folder_of(name: str, fingerprint: str) -> Path:
-    """Where the reviews of a recording lie."""
-    return project_root() / REVIEWS / f"{name}-{fingerprint[:8]}"
+    """Where the reviews of a recording lie; without commas, which part folders in a command."""
+    return project_root() / REVIEWS / f"{name.replace(',', '_')}-{fingerprint[:8]}"
 
 
 def act(desk: Desk, action: Mapping[str, Any], who: str) -> Outcome:

@@ -6,6 +6,7 @@ out/report.json. The program goes on when the page is closed or the dashboard is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -62,7 +63,8 @@ class Job:
     def stop(self) -> None:
         """End the program and what it started."""
         if self.running:
-            os.killpg(self.about["pid"], signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                os.killpg(self.about["pid"], signal.SIGTERM)
 
     def tail(self, lines: int = 12) -> str:
         """The last lines of the log; a progress bar counts as its last state."""

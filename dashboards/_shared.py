@@ -59,7 +59,7 @@ def refusals() -> Iterator[None]:
     """Whatever is refused within becomes one sentence on the page."""
     try:
         yield
-    except SpinscopeError as error:
+    except (SpinscopeError, OSError) as error:  # no right to read, a full disk
         st.error(str(error), icon=":material/error:")
 
 

@@ -57,13 +57,21 @@ def compared(
     params: Params,
 ) -> pd.DataFrame:
     """One row a frame, those that differ most first; `index` is that of the frame."""
-    bar, rows = st.progress(0.0), []
+    bar, rows, unread = st.progress(0.0), [], []
     for done, index in enumerate(indices, start=1):
-        image = recording.image(index)
+        try:
+            image = recording.image(index)
+        except SpinscopeError as error:
+            unread.append(str(error))
+            continue
         a, b = (segmented(model, image, views)[0] for model in models)
         rows.append({"index": index, **row(recording.names[index], a, b, params)})
         bar.progress(done / len(indices), f"Frame {done} of {len(indices)}")
     bar.empty()
+    for sentence in unread:
+        st.warning(sentence, icon=":material/warning:")
+    if not rows:
+        raise SpinscopeError(f"{recording.path}: none of {len(indices)} frames can be read")
     return pd.DataFrame(rows).sort_values(["disagreement", "index"], ascending=[False, True])
 
 

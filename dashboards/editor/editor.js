@@ -98,16 +98,17 @@ function makeDraft(data) {
   const start = decode(data.mask, height * width);
   return {
     id: data.id, height, width, start, mask: start.slice(), undo: [], redo: [],
-    before: null, rect: null, command: 0, dim: null, dimText: "",
+    before: null, rect: null, command: 0, dim: null, dimText: "", sent: null,
   };
 }
 
-// The draft of a frame; one that was just saved keeps its history under its new name.
+// The draft of a frame; one that was just saved goes on under its new name, with its history and
+// with what was painted since.
 function draftOf(data, last) {
   let draft = drafts.get(data.id);
   if (!draft) {
     draft = makeDraft(data);
-    if (last && last.frame === data.frame && same(last.mask, draft.start)) {
+    if (last && last.frame === data.frame && last.sent === data.mask) {
       drafts.delete(last.id);
       last.start = draft.start;
       last.id = data.id;
@@ -302,8 +303,9 @@ class Editor {
     }
     const fresh = !this.draft || this.draft.id !== data.id;
     if (fresh) {
-      if (this.drag) this.finish();
-      this.draft = draftOf(data, this.draft);
+      const draft = draftOf(data, this.draft);
+      if (this.drag && draft !== this.draft) this.finish();
+      this.draft = draft;
     }
     if (this.picture !== data.picture) this.load(data.picture);
     this.command(data.command);
@@ -426,7 +428,8 @@ class Editor {
     if (this.drag) this.finish();
     const keeps = action === "accept" || action === "save";
     const payload = { action, id: this.draft.id, turn: this.turn };
-    if (keeps) payload.mask = encode(this.draft.mask);
+    if (keeps) payload.mask = this.draft.sent = encode(this.draft.mask);
+    this.leaving = action !== "save";
     this.waiting = setTimeout(() => {
       this.waiting = null;
       this.say("The server has not answered; try again.", true);
@@ -434,6 +437,11 @@ class Editor {
     }, PATIENCE);
     this.trigger("action", payload);
     this.show();
+  }
+
+  // What is painted after a mask was sent and before the next frame comes would be lost.
+  get locked() {
+    return Boolean(this.waiting) && this.leaving;
   }
 
   // ---- tools
@@ -464,7 +472,7 @@ class Editor {
 
   step(which) {
     const { draft } = this;
-    if (this.drag) return;
+    if (this.drag || this.locked) return;
     const step = draft[which].pop();
     if (!step) return;
     draft[which === "undo" ? "redo" : "undo"].push(step);
@@ -492,7 +500,7 @@ class Editor {
   }
 
   down(event) {
-    if (!this.draft || this.drag) return;
+    if (!this.draft || this.drag || this.locked) return;
     event.preventDefault();
     this.root.activeElement?.blur?.();
     document.activeElement?.blur?.();

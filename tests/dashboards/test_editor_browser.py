@@ -208,6 +208,21 @@ def test_objects_are_deleted_and_added_by_a_click(tab, hand, reviews):
     np.testing.assert_array_equal(reviews().shown(reviews().latest("0000")), start)
 
 
+def test_what_is_painted_while_a_mask_is_saved_stays(hand, reviews):
+    hand.keys("1")
+    hand.stroke((500, 40), (520, 40), steps=1)
+    hand.keys("s")
+    hand.stroke((500, 70), (520, 70), steps=1)  # the server has not answered yet
+    hand.tab.locator(".notice.shown").filter(has_text="corrected, version 3").wait_for()
+    settled(hand.tab)
+    saved = reviews().label(reviews().latest("0000"))
+    assert saved[40, 510] == 1
+    assert saved[70, 510] == 0
+    assert hand.edited
+    hand.keys("z")
+    assert not hand.edited
+
+
 def test_strokes_outlive_a_step_to_another_frame_and_a_run_of_the_page(tab, hand):
     hand.keys("1")
     hand.stroke((300, 400), (340, 400))
