@@ -261,7 +261,7 @@ def _predicted(
 
 
 def segmented(model: Model, image: np.ndarray, views: int) -> tuple[np.ndarray, float]:
-    """Classes (H, W) by the fastest engine, and how unsure it is: mean of 1 - max probability."""
+    """Classes (H, W) by the fastest engine, and the share of pixels that are in doubt."""
     return _segmented(model.digest, pixel_sha256(image), views, str(model.folder), image)
 
 
@@ -269,13 +269,7 @@ def segmented(model: Model, image: np.ndarray, views: int) -> tuple[np.ndarray, 
 def _segmented(
     digest: str, pixels: str, views: int, _folder: str, _image: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    from spinscope.inference.predict import most_probable
-
-    mask, doubt = np.empty(_image.shape, dtype=np.uint8), 0.0
-    for rows, band in _predictor(digest, _folder, "auto").bands(_image, views):
-        mask[rows], highest = most_probable(band)
-        doubt += float((1 - highest).sum(dtype=np.float64))
-    return mask, doubt / mask.size
+    return _predictor(digest, _folder, "auto").segment(_image, views)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the model …")

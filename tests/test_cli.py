@@ -139,6 +139,20 @@ def test_a_folder_is_called_by_its_name(run, frame, monkeypatch, tmp_path):
     assert json.loads(printed)[0]["folder"] == str(tmp_path / "out" / frame.parent.name)
 
 
+def test_figures_tell_what_their_error_is():
+    figures = {
+        "psi6_mean": 0.91234, "psi6_mean_sd": 0.0345, "nearest_nm": 2880.2, "nearest_nm_sd": 140.0,
+        "diffusion_m2_per_s": 1.5e-14, "diffusion_m2_per_s_se": 2.5e-16,
+        "settings": {"reach_px": None}, "lifetime_s": None, "note": "mind the reach",
+    }  # fmt: skip
+    assert cli.figure_lines(figures) == [
+        "psi6_mean                   0.91234 ± 0.035 (SD over frames)",
+        "nearest_nm                  2880.2 ± 140 (SD over frames)",
+        "diffusion_m2_per_s          1.5e-14 ± 2.5e-16 (standard error)",
+        "note: mind the reach",
+    ]
+
+
 def test_one_bar_counts_the_frames_of_a_recording():
     with cli.FrameBar() as bar:
         bar("film", 1, 9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -238,10 +239,13 @@ def segment(
     extra = [] if tta is None else [f"segment.tta={tta}"]
     extra += [] if pixel_size is None else [f"segment.pixel_size_nm={pixel_size}"]
     params = load_params(profile, [*overrides, *extra])
+    out = out or Path("masks")
     with FrameBar() as bar, _on_interrupt(watch) as left:
-        rows = jobs.segment(
-            params, files, model, out or Path("masks"), watch=watch, stop=left, on_frame=bar
-        )
+        try:
+            rows = jobs.segment(params, files, model, out, watch=watch, stop=left, on_frame=bar)
+        except KeyboardInterrupt:
+            print(f"left; what is done is kept in {out}, the same command goes on", file=sys.stderr)
+            raise
     _say(rows, as_json, lambda rows: [segmentation_line(row) for row in rows])
     if stopped := [row["stopped"] for row in rows if "stopped" in row]:
         raise SpinscopeError("; ".join(stopped))
@@ -458,20 +462,34 @@ def segmentation_line(row: dict) -> str:
     """One line about a segmented recording."""
     share = row.get("fraction", {}).get("skyrmion", 0.0)
     if row["frames"] == 1:
-        return f"{row['folder']}: {row['objects']} skyrmions on {100 * share:.2f} % of the frame"
-    speed = f", {row['frames_per_s']:.1f} frames/s" if row["frames_per_s"] else ""
-    return f"{row['folder']}: {row['objects']} skyrmions in {row['frames']} frames{speed}"
+        found = f"{row['objects']} skyrmions on {100 * share:.2f} % of the frame"
+    else:
+        speed = f", {row['frames_per_s']:.1f} frames/s" if row["frames_per_s"] else ""
+        found = f"{row['objects']} skyrmions in {row['frames']} frames{speed}"
+    former = f" (what was there before is {row['former']})" if row["former"] else ""
+    return f"{row['folder']}: {found}{former}"
 
 
 def figure_lines(figures: dict) -> list[str]:
-    """A line a figure, with its error or its spread over the frames."""
+    """A line a figure, with its standard error or its spread over the frames."""
     lines = []
     for key, value in figures.items():
-        if key.endswith(("_se", "_sd")) or value is None:
+        if not isinstance(value, int | float) or key.endswith(("_se", "_sd")):
             continue
-        error = next((figures[key + end] for end in ("_se", "_sd") if figures.get(key + end)), None)
-        lines.append(f"{key:<28}{value:.5g}" + ("" if error is None else f" ± {error:.2g}"))
-    return lines
+        line = f"{key:<28}{_plainly(value, 5)}"
+        for end, what in (("_se", "standard error"), ("_sd", "SD over frames")):
+            if figures.get(key + end):
+                line += f" ± {_plainly(figures[key + end], 2)} ({what})"
+        lines.append(line)
+    return [*lines, *([f"note: {figures['note']}"] if "note" in figures else [])]
+
+
+def _plainly(value: float, digits: int) -> str:
+    """A number of so many digits, without an exponent where that is readable."""
+    if value and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.{digits}g}"
+    decimals = max(digits - 1 - math.floor(math.log10(abs(value))), 0) if value else 0
+    return f"{value:.{decimals}f}" if decimals else f"{round(value):d}"
 
 
 def gate_lines(gates) -> list[str]:

@@ -110,6 +110,7 @@ class Segment(_Section):
     tta: Literal[1, 3, 8]
     workers: int = Field(ge=0)
     part: int = Field(ge=1)
+    min_px: int = Field(ge=1)
     pixel_size_nm: float | None = Field(gt=0, allow_inf_nan=False)
     settle_s: float = Field(ge=0)
     idle_s: float | None = Field(gt=0)

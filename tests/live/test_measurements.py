@@ -58,6 +58,9 @@ def test_diffusion_is_recovered_from_frames(tmp_path):
     assert 0 < error < 0.05 * true
     assert abs(figures["diffusion_px2_per_frame"] - true) < max(0.05 * true, 3 * error)
     assert figures["diffusion_m2_per_s"] is None  # the time between frames is not known
+    assert figures["reach_px"] == pytest.approx(13, abs=1.5)  # half the distance of the grid
+    assert "smaller measure.reach_px" in figures["note"]
+    assert figures["settings"]["memory"] == 0
     tracks = pd.read_parquet(results.folder / "tracks.parquet")
     assert tracks["track"].nunique() == len(grid)
     assert (tracks.groupby("track").size() == 80).all()

@@ -95,6 +95,7 @@ def test_other_settings_keep_the_earlier_results(stack, predictor, tmp_path):
     run(stack, tmp_path / "film", predictor)
     run(stack, tmp_path / "film", predictor, about={"models": "another"})
     assert open_results(tmp_path / "film.1").summary["about"]["models"] == ABOUT["models"]
+    assert open_results(tmp_path / "film").summary["former"] == str(tmp_path / "film.1")
     assert open_results(tmp_path / "film").summary["about"]["models"] == "another"
 
 

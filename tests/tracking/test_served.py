@@ -113,13 +113,14 @@ def test_mask_and_objects_are_those_of_the_library(served, predictor, registered
     assert (answer["classes"], answer["shape"]) == (["a", "b", "c"], list(SHAPE))
     assert answer["model"] == sha256(registered[1] / "model.keras")
     assert answer["pixel_size_nm"] is None
-    expected = pd.DataFrame(measure(mask == 1, image))
+    expected = pd.DataFrame(measure(mask == 1, image, min_px=4))
     found = pd.DataFrame(answer["objects"])
     assert list(found) == list(expected)
     assert len(found) == len(expected) > 0
     for name in ("y_px", "x_px", "area_px", "diameter_px"):
         np.testing.assert_allclose(found[name], expected[name])
-    assert found["area_px"].sum() == (mask == 1).sum()
+    (every,) = served.predict(table(png(image)), params={"min_px": 1})
+    assert sum(row["area_px"] for row in every["objects"]) == (mask == 1).sum()
     json.dumps(answer, allow_nan=False)
 
 
@@ -134,7 +135,7 @@ def test_parameters(served, predictor):
     assert (mask_of(ask(tta=8)) != mask_of(plain)).any()
     sized = ask(pixel_size_nm=80.0)
     assert sized["pixel_size_nm"] == pytest.approx(80)
-    expected = with_units(measure(predictor.classes(image) == 1, image), 80e-9)
+    expected = with_units(measure(predictor.classes(image) == 1, image, min_px=4), 80e-9)
     assert set(sized["objects"][0]) == set(expected) > set(plain["objects"][0])
     for row in sized["objects"]:
         assert row["diameter_nm"] == pytest.approx(80 * row["diameter_px"])
@@ -272,7 +273,7 @@ def test_mlflow_models_serve(registered, predictor, tmp_path):
         (row,) = answer.json()["predictions"]
         mask = predictor.classes(image)
         assert (mask_of(row) == mask).all()
-        assert len(row["objects"]) == len(measure(mask == 1)["area_px"])
+        assert len(row["objects"]) == len(measure(mask == 1, min_px=4)["area_px"])
         assert row["objects"][0]["diameter_nm"] > 0
         for body in (
             {"dataframe_split": {"columns": ["image"], "data": [[text]]}},

@@ -11,6 +11,7 @@ from spinscope.analysis.tracks import (
     mean_square_displacement,
     track_diffusion,
     track_msd,
+    usual_reach,
     without_drift,
 )
 from spinscope.analysis.uncertainty import frame_quantities, measure_views
@@ -33,6 +34,7 @@ __all__ = [
     "pair_correlation",
     "track_diffusion",
     "track_msd",
+    "usual_reach",
     "with_units",
     "without_drift",
 ]

@@ -54,13 +54,28 @@ def link(
     table = table.sort_values("frame", kind="stable", ignore_index=True)
     if not len(table):
         return table.assign(track=pd.Series(dtype=np.int64))
-    reach = _half_distance(table) if reach_px is None else reach_px
+    reach = usual_reach(table) if reach_px is None else reach_px
     place = table[["y_px", "x_px"]].to_numpy() / reach
     if size_ratio is not None and "diameter_px" in table:
         size = np.log(table["diameter_px"].to_numpy()) / np.log(size_ratio)
         place = np.column_stack([place, size])
     table["track"] = _linked(table["frame"].to_numpy(), place, memory, reach)
     return table.sort_values(["track", "frame"], kind="stable", ignore_index=True)
+
+
+def usual_reach(table: pd.DataFrame) -> float:
+    """Half the median distance of nearest objects over all frames, px: how far `link` looks.
+
+    Raises SpinscopeError where no frame has two objects.
+    """
+    from spinscope.analysis.lattice import nearest
+
+    distances = [nearest(frame.to_numpy()) for _, frame in table.groupby("frame")[["y_px", "x_px"]]]
+    distances = np.concatenate(distances)
+    known = distances[np.isfinite(distances) & (distances > 0)]
+    if not len(known):
+        raise SpinscopeError("reach_px must be given where no frame has two objects")
+    return float(np.median(known) / 2)
 
 
 def without_drift(tracks: pd.DataFrame) -> pd.DataFrame:
@@ -260,18 +275,6 @@ def _table(objects) -> pd.DataFrame:
     if missing:
         raise SpinscopeError(f"table of objects must have a column {missing[0]}")
     return table
-
-
-def _half_distance(table: pd.DataFrame) -> float:
-    """Half the median distance of nearest objects over all frames."""
-    from spinscope.analysis.lattice import nearest
-
-    distances = [nearest(frame.to_numpy()) for _, frame in table.groupby("frame")[["y_px", "x_px"]]]
-    distances = np.concatenate(distances)
-    known = distances[np.isfinite(distances) & (distances > 0)]
-    if not len(known):
-        raise SpinscopeError("reach_px must be given where no frame has two objects")
-    return float(np.median(known) / 2)
 
 
 def _linked(frame: np.ndarray, place: np.ndarray, memory: int, reach: float) -> np.ndarray:

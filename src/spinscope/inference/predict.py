@@ -62,6 +62,19 @@ def most_probable(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return classes, highest
 
 
+DOUBT = 0.6
+"""A pixel whose highest class probability is below this is in doubt."""
+
+
+def doubtful(highest: np.ndarray) -> float:
+    """Share of pixels whose class is in doubt, from their highest probabilities (H, W).
+
+    Networks that were trained with smoothed labels are never certain: the mean of 1 - the highest
+    probability would hardly tell an easy frame from a hard one.
+    """
+    return float(np.count_nonzero(highest < DOUBT) / highest.size)
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A loaded network and what is known of it."""
@@ -111,6 +124,15 @@ class Predictor:
             out[rows] = most_probable(band)[0]
             del band  # before the next is made
         return out
+
+    def segment(self, image: np.ndarray, tta: int = 1) -> tuple[np.ndarray, float]:
+        """Most probable class of each pixel, (H, W) uint8, and the share of doubtful pixels."""
+        mask, doubt = np.empty(image.shape, dtype=np.uint8), 0.0
+        for rows, band in self.bands(image, tta):
+            mask[rows], highest = most_probable(band)
+            doubt += doubtful(highest) * highest.size / mask.size
+            del band  # before the next is made
+        return mask, doubt
 
     def bands(
         self, image: np.ndarray, tta: int = 1, multiple: int | None = None

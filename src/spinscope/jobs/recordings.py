@@ -45,7 +45,8 @@ def segment(
     watch : `paths` is one folder whose frames are taken as they appear, until `stop` says so.
     on_frame : is told (name, frames done, frames in all or None).
     Returns a row a recording: file, folder, frames, objects, fraction of each class in the first
-    frame, frames_per_s; of one that ended at a bad frame also the sentence `stopped`.
+    frame, frames_per_s, former (where earlier results went); of one that ended at a bad frame also
+    the sentence `stopped`.
     """
     from spinscope.tracking import resolve
 
@@ -58,7 +59,10 @@ def segment(
         raise SpinscopeError("segment needs at least one image, stack, video or folder")
     names = [source.name for source in sources]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SpinscopeError(f"two recordings are named {twice[0]!r}; their results would collide")
+        raise SpinscopeError(
+            f"two recordings are named {twice[0]!r}; their results would "
+            "collide: give them in two calls, each with its own --out"
+        )
     predictors, about = _predictors(params, folders)
     return [_segment_one(params, source, predictors, out, about, on_frame) for source in sources]
 
@@ -188,7 +192,7 @@ def _predictors(params: Params, folders: dict[str, Path]) -> tuple[list[Predicto
         "models": about,
         "inference": params.inference.model_dump(),
         "tta": params.segment.tta,
-        "min_px": params.evaluation.min_object_px,
+        "min_px": params.segment.min_px,
         "pixel_size_nm": params.segment.pixel_size_nm,
     }
 
@@ -217,7 +221,7 @@ def _segment_one(
                 out / source.name,
                 about=about,
                 tta=params.segment.tta,
-                min_px=params.evaluation.min_object_px,
+                min_px=params.segment.min_px,
                 workers=_workers(params),
                 part=params.segment.part,
                 on_frame=on_frame and (lambda done: on_frame(source.name, done, stream.n)),
@@ -229,6 +233,7 @@ def _segment_one(
             "frames": results.n,
             "objects": results.summary["figures"]["objects"],
             "frames_per_s": results.summary["timing"]["frames_per_s"],
+            "former": results.summary["former"],
         }
         mask, classes = results.mask(0), results.summary["classes"]
         row["fraction"] = {name: float((mask == k).mean()) for k, name in enumerate(classes)}

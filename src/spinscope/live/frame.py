@@ -11,7 +11,7 @@ import numpy as np
 
 from spinscope.analysis import frame_quantities, measure, measure_views
 from spinscope.evaluation.metrics import SKYRMION
-from spinscope.inference.predict import Predictor, mean_of, most_probable
+from spinscope.inference.predict import Predictor, doubtful, mean_of, most_probable
 
 Objects = dict[str, np.ndarray]
 
@@ -70,19 +70,19 @@ def measure_frame(
 def _segment(
     raw: np.ndarray, predictors: Sequence[Predictor], tta: int
 ) -> tuple[np.ndarray, float, list[np.ndarray]]:
-    """Mask, mean of 1 - the highest probability, and the masks of the single opinions."""
+    """Mask, share of doubtful pixels, and the masks of the single opinions."""
     first = predictors[0]
     if first.tiling.fits(raw.shape):
         views = [view for predictor in predictors for view in predictor.views(raw, tta)]
         mask, highest = most_probable(mean_of(views))
         opinions = [most_probable(view)[0] for view in views] if len(views) > 1 else []
-        return mask, 1 - float(highest.mean(dtype=np.float64)), opinions
-    mask, certain = np.empty(raw.shape, dtype=np.uint8), 0.0
+        return mask, doubtful(highest), opinions
+    mask, doubt = np.empty(raw.shape, dtype=np.uint8), 0.0
     grid = math.lcm(*(predictor.info["size_multiple"] for predictor in predictors))
     together = zip(*(predictor.bands(raw, tta, grid) for predictor in predictors), strict=True)
     for bands in together:
         rows = bands[0][0]
         mask[rows], highest = most_probable(mean_of([band for _, band in bands]))
-        certain += float(highest.sum(dtype=np.float64))
+        doubt += doubtful(highest) * highest.size / mask.size
         del bands  # before the next are made
-    return mask, 1 - certain / mask.size, []
+    return mask, doubt, []

@@ -25,6 +25,7 @@ from spinscope.analysis import (
     mean_lifetime,
     mean_square_displacement,
     pair_correlation,
+    usual_reach,
     with_units,
     without_drift,
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIGURES = "measurements.json"
+_WIDE = 8  # mean steps, beyond which a reach is worth a word
 _REACH, _BINS = 6, 20  # mean spacings of g(r), and bins of each
 
 
@@ -66,6 +68,7 @@ def measure_recording(
     if results.n > 1 and not (alone and settings.reach_px is None):
         figures |= _tracks(results, objects, settings, pixel_size, interval)
     figures = {key: None if _unknown(value) else value for key, value in figures.items()}
+    figures |= {"settings": settings.model_dump()}
     write_json(results.folder / FIGURES, figures)
     return figures
 
@@ -119,9 +122,10 @@ def _tracks(
     pixel_size: float | None,
     interval: float | None,
 ) -> dict[str, float]:
+    reach = usual_reach(objects) if settings.reach_px is None else settings.reach_px
     tracks = link(
         objects,
-        reach_px=settings.reach_px,
+        reach_px=reach,
         memory=settings.memory,
         size_ratio=settings.size_ratio,
     )
@@ -134,7 +138,13 @@ def _tracks(
     msd = mean_square_displacement(moved, max_lag=settings.max_lag, interval=interval)
     _write_csv(results.folder / "msd.csv", with_units(msd, pixel_size))
     found = diffusion(tracks, pixel_size=pixel_size, interval=interval, drift=settings.drift)
-    return found | mean_lifetime(lived, interval=interval)
+    if (steps := reach / found["step_px"]) > _WIDE:
+        found["note"] = (
+            f"objects were linked over up to {reach:.3g} px a frame, {steps:.0f} times their mean "
+            "step; where they come close to each other, a smaller "
+            "measure.reach_px of some five steps links more surely"
+        )
+    return found | {"reach_px": reach} | mean_lifetime(lived, interval=interval)
 
 
 def _film(results: Results, frame: int) -> np.ndarray | None:

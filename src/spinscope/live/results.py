@@ -155,7 +155,7 @@ def finish(parts: Parts, folder: Path, summary: Callable[[], Mapping[str, Any]])
     A folder of results that stands there already is kept as `NAME.1`, `NAME.2`, …
     """
     paths, facts = list(parts), parts.facts
-    set_aside(folder)
+    former = set_aside(folder)
     with atomic_folder(folder) as partial:
         _merge_masks(paths, partial / MASKS)
         for table in TABLES:
@@ -163,19 +163,21 @@ def finish(parts: Parts, folder: Path, summary: Callable[[], Mapping[str, Any]])
         figures = _figures(partial, facts["pixel_size"])
         told = summary()
         told["stream"] |= facts
+        told["former"] = former and str(former)
         write_json(partial / SUMMARY, {**told, "n": parts.done, "figures": figures})
     parts.remove()
     return open_results(folder)
 
 
-def set_aside(folder: Path) -> None:
-    """Rename a folder of earlier results to the first free `NAME.k`."""
+def set_aside(folder: Path) -> Path | None:
+    """Rename a folder of earlier results to the first free `NAME.k`, and return that."""
     if not folder.exists():
-        return
+        return None
     k = 1
     while (aside := folder.with_name(f"{folder.name}.{k}")).exists():
         k += 1
     folder.rename(aside)
+    return aside
 
 
 @dataclass(frozen=True)

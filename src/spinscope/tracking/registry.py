@@ -319,7 +319,7 @@ def _signature():
     params = (
         ("tta", "long", 1),
         ("pixel_size_nm", "double", 0.0),
-        ("min_px", "long", 1),
+        ("min_px", "long", 4),
         ("mask", "string", "classes"),
     )
     return ModelSignature(

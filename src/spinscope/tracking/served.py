@@ -111,7 +111,7 @@ def _options(params: dict) -> dict:
     options = {
         "tta": int(params.get("tta", 1)),
         "pixel_size_nm": float(params.get("pixel_size_nm", 0.0)),
-        "min_px": int(params.get("min_px", 1)),
+        "min_px": int(params.get("min_px", 4)),
         "mask": str(params.get("mask", "classes")),
     }
     if options["tta"] not in (1, 3, 8):
