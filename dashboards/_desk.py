@@ -36,11 +36,17 @@ class Desk:
     model_sha256: str
     window: tuple[int, int, int, int] | None = None
     whole: str = ""
+    who: str = ""
 
     @property
     def identity(self) -> str:
-        """Names recording, frame and mask."""
-        return f"{self.reviews.folder.name}/{self.frame}/{mask_sha256(self.mask)[:16]}"
+        """Names recording, frame, mask and reviewer: nobody paints on with another's strokes."""
+        return f"{self.unnamed}{self.who}"
+
+    @property
+    def unnamed(self) -> str:
+        """What `identity` is before a name is typed."""
+        return f"{self.reviews.folder.name}/{self.frame}/{mask_sha256(self.mask)[:16]}/"
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,11 @@ def act(desk: Desk, action: Mapping[str, Any], who: str) -> Outcome:
         return Outcome("The page has gone on to another frame; nothing was saved.", bad=True)
     if not who.strip():
         return Outcome("Type your name on the left first; nothing was saved.", bad=True)
+    if desk.who and desk.who != who.strip():
+        return Outcome(
+            f"These strokes are those of {desk.who}, not of {who.strip()}; nothing was saved.",
+            bad=True,
+        )
     try:
         if kind == "reject":
             return _say(desk, "rejected", None, who)

@@ -82,6 +82,7 @@ def mask_editor(
     *,
     key: str,
     identity: str,
+    unnamed: str,
     frame: str,
     picture_key: str,
     name: str,
@@ -101,8 +102,9 @@ def mask_editor(
     """Mount the editor and return its result: `action` (once), `draft` and `who`.
 
     picture : (H, W) uint8 grey levels, `picture_key` names them.   mask : (H, W) uint8.
-    identity : names frame and mask together; what is painted is kept under it in the browser.
-    frame : names the frame.   name, state : what to call it, and what is said of it already.
+    identity : names frame, mask and reviewer together; what is painted is kept under it in the
+    browser.   unnamed : what it was before there was a name; those strokes are then the reviewer's.
+    frame : names frame and reviewer.   name, state : what to call it, and what is said of it already.
     disc : diameter in px of an object that is added by a click.
     turn : grows by one with every action that was dealt with; `notice` then says what came of it.
     sync : send what is painted as `draft` whenever the hand rests.
@@ -113,6 +115,7 @@ def mask_editor(
         key=key,
         data={
             "id": identity,
+            "unnamed": unnamed,
             "frame": frame,
             "shape": list(mask.shape),
             "picture": _png(picture_key, picture),

@@ -144,9 +144,12 @@ def show_scrubber(order: list[int], at: dict[str, Any]) -> None:
     if len(order) < 2:
         return
     st.session_state["position"] = order.index(at["index"]) + 1
+    turn = st.session_state.get("turn", 0)
 
     def go() -> None:
-        at["index"] = order[st.session_state["position"] - 1]
+        # With a key that is pressed at once, the browser sends the place before the last step.
+        if st.session_state.get("turn", 0) == turn:
+            at["index"] = order[st.session_state["position"] - 1]
 
     st.slider(f"Frame, 1 to {len(order)}", 1, len(order), key="position", on_change=go)
 
@@ -258,8 +261,9 @@ def on_action() -> None:
     st.session_state["notice"] = (
         {"text": outcome.text, "bad": outcome.bad} if outcome.text else None
     )
-    at, order = context["at"], context["order"]
-    at["index"] = moved(order, at["index"], outcome.move, context["done"]())
+    context["at"]["index"] = moved(
+        context["order"], context["index"], outcome.move, context["done"]()
+    )
 
 
 def on_who() -> None:
@@ -341,6 +345,7 @@ def _desk(work: Work, who: str) -> None:
         model_sha256=digest,
         window=work.treatment.window,
         whole=work.treatment.whole(whole),
+        who=who,
     )
 
     def done() -> set[int]:
@@ -349,7 +354,9 @@ def _desk(work: Work, who: str) -> None:
         return {k for k, name in names if work.treatment.frame_name(name) in mine}
 
     turn = st.session_state.setdefault("turn", 0)
-    st.session_state["desk"] = {"desk": desk, "turn": turn, "at": at, "order": order, "done": done}
+    st.session_state["desk"] = {
+        "desk": desk, "turn": turn, "at": at, "index": index, "order": order, "done": done
+    }  # fmt: skip
     mine = reviews.latest(frame, who)
     editor, below = middle.container(), middle.container()
     with below:
@@ -361,7 +368,8 @@ def _desk(work: Work, who: str) -> None:
             start,
             key="editor",
             identity=desk.identity,
-            frame=f"{reviews.folder.name}/{frame}",
+            unnamed=desk.unnamed,
+            frame=f"{reviews.folder.name}/{frame}/{who}",
             picture_key=pixel_sha256(shown),
             name=frame,
             state=f"{mine.status}, version {mine.version}" if mine else "not reviewed by you",

@@ -102,10 +102,14 @@ function makeDraft(data) {
   };
 }
 
-// The draft of a frame; one that was just saved goes on under its new name, with its history and
-// with what was painted since.
+// The draft of a frame and a reviewer; one that was just saved goes on under its new name, with its
+// history and with what was painted since.
 function draftOf(data, last) {
-  let draft = drafts.get(data.id);
+  let draft = drafts.get(data.id) ?? drafts.get(data.unnamed);
+  if (draft && draft.id !== data.id) {
+    drafts.delete(draft.id); // painted before a name was typed
+    draft.id = data.id;
+  }
   if (!draft) {
     draft = makeDraft(data);
     if (last && last.frame === data.frame && last.sent === data.mask) {
@@ -300,8 +304,10 @@ class Editor {
       clearTimeout(this.waiting);
       this.waiting = null;
       if (data.notice) this.say(data.notice.text, data.notice.bad);
+      if (data.notice && !data.notice.bad) drafts.delete(this.settled?.id);
+      this.settled = null;
     }
-    const fresh = !this.draft || this.draft.id !== data.id;
+    const fresh = !this.draft || this.draft.id !== data.id || !drafts.has(data.id);
     if (fresh) {
       const draft = draftOf(data, this.draft);
       if (this.drag && draft !== this.draft) this.finish();
@@ -428,8 +434,11 @@ class Editor {
     if (this.drag) this.finish();
     const keeps = action === "accept" || action === "save";
     const payload = { action, id: this.draft.id, turn: this.turn };
-    if (keeps) payload.mask = this.draft.sent = encode(this.draft.mask);
+    this.draft.sent = keeps ? encode(this.draft.mask) : null;
+    if (keeps) payload.mask = this.draft.sent;
     this.leaving = action !== "save";
+    // Once the server has it, the strokes are no longer kept here.
+    this.settled = action === "accept" || action === "reject" ? this.draft : null;
     this.waiting = setTimeout(() => {
       this.waiting = null;
       this.say("The server has not answered; try again.", true);

@@ -161,7 +161,7 @@ def text(app: AppTest) -> str:
     return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def address(project) -> Iterator[str]:
     """Where the dashboard of the project answers."""
     root, params = project

@@ -293,6 +293,40 @@ def test_objects_outside_a_range_are_dimmed_and_deleted_in_one_step(tab, hand, r
     settled(tab)
 
 
+def test_a_second_reviewer_in_the_same_tab_finds_no_strokes_of_the_first(tab, hand, reviews):
+    """Neither those that were accepted nor those that are yet to be saved."""
+
+    def sits(name: str) -> None:
+        tab.get_by_label("Your name").fill(name)
+        hand.keys("Enter")
+        tab.locator(f'.editor[data-frame$="/{name}"]').wait_for()
+        settled(tab)
+
+    hand.keys("p")
+    hand.frame("0000")
+    sits("Lise")
+    model = hand.colour(620, 500)
+    hand.keys("1")
+    hand.stroke((600, 500), (640, 500))
+    hand.keys("a")
+    hand.frame("0001")
+    hand.stroke((600, 500), (640, 500))  # not saved
+    sits("Emil")
+    assert not hand.edited
+    hand.keys("p")
+    hand.frame("0000")
+    assert not hand.edited
+    assert hand.colour(620, 500) == model
+    sits("Lise")
+    assert not hand.edited
+    hand.keys("n")
+    hand.frame("0001")
+    assert hand.edited
+    hand.keys("z")
+    assert reviews().latest("0000").who == "Lise"
+    sits("Ada")
+
+
 WATCH = """canvas => {
     window.delays = [];
     const context = canvas.getContext('2d');

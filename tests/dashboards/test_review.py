@@ -6,6 +6,7 @@ import json
 import os
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import tifffile
 from tests.conftest import discs
 from tests.dashboards.conftest import open_page, settle, text
 
-from spinscope.data import open_dataset
+from spinscope.data import open_dataset, write_image
 from spinscope.data.reviews import Reviews, image_sha256
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import SKYRMION, confusion, scores
@@ -106,6 +107,17 @@ def test_a_refused_action_saves_nothing_and_moves_nowhere(load, desk, change, wh
     assert desk.reviews.frames() == []
 
 
+def test_strokes_belong_to_the_reviewer_who_painted_them(load, desk):
+    hers, his = replace(desk, who="Ada"), replace(desk, who="Emil")
+    assert len({desk.identity, hers.identity, his.identity}) == 3
+    assert hers.unnamed == his.unnamed == desk.identity
+    outcome = load("_desk").act(hers, _action(load, hers, "accept", desk.mask), "Emil")
+    assert outcome.bad
+    assert "those of Ada, not of Emil" in outcome.text
+    assert desk.reviews.frames() == []
+    assert not load("_desk").act(hers, _action(load, hers, "accept", desk.mask), "Ada ").bad
+
+
 def test_a_full_disk_is_told_and_the_frame_stays(load, desk, monkeypatch):
     def no_space(*_args):
         raise OSError(28, "No space left on device")
@@ -147,6 +159,15 @@ def test_two_reviewers_agree_as_far_as_their_masks_do(load, desk, frame):
     assert mcc == pytest.approx(scores(confusion(mask, other, 3))["mcc"])
     desk.reviews.add("0007", image, None, status="rejected", who="Lise", **said)
     assert len(module.agreement(desk.reviews, "0007")) == 1
+
+
+def test_folders_of_reviews_can_be_named_in_one_command(load):
+    """Whatever recordings are called: the command parts folders by commas."""
+    folders = [load("_desk").folder_of(name, "0123abcdef") for name in ("film, 3 K", "disc")]
+    assert [folder.name for folder in folders] == ["film_ 3 K-0123abcd", "disc-0123abcd"]
+    command = load("_retrain").command(folders, "bundled:moke-unet", "lab", Path("out"))
+    named = command[command.index("--reviews") + 1]
+    assert [Path(folder).name for folder in named.split(",")] == [f.name for f in folders]
 
 
 def test_a_treated_frame_is_cropped_clipped_blurred_and_inverted(load, frame):
@@ -257,7 +278,12 @@ def test_a_crop_is_a_frame_of_its_own(review, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("nowhere", "does not exist"), ("params.yaml", r"ends in '.yaml'")]
+    ("name", "says"),
+    [
+        ("nowhere", "does not exist"),
+        ("params.yaml", r"ends in '.yaml'"),
+        ("x" * 300, "File name too long"),
+    ],
 )
 def test_what_holds_no_frames_is_one_sentence(review, tmp_path, name, says):
     app = _open_path(review(), tmp_path / name)
@@ -418,7 +444,7 @@ def _await(path: Path, seconds: float = 60) -> None:
 # ---------------------------------------------------------------- two models
 
 
-def test_two_models_are_compared_object_by_object(opened, project):
+def test_two_models_are_compared_object_by_object(opened, project, tmp_path):
     root, params = project
     folders = [root / f"build/train/seed-{seed}/model" for seed in (0, 1)]
     app = opened("compare.py")
@@ -449,3 +475,14 @@ def test_two_models_are_compared_object_by_object(opened, project):
     app.select_slider("compare zoom").set_value(2).run()
     assert len(app.get("image")) == 2
     assert not app.exception
+
+    # A frame that cannot be read does not hide the others.
+    (tmp_path / "folder").mkdir()
+    for k in range(3):
+        write_image(tmp_path / f"folder/{k}.png", frames.image(k))
+    broken = tmp_path / "folder/1.png"
+    broken.write_bytes(broken.read_bytes()[:2000])
+    _open_path(app, broken.parent)
+    assert not app.exception
+    assert "1.png is truncated" in app.warning[0].value
+    assert sorted(app.dataframe[0].value["frame"]) == ["0", "2"]
