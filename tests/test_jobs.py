@@ -11,7 +11,7 @@ from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.data import open_dataset, write_label
 from spinscope.errors import SpinscopeError
-from spinscope.models.store import EXPORT
+from spinscope.models.store import EXPORT, NETWORK
 from spinscope.tracking import resolve
 
 
@@ -47,6 +47,21 @@ def test_from_frames_to_the_lab(strict, tmp_path, template_store):
         assert key in lab
     assert {"true", "predicted"} <= set(lab["objects"])
     assert "wasserstein_px" in lab["size"]
+
+
+def test_a_bundled_model_comes_before_the_gates(strict, tmp_path, template_store):
+    version = jobs.add(strict, "bundled:moke-unet", "moke-unet")
+    assert version.ref == "models:/moke-unet/1"
+    assert version.tags["added.from"] == "bundled:moke-unet"
+    assert 0.5 < version.number("mcc.mean") < 1  # discs are what it knows
+    jobs.promote(strict, "moke-unet", None, "no training of our own yet")
+    folder = resolve(strict.tracking, "models:/moke-unet@lab")
+    bundled = resolve(strict.tracking, "bundled:moke-unet")
+    assert (folder / NETWORK).read_bytes() == (bundled / NETWORK).read_bytes()
+    assert (folder / EXPORT).is_file()
+    assert not (bundled / EXPORT).exists()
+    with pytest.raises(SpinscopeError, match="is registered already"):
+        jobs.add(strict, version.ref, "moke-unet")
 
 
 def strict_path(params):

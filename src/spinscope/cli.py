@@ -313,6 +313,23 @@ def registry_compare(
     _table(compare(find(store, a), find(store, b)), as_json, "the two do not differ")
 
 
+@registry_app.command("add")
+def registry_add(
+    model: Annotated[str, typer.Argument(help="bundled:NAME or a model folder.")],
+    name: Annotated[
+        str | None, typer.Option(help="Registered name; by default tracking.experiment.")
+    ] = None,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+) -> None:
+    """Register a model that was trained elsewhere, measured on the validation frames."""
+    from spinscope import jobs
+
+    params = load_params(profile, overrides)
+    version = jobs.add(params, model, name or params.tracking.experiment)
+    print(f"{version.ref}: MCC {version.number('mcc.mean'):.4f} on the validation frames")
+
+
 @registry_app.command("promote")
 def registry_promote(
     name: str,

@@ -2,7 +2,7 @@
 
 from spinscope.jobs.data import CheckedData, checked_data, corpus, out_folder, split
 from spinscope.jobs.evaluating import draw_frame, evaluate_model, fullest, predictor
-from spinscope.jobs.promotion import promote
+from spinscope.jobs.promotion import add, promote
 from spinscope.jobs.recordings import export, measure, segment
 from spinscope.jobs.retraining import retrain
 from spinscope.jobs.training import (
@@ -17,6 +17,7 @@ from spinscope.jobs.training import (
 __all__ = [
     "FAMILIES",
     "CheckedData",
+    "add",
     "checked_data",
     "corpus",
     "draw_frame",

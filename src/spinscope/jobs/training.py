@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spinscope.config import Params, dataset_path
-from spinscope.data import data_hash
+from spinscope.data import Dataset, data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256, write_json
 from spinscope.jobs.data import checked_data, plain, split
 from spinscope.jobs.evaluating import score
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from spinscope.tracking import Store, Version
 
 FAMILIES = ("moke-unet",)
@@ -180,21 +182,33 @@ def finish_training(
 
 
 def _keep_best(model: Path, best: Path) -> None:
-    """Copy the best seed's model folder and add its OpenVINO network, where that can be made."""
-    from spinscope.inference.engine import export, has_openvino
-    from spinscope.models.store import EXPORT, NETWORK, write_sums
+    """Copy the best seed's model folder with its OpenVINO network, unless it stands there."""
+    from spinscope.models.store import EXPORT, NETWORK
 
     kept = (best / NETWORK).is_file() and sha256(best / NETWORK) == sha256(model / NETWORK)
-    if kept and (best / EXPORT).is_file():
-        return
-    with atomic_folder(best) as copy:
+    if not (kept and (best / EXPORT).is_file()):
+        with_fast_network(model, best)
+
+
+def with_fast_network(model: Path, target: Path) -> Path:
+    """Copy a model folder and add its OpenVINO network, where that can be made."""
+    from spinscope.inference.engine import export, has_openvino
+    from spinscope.models.store import write_sums
+
+    with atomic_folder(target) as copy:
         shutil.copytree(model, copy, dirs_exist_ok=True)
         if has_openvino():
             try:
                 export(copy, copy)
-            except SpinscopeError as error:  # Keras computes it then
+            except Exception as error:  # the converter raises many kinds; Keras computes it then
                 warnings.warn(str(error), stacklevel=2)
         write_sums(copy)
+    return target
+
+
+def examples(frames: Dataset) -> list[np.ndarray]:
+    """The first frames (H, W), whose predictions are stored with a registered version."""
+    return [frames.image(index) for index in range(min(EXAMPLES, len(frames)))]
 
 
 def _track_experiment(
@@ -227,7 +241,6 @@ def _track_experiment(
     }
     if same := _registered_before(store, name, tags):
         return same
-    examples = [splits.validation.image(i) for i in range(min(EXAMPLES, len(splits.validation)))]
     return register(
         store,
         best["run_id"] or parent_id,
@@ -238,7 +251,7 @@ def _track_experiment(
         lineage=tags,
         measured_on=measured_on(params, hash_),
         validated=validated,
-        examples=examples,
+        examples=examples(splits.validation),
     )
 
 

@@ -64,6 +64,13 @@ def seed_run(parent: Run, lineage: Mapping[str, str]) -> Iterator[Run]:
         yield started
 
 
+@contextlib.contextmanager
+def added_run(store: Store, lineage: Mapping[str, str], name: str) -> Iterator[Run]:
+    """The run of a model that was trained elsewhere and is only measured and registered here."""
+    with _running(store, None, name, {**lineage, _KIND: "added"}) as started:
+        yield started
+
+
 def unfinished_parent(store: Store, lineage: Mapping[str, str]) -> str | None:
     """Run id of a parent of the same settings and data whose process died, if there is one."""
     found = _search(
