@@ -211,17 +211,21 @@ def test_a_watch_goes_on_where_it_was_left(tmp_path, frames, predictor):
     folder = tmp_path / "camera"
     folder.mkdir()
     for k in (5, 6):
-        tifffile.imwrite(folder / f"shot{k}.tif", frames[k])
+        tifffile.imwrite(folder / f"shot.{k}.tif", frames[k])
     assert watched(folder, tmp_path / "out", predictor, 2).n == 2
-    (folder / "shot5.tif").unlink()
+    (folder / "shot.5.tif").unlink()
     tifffile.imwrite(folder / "shot1.tif", frames[1])
     found = watched(folder, tmp_path / "out", predictor, 3)
-    assert list(found.frames["name"]) == ["shot5", "shot6", "shot1"]
+    assert list(found.frames["name"]) == ["shot.5", "shot.6", "shot1"]
     np.testing.assert_array_equal(found.mask(2), predictor.classes(frames[1]))
     same = watched(folder, tmp_path / "out", predictor, 0)
     assert same.n == 3
     assert same.summary["stream"]["shape"] == [64, 72]
     assert not (tmp_path / "out.1").exists()
+    tifffile.imwrite(folder / "small.tif", frames[2][:40])
+    with pytest.raises(Stopped, match="72x40"):  # others than the frames before
+        watched(folder, tmp_path / "out", predictor, 4)
+    assert open_results(tmp_path / "out").n == 3
 
 
 def test_a_folder_that_vanishes_keeps_its_frames(tmp_path, frames, predictor):

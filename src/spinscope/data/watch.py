@@ -50,7 +50,8 @@ class WatchedFolder:
         ).hexdigest()
         self._files: list[Path] = []
         self._names: set[str] = set()
-        self._stems: set[str] = set()  # taken by an earlier watch
+        self._before: list[str] = []  # names of the frames that an earlier watch took
+        self._stems: set[str] = set()
         self._waiting: list[Path] = []
         self._sizes: dict[str, tuple[int, float]] = {}
         self._like: tuple[tuple[int, int], float, float | None] | None = None
@@ -77,7 +78,7 @@ class WatchedFolder:
 
     def names(self, index: int) -> str:
         """Stem of the frame's file."""
-        return self._files[index].stem
+        return self._before[index] if index < len(self._before) else self._files[index].stem
 
     def read(self, index: int) -> np.ndarray:
         """Raw pixels (H, W) of a frame that has come."""
@@ -85,17 +86,26 @@ class WatchedFolder:
             raise StreamError(
                 f"{self.path}: frame {index} has not come; {len(self._files)} have", index
             )
+        if index < len(self._before):
+            raise StreamError(f"{self.path}: frame {index} was taken by an earlier watch", index)
         pixels, scale, pixel_size = read_file(self._files[index], index)
         if self._like is None:
             self._like = pixels.shape, scale, pixel_size
         check_like(str(self._files[index]), pixels.shape, scale, self, index)
         return pixels
 
-    def take(self, names: Sequence[str]) -> None:
-        """Count frames of these names, in this order, as those that came first."""
+    def take(
+        self, names: Sequence[str], shape: tuple[int, int], scale: float, pixel_size: float | None
+    ) -> None:
+        """Count frames of these names, in this order, as those that came first.
+
+        The frames to come must be like them: of that shape and scale.
+        """
         with self._lock:
             self._files = [self.path / name for name in names]
+            self._before = list(names)
             self._stems = set(names)
+            self._like = tuple(shape), scale, pixel_size
 
     def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
         """(index, raw pixels) as frames come; see `watch` for how it ends.

@@ -141,7 +141,9 @@ def _begin(stream: Stream, folder: Path, about: dict[str, Any]) -> Results | Par
     if isinstance(stream, WatchedFolder):  # it may have grown since it was left
         if finished is not None and not parts.done:
             parts.adopt(finished)
-        stream.take(parts.names)
+        if parts.done:
+            facts = parts.facts
+            stream.take(parts.names, *(facts[key] for key in ("shape", "scale", "pixel_size")))
     return parts
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MASKS, SUMMARY, SETTINGS, FACTS = "masks.tif", "summary.json", "settings.json", "stream.json"
-_FACTS = ("shape", "pixel_size", "interval")
+_FACTS = ("shape", "scale", "pixel_size", "interval")
 TABLES = ("objects", "frames")
 _STRIP_BYTES = 1 << 24
 
