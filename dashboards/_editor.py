@@ -103,8 +103,9 @@ def mask_editor(
 
     picture : (H, W) uint8 grey levels, `picture_key` names them.   mask : (H, W) uint8.
     identity : names frame, mask and reviewer together; what is painted is kept under it in the
-    browser.   unnamed : what it was before there was a name; those strokes are then the reviewer's.
-    frame : names frame and reviewer.   name, state : what to call it, and what is said of it already.
+    browser.   unnamed : what it was before a name was typed: such strokes become the reviewer's.
+    frame : names frame and reviewer.
+    name, state : what to call the frame, and what is said of it already.
     disc : diameter in px of an object that is added by a click.
     turn : grows by one with every action that was dealt with; `notice` then says what came of it.
     sync : send what is painted as `draft` whenever the hand rests.

@@ -33,11 +33,13 @@ from spinscope.data.pictures import grey_levels
 from spinscope.data.reviews import Reviews
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import SKYRMION
+from spinscope.inference.predict import DOUBT
 
 AS_RECORDED, UNCERTAIN = "As recorded", "Most uncertain first"
+DOUBT_IS = f"Share of pixels whose highest probability is below {DOUBT}"
 SIGNS = {"accepted": "✓ accepted", "corrected": "✎ corrected", "rejected": "✕ rejected"}
-QUEUE = 9
-"""Rows of the queue that are shown at a time."""
+# Comments, not strings: Streamlit prints what stands alone in the script of a page.
+QUEUE = 9  # rows of the queue that are shown at a time
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def ask_name() -> str:
 
 
 def uncertainties(work: Work) -> dict[int, float]:
-    """Index → mean of 1 - max probability: of all frames from results, else of a sample."""
+    """Index → share of doubtful pixels: of all frames from results, else of a sample."""
     if work.model is None or _treats_nothing(work):
         table = None if work.recording.results is None else work.recording.results.frames
         if table is not None and len(table):
@@ -118,8 +120,17 @@ def _treats_nothing(work: Work) -> bool:
 def choose_order(work: Work) -> tuple[list[int], dict[int, float]]:
     """The frames in the order in which they are looked at."""
     n = len(work.recording)
+
+    def chosen() -> None:
+        st.session_state["order chosen"] = st.session_state["order"] == UNCERTAIN
+
     how = st.segmented_control(
-        "Order", [AS_RECORDED, UNCERTAIN], default=AS_RECORDED, key="order", width="stretch"
+        "Order",
+        [AS_RECORDED, UNCERTAIN],
+        default=AS_RECORDED,
+        key="order",
+        on_change=chosen,
+        width="stretch",
     )
     if how != UNCERTAIN:
         return list(range(n)), {}
@@ -190,7 +201,7 @@ def show_queue(
         column_config={
             "": st.column_config.TextColumn(width=26),
             "doubt": st.column_config.NumberColumn(
-                "doubt, %", format="%.2f", width=66, help="Mean of 1 - highest probability"
+                "doubt, %", format="%.2f", width=66, help=DOUBT_IS
             ),
             "said": st.column_config.TextColumn("status", width=92),
         },
@@ -256,7 +267,10 @@ def on_action() -> None:
     context = st.session_state.get("desk")
     if not action or context is None or action.get("turn") != context["turn"]:
         return
+    known = bool(context["desk"].reviews.frames())
     outcome = act(context["desk"], action, st.session_state["reviewer"])
+    if not known and context["desk"].reviews.frames():
+        st.session_state["whole page"] = True  # the recording can be trained on now
     st.session_state["turn"] = context["turn"] + 1
     st.session_state["notice"] = (
         {"text": outcome.text, "bad": outcome.bad} if outcome.text else None
@@ -271,7 +285,7 @@ def on_who() -> None:
     name = st.session_state["editor"].get("who")
     if name and not st.session_state["reviewer"]:
         st.session_state["reviewer"] = name
-        st.session_state["greeted"] = True
+        st.session_state["whole page"] = True  # the name stands outside of the fragment
 
 
 def show_objects(desk: Desk, image: np.ndarray) -> list[tuple[int, int]]:
@@ -312,8 +326,8 @@ def show_objects(desk: Desk, image: np.ndarray) -> list[tuple[int, int]]:
 @st.fragment
 def show_desk(work: Work, who: str) -> None:
     """The editor with its queue; what is done here does not draw the rest of the page again."""
-    if st.session_state.pop("greeted", False):
-        st.rerun()  # the name stands outside of this fragment
+    if st.session_state.pop("whole page", False):
+        st.rerun()
     with refusals():
         _desk(work, st.session_state.get("reviewer", who).strip())
 
@@ -321,9 +335,17 @@ def show_desk(work: Work, who: str) -> None:
 def _desk(work: Work, who: str) -> None:
     recording, at = work.recording, place(work)
     reviews = Reviews.open(folder_of(recording.name, recording.fingerprint))
+
+    def done() -> set[int]:
+        mine = {name for name in reviews.frames() if reviews.latest(name, who)}
+        names = enumerate(recording.names)
+        return {k for k, name in names if work.treatment.frame_name(name) in mine}
+
     middle, side = st.columns([17, 6], gap="medium")
     with side:
         order, unsure = choose_order(work)
+        if st.session_state.pop("order chosen", False):
+            at["index"] = next((index for index in order if index not in done()), order[0])
         show_scrubber(order, at)
         index = at["index"]
         st.query_params["frame"] = recording.names[index]
@@ -347,12 +369,6 @@ def _desk(work: Work, who: str) -> None:
         whole=work.treatment.whole(whole),
         who=who,
     )
-
-    def done() -> set[int]:
-        mine = {name for name in reviews.frames() if reviews.latest(name, who)}
-        names = enumerate(recording.names)
-        return {k for k, name in names if work.treatment.frame_name(name) in mine}
-
     turn = st.session_state.setdefault("turn", 0)
     st.session_state["desk"] = {
         "desk": desk, "turn": turn, "at": at, "index": index, "order": order, "done": done
@@ -405,7 +421,7 @@ def show_retrain(params: Params, work: Work) -> None:
         folders,
         [mine] if mine in folders else [],
         format_func=lambda path: path.name,
-        key="train on",
+        key=f"train on, at {mine.name}{'' if mine in folders else ', not reviewed'}",
     )
     ready = work.model is not None and bool(chosen)
     if right.button(
@@ -511,6 +527,9 @@ with page(
     views = choose_views() if model is not None else 1
     who = ask_name()
     first = recording.image(0)
+    if st.session_state.get("recording shown", recording.fingerprint) != recording.fingerprint:
+        st.query_params.pop("frame", None)  # it was one of another recording
+    st.session_state["recording shown"] = recording.fingerprint
     treatment = choose_treatment(first.shape)
     check_size(treatment.cropped(first).shape)
     work = Work(recording, model, views, treatment)

@@ -152,8 +152,10 @@ def test_a_stroke_is_undone_painted_again_saved_and_there_after_a_reload(
     painted = hand.colour(150, 120)
     SHOTS.mkdir(parents=True, exist_ok=True)
     tab.screenshot(path=str(SHOTS / "review-painted.png"))
+    assert tab.get_by_text("Nothing is reviewed yet.").count() == 1
     hand.save("s", "corrected, version 1")
     assert not hand.edited
+    tab.get_by_test_id("stMultiSelect").get_by_text("film-").first.wait_for(state="attached")
     hand.keys("z")  # what was saved can still be undone, and saved again
     assert hand.edited
     hand.keys("y")
@@ -236,10 +238,15 @@ def test_strokes_outlive_a_step_to_another_frame_and_a_run_of_the_page(tab, hand
     tab.get_by_text("Most uncertain first").click()
     settled(tab)
     tab.get_by_text("doubt, %").first.wait_for(state="attached")
-    assert hand.edited
-    assert hand.colour(320, 400) == painted
+    name = tab.locator(".editor .name").filter(has_not_text="0000")
+    name.wait_for()  # that frame has a word already
     tab.get_by_text("As recorded").click()
     settled(tab)
+    for k in reversed(range(int(name.inner_text()))):
+        hand.keys("p")
+        hand.frame(f"{k:04d}")
+    assert hand.edited
+    assert hand.colour(320, 400) == painted
     hand.keys("z")
     assert not hand.edited
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+
 import numpy as np
 import pytest
-from tests.dashboards.conftest import PAGES, REASON, open_page, settle, text
+from tests.dashboards.conftest import DASHBOARDS, PAGES, REASON, open_page, settle, text
 
 from spinscope.config import load_params
 from spinscope.data import open_dataset, to_scheme
@@ -55,6 +57,15 @@ def test_a_frame_and_its_scores(opened, project):
     mcc = scores(confusion(to_scheme(frames.label(0), 3), found, 3))["mcc"]
     assert _metrics(app)["MCC"] == f"{mcc:.3f}"
     assert f"Frame {frames.records[0].name}, source {frames.records[0].source}" in text(app)
+
+
+@pytest.mark.parametrize("file", PAGES)
+def test_no_string_stands_alone_in_a_page(file):
+    """Streamlit would print it above the title."""
+    later = ast.parse((DASHBOARDS / file).read_text()).body[1:]
+    alone = [line for line in later if isinstance(line, ast.Expr)
+             and isinstance(line.value, ast.Constant)]  # fmt: skip
+    assert not alone
 
 
 def test_stepping_through_frames_goes_round(opened):

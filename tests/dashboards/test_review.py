@@ -20,7 +20,7 @@ from spinscope.data.reviews import Reviews, image_sha256
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import SKYRMION, confusion, scores
 from spinscope.evaluation.objects import match_objects
-from spinscope.inference.predict import Predictor
+from spinscope.inference.predict import Predictor, doubtful
 
 
 @pytest.fixture
@@ -253,11 +253,37 @@ def test_a_stack_with_its_most_uncertain_frame_first(review, tmp_path, project):
     expected = {}
     for k in range(4):
         image = tifffile.imread(tmp_path / "film.tif", key=k) / np.float32(65535)
-        expected[f"{k:04d}"] = 100 * float((1 - predictor.probabilities(image).max(-1)).mean())
+        expected[f"{k:04d}"] = 100 * doubtful(predictor.probabilities(image).max(-1))
     table = app.dataframe[0].value
     np.testing.assert_allclose(
-        table["doubt"], [expected[name] for name in table["frame"]], rtol=0.02
+        table["doubt"], [expected[name] for name in table["frame"]], rtol=0.02, atol=0.03
     )
+
+
+def test_the_most_uncertain_frame_without_my_word_is_opened(review, tmp_path):
+    app = _open_path(review(), _stack(tmp_path))
+    app.text_input("reviewer").set_value("Ada").run()
+    app.segmented_control("order").set_value("Most uncertain first").run()
+    order = list(app.dataframe[0].value["frame"])
+    desk = app.session_state["desk"]["desk"]
+    assert desk.frame == order[0]
+    _say(app, "Ada", desk.mask)
+    app.segmented_control("order").set_value("As recorded").run()
+    assert app.session_state["desk"]["desk"].frame == order[0]  # the place is kept
+    app.segmented_control("order").set_value("Most uncertain first").run()
+    assert app.session_state["desk"]["desk"].frame == order[1]
+    app.text_input("reviewer").set_value("Emil").run()
+    assert app.session_state["desk"]["desk"].frame == order[1]
+
+
+def test_another_recording_starts_at_its_first_frame(review, tmp_path):
+    app = _open_path(review(), _stack(tmp_path))
+    app.slider("position").set_value(3).run()
+    assert app.query_params["frame"] == "0002"
+    (tmp_path / "other").mkdir()
+    _open_path(app, _stack(tmp_path / "other", 5))
+    assert app.session_state["desk"]["desk"].frame == "0000"
+    assert len(app.session_state["desk"]["order"]) == 5
 
 
 def test_a_crop_is_a_frame_of_its_own(review, tmp_path):
@@ -305,6 +331,29 @@ def _say(app, who: str, mask: np.ndarray) -> None:
         model_sha256=desk.model_sha256,
         before=desk.mask,
     )
+
+
+def _trained_on(app):
+    return next(box for box in app.multiselect if box.label == "Reviews to train on")
+
+
+def test_each_recording_is_trained_on_by_itself(review, tmp_path):
+    """As soon as it has a review, whatever was chosen for another one."""
+    films = []
+    for name, n in (("a", 3), ("b", 4)):
+        (tmp_path / name).mkdir()
+        films.append(_stack(tmp_path / name, n))
+    app = _open_path(review(), films[0])
+    _say(app, "Ada", app.session_state["desk"]["desk"].mask)
+    first = app.run().session_state["desk"]["desk"].reviews.folder
+    assert _trained_on(app).value == [first]
+    _open_path(app, films[1])
+    assert _trained_on(app).value == []
+    _say(app, "Ada", app.session_state["desk"]["desk"].mask)
+    second = app.run().session_state["desk"]["desk"].reviews.folder
+    assert second != first
+    assert _trained_on(app).value == [second]
+    assert _trained_on(_open_path(app, films[0])).value == [first]
 
 
 def test_a_second_reviewer_starts_from_the_model_and_sees_how_far_they_agree(review, tmp_path):
@@ -392,7 +441,7 @@ def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_pat
     _say(app, "Ada", np.zeros((96, 96), np.uint8))
     app.run()
     folder = app.session_state["desk"]["desk"].reviews.folder
-    app.multiselect("train on").set_value([folder]).run()
+    assert _trained_on(app).value == [folder]
     next(b for b in app.button if b.label == "Retrain with corrections").click().run()
     assert not app.exception
     (place,) = (tmp_path / "build/retrain").iterdir()
@@ -421,7 +470,7 @@ def test_a_training_that_fails_shows_its_last_words(review, tmp_path):
     _flow(tmp_path)
     (tmp_path / "reviews/STOP-0123abcd/frames/0").mkdir(parents=True)
     app = review()
-    app.multiselect("train on").set_value([tmp_path / "reviews/STOP-0123abcd"]).run()
+    _trained_on(app).set_value([tmp_path / "reviews/STOP-0123abcd"]).run()
     next(b for b in app.button if b.label == "Retrain with corrections").click().run()
     (place,) = (tmp_path / "build/retrain").iterdir()
     deadline = time.monotonic() + 60
