@@ -353,6 +353,35 @@ def test_a_corrected_frame_of_the_base_stays_in_its_batch(tmp_path):
     ]
 
 
+def test_a_mask_that_nobody_painted_displaces_no_label(tmp_path):
+    """A model's mask that was accepted is no better than the label that a person made."""
+    base = _base(tmp_path)
+    reviews = Reviews.open(tmp_path / "base-1")
+    model = np.zeros((48, 48), np.uint8)
+    hers = model.copy()
+    hers[10:20, 10:20] = 1
+
+    def say(name: str, index: int, mask: np.ndarray, before: np.ndarray, status: str) -> None:
+        reviews.add(name, base.image(index), mask, status=status, before=before, **BY_ADA)
+
+    say("b0", 0, model, model, "accepted")
+    say("b1", 1, hers, model, "corrected")
+    say("b1", 1, hers, hers, "accepted")  # what was painted, accepted once more
+    say("b3", 3, hers, model, "corrected")
+    say("b3", 3, model, model, "accepted")  # the last word
+    made = corrected_dataset([reviews], base, tmp_path / "out")
+    for index in (0, 2, 3):
+        np.testing.assert_array_equal(made.label(index), base.label(index))
+    np.testing.assert_array_equal(made.label(1) == 1, hers == 1)
+    rows = json.loads((tmp_path / "out" / CORRECTIONS).read_text())["reviewed"]
+    said = {r["name"]: (r["status"], r["in_base"], r["replaces"]) for r in rows}
+    assert said == {
+        "b0": ("accepted", True, False),
+        "b1": ("accepted", True, True),
+        "b3": ("accepted", True, False),
+    }
+
+
 def test_a_picture_that_was_reviewed_in_two_folders_counts_once(tmp_path):
     base = _base(tmp_path)
     image, label = discs(np.random.default_rng(5), size=32)

@@ -140,14 +140,19 @@ def test_corrections_of_the_dataset_stay_in_their_batches(params, old, tmp_path)
         reviews.add(
             name, base.image(index), label, status="corrected", before=base.label(index), **BY_ADA
         )
+    blank = np.zeros_like(base.label(9))
+    name = base.records[9].name
+    reviews.add(name, base.image(9), blank, status="accepted", before=blank, **BY_ADA)
     pinned = retraining._pinned(params, old)
     dataset, frames, settings = retraining._corrections(
         params, [reviews.folder], pinned, tmp_path / "d"
     )
-    assert [row["use"] for row in frames.values()] == ["train", "validation"]
+    assert [row["use"] for row in frames.values()] == ["train", "validation", "label kept"]
+    assert [row["replaces"] for row in frames.values()] == [True, True, False]
     assert len(dataset) == len(base)
     assert settings.data.train_batches == params.data.train_batches
     assert (dataset.label(0)[30:40, 30:40] == 1).all()
+    np.testing.assert_array_equal(dataset.label(9), base.label(9))
 
 
 def test_few_frames_are_all_trained_on_and_that_proves_little(params, old, tmp_path):
@@ -157,9 +162,30 @@ def test_few_frames_are_all_trained_on_and_that_proves_little(params, old, tmp_p
     assert settings.data.train_batches == (*params.data.train_batches, 5)
     models = {name: {part: {"mcc": mcc} for part in ("trained", "validation")}
               for name, mcc in (("old", 0.25), ("new", 0.75))}  # fmt: skip
-    says = retraining._says({**models, "data": {"held_out": 0}})
+    none = {"replaced": 0, "replaced_validation": 0, "kept": 0}
+    says = retraining._says({**models, "data": {"held_out": 0, "labels": none}})
     assert "from 0.250 to 0.750 on frames that the new model was trained on" in says
     assert "proves little" in says
+    assert says.endswith("validation frames from 0.250 to 0.750.")
+
+
+@pytest.mark.parametrize(
+    ("n", "labels", "says"),
+    [
+        (1, (1, 0, 2), ["on 1 corrected frame held back", "of its recording were not",
+            "1 label of the dataset was replaced by corrections, none of validation frames.",
+            "2 masks of its frames were accepted as the model made them"]),
+        (2, (3, 1, 1), ["on 2 corrected frames held back",
+            "3 labels of the dataset were replaced by corrections, 1 of validation frames among",
+            "1 mask of its frames was accepted as the model made it"]),
+    ],
+)  # fmt: skip
+def test_it_says_how_many_labels_were_replaced(n, labels, says):
+    of = {part: {"mcc": 0.5} for part in ("held_out", "trained", "validation")}
+    labels = dict(zip(("replaced", "replaced_validation", "kept"), labels, strict=True))
+    said = retraining._says({"old": of, "new": of, "data": {"held_out": n, "labels": labels}})
+    for words in says:
+        assert words in said
 
 
 @pytest.mark.parametrize(

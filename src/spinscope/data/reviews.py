@@ -167,6 +167,14 @@ class Reviews:
         """Reviewer → the last version that is theirs."""
         return {review.who: review for review in self.history(frame)}
 
+    def painted(self, review: Review) -> bool:
+        """Whether somebody corrected its mask: in this version, or in an earlier one."""
+        return any(
+            r.status == "corrected" and r.after == review.after
+            for r in self.history(review.frame)
+            if r.version <= review.version
+        )
+
     def frames(self) -> list[str]:
         """Names of the frames that were reviewed, sorted."""
         versions = _versions(self.folder / "frames", "*/[0-9]*.json")
@@ -238,13 +246,15 @@ def corrected_dataset(reviews: Sequence[Reviews], base: Dataset, out: Path | str
     """A dataset in the MOKE layout: `base`, with every frame that people settled.
 
     A frame counts with its latest review, if that is accepted or corrected. Where it is a frame
-    of `base`, or a part of one, its label takes the place of the one in `base` and the frame
-    stays in its batch: a corrected frame of the validation batches never leaks into training.
+    of `base`, or a part of one, it stays in its batch: a corrected frame of the validation batches
+    never leaks into training. A mask that somebody painted takes the place of the label in `base`
+    (`Reviews.painted`); a model's mask that was accepted as it was is noted, and the label stays.
     One of `base` that was rejected keeps its label.
     Every other frame is new: each folder of reviews is a source of its own, and all of them are
     one batch behind those of `base`, marked `only_training`. The batches of `base` keep their
     numbers, sources and frames. A picture that was reviewed twice counts once, as said last.
-    `corrections.json` names who, when, version and model of every reviewed label.
+    `corrections.json` names who, when, version and model of every review that counts, whether
+    it is of a frame of `base` (`in_base`), and whether it took the place of its label (`replaces`).
     Raises SpinscopeError where nothing is accepted or corrected.
     """
     settled = _settled(reviews)
@@ -256,12 +266,12 @@ def corrected_dataset(reviews: Sequence[Reviews], base: Dataset, out: Path | str
     for index in range(len(base)):
         where.setdefault(image_sha256(base.image(index)), []).append(index)
 
-    replaced: dict[int, list[tuple[Reviews, Review]]] = {}
+    known: dict[int, list[tuple[Reviews, Review]]] = {}
     new: list[tuple[Reviews, Review]] = []
     for one, review in settled:
         at = where.get(review.whole or review.image, [])
         for index in at:
-            replaced.setdefault(index, []).append((one, review))
+            known.setdefault(index, []).append((one, review))
         if not at:
             new.append((one, review))
     first = max(base.sources, default=-1) + 1
@@ -273,14 +283,15 @@ def corrected_dataset(reviews: Sequence[Reviews], base: Dataset, out: Path | str
 
     def frames() -> Iterator[tuple[Record, np.ndarray, np.ndarray]]:
         for index, (record, image, label) in enumerate(base):
-            for one, review in replaced.get(index, ()):
-                label = _with_review(label, one.label(review), review)
-                rows.append(_origin(record, one, review, replaces=True))
+            for one, review in known.get(index, ()):
+                if painted := one.painted(review):
+                    label = _with_review(label, one.label(review), review)
+                rows.append(_origin(record, one, review, in_base=True, replaces=painted))
             yield record, image, label
         for one, review in new:
             name = _free_name(f"{one.folder.name}-{_file_name(review.frame)}", taken)
             record = Record(name, source_of[one.folder], batch, "only_training")
-            rows.append(_origin(record, one, review, replaces=False))
+            rows.append(_origin(record, one, review, in_base=False, replaces=False))
             yield record, read_image(one._image_file(review.image)), one.label(review)
 
     bits = 16 if new or max(depths, default=8) > 8 else 8
@@ -317,14 +328,17 @@ def _with_review(label: np.ndarray, reviewed: np.ndarray, review: Review) -> np.
     return label
 
 
-def _origin(record: Record, one: Reviews, review: Review, *, replaces: bool) -> dict[str, Any]:
-    """Where a reviewed label of a corrected dataset came from."""
+def _origin(
+    record: Record, one: Reviews, review: Review, *, in_base: bool, replaces: bool
+) -> dict[str, Any]:
+    """Where a review in a corrected dataset came from, and what it did there."""
     word = asdict(replace(review, label=None))
     del word["label"]
     return {
         "name": record.name,
         "source": record.source,
         "batch": record.batch,
+        "in_base": in_base,
         "replaces": replaces,
         "reviews": str(one.folder),
         **word,

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 HELD_BACK = 4
 """Of the pictures of a recording that people reviewed, one in so many only checks models."""
 
+LABEL_KEPT = "label kept"
+"""Use of a frame of the dataset whose mask was accepted as the model made it: its label stays."""
+
 
 def retrain(
     params: Params,
@@ -63,7 +66,11 @@ def retrain(
         on_epoch=on_epoch,
         progress=progress,
     )
-    uses = {"held_out": {"held out"}, "trained": {"train"}, "other": {"test", "unused"}}
+    uses = {
+        "held_out": {"held out"},
+        "trained": {"train"},
+        "other": {"test", "unused", LABEL_KEPT},
+    }
     parts = {
         part: _named(dataset, {name for name, row in frames.items() if row["use"] in of})
         for part, of in uses.items()
@@ -96,6 +103,13 @@ def retrain(
             "n_images": len(dataset),
             "reviewed": len(frames),
             "held_out": len(parts["held_out"]),
+            "labels": {
+                "replaced": sum(row["replaces"] for row in frames.values()),
+                "replaced_validation": sum(
+                    row["replaces"] and row["use"] == "validation" for row in frames.values()
+                ),
+                "kept": sum(row["use"] == LABEL_KEPT for row in frames.values()),
+            },
         },
     }
     report["says"] = _says(report)
@@ -132,11 +146,17 @@ def _corrections(
     dataset = corrected_dataset(reviews, base, out)
     held_back = set().union(*map(_held_back, reviews))
     frames: dict[str, dict] = {}
-    for row in json.loads((dataset.path / CORRECTIONS).read_text())["reviewed"]:
-        use = use_of.get(row["batch"], "unused") if row["replaces"] else "train"
-        if not row["replaces"] and (row["whole"] or row["image"]) in held_back:
-            use = "held out"
-        frame = {"name": row["name"], "use": use, "held_out": use == "held out", "reviews": []}
+    rows = json.loads((dataset.path / CORRECTIONS).read_text())["reviewed"]
+    replaced = {row["name"] for row in rows if row["replaces"]}
+    for row in rows:
+        if row["name"] in replaced:
+            use = use_of.get(row["batch"], "unused")
+        elif row["in_base"]:
+            use = LABEL_KEPT
+        else:
+            use = "held out" if (row["whole"] or row["image"]) in held_back else "train"
+        frame = {"name": row["name"], "use": use, "held_out": use == "held out"}
+        frame |= {"replaces": row["name"] in replaced, "reviews": []}
         frames.setdefault(row["name"], frame)["reviews"].append(
             {key: row[key] for key in ("reviews", "frame", "version", "status", "who", "when")}
         )
@@ -218,16 +238,38 @@ def _says(report: dict) -> str:
         return " to ".join(f"{report[which][part]['mcc']:.3f}" for which in ("old", "new"))
 
     validation = f"on the validation frames from {change('validation')}"
-    if not report["data"]["held_out"]:
+    labels, n = report["data"]["labels"], report["data"]["held_out"]
+    more = ""
+    if labels["replaced"]:
+        more += f" {_count(labels['replaced'], 'label of the dataset')} replaced by corrections"
+        of = labels["replaced_validation"]
+        more += f", {of} of validation frames among them." if of else ", none of validation frames."
+    if labels["kept"]:
+        more += (
+            f" {_count(labels['kept'], 'mask of its frames')} accepted as the model made "
+            f"{'it' if labels['kept'] == 1 else 'them'}: the labels there stay."
+        )
+    if not n:
         return (
             f"No corrected frame was held back (of a recording each {HELD_BACK}th new one is): "
             f"MCC went from {change('trained')} on frames that the new model was trained on, "
-            f"which proves little, and {validation}."
+            f"which proves little, and {validation}.{more}"
         )
+    whose = "its recording" if n == 1 else "their recordings"
+    frames = f"{n} corrected frame{'' if n == 1 else 's'} held back from training"
     return (
-        f"MCC went from {change('held_out')} on {report['data']['held_out']} corrected frames held "
-        f"back from training (others of their recordings were not), and {validation}."
+        f"MCC went from {change('held_out')} on {frames} (others of {whose} were not), "
+        f"and {validation}.{more}"
     )
+
+
+def _count(n: int, what: str) -> str:
+    """
+    >>> _count(1, "label of it"), _count(2, "label of it")
+    ('1 label of it was', '2 labels of it were')
+    """
+    noun, rest = what.split(" ", 1)
+    return f"{n} {noun} {rest} was" if n == 1 else f"{n} {noun}s {rest} were"
 
 
 def _track_retraining(params: Params, report: dict) -> None:
@@ -244,6 +286,7 @@ def _track_retraining(params: Params, report: dict) -> None:
         "retrain.reviews": ",".join(Path(folder).name for folder in data["reviews"]),
         "retrain.frames": data["reviewed"],
         "retrain.held_out": data["held_out"],
+        "retrain.labels_replaced": data["labels"]["replaced"],
         "retrain.says": report["says"],
     }
     registry.tag(store, version, tags)
