@@ -37,6 +37,7 @@ class Desk:
     window: tuple[int, int, int, int] | None = None
     whole: str = ""
     who: str = ""
+    treatment: Mapping[str, Any] | None = None
 
     @property
     def identity(self) -> str:
@@ -105,6 +106,7 @@ def _say(desk: Desk, status: str, mask: np.ndarray | None, who: str) -> Outcome:
         before=desk.mask,
         window=desk.window,
         whole=desk.whole,
+        treatment=desk.treatment,
     )
     return Outcome(f"{desk.frame}: {status}, version {review.version}", move="open")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,13 @@ class Treatment:
 
             image = gaussian_filter(image, self.blur)
         return 1 - image if self.invert else image
+
+    @property
+    def said(self) -> dict[str, Any] | None:
+        """What a review tells of it beside the crop; None where nothing is done."""
+        if replace(self, window=None) == Treatment():
+            return None
+        return {"clip": list(self.clip), "blur": self.blur, "invert": self.invert}
 
     def frame_name(self, name: str) -> str:
         """Name under which a frame, or this part of it, is reviewed."""
@@ -191,21 +198,31 @@ def _one_at_a_time(read: Callable[[int], np.ndarray]) -> Callable[[int], np.ndar
     return locked
 
 
-def choose_treatment(shape: tuple[int, int]) -> Treatment:
-    """Crop, clip, blur and invert, on the left."""
+def choose_treatment(recording: Recording, shape: tuple[int, int]) -> Treatment:
+    """Crop, clip, blur and invert, on the left; another recording starts without."""
     height, width = shape
+    nothing = {"columns": (0, width), "rows": (0, height)}
+    nothing |= {"clip": WHOLE, "blur": 0.0, "invert": False}
+    if st.session_state.get("treated") != recording.fingerprint:
+        st.session_state["treated"] = recording.fingerprint
+        st.session_state.update(nothing)
+    for key, value in nothing.items():
+        st.session_state.setdefault(key, value)  # forgotten when another page is opened
     with st.sidebar.expander("Treat the frames", icon=":material/tune:"):
-        rows, columns = st.session_state.get("rows"), st.session_state.get("columns")
-        for key, kept, side in (("rows", rows, height), ("columns", columns, width)):
-            if kept and kept[1] > side:
-                del st.session_state[key]
-        x0, x1 = st.slider("Columns, px", 0, width, (0, width), key="columns")
-        y0, y1 = st.slider("Rows, px", 0, height, (0, height), key="rows")
+        x0, x1 = st.slider("Columns, px", 0, width, key="columns")
+        y0, y1 = st.slider("Rows, px", 0, height, key="rows")
         low, high = st.slider(
-            "Clip to percentiles", 0.0, 100.0, WHOLE, 0.5, key="clip", help="Of the frame's pixels"
+            "Clip to percentiles", 0.0, 100.0, step=0.5, key="clip", help="Of the frame's pixels"
         )
-        blur = st.slider("Blur, px", 0.0, 5.0, 0.0, 0.25, key="blur", help="Gaussian, SD")
+        blur = st.slider("Blur, px", 0.0, 5.0, step=0.25, key="blur", help="Gaussian, SD")
         invert = st.toggle("Invert", key="invert")
+        st.button(
+            "Reset",
+            icon=":material/restart_alt:",
+            key="untreated",
+            disabled=all(st.session_state[key] == value for key, value in nothing.items()),
+            on_click=lambda: st.session_state.update(nothing),
+        )
         st.caption("The model sees what you see; what is saved are the frame's own pixels.")
     if x1 - x0 < 8 or y1 - y0 < 8:
         st.sidebar.warning("A crop must be at least 8 px wide and high; the whole frame is shown.")

@@ -60,6 +60,12 @@ class Job:
         except psutil.Error:
             return False
 
+    @property
+    def minutes(self) -> float | None:
+        """How long it took to its report, None where there is none."""
+        path = self.folder / "out" / "report.json"
+        return (path.stat().st_mtime - self.about["created"]) / 60 if path.is_file() else None
+
     def stop(self) -> None:
         """End the program and what it started."""
         if self.running:
@@ -79,16 +85,31 @@ class Job:
         return "\n".join([line for line in kept if line][-lines:])
 
 
-def command(folders: Sequence[Path], model: str, profile: str, out: Path) -> list[str]:
+def command(
+    folders: Sequence[Path], model: str, profile: str, out: Path, seeds: int, epochs: int
+) -> list[str]:
     """Command line of the flow that retrains."""
     return [
         *(sys.executable, "-m", "spinscope", "flow", "run", "retrain"),
         *("--reviews", ",".join(map(str, folders))),
         *("--model", model, "--profile", profile, "--out", str(out)),
+        *("--set", f"training.seeds={seeds}", "--set", f"training.epochs={epochs}"),
     ]
 
 
-def start(params: Params, folders: Sequence[Path], model: str) -> Job:
+def expected(params: Params, seeds: int, epochs: int) -> str:
+    """How long a retraining may take, as far as an earlier one here tells."""
+    steps = seeds * epochs * params.training.steps_per_epoch
+    what = f"{seeds} × {epochs} epochs of {params.training.steps_per_epoch} steps"
+    for job in jobs():
+        if job.about.get("profile") == params.profile and (minutes := job.minutes):
+            guess = minutes * steps / job.about["steps"]
+            about = "a minute or less" if guess <= 1 else f"about {guess:.0f} minutes"
+            return f"{what}: {about}, judged by the last retraining here."
+    return f"{what}. How long that takes here is known after the first retraining."
+
+
+def start(params: Params, folders: Sequence[Path], model: str, seeds: int, epochs: int) -> Job:
     """Start a retraining from reviews, detached from the dashboard.
 
     Raises SpinscopeError where one is running already.
@@ -97,7 +118,7 @@ def start(params: Params, folders: Sequence[Path], model: str) -> Job:
         raise SpinscopeError("a retraining is running already; wait for it or stop it")
     root = project_root()
     folder = root / JOBS / datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    line = command(folders, model, params.profile, folder / "out")
+    line = command(folders, model, params.profile, folder / "out", seeds, epochs)
     folder.mkdir(parents=True)
     with (folder / "log.txt").open("wb") as log:
         child = subprocess.Popen(
@@ -116,6 +137,8 @@ def start(params: Params, folders: Sequence[Path], model: str) -> Job:
         "command": line[1:],
         "reviews": [str(path) for path in folders],
         "model": model,
+        "profile": params.profile,
+        "steps": seeds * epochs * params.training.steps_per_epoch,
     }
     write_json(folder / "job.json", about)
     return Job(folder, about)

@@ -26,6 +26,7 @@ KEPT = (
 COLOURS = {"label": "#7d8590", "a": "#2a6f97", "b": "#e07a1f"}
 VIEWS = {1: "none", 3: "3 views (paper)", 8: "8 views (dihedral)"}
 ANOTHER = "another folder …"
+NO_MODEL = "none"
 
 
 @dataclass(frozen=True)
@@ -201,21 +202,25 @@ def model_refs(params: Params) -> dict[str, str]:
 
 
 def choose_model(
-    params: Params, title: str = "Model", key: str = "model", *, optional: bool = False
+    params: Params, title: str = "Model", key: str = "model", *, none: str | None = None
 ) -> Model | None:
-    """Any model of the registry or of the bundled ones, or any model folder."""
+    """Any model of the registry or of the bundled ones, or any model folder.
+
+    none : what to call it that no model is chosen, where that may be; it is preset then.
+    """
     known = model_refs(params)
-    options = [*(["none"] if optional else []), *known, ANOTHER]
+    options = [*([] if none is None else [NO_MODEL]), *known, ANOTHER]
+    known = known | {NO_MODEL: none}
     with st.sidebar:
-        if st.session_state.get(key) not in (None, *options):
-            del st.session_state[key]
+        if key in st.session_state and st.session_state[key] not in options:
+            st.session_state[key] = options[0]
         ref = st.selectbox(title, options, format_func=lambda ref: known.get(ref, ref), key=key)
         if ref == ANOTHER:
             ref = st.text_input("Model folder", key=f"{key} folder").strip()
-    if ref == "none":
+    if ref == NO_MODEL:
         return None
     if not ref:
-        if not known:
+        if len(options) == 1:
             missing("There is no model here yet.", "make demo")
         st.info("Type a model folder on the left.", icon=":material/info:")
         st.stop()

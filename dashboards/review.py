@@ -310,16 +310,15 @@ def show_objects(desk: Desk, image: np.ndarray) -> list[tuple[int, int]]:
         st.session_state["commands"] = count
         st.session_state["command"] = {"id": desk.identity, "n": count, "seeds": outside}
 
-    left, right = st.columns([2, 5], vertical_alignment="center", gap="large")
-    left.button(
+    row = st.container(horizontal=True, vertical_alignment="center", gap="medium")
+    row.button(
         "Delete those outside",
         icon=":material/filter_alt:",
         disabled=not outside,
         on_click=delete,
-        width="stretch",
         help="One step in the editor: it can be undone",
     )
-    right.caption(f"{int(inside.sum())} of {len(objects)} objects lie within the range.")
+    row.caption(f"{int(inside.sum())} of {len(objects)} objects lie within the range.")
     return outside
 
 
@@ -341,7 +340,7 @@ def _desk(work: Work, who: str) -> None:
         names = enumerate(recording.names)
         return {k for k, name in names if work.treatment.frame_name(name) in mine}
 
-    middle, side = st.columns([17, 6], gap="medium")
+    middle, side = st.columns([16, 7], gap="medium")
     with side:
         order, unsure = choose_order(work)
         if st.session_state.pop("order chosen", False):
@@ -368,6 +367,7 @@ def _desk(work: Work, who: str) -> None:
         window=work.treatment.window,
         whole=work.treatment.whole(whole),
         who=who,
+        treatment=work.treatment.said,
     )
     turn = st.session_state.setdefault("turn", 0)
     st.session_state["desk"] = {
@@ -411,33 +411,42 @@ def review_folders() -> list[Path]:
 def show_retrain(params: Params, work: Work) -> None:
     """Start a training with the corrections, and see what came of it."""
     mine = folder_of(work.recording.name, work.recording.fingerprint)
-    left, right = st.columns([5, 2], vertical_alignment="bottom", gap="large")
     folders = review_folders()
     if not folders:
-        left.caption("Nothing is reviewed yet.")
+        st.caption("Nothing is reviewed yet.")
         return
-    chosen = left.multiselect(
+    chosen = st.multiselect(
         "Reviews to train on",
         folders,
         [mine] if mine in folders else [],
         format_func=lambda path: path.name,
         key=f"train on, at {mine.name}{'' if mine in folders else ', not reviewed'}",
     )
-    ready = work.model is not None and bool(chosen)
-    if right.button(
+    every = _retrain.jobs()
+    running = next((job for job in every if job.running), None)
+    left, middle, right = st.columns([1, 1, 3], vertical_alignment="bottom", gap="medium")
+    seeds = left.number_input(
+        "Seeds", 1, 20, 1, key="retrain seeds", help="Networks that are trained; the best is kept"
+    )
+    epochs = middle.number_input("Epochs", 1, 1000, 3, key="retrain epochs")
+    pressed = right.button(
         "Retrain with corrections",
         icon=":material/model_training:",
         type="primary",
-        disabled=not ready,
-        width="stretch",
+        disabled=work.model is None or not chosen or running is not None,
         help=f"spinscope flow run retrain, profile {params.profile}",
-    ):
-        _retrain.start(params, chosen, work.model.ref)
+    )
     if work.model is None:
-        left.caption("Choose a model on the left to train from.")
-    if every := _retrain.jobs():
-        running = every[0].running
-        st.fragment(show_job, run_every=3 if running else None)(every[0], running)
+        st.caption("Choose a model on the left to train from.")
+    elif running is None:
+        st.caption(_retrain.expected(params, seeds, epochs))
+    if pressed:
+        with refusals():  # another page may have started one meanwhile
+            _retrain.start(params, chosen, work.model.ref, seeds, epochs)
+            st.rerun()  # the button rests while it runs
+    if every:
+        job = running or every[0]
+        st.fragment(show_job, run_every=3 if running else None)(job, running is not None)
 
 
 def _short(path: Path) -> Path:
@@ -518,19 +527,20 @@ with page(
     recording = choose_recording(params)
     if not len(recording):
         raise SpinscopeError(f"{recording.path} holds no frame")
+    if st.session_state.get("recording shown", recording.fingerprint) != recording.fingerprint:
+        st.query_params.pop("frame", None)  # it was one of another recording
+        st.session_state["review model"] = None  # the first of those that it may have
+    st.session_state["recording shown"] = recording.fingerprint
     model = choose_model(
         params,
         "Model of the masks" if recording.results is not None else "Model",
         "review model",
-        optional=recording.results is not None,
+        none=None if recording.results is None else "the folder's own masks",
     )
     views = choose_views() if model is not None else 1
     who = ask_name()
     first = recording.image(0)
-    if st.session_state.get("recording shown", recording.fingerprint) != recording.fingerprint:
-        st.query_params.pop("frame", None)  # it was one of another recording
-    st.session_state["recording shown"] = recording.fingerprint
-    treatment = choose_treatment(first.shape)
+    treatment = choose_treatment(recording, first.shape)
     check_size(treatment.cropped(first).shape)
     work = Work(recording, model, views, treatment)
     if work.classes != CLASSES[: len(work.classes)]:

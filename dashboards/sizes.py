@@ -123,7 +123,7 @@ def charts(diameters: dict[str, np.ndarray], unit: str, bins: int) -> None:
 with page("Sizes", "The size distribution of the skyrmions, labelled and predicted.") as params:
     frames = choose_frames(params, choose_dataset(params))
     first = choose_model(params, "Model A", "model")
-    second = choose_model(params, "Model B", "model b", optional=True)
+    second = choose_model(params, "Model B", "model b", none="none")
     views = choose_views()
     with st.sidebar:
         names = [record.name for record in frames.records]

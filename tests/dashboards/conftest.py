@@ -35,6 +35,7 @@ PAGES = {
     "likeness.py": "Simulated and real",
 }
 SHOTS = project_root() / "build/test-output/screenshots"
+WIDTH = 1440  # px, of a small screen
 PATIENCE = 120_000  # ms: the first page loads TensorFlow
 REASON = "sharper edges on the June films"
 
@@ -208,7 +209,7 @@ def browser(chromium):
 @pytest.fixture(scope="module")
 def tab(browser, address):
     """A page of the browser with the dashboard in it."""
-    tab = browser.new_page(viewport={"width": 1500, "height": 1000})
+    tab = browser.new_page(viewport={"width": WIDTH, "height": 1000})
     tab.set_default_timeout(PATIENCE)
     tab.goto(address, wait_until="domcontentloaded")
     return tab
@@ -237,10 +238,10 @@ def settled(tab) -> None:
 def shoot(tab, name: str) -> Path:
     """A picture of the whole page, however long it is."""
     height = tab.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-    tab.set_viewport_size({"width": 1500, "height": max(1000, height)})
+    tab.set_viewport_size({"width": WIDTH, "height": max(1000, height)})
     SHOTS.mkdir(parents=True, exist_ok=True)
     tab.screenshot(path=str(SHOTS / f"{name}.png"), animations="disabled")
-    tab.set_viewport_size({"width": 1500, "height": 1000})
+    tab.set_viewport_size({"width": WIDTH, "height": 1000})
     return SHOTS / f"{name}.png"
 
 

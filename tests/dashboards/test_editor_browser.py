@@ -9,12 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from tests.dashboards.conftest import PATIENCE, SHOTS, settled, shoot
+from tests.dashboards.conftest import PATIENCE, SHOTS, WIDTH, settled, shoot
 
 from spinscope.data import read_label
 from spinscope.data.reviews import Reviews, image_sha256
 
 SHAPE = (512, 672)
+UNCUT = """e => {
+    for (; e && e.tagName !== 'BUTTON'; e = e.parentElement)
+        if (e.scrollWidth > e.clientWidth && getComputedStyle(e).display !== 'inline') return false;
+    return e.scrollWidth <= e.clientWidth;
+}"""
 N = 3
 LATENCY_MS = 200
 
@@ -42,7 +47,7 @@ def film(project) -> Path:
 @pytest.fixture(scope="module")
 def tab(browser, address, film):
     """The review page with the stack, as its address names it."""
-    tab = browser.new_page(viewport={"width": 1500, "height": 1000})
+    tab = browser.new_page(viewport={"width": WIDTH, "height": 1000})
     tab.set_default_timeout(PATIENCE)
     _open(tab, f"{address}/review?recording={film}")
     return tab
@@ -286,6 +291,8 @@ def test_objects_outside_a_range_are_dimmed_and_deleted_in_one_step(tab, hand, r
     delete = tab.get_by_role("button", name="Delete those outside")
     tab.wait_for_function("e => !e.disabled", arg=delete.element_handle())
     shoot(tab, "review-filter")
+    for words in ("Most uncertain first", "Delete those outside"):
+        assert tab.get_by_text(words).first.evaluate(UNCUT)
     delete.click()
     settled(tab)
     tab.get_by_text("edited, not saved").wait_for()

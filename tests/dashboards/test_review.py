@@ -17,10 +17,12 @@ from tests.dashboards.conftest import open_page, settle, text
 
 from spinscope.data import open_dataset, write_image
 from spinscope.data.reviews import Reviews, image_sha256
+from spinscope.data.stream import open_stream
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import SKYRMION, confusion, scores
 from spinscope.evaluation.objects import match_objects
 from spinscope.inference.predict import Predictor, doubtful
+from spinscope.live.pipeline import segment_stream
 
 
 @pytest.fixture
@@ -165,9 +167,10 @@ def test_folders_of_reviews_can_be_named_in_one_command(load):
     """Whatever recordings are called: the command parts folders by commas."""
     folders = [load("_desk").folder_of(name, "0123abcdef") for name in ("film, 3 K", "disc")]
     assert [folder.name for folder in folders] == ["film_ 3 K-0123abcd", "disc-0123abcd"]
-    command = load("_retrain").command(folders, "bundled:moke-unet", "lab", Path("out"))
+    command = load("_retrain").command(folders, "bundled:moke-unet", "lab", Path("out"), 2, 5)
     named = command[command.index("--reviews") + 1]
     assert [Path(folder).name for folder in named.split(",")] == [f.name for f in folders]
+    assert command[-4:] == ["--set", "training.seeds=2", "--set", "training.epochs=5"]
 
 
 def test_a_treated_frame_is_cropped_clipped_blurred_and_inverted(load, frame):
@@ -286,7 +289,48 @@ def test_another_recording_starts_at_its_first_frame(review, tmp_path):
     assert len(app.session_state["desk"]["order"]) == 5
 
 
-def test_a_crop_is_a_frame_of_its_own(review, tmp_path):
+def test_another_recording_starts_without_treatment_and_with_the_first_model(
+    review, tmp_path, project
+):
+    app = _open_path(review(), _stack(tmp_path))
+    preset = app.selectbox("review model").value
+    app.selectbox("review model").set_value("another folder …").run()
+    app.text_input("review model folder").set_value(str(project[0] / "build/train/best")).run()
+    app.slider("columns").set_value((10, 80)).run()
+    app.slider("blur").set_value(1.0).run()
+    app.toggle("invert").set_value(True).run()
+    assert app.session_state["desk"]["desk"].image.shape == (96, 70)
+    app.button("untreated").click().run()
+    desk = app.session_state["desk"]["desk"]
+    assert (desk.image.shape, desk.treatment) == ((96, 96), None)
+    assert desk.model == str(project[0] / "build/train/best")
+    app.toggle("invert").set_value(True).run()
+    (tmp_path / "other").mkdir()
+    _open_path(app, _stack(tmp_path / "other", 5))
+    desk = app.session_state["desk"]["desk"]
+    assert (desk.treatment, desk.model) == (None, preset)
+    assert not app.exception
+    assert not app.sidebar.warning
+
+
+def test_the_masks_of_a_results_folder_are_shown_first(review, tmp_path, project):
+    predictor = Predictor.load(project[0] / "build/train/best", "auto")
+    about = {"models": [{"ref": "models:/moke-unet/1", "sha256": "cd" * 32}]}
+    stream = open_stream(_stack(tmp_path))
+    found = segment_stream(stream, [predictor], tmp_path / "out/film", about=about, workers=1)
+    (tmp_path / "other").mkdir()
+    app = _open_path(review(), _stack(tmp_path / "other", 5))
+    assert app.session_state["desk"]["desk"].model == "models:/moke-unet@lab"
+    _open_path(app, found.folder)
+    assert not app.exception
+    assert not app.error, text(app)
+    assert "the folder's own masks" in app.selectbox("review model").options
+    desk = app.session_state["desk"]["desk"]
+    assert desk.model == "models:/moke-unet/1"
+    np.testing.assert_array_equal(desk.mask, found.mask(0))
+
+
+def test_a_crop_is_a_frame_of_its_own(review, tmp_path, load):
     app = _open_path(review(), _stack(tmp_path))
     app.slider("columns").set_value((10, 80)).run()
     app.slider("rows").set_value((0, 50)).run()
@@ -299,6 +343,10 @@ def test_a_crop_is_a_frame_of_its_own(review, tmp_path):
     np.testing.assert_array_equal(desk.image, whole[:50, 10:80])  # its own pixels, not inverted
     assert desk.whole == image_sha256(whole)
     assert desk.mask.shape == (50, 70)
+    assert desk.treatment == {"clip": [0.0, 100.0], "blur": 0.0, "invert": True}
+    load("_desk").act(desk, _action(load, desk, "accept", desk.mask), "Ada")
+    review = Reviews.open(desk.reviews.folder).latest(desk.frame)
+    assert (review.treatment, review.window) == (desk.treatment, desk.window)
     app.slider("rows").set_value((0, 4)).run()
     assert "at least 8 px" in app.sidebar.warning[0].value
 
@@ -407,11 +455,13 @@ FLOW = """
     parser = argparse.ArgumentParser()
     for name in ("reviews", "model", "profile", "out"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--set", action="append", default=[])
     given = parser.parse_args()
-    print("training", given.model, "with", given.reviews, flush=True)
+    print("training", given.model, "with", given.reviews, *given.set, flush=True)
     if "STOP" in given.reviews:
         sys.exit("there is nothing to learn from")
-    time.sleep(1)
+    while not pathlib.Path("go").exists():
+        time.sleep(0.1)
     figures = lambda mcc: {"mcc": mcc, "n_images": 2}
     out = pathlib.Path(given.out)
     out.mkdir(parents=True)
@@ -434,7 +484,11 @@ def _flow(root: Path) -> None:
     (root / "flows/retrain.py").write_text(textwrap.dedent(FLOW))
 
 
-def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_path, load):
+def _retrain_button(app):
+    return next(b for b in app.button if b.label == "Retrain with corrections")
+
+
+def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_path, load, project):
     _flow(tmp_path)
     app = _open_path(review(), _stack(tmp_path))
     assert "Nothing is reviewed yet." in text(app)
@@ -442,15 +496,22 @@ def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_pat
     app.run()
     folder = app.session_state["desk"]["desk"].reviews.folder
     assert _trained_on(app).value == [folder]
-    next(b for b in app.button if b.label == "Retrain with corrections").click().run()
+    assert "1 × 3 epochs of 20 steps. How long that takes here is known after" in text(app)
+    app.number_input("retrain epochs").set_value(4).run()
+    _retrain_button(app).click().run()
     assert not app.exception
     (place,) = (tmp_path / "build/retrain").iterdir()
     job = json.loads((place / "job.json").read_text())
     assert job["reviews"] == [str(folder)]
     assert os.getpgid(job["pid"]) == job["pid"]  # it lives on without the dashboard
     assert "Training models:/moke-unet@lab again" in text(app)
-    next(b for b in app.button if b.label == "Retrain with corrections").click().run()
-    assert "is running already" in app.error[0].value
+    assert _retrain_button(app).disabled
+    other = review()  # in another tab, too
+    assert _retrain_button(other).disabled
+    assert [b.label for b in other.button if b.label == "Stop"] == ["Stop"]
+    with pytest.raises(SpinscopeError, match="is running already"):
+        load("_retrain").start(project[1], [folder], "m", 1, 1)
+    (tmp_path / "go").touch()
     _await(place / "out/report.json")
     app.run()
     assert not app.exception
@@ -463,7 +524,15 @@ def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_pat
     assert "models:/moke-unet/3" in text(app)
     table = app.dataframe[-1].value
     assert table["gain"].tolist()[0] == pytest.approx(0.2)
-    assert f"with {folder}" in (place / "log.txt").read_text()
+    log = (place / "log.txt").read_text()
+    assert f"with {folder} training.seeds=1 training.epochs=4" in log
+    assert not _retrain_button(app).disabled
+    assert "a minute or less, judged by the last retraining here" in text(app)
+    app.number_input("retrain seeds").set_value(1)
+    job["created"] -= 3600
+    (place / "job.json").write_text(json.dumps(job))
+    app.number_input("retrain epochs").set_value(12).run()
+    assert "1 × 12 epochs of 20 steps: about 180 minutes" in text(app)
 
 
 def test_a_training_that_fails_shows_its_last_words(review, tmp_path):
@@ -471,7 +540,7 @@ def test_a_training_that_fails_shows_its_last_words(review, tmp_path):
     (tmp_path / "reviews/STOP-0123abcd/frames/0").mkdir(parents=True)
     app = review()
     _trained_on(app).set_value([tmp_path / "reviews/STOP-0123abcd"]).run()
-    next(b for b in app.button if b.label == "Retrain with corrections").click().run()
+    _retrain_button(app).click().run()
     (place,) = (tmp_path / "build/retrain").iterdir()
     deadline = time.monotonic() + 60
     while "ended without a report" not in text(app):

@@ -17,7 +17,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +58,8 @@ class Review:
     (`mask_sha256`); `after` is empty where a frame was rejected without a mask.
     label : file of the mask that was left.   image : hash of the frame (`image_sha256`).
     window : (y0, x0, y1, x1) where only a part of a frame was reviewed; `whole` is then the
-    hash of the whole frame.
+    hash of the whole frame.   treatment : what was done to the frame before the model and the
+    reviewer saw it, None for nothing.
     """
 
     frame: str
@@ -74,6 +75,7 @@ class Review:
     image: str
     window: tuple[int, int, int, int] | None = None
     whole: str = ""
+    treatment: Mapping[str, Any] | None = None
 
 
 def mask_sha256(mask: np.ndarray) -> str:
@@ -111,6 +113,7 @@ class Reviews:
         before: np.ndarray | str,
         window: tuple[int, int, int, int] | None = None,
         whole: str = "",
+        treatment: Mapping[str, Any] | None = None,
     ) -> Review:
         """Write a new version of a frame's mask; what was there stays as it was.
 
@@ -145,6 +148,7 @@ class Reviews:
                 "image": of_image,
                 "window": None if window is None else [int(side) for side in window],
                 "whole": whole,
+                "treatment": None if treatment is None else dict(treatment),
             }
             return self._version(_publish(place, json.dumps(word, indent=1) + "\n"), frame)
         except OSError as error:
