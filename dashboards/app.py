@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 st.set_page_config("spinscope", str(HERE / "logo.svg"), layout="wide")
 st.logo(str(HERE / "logo.svg"), size="large")
-st.html("<style>.stMainBlockContainer { padding-top: 2.5rem }</style>")
+st.html("<style>.stMainBlockContainer { padding: 2.5rem 3rem }</style>")
 keep_choices()
 pages = [
     st.Page(

@@ -28,6 +28,8 @@ from spinscope.evaluation.metrics import SKYRMION, confusion, scores
 from spinscope.evaluation.objects import match_objects
 
 FRAMES = "compared frames"
+WIDTHS = {"found": 60, "A, px": 52, "B, px": 52, "change, px": 80, "IoU": 48, "row": 48}
+WIDTHS |= {"column": 62}  # of the table of objects: all are seen on a small screen
 
 
 def row(name: str, a: np.ndarray, b: np.ndarray, params: Params) -> dict:
@@ -146,7 +148,7 @@ def show_pictures(image: np.ndarray, a: np.ndarray, b: np.ndarray, rows: pd.Data
             )
         legend({name: css(TINTS[k]) for k, name in enumerate(CLASSES[:3]) if k})
         return
-    picture, table = st.columns([3, 2], gap="large")
+    picture, table = st.columns([5, 4], gap="medium")
     with picture:
         st.image(
             enlarged(one_or_both(parts[0], *(part == SKYRMION for part in parts[1:]))),
@@ -167,7 +169,10 @@ def show_objects(rows: pd.DataFrame) -> None:
         ),
         hide_index=True,
         width="stretch",
-        height=480,
+        height=35 * (min(len(rows), 13) + 1) + 3,
+        column_config={
+            name: st.column_config.Column(width=width) for name, width in WIDTHS.items()
+        },
     )
 
 
