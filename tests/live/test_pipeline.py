@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from filelock import FileLock
 from scipy.ndimage import gaussian_filter
 from tests.live.conftest import Dark, dark
 
@@ -163,6 +164,32 @@ def test_a_full_disk_keeps_the_parts_before(stack, predictor, tmp_path, monkeypa
     told = []
     assert run(stack, tmp_path / "film", predictor, on_frame=told.append).n == 10
     assert told[0] == 8
+
+
+def test_a_full_disk_at_the_end_leaves_the_earlier_results(stack, predictor, tmp_path, monkeypatch):
+    before = run(stack, tmp_path / "film", predictor).summary
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    other = {"about": {"models": "another"}}
+    with monkeypatch.context() as patch:
+        patch.setattr(results_module, "_merge_tables", full)
+        with pytest.raises(OSError, match="No space left"):
+            run(stack, tmp_path / "film", predictor, **other)
+    assert open_results(tmp_path / "film").summary == before
+    told = []
+    run(stack, tmp_path / "film", predictor, **other, on_frame=told.append)
+    assert told[0] == 10  # nothing is computed twice
+
+
+def test_two_programs_do_not_write_one_folder(stack, predictor, tmp_path):
+    with (
+        FileLock(tmp_path / ".film.lock"),
+        pytest.raises(SpinscopeError, match="film is being written by another program"),
+    ):
+        run(stack, tmp_path / "film", predictor)
+    assert run(stack, tmp_path / "film", predictor).n == 10
 
 
 def test_a_recording_without_objects(tmp_path, predictor):

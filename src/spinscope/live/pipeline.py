@@ -7,17 +7,18 @@ at a time, however long the recording is.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from spinscope.data.stream import Stream, StreamError
 from spinscope.data.watch import WatchedFolder
@@ -42,19 +43,25 @@ class Stopped(SpinscopeError):
     """The recording was left before its end; what was finished is kept."""
 
 
-@dataclass
 class Stages:
     """Seconds that each stage took, over all frames; the stages run side by side."""
 
-    seconds: dict[str, float] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.seconds: dict[str, float] = {}
 
     def add(self, seconds: dict[str, float]) -> None:
         for stage, value in seconds.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + value
 
-    def per_frame_ms(self, frames: int) -> dict[str, float]:
-        """Milliseconds of each stage for one frame."""
-        return {stage: 1e3 * value / max(frames, 1) for stage, value in self.seconds.items()}
+    def timing(self, frames: int) -> dict[str, Any]:
+        """Frames a second from the beginning until now, and milliseconds of each stage a frame."""
+        seconds = time.perf_counter() - self.started
+        return {
+            "frames": frames,
+            "frames_per_s": frames / seconds if frames else None,
+            "stages_ms": {k: 1e3 * value / max(frames, 1) for k, value in self.seconds.items()},
+        }
 
 
 def segment_stream(
@@ -78,12 +85,6 @@ def segment_stream(
     Raises Stopped where a frame cannot be read; the frames before it are kept in `folder`.
     """
     about = {**about, "stream": describe(stream)}
-    begun = _begin(stream, folder, about)
-    if isinstance(begun, Results):
-        return begun
-    parts, done, started, stages = begun, begun.done, time.perf_counter(), Stages()
-    if on_frame:
-        on_frame(done)
 
     def work(index: int, raw: np.ndarray) -> Encoded:
         frame = measure_frame(
@@ -91,41 +92,52 @@ def segment_stream(
         )
         return encode(frame, stream.names(index))
 
-    writer = _Writer(parts, part, stream, stages, on_frame)
-    stopped = None
-    with _Reader(stream, done, stages) as reader, ThreadPoolExecutor(workers) as pool:
-        try:
-            stopped = _run(reader, writer, lambda *frame: pool.submit(work, *frame), workers)
-        finally:
-            writer.flush()
-    if parts.done != done + writer.written:
-        raise SpinscopeError(
-            f"{parts.folder} holds {parts.done} frames of {done + writer.written}: it was changed "
-            "by another program meanwhile; run the same command again"
-        )
-    if not parts.done:
-        parts.remove()
-        raise stopped or SpinscopeError(f"{stream.path}: no frame came")
-
-    def summary() -> dict[str, Any]:
-        seconds = time.perf_counter() - started
-        return {
+    with _alone(folder):
+        begun = _begin(stream, folder, about)
+        if isinstance(begun, Results):
+            return begun
+        parts, done, stages = begun, begun.done, Stages()
+        if on_frame:
+            on_frame(done)
+        writer = _Writer(parts, part, stream, stages, on_frame)
+        with _Reader(stream, done, stages) as reader, ThreadPoolExecutor(workers) as pool:
+            try:
+                stopped = _run(reader, writer, lambda *frame: pool.submit(work, *frame), workers)
+            finally:
+                writer.flush()
+        if parts.done != done + writer.written:
+            raise SpinscopeError(
+                f"{parts.folder} holds {parts.done} frames of {done + writer.written}: it was "
+                "changed by another program meanwhile; run the same command again"
+            )
+        if not parts.done:
+            parts.remove()
+            raise stopped or SpinscopeError(f"{stream.path}: no frame came")
+        engine = predictors[0].engine
+        told = {
             "about": about,
-            "stream": dict(about["stream"]),
+            "stream": about["stream"],
             "classes": list(predictors[0].info["classes"]),
-            "engine": f"{predictors[0].engine.name} {predictors[0].engine.precision}",
+            "engine": f"{engine.name} {engine.precision}",
             "stopped": str(stopped) if stopped else None,
-            "timing": {
-                "frames": writer.written,
-                "frames_per_s": writer.written / seconds if writer.written else None,
-                "stages_ms": stages.per_frame_ms(writer.written),
-            },
         }
-
-    results = finish(parts, folder, summary)
+        results = finish(parts, folder, lambda: told | {"timing": stages.timing(writer.written)})
     if stopped:
         raise _kept(results)
     return results
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other programs from writing the same results meanwhile."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
+            yield
+    except Timeout:
+        raise SpinscopeError(
+            f"{folder} is being written by another program; wait for it or name another folder"
+        ) from None
 
 
 def _begin(stream: Stream, folder: Path, about: dict[str, Any]) -> Results | Parts:

@@ -144,6 +144,7 @@ class Parts:
 def _discard(folder: Path) -> None:
     """Delete a folder; a kill meanwhile leaves nothing that looks whole."""
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
 
@@ -155,16 +156,16 @@ def finish(parts: Parts, folder: Path, summary: Callable[[], Mapping[str, Any]])
     A folder of results that stands there already is kept as `NAME.1`, `NAME.2`, …
     """
     paths, facts = list(parts), parts.facts
-    former = set_aside(folder)
     with atomic_folder(folder) as partial:
         _merge_masks(paths, partial / MASKS)
         for table in TABLES:
             _merge_tables([path / f"{table}.parquet" for path in paths], partial / table)
         figures = _figures(partial, facts["pixel_size"])
-        told = summary()
-        told["stream"] |= facts
-        told["former"] = former and str(former)
-        write_json(partial / SUMMARY, {**told, "n": parts.done, "figures": figures})
+        told = dict(summary())
+        told["stream"] = {**told["stream"], **facts}
+        former = set_aside(folder)  # last, so that a full disk leaves it in its place
+        told |= {"former": former and str(former), "n": parts.done, "figures": figures}
+        write_json(partial / SUMMARY, told)
     parts.remove()
     return open_results(folder)
 
