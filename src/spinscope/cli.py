@@ -502,7 +502,9 @@ def figure_lines(figures: dict) -> list[str]:
 
 
 def _plainly(value: float, digits: int) -> str:
-    """A number of so many digits, without an exponent where that is readable."""
+    """A number of so many digits, without an exponent where that is readable; a count as it is."""
+    if isinstance(value, int):
+        return str(value)
     if value and not 1e-3 <= abs(value) < 1e6:
         return f"{value:.{digits}g}"
     decimals = max(digits - 1 - math.floor(math.log10(abs(value))), 0) if value else 0
