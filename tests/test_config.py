@@ -19,6 +19,7 @@ from spinscope.errors import SpinscopeError
 
 SHIPPED = Path(__file__).resolve().parents[1] / "params.yaml"
 PROFILES = yaml.safe_load(SHIPPED.read_text())["profiles"]
+FAMILIES = yaml.safe_load(SHIPPED.read_text())["families"]
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +28,20 @@ def clean(monkeypatch):
         monkeypatch.delenv(f"SPINSCOPE_{name}", raising=False)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_profile_loads_and_lays_over_the_rest(profile):
-    params = load_params(profile)
+def test_every_profile_and_family_loads_and_lays_over_the_rest(profile, family):
+    params = load_params(profile, family=family)
     base = yaml.safe_load(SHIPPED.read_text())
-    assert params.profile == profile
+    own = (PROFILES[profile].get("families") or {}).get(family) or {}
+    layers = [base, PROFILES[profile], FAMILIES[family], own]
+    assert (params.profile, params.family) == (profile, family)
     for section, values in params.model_dump(mode="json").items():
         if isinstance(values, dict):
-            assert values == {**base[section], **(PROFILES[profile].get(section) or {})}
+            expected = {}
+            for layer in layers:
+                expected |= layer.get(section) or {}
+            assert values == expected
 
 
 def test_profiles_are_the_promised_three():
@@ -57,11 +64,52 @@ def test_profiles_are_the_promised_three():
         ("training.epochs=[1", "the value must be YAML"),
         ("train.epochs=3", "there is no section 'train'"),
         ("seed.x=3", "there is no section 'seed'"),
+        ("family=ltem-unet", "a family is chosen by"),
+        ("films.ms=[3e5, 1e5]", r"films\.ms \(=\['3e5', '1e5'\]\) is not valid.*low at most high"),
+        ("films.ms=[0, 1e5]", r"films\.ms .*must be above 0"),
+        ("films.dmi=[.nan, .nan]", r"films\.dmi"),
+        ("ltem.voltage_kv=0", r"ltem\.voltage_kv \(=0\)"),
+        ("ltem.voltage_kv=null", r"ltem\.voltage_kv \(=None\)"),
+        ("ltem.tilt_deg=[0, 90]", r"ltem\.tilt_deg \(=\[0, 90\]\).*below 90 degrees"),
+        ("ltem.kinds=[vortex]", r"ltem\.kinds\.0 \(='vortex'\)"),
+        ("augmentation.symmetry=round", r"augmentation\.symmetry \(='round'\)"),
+        ("augmentation.salt=0.1", r"augmentation\.salt \(=0\.1\) needs .*restandardise"),
+        ("segment.zoom=0", r"segment\.zoom \(=0\)"),
     ],
 )
 def test_a_wrong_override_is_named(override, says):
     with pytest.raises(SpinscopeError, match=says):
         load_params(overrides=[override])
+
+
+def test_a_family_is_laid_over_the_profile_and_the_profiles_own_over_the_family(tmp_path):
+    path = tmp_path / "params.yaml"
+    more = """  night:
+    training: {epochs: 3, batch: 2, pretrained: "bundled:moke-unet"}
+    families: {ltem-unet: {training: {epochs: 4}}}
+"""
+    path.write_text(SHIPPED.read_text() + more)
+    of = load_params("night", path=path, family="ltem-unet")
+    assert (of.training.epochs, of.training.batch, of.training.pretrained) == (4, 2, None)
+    moke = load_params("night", path=path)
+    assert (moke.training.epochs, moke.training.pretrained) == (3, "bundled:moke-unet")
+    last = load_params("night", ["training.epochs=5"], path, family="ltem-unet")
+    assert last.training.epochs == 5
+    path.write_text(SHIPPED.read_text() + "  night: {families: {ltem: {}}}\n")
+    with pytest.raises(SpinscopeError, match="family 'ltem' must be one of moke-unet, ltem-unet"):
+        load_params("night", path=path)
+
+
+def test_a_family_starts_from_no_network_of_another():
+    for profile in PROFILES:
+        assert load_params(profile, family="ltem-unet").training.pretrained is None
+        experiments = {load_params(profile, family=name).tracking.experiment for name in FAMILIES}
+        assert len(experiments) == len(FAMILIES)
+
+
+def test_an_unknown_family_is_named():
+    with pytest.raises(SpinscopeError, match="family 'resnet' must be one of moke-unet, ltem-unet"):
+        load_params(family="resnet")
 
 
 def test_overrides_go_before_the_profile():

@@ -5,18 +5,51 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from spinscope.errors import SpinscopeError
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _rising(range_: tuple[float, float]) -> tuple[float, float]:
+    low, high = range_
+    if not low <= high:  # a NaN is not
+        raise ValueError("a range must be [low, high] with low at most high")
+    return range_
+
+
+def _where(rule: Callable[[float], bool], says: str) -> AfterValidator:
+    """Rule that both ends of a range must follow."""
+
+    def check(range_: tuple[float, float]) -> tuple[float, float]:
+        if not all(map(rule, range_)):
+            raise ValueError(says)
+        return range_
+
+    return AfterValidator(check)
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Range = Annotated[tuple[Finite, Finite], AfterValidator(_rising)]
+"""[low, high]; a value is drawn uniformly between them, and is `low` where they are equal."""
+Positive = Annotated[Range, _where(lambda end: end > 0, "both ends must be above 0")]
+NotNegative = Annotated[Range, _where(lambda end: end >= 0, "both ends must be at least 0")]
+Tilt = Annotated[Range, _where(lambda end: abs(end) < 90, "a tilt must be below 90 degrees")]
 
 
 class Data(_Section):
@@ -44,6 +77,53 @@ class Kerr(_Section):
     shard_frames: int = Field(gt=0)
     workers: int = Field(gt=0)
     bright: float = Field(default=0.0, ge=0, le=1)
+
+
+class Films(_Section):
+    n: int = Field(gt=0)
+    height: int = Field(ge=16)
+    width: int = Field(ge=16)
+    cell_nm: Finite = Field(gt=0)
+    thickness_nm: Finite = Field(gt=0)
+    ms: Positive
+    a_ex: Positive
+    dmi: Range
+    dmi_kind: Literal["interfacial", "bulk"]
+    ku: Range
+    b_ext: Range
+    grained: float = Field(ge=0, le=1)
+    grains: int = Field(ge=2)
+    grain_nm: Finite = Field(gt=0)
+    grain_spread: float = Field(ge=0, lt=1)
+    grain_exchange: float = Field(ge=0, le=1)
+    images: int = Field(ge=0)
+    initial: Literal["random", "skyrmions"]
+    tolerance: Finite = Field(gt=0)
+    evaluations: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    shard_films: int = Field(gt=0)
+
+
+class Ltem(_Section):
+    views: int = Field(gt=0)
+    voltage_kv: Finite = Field(gt=0)
+    tilt_deg: Tilt
+    axis_deg: Range
+    defocus_mm: Range
+    cs_um: Finite = Field(ge=0)
+    coherence_mrad: Finite = Field(ge=0)
+    spread_nm: Finite = Field(ge=0)
+    astigmatism_nm: Range
+    label_mz: float = Field(gt=-1, lt=1)
+    label_erosion_px: int = Field(ge=0)
+    electrostatic_v: Finite = Field(ge=0)
+    roll: bool
+    mirror_blur_px: NotNegative
+    kinds: tuple[Literal["skyrmions", "stripes", "mixed", "uniform", "other"], ...] = Field(
+        min_length=1
+    )
+    shard_frames: int = Field(gt=0)
+    workers: int = Field(gt=0)
 
 
 class Model(_Section):
@@ -80,20 +160,46 @@ class Training(_Section):
     source_balance: float = Field(default=0.5, ge=0, le=1)
 
 
+Symmetry = Literal["square", "axis", "none"]
+"""Views of an image that are images of the same kind: turned by quarters and mirrored, mirrored
+top to bottom only (a tilt axis along the columns' direction keeps its place), or none."""
+
+
 class Augmentation(_Section):
-    rotate: bool = True
+    symmetry: Symmetry = "square"
+    border: Literal["mirror", "wrap"] = "mirror"
     scale: float = Field(default=0.2, ge=0, lt=1)
     shift: bool = True
     noise: float = Field(default=0.4, ge=0)
+    noise_chance: float = Field(default=0.5, ge=0, le=1)
     contrast: float = Field(default=0.3, ge=0, lt=1)
     brightness: float = Field(default=0.6, ge=0)
     gradient: float = Field(default=0.5, ge=0)
     blur: float = Field(default=0.3, ge=0, le=1)
+    blur_px: Positive = (0.3, 1.2)
     invert: bool = False
+    restandardise: bool = False
+    poisson: float = Field(default=0.0, ge=0)
+    salt: float = Field(default=0.0, ge=0, lt=1)
+    clip: float = Field(default=0.0, ge=0, le=1)
+    gamma: Positive = (1.0, 1.0)
+    background: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _detector(self) -> Augmentation:
+        """What needs grey levels in [0, 1] needs a view that is standardised afterwards."""
+        neutral = {"poisson": 0, "salt": 0, "clip": 0, "gamma": (1, 1), "background": 0}
+        changed = [name for name, value in neutral.items() if getattr(self, name) != value]
+        if changed and not self.restandardise:
+            value = getattr(self, changed[0])
+            raise ValueError(
+                f"augmentation.{changed[0]} (={value}) needs augmentation.restandardise: true"
+            )
+        return self
 
 
 class Evaluation(_Section):
-    tta: Literal[1, 3, 8] = 8
+    tta: Literal[1, 2, 3, 8] = 8
     iou: float = Field(default=0.5, ge=0.5, le=1)
     min_object_px: int = Field(default=4, ge=1)
     size_bins: int = Field(default=32, ge=2)
@@ -107,7 +213,9 @@ class Inference(_Section):
 
 
 class Segment(_Section):
-    tta: Literal[1, 3, 8]
+    tta: Literal[1, 2, 3, 8]
+    axis_deg: float | None = Field(allow_inf_nan=False)
+    zoom: float | None = Field(gt=0, allow_inf_nan=False)
     workers: int = Field(ge=0)
     part: int = Field(ge=1)
     min_px: int = Field(ge=1)
@@ -153,13 +261,16 @@ class Serve(_Section):
 
 
 class Params(_Section):
-    """All settings of one run: params.yaml with its profile and overrides applied."""
+    """All settings of one run: params.yaml with its profile, family and overrides applied."""
 
     profile: str
+    family: str
     seed: int
     data: Data
     fetch: Fetch
     kerr: Kerr
+    films: Films
+    ltem: Ltem
     model: Model
     training: Training
     augmentation: Augmentation
@@ -193,9 +304,12 @@ class Params(_Section):
 
         Ports, schedules and the like may change without a training being another.
         """
-        decisive = {"seed", "data", "model", "training", "augmentation", "evaluation"}
+        decisive = {"seed", "family", "data", "model", "training", "augmentation", "evaluation"}
         text = json.dumps(self.model_dump(mode="json", include=decisive), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+DEFAULT_FAMILY = "moke-unet"
 
 
 def project_root() -> Path:
@@ -228,12 +342,14 @@ def load_params(
     profile: str | None = None,
     overrides: tuple[str, ...] | list[str] = (),
     path: Path | str | None = None,
+    family: str = DEFAULT_FAMILY,
 ) -> Params:
-    """Read params.yaml, lay a profile over it, then `section.key=value` overrides.
+    """Read params.yaml and lay over it a profile, the family, what the profile says of the family,
+    then `section.key=value` overrides.
 
     $SPINSCOPE_PROFILE names the profile where the caller names none; the overrides of
     $SPINSCOPE_SET, a JSON list, go before the caller's own (`settings_environment`).
-    Raises SpinscopeError for an unknown profile, key or value, naming it.
+    Raises SpinscopeError for an unknown profile, family, key or value, naming it.
     """
     path = Path(path or _bundled("params.yaml"))
     try:
@@ -246,11 +362,17 @@ def load_params(
     name = profile or os.environ.get("SPINSCOPE_PROFILE") or raw.get("profile")
     if name not in profiles:
         raise SpinscopeError(f"profile {name!r} must be one of {', '.join(sorted(profiles))}")
-    raw["profile"] = name
-    for section, values in (profiles[name] or {}).items():
-        if isinstance(values, dict):
-            values = {**(raw.get(section) or {}), **values}
-        raw[section] = values
+    families, chosen = raw.pop("families", None) or {}, dict(profiles[name] or {})
+    if family not in families:
+        raise SpinscopeError(f"family {family!r} must be one of {', '.join(families)}")
+    own = chosen.pop("families", None) or {}
+    if unknown := set(own) - set(families):
+        raise SpinscopeError(
+            f"profile {name}: family {min(unknown)!r} must be one of {', '.join(families)}"
+        )
+    raw |= {"profile": name, "family": family}
+    for layer in (chosen, families[family], own.get(family)):
+        _lay_over(raw, layer or {})
     for override in (*_inherited_overrides(), *overrides):
         _override(raw, override)
     if uri := os.environ.get("SPINSCOPE_TRACKING_URI"):
@@ -260,12 +382,21 @@ def load_params(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        if not where:
+        if first["type"] == "value_error" and isinstance(first.get("input"), dict):
+            # A rule of ours over several settings, which it names.
             raise SpinscopeError(f"params: {first['ctx']['error']}") from error
         given = first.get("input")
         raise SpinscopeError(
             f"params: {where} (={given!r}) is not valid: {first['msg']}"
         ) from error
+
+
+def _lay_over(raw: dict[str, Any], layer: dict[str, Any]) -> None:
+    """Set the values of `layer` in `raw`, section by section."""
+    for section, values in layer.items():
+        if isinstance(values, dict):
+            values = {**(raw.get(section) or {}), **values}
+        raw[section] = values
 
 
 def settings_environment(params: Params, overrides: Sequence[str] = ()) -> dict[str, str]:
@@ -296,6 +427,8 @@ def _override(raw: dict[str, Any], override: str) -> None:
     *sections, last = key.split(".")
     if not separator or not last:
         raise SpinscopeError(f"--set {override!r} must read section.key=value")
+    if key == "family":
+        raise SpinscopeError(f"--set {override!r}: a family is chosen by `spinscope train FAMILY`")
     if key == "profile":
         raise SpinscopeError(f"--set {override!r}: a profile is chosen with --profile")
     target = raw

@@ -17,9 +17,9 @@ from spinscope.training.pipeline import (
 )
 
 STILL = Augmentation(
-    rotate=False, scale=0, shift=False, noise=0, contrast=0, brightness=0, gradient=0, blur=0
+    symmetry="none", scale=0, shift=False, noise=0, contrast=0, brightness=0, gradient=0, blur=0
 )
-MOVING = STILL.model_copy(update={"rotate": True, "scale": 0.2, "shift": True})
+MOVING = STILL.model_copy(update={"symmetry": "square", "scale": 0.2, "shift": True})
 
 
 def frames_of(image: np.ndarray, label: np.ndarray, n: int = 1) -> Frames:

@@ -52,13 +52,15 @@ def affine_view(
     """Six numbers of the map from a pixel of the crop to a pixel of the frame.
 
     (x', y') = (a0 x + a1 y + a2, b0 x + b1 y + b2), in the order
-    (a0, a1, a2, b0, b1, b2): a rotation by a multiple of 90 degrees, a mirror image, a
+    (a0, a1, a2, b0, b1, b2): one of the views of `symmetry`, a
     scale within 1 ± `scale` (as a ratio) and a place in the frame.
     """
     stretch = (1 + augmentation.scale) ** rng.uniform(-1, 1)
     quarter, mirror, (u, v) = rng.integers(4), 1 - 2 * rng.integers(2), rng.random(2)
-    if not augmentation.rotate:
+    if augmentation.symmetry == "none":
         quarter, mirror = 0, 1
+    elif augmentation.symmetry == "axis":  # turned by half and mirrored: top to bottom
+        quarter = 0 if mirror == 1 else 2
     if not augmentation.shift:
         u = v = 0.5
     cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter]
