@@ -37,3 +37,26 @@ def write_picture(path: Path | str, panels: Sequence[np.ndarray], gap: int = 8) 
     parts = [part for panel in panels for part in (panel, space)][:-1]
     with atomic_file(path) as partial:
         Image.fromarray(np.concatenate(parts, axis=1)).save(partial, format="PNG")
+
+
+def colour_wheel(by: np.ndarray, bx: np.ndarray, *, strongest: float | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 of a field in the plane: hue by its direction, brightness by its strength.
+
+    by, bx : (H, W) components down the rows and along the columns. Red points right, then by way
+    of yellow-green (down), cyan (left) and violet (up); black is no field.   strongest : strength
+    that is shown at full brightness, else the largest of the field. `colour_legend` is the key.
+    """
+    strength = np.hypot(by, bx)
+    scale = float(strength.max()) if strongest is None else strongest
+    hue = np.arctan2(by, bx) * (3 / np.pi)  # in sixths of the circle
+    value = np.clip(strength / max(scale, np.finfo(np.float64).tiny), 0, 1)[..., None]
+    turned = (hue[..., None] + np.array([0, 4, 2])) % 6
+    return np.rint(255 * value * np.clip(np.abs(turned - 3) - 1, 0, 1)).astype(np.uint8)
+
+
+def colour_legend(size: int) -> np.ndarray:
+    """(size, size, 3) uint8: the wheel of `colour_wheel`, in white; a colour points outwards."""
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    wheel = colour_wheel(y, x, strongest=size / 2)
+    wheel[np.hypot(y, x) > size / 2] = 255
+    return wheel

@@ -44,8 +44,7 @@ class Microscope:
     astigmatism_angle: float = 0.0  # rad, from +x towards +y
 
     def __post_init__(self) -> None:
-        if self.voltage is None or not self.voltage > 0 or not np.isfinite(self.voltage):
-            raise SpinscopeError(f"voltage (={self.voltage}) must be a positive number of volts")
+        wavelength(self.voltage)
         for field in fields(self):
             value = getattr(self, field.name)
             if value is None or not np.isfinite(value):
@@ -62,7 +61,11 @@ def wavelength(voltage: float) -> float:
 
     >>> round(wavelength(200e3) * 1e12, 4)
     2.5079
+
+    Raises SpinscopeError for a voltage that is missing or not positive.
     """
+    if voltage is None or not voltage > 0 or not np.isfinite(voltage):
+        raise SpinscopeError(f"voltage (={voltage}) must be a positive number of volts")
     energy = constants.e * voltage
     rest = constants.m_e * constants.c**2
     return constants.h * constants.c / float(np.sqrt(energy * (energy + 2 * rest)))
@@ -76,9 +79,10 @@ def interaction_constant(voltage: float) -> float:
     >>> round(interaction_constant(200e3) / 1e6, 2)
     7.29
     """
+    per_volt = 2 * np.pi / (wavelength(voltage) * voltage)
     energy = constants.e * voltage
     rest = constants.m_e * constants.c**2
-    return 2 * np.pi / (wavelength(voltage) * voltage) * (energy + rest) / (energy + 2 * rest)
+    return per_volt * (energy + rest) / (energy + 2 * rest)
 
 
 def magnetic_phase(
@@ -114,8 +118,8 @@ def magnetic_phase(
     m, ms = _film(m, ms)
     components, kernels = _phase_kernels(
         m.shape[-3:-1],
-        _positive("pixel_size", pixel_size),
-        _positive("thickness", thickness),
+        positive_length("pixel_size", pixel_size),
+        positive_length("thickness", thickness),
         _tilt(tilt),
         _finite("axis", axis),
     )
@@ -134,8 +138,6 @@ def electrostatic_phase(
     potential : V.   thickness : m, a number for a uniform film or an array.   voltage : V, of the
     microscope.   tilt : rad. A uniform film shifts the whole wave alike and shows nothing.
     """
-    if voltage is None or not voltage > 0 or not np.isfinite(voltage):
-        raise SpinscopeError(f"voltage (={voltage}) must be a positive number of volts")
     path = np.asarray(thickness, dtype=np.float64) / np.cos(_tilt(tilt))
     if not np.all(np.isfinite(path)) or np.any(path < 0):
         raise SpinscopeError("thickness must be finite and not negative")
@@ -159,7 +161,7 @@ def transfer_function(
     exact to first order in the phase.
     Source: De Graef, Introduction to Conventional TEM (2003), ch. 10.
     """
-    return _transfer(_shape(shape), _positive("pixel_size", pixel_size), microscope)
+    return _transfer(_shape(shape), positive_length("pixel_size", pixel_size), microscope)
 
 
 def image(
@@ -211,7 +213,7 @@ def lorentz_image(
     components, kernels = _phase_kernels(
         m.shape[-3:-1],
         float(pixel_size),
-        _positive("thickness", thickness),
+        positive_length("thickness", thickness),
         _tilt(tilt),
         _finite("axis", axis),
     )
@@ -342,7 +344,8 @@ def _shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
-def _positive(name: str, value: float) -> float:
+def positive_length(name: str, value: float) -> float:
+    """`value` as a float; raises SpinscopeError unless it is a positive number (of metres)."""
     if value is None or not value > 0 or not np.isfinite(value):
         raise SpinscopeError(f"{name} (={value}) must be a positive number of metres")
     return float(value)
