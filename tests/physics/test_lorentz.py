@@ -216,6 +216,20 @@ def test_astigmatism_is_a_defocus_that_depends_on_the_angle():
     np.testing.assert_allclose(across, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(16, 20), (15, 21), (16, 21)])
+def test_transfer_fills_the_whole_plane(shape):
+    optics = Microscope(spread=0, coherence=0, astigmatism=5e-4, astigmatism_angle=0.4)
+    kx = np.fft.fftfreq(shape[1], PIXEL)[None, :]
+    ky = np.fft.fftfreq(shape[0], PIXEL)[:, None]
+    k2, lam = kx**2 + ky**2, lorentz.wavelength(200e3)
+    defocus = optics.defocus + optics.astigmatism * np.cos(2 * (np.arctan2(ky, kx) - 0.4))
+    expected = np.exp(-1j * np.pi * lam * k2 * (defocus + optics.cs * lam**2 * k2 / 2))
+    got = transfer_function(shape, PIXEL, optics)
+    # The highest wave of an even grid has no sign.
+    signed = (np.abs(kx) * PIXEL < 0.5) & (np.abs(ky) * PIXEL < 0.5)
+    np.testing.assert_allclose(got[signed], expected[signed], atol=1e-5)
+
+
 def test_envelopes_damp_what_the_source_blurs():
     k = np.abs(np.fft.fftfreq(64, PIXEL))
     source = np.abs(transfer_function((64, 64), PIXEL, Microscope(spread=0, cs=0))[0])

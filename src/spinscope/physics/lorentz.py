@@ -281,7 +281,8 @@ def _phase_kernels(
 
 @lru_cache(maxsize=32)
 def _transfer(shape: tuple[int, int], pixel_size: float, microscope: Microscope) -> np.ndarray:
-    kx = fft.fftfreq(shape[1], pixel_size)[None, :]
+    # T(-k) = T(k): half of the plane is enough.
+    kx = fft.rfftfreq(shape[1], pixel_size)[None, :]
     ky = fft.fftfreq(shape[0], pixel_size)[:, None]
     lam, defocus = wavelength(microscope.voltage), microscope.defocus
     k_squared = kx**2 + ky**2
@@ -295,7 +296,16 @@ def _transfer(shape: tuple[int, int], pixel_size: float, microscope: Microscope)
     slope_y = (defocus + round_part - a_x) * ky + a_y * kx
     damping = (np.pi * microscope.coherence) ** 2 * (slope_x**2 + slope_y**2)
     damping = damping + (np.pi * lam * microscope.spread * k_squared) ** 2 / 2
-    transfer = np.exp(-damping - 1j * chi).astype(np.complex64)
+    chi = np.remainder(chi, 2 * np.pi).astype(np.float32)  # while its double precision lasts
+    modulus = np.exp(-damping.astype(np.float32))
+    half = np.empty(chi.shape, dtype=np.complex64)
+    np.multiply(modulus, np.cos(chi), out=half.real)
+    np.multiply(modulus, -np.sin(chi), out=half.imag)
+    transfer = np.empty(shape, dtype=np.complex64)
+    transfer[:, : half.shape[1]] = half
+    mirrored = half[:, 1 : (shape[1] + 1) // 2]
+    transfer[0, half.shape[1] :] = mirrored[0, ::-1]
+    transfer[1:, half.shape[1] :] = mirrored[:0:-1, ::-1]
     transfer.setflags(write=False)
     return transfer
 
