@@ -226,7 +226,7 @@ def test_transfer_fills_the_whole_plane(shape):
     expected = np.exp(-1j * np.pi * lam * k2 * (defocus + optics.cs * lam**2 * k2 / 2))
     got = transfer_function(shape, PIXEL, optics)
     # The highest wave of an even grid has no sign.
-    signed = (np.abs(kx) * PIXEL < 0.5) & (np.abs(ky) * PIXEL < 0.5)
+    signed = (np.abs(kx) * PIXEL < 0.499) & (np.abs(ky) * PIXEL < 0.499)
     np.testing.assert_allclose(got[signed], expected[signed], atol=1e-5)
 
 
