@@ -116,7 +116,6 @@ class Ltem(_Section):
     astigmatism_nm: Range
     label_mz: float = Field(gt=-1, lt=1)
     label_erosion_px: int = Field(ge=0)
-    electrostatic_v: Finite = Field(ge=0)
     roll: bool
     mirror_blur_px: NotNegative
     kinds: tuple[Literal["skyrmions", "stripes", "mixed", "uniform", "other"], ...] = Field(

@@ -8,9 +8,7 @@ real frames of skyrmion films were seen to span (docs/kerr-corpus.md).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -27,6 +25,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file
 from spinscope.physics import devices, domains
 from spinscope.physics.kerr import SKYRMION, Defect, KerrOptics, kerr_image, kerr_label
+from spinscope.physics.ordered import ordered
 
 Row = dict[str, Any]
 Frame = tuple[Row, np.ndarray, np.ndarray]
@@ -78,8 +77,8 @@ def kerr_frames(n: int, seed: int, settings: Kerr) -> Iterator[Frame]:
     if n < 1:
         raise SpinscopeError(f"kerr.n (={n}) must be at least 1")
     streams = np.random.SeedSequence(seed).spawn(-(-n // settings.frames_per_source))
-    frames = (frame for source in _sources(streams, settings) for frame in source)
-    yield from islice(frames, n)
+    sources = ordered(lambda job: _source(*job, settings), enumerate(streams), settings.workers)
+    yield from islice((frame for source in sources for frame in source), n)
 
 
 def make_kerr_corpus(
@@ -128,29 +127,6 @@ def preview(dataset: Dataset, path: Path | str, *, columns: int = 4, width: int 
     with atomic_file(path) as partial:
         picture.save(partial, format="PNG", optimize=True)
     return Path(path)
-
-
-def _sources(streams: list[np.random.SeedSequence], settings: Kerr) -> Iterator[list[Frame]]:
-    """Frames of every source in order, made by as many threads as there are workers.
-
-    Threads serve: the Fourier transforms, filters and random numbers run outside Python's lock.
-    """
-    jobs = enumerate(streams)
-    if settings.workers == 1:
-        yield from (_source(number, stream, settings) for number, stream in jobs)
-        return
-    with ThreadPoolExecutor(settings.workers) as pool:
-        waiting: deque = deque()
-        try:
-            for number, stream in jobs:
-                waiting.append(pool.submit(_source, number, stream, settings))
-                if len(waiting) > 2 * settings.workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for job in waiting:
-                job.cancel()
 
 
 def _source(number: int, stream: np.random.SeedSequence, settings: Kerr) -> list[Frame]:
