@@ -157,3 +157,137 @@ def test_samples_are_those_of_a_general_affine_map(shape):
         np.testing.assert_allclose(sample(frame, affine, 48, nearest=False), expected, atol=2e-4)
         nearest = ndimage.map_coordinates(marks, places, order=0, mode="reflect")
         assert np.mean(sample(marks, affine, 48, nearest=True) != nearest) < 0.02
+
+
+LEVELS = STILL.model_copy(update={"restandardise": True, "border": "wrap"})
+
+
+def periodic(size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """A standardised periodic picture, brighter to the right of each spot, and its label."""
+    x = np.arange(size) * 2 * np.pi / size
+    image = np.cos(2 * x)[:, None] * np.sin(3 * x)[None, :] + 0.3 * np.cos(x)[:, None]
+    return standardise(image), (image > 0.5).astype(np.uint8)
+
+
+def detected(n: int = 24, seed: int = 0, crop: int = 64, **changes) -> np.ndarray:
+    """Views (n, crop, crop) of `periodic` with these settings of the detector."""
+    augmentation = LEVELS.model_copy(update=changes)
+    batches = training_batches(
+        frames_of(*periodic()), Training(batch=1, crop=crop), augmentation, seed=seed
+    )
+    return np.concatenate([image[..., 0] for image, _ in take(batches, n)])
+
+
+def test_a_detectors_views_are_standardised_and_the_frame_without_noise():
+    frame, _ = periodic()
+    np.testing.assert_allclose(detected(2), [frame, frame], atol=2e-3)
+    noisy = detected(noise=3.0, salt=0.03, poisson=0.1, clip=0.5, blur=0.5, gamma=(0.3, 1.8),
+                     background=0.5)  # fmt: skip
+    assert np.isfinite(noisy).all()
+    np.testing.assert_allclose(noisy.mean(axis=(1, 2)), 0, atol=0.02)
+    np.testing.assert_allclose(noisy.std(axis=(1, 2)), 1, atol=0.02)
+    assert np.abs(noisy).max() <= 6
+
+
+def noise_of(views: np.ndarray) -> np.ndarray:
+    """Standard deviation of the noise of each view, in units of the frame's own."""
+    frame, _ = periodic()
+    share = np.einsum("nyx,yx->n", views, frame) / frame.size  # what of a view is the frame
+    return np.sqrt(np.maximum(1 - share**2, 0)) / share
+
+
+def test_a_detectors_noise_has_the_strength_asked_for():
+    strengths = noise_of(detected(60, noise=3.0, noise_chance=0.8))
+    assert np.mean(strengths < 0.05) == pytest.approx(0.2, abs=0.12)
+    assert strengths.max() == pytest.approx(3.0, abs=0.25)
+    assert np.median(strengths[strengths > 0.05]) == pytest.approx(1.5, abs=0.5)
+
+
+def test_no_two_views_bear_the_same_noise_and_each_can_be_drawn_again():
+    views = detected(12, noise=3.0, noise_chance=1.0, seed=3)
+    frame, _ = periodic()
+    shares = np.einsum("nyx,yx->n", views, frame) / frame.size
+    residuals = views - shares[:, None, None] * frame
+    correlation = np.corrcoef(residuals.reshape(12, -1)) - np.eye(12)
+    assert np.abs(correlation).max() < 0.1
+    np.testing.assert_array_equal(views, detected(12, noise=3.0, noise_chance=1.0, seed=3))
+
+
+def test_salt_and_pepper_are_extremes_of_the_grey_levels():
+    frame, _ = periodic()
+    views = detected(40, salt=0.2, noise_chance=1.0)
+    changed = []
+    for view in views:
+        gain, offset = np.polyfit(frame.ravel(), view.ravel(), 1)
+        darkest, brightest = frame.min() * gain + offset, frame.max() * gain + offset
+        salted = np.abs(view - (gain * frame + offset)) > 0.3
+        values = view[salted]
+        assert ((values <= darkest + 0.3) | (values >= brightest - 0.3)).all()
+        changed.append(salted.mean())
+    assert max(changed) == pytest.approx(0.2, abs=0.05)
+
+
+def test_clipped_views_keep_to_the_frames_grey_levels():
+    free = detected(20, noise=3.0, noise_chance=1.0)
+    clipped = detected(20, noise=3.0, noise_chance=1.0, clip=1.0)
+    for view, other in zip(clipped, free, strict=True):
+        at_ends = np.mean((view == view.min()) | (view == view.max()))
+        assert at_ends > 0.003
+        assert np.mean((other == other.min()) | (other == other.max())) < 0.001
+
+
+def test_blur_takes_noise_or_leaves_it_and_mirrors_at_the_borders():
+    views = detected(40, noise=1.0, noise_chance=1.0, blur=1.0, blur_px=(2.0, 2.0))
+    rough = np.abs(np.diff(views, axis=2)).mean(axis=(1, 2))
+    smooth = rough < 0.5 * np.median(np.sort(rough)[-10:])
+    assert 8 < smooth.sum() < 32  # after the noise as often as before
+    edge, inner = (
+        np.abs(np.diff(part, axis=2)).mean() for part in (views[:, :, :2], views[:, :, 30:32])
+    )
+    assert edge < inner
+
+
+def test_gamma_bends_the_grey_levels():
+    frame, _ = periodic()
+    grey = (frame - frame.min()) / np.ptp(frame)
+    (view,) = detected(1, gamma=(1.8, 1.8))
+    np.testing.assert_allclose(view, standardise(grey**1.8), atol=1e-2)
+
+
+def test_a_background_is_smooth_and_leaves_what_it_covers():
+    frame, _ = periodic()
+    views = detected(30, background=0.5)
+    residuals = np.array([v - np.polyval(np.polyfit(frame.ravel(), v.ravel(), 1), frame)
+                          for v in views])  # fmt: skip
+    assert np.abs(residuals).max() > 0.3
+    assert np.abs(np.diff(residuals, axis=1)).max() < 0.15
+
+
+def test_inverted_grey_levels_only_where_asked():
+    frame, _ = periodic()
+    signs = {np.sign((view * frame).mean()) for view in detected(20, invert=True)}
+    assert signs == {1.0, -1.0}
+    assert {np.sign((view * frame).mean()) for view in detected(20)} == {1.0}
+
+
+def test_views_with_a_tilt_axis_are_mirrored_top_to_bottom_only():
+    axis = MOVING.model_copy(update={"symmetry": "axis"})
+    maps = [affine_view(np.random.default_rng(k), (64, 64), 32, axis) for k in range(100)]
+    assert {tuple(np.sign(m[[0, 1, 3, 4]])) for m in maps} == {(1, 0, 0, 1), (1, 0, 0, -1)}
+    frame, _ = periodic()
+    still = axis.model_copy(update={"scale": 0.0, "shift": False})
+    for k in range(8):
+        affine = affine_view(np.random.default_rng(k), (64, 64), 64, still)
+        view = sample(frame, affine, 64, nearest=False)
+        assert np.allclose(view, frame, atol=1e-5) or np.allclose(view, frame[::-1], atol=1e-5)
+
+
+def test_a_periodic_frame_goes_on_beyond_its_borders():
+    from scipy import ndimage
+
+    frame, _ = periodic()
+    affine = np.array([1.0, 0, -20.3, 0, 1.0, 30.6], np.float32)
+    y, x = np.mgrid[:64, :64]
+    expected = ndimage.map_coordinates(frame, [y + 30.6, x - 20.3], order=1, mode="grid-wrap")
+    found = sample(frame, affine, 64, nearest=False, border="wrap")
+    np.testing.assert_allclose(found, expected, atol=1e-4)
