@@ -4,10 +4,7 @@ Every random number of view `i` is a pure function of (seed, i). Keras' preproce
 the state of their generators to themselves, so a resumed training could not repeat their draws;
 here NumPy draws the views and samples them in a single interpolation, along one axis after the
 other, which a turn by quarters allows and which takes a third of a general affine map's time.
-
-With `augmentation.restandardise` a view is what a detector gives of the frame: grey levels between
-its darkest and its brightest pixel, 0 and 1, with background, noise, blur and gamma; standardised
-again, as it is when the network is used.
+With `augmentation.restandardise` a view is what a detector gives of the frame (`detector`).
 """
 
 from __future__ import annotations
@@ -15,14 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from spinscope.config import Augmentation, Training
 from spinscope.data import Dataset, standardise, to_scheme
-
-NORMALS = 2**22
-"""Normal numbers that a detector's noise is cut from, each view at a place of its own: to draw them
-anew would take half the pipeline's time. Two views share a place once in millions."""
+from spinscope.training.detector import detector, detector_view, gaussian_blur
 
 
 @dataclass(frozen=True)
@@ -141,32 +134,6 @@ def photometric_view(rng: np.random.Generator, augmentation: Augmentation) -> np
     return np.array([gain, offset, *gradient, noise, radius, rng.integers(2**22)], np.float32)
 
 
-def detector_view(
-    rng: np.random.Generator, augmentation: Augmentation, levels: tuple[float, float]
-) -> np.ndarray:
-    """Fourteen numbers of a detector's view of a frame whose pixels span `levels`.
-
-    darkest and brightest pixel (swapped in half of the views with `invert`); standard deviation of
-    the noise, and of shot noise at full brightness; how many standard deviations a normal number
-    must be from zero to be salt or pepper; whether noise is clipped; blur radius and whether it
-    comes after the noise; gamma; height, place (y, x) and width of the background's spot in units
-    of the crop; a number for the noise. All but the first two in units of the grey levels' range.
-    """
-    low, high = levels
-    if augmentation.invert and rng.random() < 0.5:
-        low, high = high, low
-    noisy = rng.random() < augmentation.noise_chance
-    noise = augmentation.noise * rng.random() * noisy / max(abs(high - low), 1e-6)
-    poisson = augmentation.poisson * rng.random() * noisy
-    salt = special.erfcinv(augmentation.salt * rng.random() * noisy) * np.sqrt(2)
-    clip = rng.random() < augmentation.clip
-    radius = rng.uniform(*augmentation.blur_px) * (rng.random() < augmentation.blur)
-    after, gamma = rng.random() < 0.5, rng.uniform(*augmentation.gamma)
-    spot = [augmentation.background * rng.uniform(-1, 1), *rng.random(2), rng.uniform(0.2, 0.7)]
-    drawn = [low, high, noise, poisson, salt, clip, radius, after, gamma, *spot]
-    return np.array([*drawn, rng.integers(NORMALS)], np.float32)
-
-
 def training_batches(
     frames: Frames,
     training: Training,
@@ -182,12 +149,10 @@ def training_batches(
     import tensorflow as tf
 
     crop, cumulative = training.crop, np.cumsum(frames.weights)
-    detector, border = augmentation.restandardise, augmentation.border
-    levels, normals = [], None
-    if detector:
+    border, levels, seen = augmentation.border, [], None
+    if augmentation.restandardise:
         levels = [(float(image.min()), float(image.max())) for image in frames.images]
-        table = np.random.default_rng(seed).standard_normal(NORMALS + 2 * crop**2, np.float32)
-        normals = tf.constant(table)
+        seen = detector(augmentation, crop, seed)
 
     def draw(index):
         rng = np.random.default_rng([seed, int(index)])
@@ -198,79 +163,12 @@ def training_batches(
             sample(image, affine, crop, nearest=False, border=border)[..., None],
             sample(label, affine, crop, nearest=True, border=border),
             detector_view(rng, augmentation, levels[frame])
-            if detector
+            if seen
             else photometric_view(rng, augmentation),
         )
 
     ramp = tf.linspace(-0.5, 0.5, crop)
-    reach = max(3, int(np.ceil(2.5 * augmentation.blur_px[1])))
-    taps = tf.range(-float(reach), reach + 1.0)
-
-    def kernel_of(radius):
-        kernel = tf.exp(-0.5 * (taps / radius) ** 2)
-        return kernel / tf.reduce_sum(kernel)
-
-    def blurred(image, radius):
-        kernel = kernel_of(radius)
-        rows = tf.nn.conv2d(image[None], kernel[:, None, None, None], 1, "SAME")
-        return tf.nn.conv2d(rows, kernel[None, :, None, None], 1, "SAME")[0]
-
-    def blurred_mirrored(image, radius):
-        kernel = kernel_of(radius)
-        padded = tf.pad(image, [(reach, reach), (reach, reach), (0, 0)], "SYMMETRIC")[None]
-        rows = tf.nn.conv2d(padded, kernel[:, None, None, None], 1, "VALID")
-        return tf.nn.conv2d(rows, kernel[None, :, None, None], 1, "VALID")[0]
-
-    def detected(image, drawn):
-        low, high, noise, poisson, salt, clip, radius, after, gamma, *spot, place = tf.unstack(
-            drawn, 14
-        )
-        place = tf.cast(place, tf.int32)
-        height, y, x, width = spot
-        image = (image - low) / (high - low)
-        if augmentation.background:
-            # Grey levels stay within [0, 1]; the noise shrinks with the contrast.
-            whole = 1 + tf.abs(height)
-            down, across = (tf.exp(-0.5 * ((ramp + 0.5 - at) / width) ** 2) for at in (y, x))
-            spot = (height / whole) * down[:, None, None]
-            image = image / whole + (spot * across[:, None] - tf.minimum(height, 0.0) / whole)
-            noise, poisson = noise / whole, poisson / whole
-
-        def blur_if(when, image):
-            return tf.cond(when, lambda: blurred_mirrored(image, radius), lambda: image)
-
-        def drawn_at(place):
-            return tf.reshape(tf.slice(normals, [place], [crop * crop]), (crop, crop, 1))
-
-        def noisy(image):
-            spread = noise
-            if augmentation.poisson:
-                spread = tf.sqrt(noise**2 + poisson**2 * tf.maximum(image, 0.0))
-            image += spread * drawn_at(place)
-            return tf.cond(clip > 0, lambda: tf.clip_by_value(image, 0.0, 1.0), lambda: image)
-
-        def salted(image):
-            dice = drawn_at(place + crop * crop)
-            darkest, brightest = tf.reduce_min(image), tf.reduce_max(image)
-            return tf.where(dice > salt, brightest, tf.where(dice < -salt, darkest, image))
-
-        def bent(image):
-            darkest, brightest = tf.reduce_min(image), tf.reduce_max(image)
-            image = (image - darkest) / tf.maximum(brightest - darkest, 1e-6)
-            return tf.exp(
-                gamma * tf.math.log(tf.maximum(image, 1e-4))
-            )  # several times faster than **
-
-        image = blur_if((radius > 0) & (after == 0), image)
-        image = tf.cond(noise + poisson > 0, lambda: noisy(image), lambda: image)
-        if augmentation.salt:
-            image = tf.cond(salt < 6, lambda: salted(image), lambda: image)
-        image = blur_if((radius > 0) & (after > 0), image)
-        if augmentation.gamma != (1, 1):
-            image = bent(image)
-        centred = image - tf.reduce_mean(image)
-        spread = tf.sqrt(tf.reduce_mean(centred**2))
-        return tf.clip_by_value(centred / tf.maximum(spread, 1e-6), -6.0, 6.0)
+    blur = gaussian_blur(augmentation.blur_px[1], mirrored=False)
 
     def view(index):
         image, label, photometric = tf.numpy_function(
@@ -278,11 +176,11 @@ def training_batches(
         )
         image.set_shape((crop, crop, 1))
         label.set_shape((crop, crop))
-        if detector:
-            image = detected(image, photometric)
+        if seen:
+            image = seen(image, photometric)
             return tf.ensure_shape(image, (crop, crop, 1)), tf.ensure_shape(label, (crop, crop))
         gain, offset, down, across, noise, radius, noise_seed = tf.unstack(photometric, 7)
-        image = tf.cond(radius > 0, lambda: blurred(image, radius), lambda: image)
+        image = tf.cond(radius > 0, lambda: blur(image, radius), lambda: image)
         image = image * gain + (offset + down * ramp[:, None, None] + across * ramp[:, None])
         noise_seed = tf.stack([tf.cast(noise_seed, tf.int32), seed % 2**31])
         image = tf.cond(
