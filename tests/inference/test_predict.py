@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from spinscope.config import Model
 from spinscope.errors import SpinscopeError
-from spinscope.inference.predict import TRANSFORMS, Predictor, transform, undo
+from spinscope.inference.predict import KEPT, TRANSFORMS, Predictor, geometry, transform, undo
+from spinscope.inference.tiling import Tiling
 from spinscope.models.unet import size_multiple, unet
 
 CONFIG = Model(width=4, depth=2, stem=2, refine=2)
@@ -20,7 +23,7 @@ def predictor():
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (33, 47), (8, 9), (101, 64)])
-@pytest.mark.parametrize("tta", [1, 3, 8])
+@pytest.mark.parametrize("tta", [1, 2, 3, 8])
 def test_any_size(predictor, shape, tta):
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
     found = predictor.probabilities(image, tta)
@@ -55,5 +58,68 @@ def test_views_are_distinct():
 
 
 def test_another_number_of_views_is_refused(predictor):
-    with pytest.raises(SpinscopeError, match=r"tta \(=2\)"):
-        predictor.probabilities(np.zeros((32, 32), dtype=np.float32), 2)
+    with pytest.raises(SpinscopeError, match=r"tta \(=5\)"):
+        predictor.probabilities(np.zeros((32, 32), dtype=np.float32), 5)
+
+
+def with_info(predictor: Predictor, **info) -> Predictor:
+    return replace(predictor, info={**predictor.info, **info})
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "counts"), [("square", (1, 2, 3, 8)), ("axis", (1, 2, 2, 2)), ("none", (1,) * 4)]
+)
+def test_views_follow_the_models_symmetry(predictor, symmetry, counts):
+    one = with_info(predictor, symmetry=symmetry)
+    assert tuple(len(one.transforms(tta)) for tta in (1, 2, 3, 8)) == counts
+    assert one.transforms(8) == KEPT[symmetry]
+    image = np.random.default_rng(3).random((32, 32), dtype=np.float32)
+    assert len(list(one.views(image, 8))) == counts[-1]
+
+
+def test_the_views_of_a_tilt_axis_mirror_top_to_bottom(predictor):
+    marked = np.arange(12).reshape(3, 4)
+    np.testing.assert_array_equal(transform(marked, KEPT["axis"][1]), marked[::-1])
+    one = with_info(predictor, symmetry="axis")
+    image = np.random.default_rng(4).random((32, 48), dtype=np.float32)
+    both = one.probabilities(image, 8)
+    np.testing.assert_allclose(one.probabilities(image[::-1], 8)[::-1], both, atol=1e-5)
+    np.testing.assert_array_equal(both, one.probabilities(image, 2))
+
+
+def test_the_axis_of_a_recording_is_turned_to_the_models(predictor):
+    """What the model says of an image, it says of the turned image, turned with it."""
+    trained = with_info(predictor, symmetry="axis", axis_deg=10.0)
+    image = np.random.default_rng(5).random((40, 32), dtype=np.float32)
+    plain = trained.probabilities(image)
+    # np.rot90 turns the columns' direction to that of the rows, reversed: +x becomes -y.
+    turned = replace(trained, geometry=geometry(trained.info, 10 - 90, None))
+    np.testing.assert_allclose(
+        np.rot90(turned.probabilities(np.rot90(image)), -1), plain, atol=1e-5
+    )
+    same = replace(trained, geometry=geometry(trained.info, 10.0, None))
+    np.testing.assert_array_equal(same.probabilities(image), plain)
+
+
+def test_a_turned_frame_in_tiles_is_the_one_in_one_piece(predictor):
+    image = np.random.default_rng(6).random((200, 150), dtype=np.float32)
+    trained = with_info(predictor, symmetry="axis")
+    whole = replace(trained, geometry=geometry(trained.info, 30.0, 0.8))
+    tiled = replace(whole, tiling=Tiling(128, 32))
+    ((rows, band),) = tiled.bands(image)
+    assert rows == slice(0, 200)
+    np.testing.assert_allclose(band.sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(band, whole.probabilities(image), atol=0.03)
+    mask, doubt = tiled.segment(image)
+    assert mask.shape == image.shape
+    assert 0 <= doubt <= 1
+
+
+def test_without_axis_and_zoom_nothing_is_turned(predictor):
+    assert geometry(predictor.info, None, None) is None
+
+
+def test_a_model_without_a_tilt_axis_refuses_one(predictor):
+    with pytest.raises(SpinscopeError, match=r"axis_deg \(=45\) must be left out"):
+        geometry({**predictor.info, "family": "moke-unet"}, 45.0, None)
+    assert geometry(predictor.info, None, 2.0).zoom == 2

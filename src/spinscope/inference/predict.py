@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from spinscope.data.micrograph import moments, standardise
 from spinscope.errors import SpinscopeError
 from spinscope.inference.engine import Engine, KerasEngine, Name, Precision, open_engine
+from spinscope.inference.geometry import Geometry
 from spinscope.inference.tiling import Tiling, tiled
 
 Transform = tuple[int, bool]
@@ -20,10 +20,19 @@ Transform = tuple[int, bool]
 
 TRANSFORMS: dict[int, tuple[Transform, ...]] = {
     1: ((0, False),),
+    2: ((0, False), (2, True)),
     3: ((0, False), (0, True), (2, True)),
     8: tuple((turns, mirror) for turns in range(4) for mirror in (False, True)),
 }
-"""Views averaged: none; the image and its two mirror images; the dihedral group."""
+"""Views averaged: none; the image and the one mirrored top to bottom; the image and its two mirror
+images; the dihedral group."""
+
+KEPT: dict[str, tuple[Transform, ...]] = {
+    "square": TRANSFORMS[8],
+    "axis": TRANSFORMS[2],
+    "none": TRANSFORMS[1],
+}
+"""Symmetry of a model → views that it was trained to know."""
 
 
 def transform(array: np.ndarray, view: Transform) -> np.ndarray:
@@ -82,6 +91,8 @@ class Predictor:
     engine: Engine
     info: dict[str, Any]
     tiling: Tiling = field(default_factory=Tiling)
+    geometry: Geometry | None = None
+    """How frames are laid before the network; None: as they are."""
 
     @classmethod
     def load(
@@ -92,25 +103,42 @@ class Predictor:
         *,
         streams: int = 1,
         tiling: Tiling | None = None,
+        axis_deg: float | None = None,
+        zoom: float | None = None,
     ) -> Predictor:
         """Read a model folder, its checksums verified.
 
         engine, precision : Keras is the reference; "auto" is the fastest (`open_engine`).
         streams : frames that OpenVINO computes at once, for callers with as many threads.
-        Raises SpinscopeError for a damaged or missing folder.
+        axis_deg : tilt axis of the recording, from the columns' direction towards the rows'; frames
+        are turned until it lies as the model was trained.
+        zoom : magnification at which the model sees the frames.
+        Raises SpinscopeError for a damaged or missing folder, or for an axis of a model that has
+        none.
         """
-        return cls(*open_engine(folder, engine, precision, streams), tiling or Tiling())
+        network, info = open_engine(folder, engine, precision, streams)
+        return cls(network, info, tiling or Tiling(), geometry(info, axis_deg, zoom))
 
     @classmethod
     def of(cls, model, info: dict[str, Any]) -> Predictor:
         """Wrap a Keras model; `info` must hold `classes` and `size_multiple`."""
         return cls(KerasEngine(model), info)
 
+    def transforms(self, tta: int = 1) -> tuple[Transform, ...]:
+        """Views that `tta` averages: those that the model's symmetry allows.
+
+        Raises SpinscopeError for a number that is none of `TRANSFORMS`.
+        """
+        if tta not in TRANSFORMS:
+            raise SpinscopeError(f"tta (={tta}) must be 1, 2, 3 or 8")
+        kept = KEPT[self.info.get("symmetry", "square")]
+        return tuple(view for view in TRANSFORMS[tta] if view in kept)
+
     def probabilities(self, image: np.ndarray, tta: int = 1) -> np.ndarray:
         """Class probabilities of an image, averaged over the views of `tta`.
 
         image : (H, W) of any type and size; brightness and contrast do not matter.
-        tta : 1, 3 or 8 views.
+        tta : 1, 2, 3 or 8 views, of which those are averaged that the model's symmetry allows.
         Returns (H, W, C) float32.
         Raises SpinscopeError for another `tta`.
         """
@@ -147,19 +175,40 @@ class Predictor:
             yield slice(0, image.shape[0]), mean_of(list(self.views(image, tta)))
             return
         statistics = moments(image)
+        if self.geometry is not None:  # the turned frame, whole
+            turned = self.geometry.apply(standardise(image, statistics))
+            bands = self._tiled(turned.shape, lambda *window: turned[window], tta, multiple)
+            probabilities = np.concatenate([band for _, band in bands])
+            yield slice(0, image.shape[0]), self.geometry.undo(probabilities, image.shape)
+            return
+        yield from self._tiled(
+            image.shape, lambda *window: standardise(image[window], statistics), tta, multiple
+        )
+
+    def _tiled(
+        self,
+        shape: tuple[int, int],
+        part: Callable[[slice, slice], np.ndarray],
+        tta: int,
+        multiple: int | None,
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Bands of a frame whose standardised windows `part` gives."""
 
         def window(rows: slice, columns: slice) -> np.ndarray:
-            part = standardise(image[rows, columns], statistics)
-            return mean_of([self._view(part, view) for view in _views(tta)])
+            standard = part(rows, columns)
+            return mean_of([self._view(standard, view) for view in self.transforms(tta)])
 
         multiple, classes = multiple or self.info["size_multiple"], len(self.info["classes"])
-        workers = self.engine.streams
-        yield from tiled(window, image.shape, self.tiling, multiple, classes, workers)
+        yield from tiled(window, shape, self.tiling, multiple, classes, self.engine.streams)
 
     def views(self, image: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
         """Class probabilities (H, W, C) of each view, turned back; the frame in one piece."""
-        standard = standardise(image)
-        yield from map(partial(self._view, standard), _views(tta))
+        standard, laid = standardise(image), self.geometry
+        if laid is not None:
+            standard = laid.apply(standard)
+        for view in self.transforms(tta):
+            found = self._view(standard, view)
+            yield found if laid is None else laid.undo(found, image.shape)
 
     def _view(self, standard: np.ndarray, view: Transform) -> np.ndarray:
         turned = transform(standard, view)
@@ -171,10 +220,22 @@ class Predictor:
         return undo(found[0, :height, :width], view)
 
 
-def _views(tta: int) -> tuple[Transform, ...]:
-    if tta not in TRANSFORMS:
-        raise SpinscopeError(f"tta (={tta}) must be 1, 3 or 8")
-    return TRANSFORMS[tta]
+def geometry(info: dict[str, Any], axis_deg: float | None, zoom: float | None) -> Geometry | None:
+    """How frames with this tilt axis, to be magnified by `zoom`, are laid before a model.
+
+    The model was trained with its axis at `axis_deg` of its `info`, 0 where that says nothing.
+    """
+    if axis_deg is None and zoom is None:
+        return None
+    turn = 0.0
+    if axis_deg is not None:
+        if info.get("symmetry") != "axis":
+            raise SpinscopeError(
+                f"axis_deg (={axis_deg:g}) must be left out: the model "
+                f"({info.get('family', 'of no family')}) knows no tilt axis"
+            )
+        turn = axis_deg - info.get("axis_deg", 0.0)
+    return Geometry(turn, 1.0 if zoom is None else zoom)
 
 
 def mean_of(views: list[np.ndarray]) -> np.ndarray:

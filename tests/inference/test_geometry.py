@@ -1,0 +1,70 @@
+"""Frames turned and magnified: known points go where they must, and come back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spinscope.errors import SpinscopeError
+from spinscope.inference.geometry import LARGEST, Geometry
+
+
+def spot(shape, y, x, width=3.0):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * width**2)).astype(np.float32)
+
+
+def centre(image):
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    return np.array([(rows * image).sum(), (columns * image).sum()]) / image.sum()
+
+
+@pytest.mark.parametrize("zoom", [0.5, 1.0, 1.7])
+@pytest.mark.parametrize("turn", [-120, 0, 30, 45, 90, 137, 180, 270])
+def test_the_line_at_the_turn_comes_to_lie_along_the_columns(turn, zoom):
+    shape, distance, angle = (80, 100), 20, np.radians(turn)
+    y, x = 39.5 + distance * np.sin(angle), 49.5 + distance * np.cos(angle)
+    turned = Geometry(turn, zoom).apply(spot(shape, y, x))
+    assert turned.shape == Geometry(turn, zoom).turned_shape(shape)
+    middle = (np.array(turned.shape) - 1) / 2
+    y, x = np.mgrid[: turned.shape[0], : turned.shape[1]]
+    near = np.hypot(y - middle[0], x - middle[1] - distance * zoom) < 12 * zoom  # no mirror image
+    found = centre(turned * near) - middle
+    np.testing.assert_allclose(found, [0, distance * zoom], atol=0.15)
+
+
+@pytest.mark.parametrize(
+    "geometry", [Geometry(33), Geometry(90), Geometry(-75, 1.6), Geometry(5, 0.7)]
+)
+def test_what_is_turned_comes_back_to_its_place(geometry):
+    shape = (60, 90)
+    image = spot(shape, 14, 70, width=5) + 0.5 * spot(shape, 45, 20, width=6)
+    turned = geometry.apply(image)
+    back = geometry.undo(np.stack([turned, 1 - turned], axis=-1), shape)
+    assert back.shape == (*shape, 2)
+    np.testing.assert_allclose(back.sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose(back[..., 0], image, atol=0.05)
+
+
+def test_quarter_turns_lose_nothing():
+    image = np.random.default_rng(0).random((5, 8), dtype=np.float32)
+    for turn in (-90, 0, 90, 180, 270, 360):
+        geometry = Geometry(turn)
+        back = geometry.undo(geometry.apply(image)[..., None], image.shape)
+        np.testing.assert_array_equal(back[..., 0], image)
+
+
+def test_a_coarser_grid_averages_noise():
+    noise = np.random.default_rng(1).normal(size=(128, 128)).astype(np.float32)
+    assert Geometry(0, 0.25).apply(noise).std() < 0.5
+
+
+@pytest.mark.parametrize("values", [(np.nan, 1.0), (0.0, 0.0), (0.0, -1.0), (0.0, np.inf)])
+def test_what_is_no_angle_or_factor_is_named(values):
+    with pytest.raises(SpinscopeError, match=r"(turn|zoom) \(="):
+        Geometry(*values)
+
+
+def test_a_frame_that_becomes_too_large_is_refused():
+    with pytest.raises(SpinscopeError, match=str(LARGEST)):
+        Geometry(0, 1000).turned_shape((512, 672))
