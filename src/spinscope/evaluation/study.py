@@ -1,0 +1,161 @@
+"""A study: published findings beside what was measured here, with a verdict each.
+
+A study is written as `NAME.json` and one page `NAME.html` that holds its figures itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from spinscope.data.page import html_page, html_table
+from spinscope.errors import SpinscopeError
+from spinscope.files import atomic_file, write_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Verdict = Literal["reproduced", "not reproduced", "not comparable"]
+Cell = str | float | int | None
+
+_STYLE = """<style>
+td.why { color: #555; font-size: 13px; max-width: 28rem }
+.verdict { white-space: nowrap; padding: 0 0.5em; border-radius: 0.3em }
+.reproduced { background: #d3ecd5 }
+.not-reproduced { background: #f6d4d0 }
+.not-comparable { background: #e6e6e6 }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One published finding and what was measured.
+
+    published : its number or words, None where no figure was published.   measured : mean over
+    `n` images (or films, seeds), sd : their sample standard deviation.   why : what the verdict
+    rests on, or what keeps the two from being compared; a row that is not comparable says it.
+    """
+
+    name: str
+    published: Cell
+    measured: Cell
+    sd: float | None
+    n: int | None
+    verdict: Verdict
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        if self.verdict not in get_args(Verdict):
+            raise SpinscopeError(
+                f"row {self.name!r}: verdict (={self.verdict!r}) must be one of "
+                f"{', '.join(get_args(Verdict))}"
+            )
+        if self.verdict == "not comparable" and not self.why:
+            raise SpinscopeError(f"row {self.name!r} must say why it cannot be compared")
+        for name in ("published", "measured", "sd"):
+            value = getattr(self, name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise SpinscopeError(f"row {self.name!r}: {name} (={value}) must be finite")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: text, figures by their captions, and a table (header, rows)."""
+
+    title: str
+    text: str = ""
+    figures: Mapping[str, Figure | bytes] = field(default_factory=dict)
+    table: tuple[Sequence[str], Sequence[Sequence[Cell]]] | None = None
+
+
+def write_study(
+    folder: Path | str,
+    name: str,
+    title: str,
+    about: str,
+    rows: Sequence[Row],
+    sections: Sequence[Section] = (),
+    data: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write `folder/NAME.json` and `folder/NAME.html`; returns the page.
+
+    The JSON holds `study`, `title`, `rows` (name, published, measured, sd, n, verdict, why) and
+    whatever `data` holds beside them. The page shows the rows, then the sections.
+    """
+    folder = Path(folder)
+    known = {"study": name, "title": title, "rows": [asdict(row) for row in rows]}
+    if clash := known.keys() & (data or {}).keys():
+        raise SpinscopeError(f"study {name}: data must not hold {', '.join(sorted(clash))}")
+    text = page(title, about, rows, sections)
+    write_json(folder / f"{name}.json", {**known, **(data or {})})
+    with atomic_file(folder / f"{name}.html") as partial:
+        partial.write_text(text, encoding="utf-8")
+    return folder / f"{name}.html"
+
+
+def page(title: str, about: str, rows: Sequence[Row], sections: Sequence[Section]) -> str:
+    """The HTML of a study, which needs no other file."""
+    counts = Counter(row.verdict for row in rows)
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in get_args(Verdict))
+    parts = [_STYLE, _paragraphs(about), f"<p>{len(rows)} findings: {said}.</p>", _findings(rows)]
+    for section in sections:
+        parts += [f"<h2>{html.escape(section.title)}</h2>", _paragraphs(section.text)]
+        parts += [_figure(caption, figure) for caption, figure in section.figures.items()]
+        if section.table is not None:
+            header, cells = section.table
+            parts.append(html_table(header, [[shown(cell) for cell in row] for row in cells]))
+    return html_page(title, *parts)
+
+
+def shown(value: Cell) -> Cell:
+    """A cell as it stands in a table: four digits of a number, – for what there is none of.
+
+    >>> shown(0.923456), shown(None), shown(12), shown("fails")
+    (0.9235, '–', 12, 'fails')
+    """
+    if value is None:
+        return "–"
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def png(figure: Figure | bytes, dpi: int = 150) -> bytes:
+    """A figure as a PNG; bytes are one already."""
+    if isinstance(figure, bytes):
+        return figure
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def _findings(rows: Sequence[Row]) -> str:
+    header = ("finding", "published", "measured", "SD", "n", "verdict", "why")
+    lines = ["<tr>" + "".join(f"<th>{name}</th>" for name in header) + "</tr>"]
+    for row in rows:
+        cells = [f"<td>{html.escape(row.name)}</td>"]
+        for value in (row.published, row.measured, row.sd, row.n):
+            kind = "" if isinstance(value, str) else ' class="number"'
+            cells.append(f"<td{kind}>{html.escape(str(shown(value)))}</td>")
+        kind = row.verdict.replace(" ", "-")
+        cells.append(f'<td><span class="verdict {kind}">{row.verdict}</span></td>')
+        cells.append(f'<td class="why">{html.escape(row.why)}</td>')
+        lines.append("<tr>" + "".join(cells) + "</tr>")
+    return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def _paragraphs(text: str) -> str:
+    return "\n".join(f"<p>{html.escape(part)}</p>" for part in text.split("\n\n") if part.strip())
+
+
+def _figure(caption: str, figure: Figure | bytes) -> str:
+    data, text = base64.b64encode(png(figure)).decode(), html.escape(caption)
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" alt="{text}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )

@@ -1,0 +1,64 @@
+"""Reports of studies: what is written can be read back, and the page needs nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from matplotlib.figure import Figure
+
+from spinscope.errors import SpinscopeError
+from spinscope.evaluation.study import Row, Section, write_study
+
+ROWS = (
+    Row("F1 <clean>", 0.923, 0.95123, 0.0123, 8, "reproduced", "within 2 SD"),
+    Row("axis", "fails", 0.31, None, 60, "not reproduced"),
+    Row("counts", None, None, None, None, "not comparable", "the pictures are not at hand"),
+)
+
+
+def drawn() -> Figure:
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([0, 1])
+    return figure
+
+
+def test_a_study_is_written_as_json_and_as_one_page(tmp_path):
+    sections = [Section("Curves", "One.\n\nTwo & three.", {"F1": drawn()}, (("x", "F1"), [(0, 1)]))]
+    page = write_study(tmp_path, "ltem", "A study", "About it.", ROWS, sections, {"films": 3})
+    told = json.loads((tmp_path / "ltem.json").read_text())
+    assert told["rows"][0] == {
+        "name": "F1 <clean>", "published": 0.923, "measured": 0.95123, "sd": 0.0123, "n": 8,
+        "verdict": "reproduced", "why": "within 2 SD",
+    }  # fmt: skip
+    assert (told["study"], told["films"], len(told["rows"])) == ("ltem", 3, 3)
+    text = page.read_text()
+    assert "F1 &lt;clean&gt;" in text
+    assert "0.9512" in text
+    assert "<p>Two &amp; three.</p>" in text
+    assert "1 reproduced, 1 not reproduced, 1 not comparable" in text
+    # Whatever it loads is in the page itself.
+    assert re.findall(r'src="(.{0,22})', text) == ["data:image/png;base64,"]
+    assert "http" not in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ltem.html", "ltem.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"verdict": "fine"}, "verdict (='fine') must be one of reproduced"),
+        ({"verdict": "not comparable"}, "'F1' must say why"),
+        ({"measured": float("nan")}, "measured (=nan) must be finite"),
+    ],
+)
+def test_a_row_that_says_nothing_is_refused(change, says):
+    values = {"name": "F1", "published": 1.0, "measured": 1.0, "sd": None, "n": 1}
+    with pytest.raises(SpinscopeError, match=re.escape(says)):
+        Row(**{**values, "verdict": "reproduced", **change})
+
+
+def test_nothing_is_written_of_a_study_that_fails(tmp_path):
+    with pytest.raises(SpinscopeError, match="must not hold rows"):
+        write_study(tmp_path, "ltem", "A", "B", ROWS, data={"rows": []})
+    assert not list(tmp_path.iterdir())
