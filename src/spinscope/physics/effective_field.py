@@ -18,8 +18,9 @@ Arrays are (N, 3, H, W) float32: a component is contiguous, so that loops over i
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -38,13 +39,35 @@ Arrays = dict[str, Any]
 
 def require_jax() -> None:
     """Raise SpinscopeError where the extra `sim` is not installed."""
-    os.environ.setdefault("NM_BACKEND", "jax")
-    try:
-        import neuralmag  # noqa: F401
-    except ImportError as error:
+    with _quiet():
+        try:
+            import neuralmag  # before JAX: it keeps JAX from taking all memory of a GPU
+
+            if not hasattr(neuralmag.config, "backend_name"):
+                neuralmag.config.backend = "jax"
+        except ImportError as error:
+            raise SpinscopeError(
+                "simulating films needs NeuralMag and JAX: pip install 'spinscope[sim]'"
+            ) from error
+    if neuralmag.config.backend_name != "jax":
         raise SpinscopeError(
-            "simulating films needs NeuralMag and JAX: pip install 'spinscope[sim]'"
-        ) from error
+            f"NeuralMag's backend (={neuralmag.config.backend_name!r}) must be jax in this process"
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """NeuralMag tells every step on its logger: nothing below a warning in here."""
+    logger = logging.getLogger("NeuralMag")
+
+    def warnings(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING
+
+    logger.addFilter(warnings)  # its level is set anew when it is imported
+    try:
+        yield
+    finally:
+        logger.removeFilter(warnings)
 
 
 @dataclass(frozen=True)
@@ -56,6 +79,12 @@ class Grid:
     cell: float  # m
     thickness: float  # m
     images: int = 2
+
+    def __post_init__(self) -> None:
+        if self.images < 1:
+            raise SpinscopeError(
+                f"grid: images (={self.images}) must be at least 1: the film is periodic"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -77,7 +106,7 @@ def demagnetising_tensor(grid: Grid) -> np.ndarray:
     # NeuralMag's first axis is x; ours are rows (y), then columns (x).
     cells = (grid.width, grid.height)
     size = (grid.cell, grid.cell, grid.thickness)
-    with _silence():
+    with _quiet():
         mesh = neuralmag.Mesh(cells, size, pbc=(grid.images, grid.images))
         state = neuralmag.State(mesh)
         state.m = neuralmag.VectorCellFunction(state).fill((0.0, 0.0, 1.0))
@@ -94,24 +123,6 @@ def demagnetising_tensor(grid: Grid) -> np.ndarray:
     yy, zz = columns[1][..., 1], columns[2][..., 2]
     transformed = [np.fft.rfft2(part.T).real for part in (xx, xy, yy, zz)]
     return np.stack(transformed).astype(np.float32)
-
-
-def _silence():
-    """NeuralMag tells every step on its logger; hold it at warnings."""
-    import contextlib
-    import logging
-
-    @contextlib.contextmanager
-    def quiet():
-        logger = logging.getLogger("NeuralMag")
-        level = logger.level
-        logger.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-
-    return quiet()
 
 
 def arrays(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,8 @@ def make_film_corpus(
         part: numbers for part, numbers in parts.items() if _numbers(path, part) < set(numbers)
     }
     queue = [number for numbers in missing.values() for number in numbers]
+    if queue:
+        write_json(path / HEADER, wanted | {"complete": False, **_summary(path, set(missing))})
     pending: dict[int, dict[int, tuple[Row, np.ndarray, np.ndarray | None]]] = {}
     for row, m, grain in progress(
         relaxed_films(queue, seed, settings), total=len(queue), desc="films"
@@ -216,7 +218,7 @@ def _claim(path: Path, wanted: dict) -> None:
     """Make the folder, or find that it holds the same corpus."""
     header = path / HEADER
     if header.is_file():
-        found = json.loads(header.read_text())
+        found = _read_header(path)
         for key, value in wanted.items():
             if found.get(key) != value:
                 raise SpinscopeError(
@@ -224,19 +226,52 @@ def _claim(path: Path, wanted: dict) -> None:
                     "another corpus needs a folder of its own"
                 )
         return
-    if path.is_dir() and any(path.iterdir()):
+    if path.exists() and not path.is_dir():
+        raise SpinscopeError(f"{path} is a file; a corpus needs a folder of its own")
+    # A name that begins with a dot is what was left of a file when its writing was killed.
+    if path.is_dir() and any(not file.name.startswith(".") for file in path.iterdir()):
         raise SpinscopeError(f"{path} holds other files; a corpus needs a folder of its own")
     path.mkdir(parents=True, exist_ok=True)
     write_json(header, wanted | {"complete": False})
 
 
+def _read_header(path: Path) -> dict:
+    try:
+        return json.loads((path / HEADER).read_text())
+    except ValueError as error:
+        raise SpinscopeError(f"{path / HEADER} must be JSON: {error}") from error
+
+
 def _rows(path: Path, part: int) -> list[Row]:
+    """Rows of a part, none where it is not there.
+
+    Raises SpinscopeError where a file of it is missing, damaged, or holds too few films.
+    """
     file = path / f"part-{part:04d}.json"
-    return json.loads(file.read_text()) if file.is_file() else []
+    if not file.is_file():
+        return []
+    try:
+        rows = json.loads(file.read_text())
+        kept = sum(row["converged"] for row in rows)
+        for name in ("m", "grain"):
+            held = len(np.load(path / f"{name}-{part:04d}.npy", mmap_mode="r"))
+            # More, where a part that grew was killed between its arrays and its rows.
+            if held < kept:
+                raise ValueError(f"{name}-{part:04d}.npy holds {held} films of {kept}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpinscopeError(
+            f"{file} is damaged, or an array of it: {error}; making the corpus again with its "
+            "settings makes this part anew"
+        ) from error
+    return rows
 
 
 def _numbers(path: Path, part: int) -> set[int]:
-    return {row["number"] for row in _rows(path, part)}
+    """Numbers of the films of a part that can be read."""
+    try:
+        return {row["number"] for row in _rows(path, part)}
+    except SpinscopeError:
+        return set()
 
 
 def _write_part(
@@ -254,8 +289,10 @@ def _write_part(
     write_json(path / f"part-{part:04d}.json", [row for row, *_ in films])
 
 
-def _summary(path: Path) -> dict:
-    rows = [row for part in _parts(path) for row in _rows(path, part)]
+def _summary(path: Path, without: Set[int] = frozenset()) -> dict:
+    """What the parts hold, but those in `without`."""
+    parts = [part for part in _parts(path) if part not in without]
+    rows = [row for part in parts for row in _rows(path, part)]
     kept = [row for row in rows if row["converged"]]
     return {
         "films": len(kept),
@@ -308,7 +345,7 @@ def open_films(path: Path | str) -> FilmCorpus:
     path = Path(path)
     if not (path / HEADER).is_file():
         raise SpinscopeError(f"{path} is no corpus of films: it holds no {HEADER}")
-    header = json.loads((path / HEADER).read_text())
+    header = _read_header(path)
     rows, places = [], []
     for part in _parts(path):
         kept = [row for row in _rows(path, part) if row["converged"]]

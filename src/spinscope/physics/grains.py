@@ -19,6 +19,8 @@ def voronoi_grains(
     """
     if size <= 0:
         raise SpinscopeError(f"grains: their size (={size} m) must be positive")
+    if not 1 <= kinds <= 256:
+        raise SpinscopeError(f"grains: the number of their kinds (={kinds}) must be 1 to 256")
     height, width = shape
     count = max(1, int(rng.poisson(height * width * (cell / size) ** 2)))
     points = rng.uniform(0, 1, (count, 2)) * (height, width)
