@@ -1,0 +1,91 @@
+r"""How many skyrmions a Lorentz micrograph ought to hold, without any network.
+
+Two estimates from the picture alone: the ring of its power spectrum gives the distance of
+neighbours, and so the number that fits; a filter shaped like a tilted skyrmion, dark on one side
+and bright on the other, gives places to count.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from spinscope.errors import SpinscopeError
+
+
+def ring(image: np.ndarray) -> tuple[float, float]:
+    r"""Wave number (cycles a pixel) of the strongest ring of the power spectrum, and its width.
+
+    image : (H, W), of any brightness.   The ring is the largest mean power over the directions,
+    each ring of wave numbers as wide as the spectrum resolves; its place is the power-weighted mean
+    over the half height around it, its width the spread there.
+    Raises SpinscopeError for a picture without structure or too small to hold ten pixels a side.
+    """
+    image = np.asarray(image, dtype=np.float64)
+    if image.ndim != 2 or min(image.shape) < 10 or not np.isfinite(image).all():
+        raise SpinscopeError(f"image of shape {image.shape} must be (H, W), finite, 10 px at least")
+    if np.ptp(image) == 0:
+        raise SpinscopeError("image is the same everywhere: it holds no lattice")
+    window = np.outer(*(np.hanning(n + 2)[1:-1] for n in image.shape))
+    centred = image - np.average(image, weights=window)
+    size = [4 * n for n in image.shape]  # padded: the ring is narrow against the resolution
+    power = np.abs(np.fft.rfft2(centred * window, size)) ** 2
+    k = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None, :])
+    step = 1 / (2 * max(image.shape))
+    index = (k / step).astype(int)
+    weight = np.bincount(index.ravel())
+    radial = np.bincount(index.ravel(), power.ravel()) / np.maximum(weight, 1)
+    middle = (np.arange(len(radial)) + 0.5) * step
+    # What varies over the whole picture is no lattice, nor is what the grid cannot hold.
+    inner = (middle > 2.5 / min(image.shape)) & (middle < 0.5)
+    if not inner.any() or not radial[inner].max() > 0:
+        raise SpinscopeError("image has no ring in its power spectrum")
+    top = int(np.flatnonzero(inner)[np.argmax(radial[inner])])
+    low = high = top
+    while low > 0 and inner[low - 1] and radial[low - 1] > radial[top] / 2:
+        low -= 1
+    while high + 1 < len(radial) and inner[high + 1] and radial[high + 1] > radial[top] / 2:
+        high += 1
+    part = slice(low, high + 1)
+    place = float(np.average(middle[part], weights=radial[part]))
+    spread = float(np.sqrt(np.average((middle[part] - place) ** 2, weights=radial[part])))
+    return place, spread
+
+
+def lattice_spacing(image: np.ndarray) -> float:
+    r"""Distance of neighbours in pixels, of a triangular lattice with the ring of `image`.
+
+    .. math:: a = \frac{2}{\sqrt3\,q}
+    """
+    return 2 / (np.sqrt(3) * ring(image)[0])
+
+
+def expected_objects(shape: tuple[int, int], spacing: float) -> float:
+    r"""Number of sites of a triangular lattice in H x W pixels: :math:`2HW/(\sqrt3\,a^2)`."""
+    return 2 * shape[0] * shape[1] / (np.sqrt(3) * spacing**2)
+
+
+def dipoles(
+    image: np.ndarray, spacing: float, axis_deg: float = 0.0, *, least: float = 0.3
+) -> np.ndarray:
+    """Places (n, 2), (y, x) in pixels, of pairs of a dark and a bright side along the tilt axis.
+
+    The image is filtered with the derivative of a Gaussian along the axis (from +x towards +y),
+    whose two lobes lie half a spacing apart, dark before bright. A place is a maximum within half
+    a spacing, of at least `least` times the 90th percentile of all maxima.
+    """
+    angle, sigma = np.radians(axis_deg), spacing / 4
+    along_y, along_x = (
+        ndimage.gaussian_filter(np.asarray(image, float), sigma, order=order, mode="reflect")
+        for order in ((1, 0), (0, 1))
+    )
+    response = np.cos(angle) * along_x + np.sin(angle) * along_y
+    reach = max(1, round(spacing / 2))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disc = np.hypot(y, x) <= reach
+    peaks = (response == ndimage.maximum_filter(response, footprint=disc)) & (response > 0)
+    at = np.argwhere(peaks)
+    if not len(at):
+        return np.empty((0, 2))
+    heights = response[peaks]
+    return at[heights >= least * np.percentile(heights, 90)].astype(float)
