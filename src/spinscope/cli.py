@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spinscope.config import Params, dataset_path, load_params, project_root
+from spinscope.config import DEFAULT_FAMILY, Params, dataset_path, load_params, project_root
 from spinscope.errors import SpinscopeError
 
 app = typer.Typer(
@@ -47,8 +47,9 @@ Ref = Annotated[
     str, typer.Option("--model", help="models:/NAME@lab, bundled:NAME or a model folder.")
 ]
 Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
+LTEM = "ltem-unet"
 NO_REASON = "no reason given"
-Tta = Annotated[int | None, typer.Option(help="Views averaged: 1, 3 or 8.")]
+Tta = Annotated[int | None, typer.Option(help="Views averaged: 1, 2, 3 or 8.")]
 
 
 @data_app.command("fetch")
@@ -153,9 +154,69 @@ def corpus_kerr(
         print(f"picture: {draw(open_dataset(path), preview)}")
 
 
+@corpus_app.command("films")
+def corpus_films(
+    n: Annotated[int | None, typer.Option("--n", help="Films.")] = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    files: Annotated[
+        list[Path], typer.Option("--import", help="OVF file of another program, more than once.")
+    ] = [],  # noqa: B006
+    mx3: Annotated[
+        Path | None, typer.Option(help="Folder for a script of mumax3 for each film.")
+    ] = None,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+) -> None:
+    """Relax magnetic films, or take in those of another program."""
+    from spinscope import jobs
+
+    if files and (n is not None or seed is not None):
+        raise SpinscopeError("--import takes films as they are; --n and --seed must be left out")
+    extra = [] if n is None else [f"films.n={n}"]
+    extra += [] if seed is None else [f"seed={seed}"]
+    params = load_params(profile, [*overrides, *extra], family=LTEM)
+    folder = out or jobs.out_folder("corpus/films")
+    if files:
+        jobs.import_films(params, files, folder, progress=_progress)
+    else:
+        jobs.films(params, folder, progress=_progress)
+    print("\n".join(jobs.film_lines(folder)))
+    if mx3 is not None:
+        print(f"{len(jobs.scripts(params, folder, mx3))} scripts in {mx3}")
+
+
+@corpus_app.command("ltem")
+def corpus_ltem(
+    films: Annotated[Path | None, typer.Option(help="Corpus of films.")] = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    preview: Annotated[
+        Path | None, typer.Option(help="Also draw the first images to this PNG.")
+    ] = None,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+) -> None:
+    """Lorentz micrographs of the films, with exact labels."""
+    from spinscope import jobs
+    from spinscope.data import open_dataset
+
+    extra = [] if seed is None else [f"seed={seed}"]
+    params = load_params(profile, [*overrides, *extra], family=LTEM)
+    folder = films or jobs.out_folder("corpus/films")
+    path = jobs.ltem_corpus(params, folder, out or dataset_path(params), progress=_progress)
+    dataset = open_dataset(path)
+    print(f"{len(dataset)} images of {len(dataset.sources)} films in {path}")
+    if preview is not None:
+        from spinscope.physics.kerr_corpus import preview as draw
+
+        first = dataset.select(sources=dataset.sources[:16])
+        print(f"picture: {draw(first, preview)}")
+
+
 @app.command()
 def train(
-    family: str,
+    family: Annotated[str, typer.Argument(help="moke-unet or ltem-unet.")],
     out: Path | None = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds.")] = None,
     overrides: Set = [],  # noqa: B006
@@ -165,10 +226,8 @@ def train(
     """Validate, train over seeds, evaluate, track and register a model family."""
     from spinscope import jobs
 
-    if family not in jobs.FAMILIES:
-        raise SpinscopeError(f"family {family!r} must be one of {', '.join(jobs.FAMILIES)}")
     extra = [] if seeds is None else [f"training.seeds={seeds}"]
-    params = load_params(profile, [*overrides, *extra])
+    params = load_params(profile, [*overrides, *extra], family=family)
     with EpochBar(params) as bar:
         report = jobs.train(
             params, out or jobs.out_folder(f"train/{family}"), on_epoch=bar, progress=_progress
@@ -195,7 +254,7 @@ def evaluate(
     from spinscope import jobs
     from spinscope.files import write_json
 
-    params = load_params(profile, [*overrides, *_tta(tta)])
+    params = _params_of(model, profile, [*overrides, *_tta(tta)])
     report = jobs.evaluate_model(
         params,
         model,
@@ -325,7 +384,7 @@ def registry_add(
     """Register a model that was trained elsewhere, measured on the validation frames."""
     from spinscope import jobs
 
-    params = load_params(profile, overrides)
+    params = _params_of(model, profile, overrides)
     version = jobs.add(params, model, name or params.tracking.experiment)
     print(f"{version.ref}: MCC {version.number('mcc.mean'):.4f} on the validation frames")
 
@@ -344,8 +403,11 @@ def registry_promote(
 
     from spinscope import jobs
     from spinscope.tracking import PromotionRefused
+    from spinscope.tracking import version as find_version
 
-    params = load_params(profile, overrides)
+    candidate = find_version(_store(profile, overrides), name, version)
+    family = candidate.tags.get("family", DEFAULT_FAMILY)
+    params = load_params(profile, overrides, family=family)
     try:
         promotion = jobs.promote(params, name, version, reason)
     except PromotionRefused as refused:
@@ -472,7 +534,8 @@ def evaluation_lines(report: dict) -> list[str]:
         ("size distance in px", size["wasserstein_px"]),
     ):
         lines.append(f"{key:<22}{'none' if value is None else f'{value:.4f}'}")
-    return [*lines, f"{'frames':<22}{report['n_images']}, {report['frame_ms']:.0f} ms each"]
+    lines.append(f"{'frames':<22}{report['n_images']}, {report['frame_ms']:.0f} ms each")
+    return [*lines, *([f"note: {report['note']}"] if "note" in report else [])]
 
 
 def segmentation_line(row: dict) -> str:
@@ -607,6 +670,15 @@ def _store(profile: str | None, overrides: list[str]):
     from spinscope.tracking import open_store
 
     return open_store(load_params(profile, overrides).tracking)
+
+
+def _params_of(model: str, profile: str | None, overrides: list[str]) -> Params:
+    """Settings of the family that a model is of."""
+    from spinscope import jobs
+
+    where = [override for override in overrides if override.startswith("tracking.")]
+    family = jobs.family_of(load_params(profile, where).tracking, model)
+    return load_params(profile, overrides, family=family)
 
 
 def _tta(views: int | None) -> list[str]:

@@ -238,7 +238,7 @@ def test_a_wrong_image_is_refused_in_one_sentence(served, name):
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ({"tta": 5}, r"tta \(=5\) must be 1, 3 or 8"),
+        ({"tta": 5}, r"tta \(=5\) must be 1, 2, 3 or 8"),
         ({"pixel_size_nm": -1.0}, r"pixel_size_nm \(=-1\) must be a length"),
         ({"min_px": 0}, r"min_px \(=0\) must be at least 1"),
         ({"mask": "jpeg"}, r"mask \(='jpeg'\) must be one of classes, colours, none"),

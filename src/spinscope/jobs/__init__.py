@@ -1,12 +1,12 @@
 """Jobs composed of the layers below; verbs, flows and stages call these."""
 
 from spinscope.jobs.data import CheckedData, checked_data, corpus, out_folder, split
-from spinscope.jobs.evaluating import draw_frame, evaluate_model, fullest, predictor
+from spinscope.jobs.evaluating import draw_frame, evaluate_model, family_of, fullest, predictor
+from spinscope.jobs.films import film_lines, films, import_films, ltem_corpus, scripts
 from spinscope.jobs.promotion import add, promote
 from spinscope.jobs.recordings import export, measure, segment
 from spinscope.jobs.retraining import retrain
 from spinscope.jobs.training import (
-    FAMILIES,
     finish_training,
     holds_seed,
     seeds,
@@ -15,7 +15,6 @@ from spinscope.jobs.training import (
 )
 
 __all__ = [
-    "FAMILIES",
     "CheckedData",
     "add",
     "checked_data",
@@ -23,14 +22,20 @@ __all__ = [
     "draw_frame",
     "evaluate_model",
     "export",
+    "family_of",
+    "film_lines",
+    "films",
     "finish_training",
     "fullest",
     "holds_seed",
+    "import_films",
+    "ltem_corpus",
     "measure",
     "out_folder",
     "predictor",
     "promote",
     "retrain",
+    "scripts",
     "seeds",
     "segment",
     "split",

@@ -46,6 +46,22 @@ def corpus(params: Params, out: Path, *, progress=plain) -> Path:
     return make_kerr_corpus(out, kerr.n, params.seed, kerr, progress=progress)
 
 
+def made_as(dataset: Dataset) -> dict[str, Any]:
+    """What a model keeps of the simulated corpus that it was trained on; nothing of real frames.
+
+    `corpus` : its header. Of Lorentz images also `axis_deg`, the tilt axis, and `pixel_size_nm`.
+    """
+    from spinscope.data.shards import HEADER, read_header
+
+    if not (dataset.path / HEADER).is_file():
+        return {}
+    header = {key: value for key, value in read_header(dataset.path).items() if key != "sha256"}
+    about: dict[str, Any] = {"corpus": header}
+    if header.get("kind") == "ltem":
+        about |= {"axis_deg": sum(header["axis_deg"]) / 2, "pixel_size_nm": header["cell_nm"]}
+    return about
+
+
 def split(params: Params) -> tuple[Dataset, Splits]:
     """The dataset of `params` and its splits."""
     data, path = params.data, dataset_path(params)

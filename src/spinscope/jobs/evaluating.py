@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spinscope.config import Params
+from spinscope.config import DEFAULT_FAMILY, Params, Tracking
 from spinscope.data import Dataset, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
@@ -49,8 +49,19 @@ def evaluate_model(
     }
 
 
+def family_of(tracking: Tracking, model_ref: str) -> str:
+    """Family that a model says it is of; the first of all for one that says none."""
+    from spinscope.models.store import model_info
+    from spinscope.tracking import resolve
+
+    return model_info(resolve(tracking, model_ref)).get("family", DEFAULT_FAMILY)
+
+
 def predictor(params: Params, model_ref: str, *, streams: int = 1) -> Predictor:
-    """The model of a reference, on the engine of the settings."""
+    """The model of a reference, on the engine of the settings.
+
+    Frames are turned and magnified as the section `segment` says.
+    """
     from spinscope.inference.predict import Predictor
     from spinscope.inference.tiling import Tiling
     from spinscope.tracking import resolve
@@ -62,6 +73,8 @@ def predictor(params: Params, model_ref: str, *, streams: int = 1) -> Predictor:
         engine.precision,
         streams=streams,
         tiling=Tiling(engine.tile, engine.overlap),
+        axis_deg=params.segment.axis_deg,
+        zoom=params.segment.zoom,
     )
 
 
@@ -77,7 +90,9 @@ def score(params: Params, predictor, part: Dataset, views: int, *, progress=plai
         params.evaluation,
         progress=progress,
     )
-    return {**report, "tta": views}
+    used = len(predictor.transforms(views))
+    note = {"note": f"{used} of {views} views averaged: the model's symmetry allows no more"}
+    return {**report, "tta": used, **(note if used < views else {})}
 
 
 def fullest(report: dict) -> int:

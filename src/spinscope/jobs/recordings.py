@@ -188,12 +188,15 @@ def _predictors(params: Params, folders: dict[str, Path]) -> tuple[list[Predicto
         raise SpinscopeError(
             f"models {', '.join(folders)} must know the same classes, not {sorted(classes)}"
         )
+    laid = params.segment.model_dump(include={"axis_deg", "zoom"})
     return predictors, {
         "models": about,
         "inference": params.inference.model_dump(),
         "tta": params.segment.tta,
         "min_px": params.segment.min_px,
         "pixel_size_nm": params.segment.pixel_size_nm,
+        # Only where they are set: what was segmented before there were these is gone on with.
+        **{key: value for key, value in laid.items() if value is not None},
     }
 
 

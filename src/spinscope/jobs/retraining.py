@@ -208,6 +208,10 @@ def _retraining(params: Params, model_ref: str, dataset: Dataset, batches: Set[i
         "train_batches": tuple(sorted({*params.data.train_batches, *batches})),
     }
     settings["model"] = info["model"]
+    if family := info.get("family"):
+        settings["family"] = family
+    if symmetry := info.get("symmetry"):
+        settings["augmentation"]["symmetry"] = symmetry
     # The validation frames would choose the epoch that has learned least of new recordings.
     settings["training"] |= {"pretrained": model_ref, "keep": "last"}
     try:

@@ -19,7 +19,7 @@ from spinscope.config import Params, dataset_path
 from spinscope.data import Dataset, data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256, write_json
-from spinscope.jobs.data import checked_data, plain, split
+from spinscope.jobs.data import checked_data, made_as, plain, split
 from spinscope.jobs.evaluating import score
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from spinscope.tracking import Store, Version
 
-FAMILIES = ("moke-unet",)
 EXAMPLES = 2
 """Frames whose predictions are stored with a registered version."""
 
@@ -95,7 +94,7 @@ def train_seed(
     folder = out / f"seed-{seed}"
     dataset, splits = split(params)
     pretrained = params.training.pretrained
-    info = {"data_hash": data_hash(dataset), "params": params.digest()}
+    info = {"data_hash": data_hash(dataset), "params": params.digest(), **made_as(dataset)}
     with _tracked_seed(params, seed, info["data_hash"], parent_id) as track:
         result = fit(
             splits,
@@ -155,7 +154,7 @@ def finish_training(
     best = max(rows, key=lambda row: row["validation"]["mcc"])
     _keep_best(Path(best["folder"]), out / "best")
     report = {
-        "family": "moke-unet",
+        "family": params.family,
         "profile": params.profile,
         "data": str(dataset_path(params)),
         "seeds": [

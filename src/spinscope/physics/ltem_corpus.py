@@ -82,8 +82,10 @@ def make_ltem_corpus(
 def corpus_header(films: Films, seed: int, settings: Ltem) -> dict[str, Any]:
     """What a corpus of these films, seed and settings says of itself: equal where it is equal."""
     told = json.dumps(list(films.rows), sort_keys=True, default=str)
+    first = films[_chosen(films, settings)[0]].material
     return {
         "kind": "ltem",
+        "cell_nm": _short(first.cell * 1e9),
         "generator": GENERATOR,
         "seed": seed,
         "films": hashlib.sha256(told.encode()).hexdigest(),

@@ -19,11 +19,12 @@ def lineage(
 ) -> dict[str, str]:
     """Tags that every run and model version carries.
 
-    `data.hash`, `params.digest`, `params.profile`, `git.commit` and `git.dirty` ("unknown" outside
-    a git checkout), `seed` where one is given, `version.NAME` of python and the packages,
-    `host.cpus`.
+    `family`, `data.hash`, `params.digest`, `params.profile`, `git.commit` and `git.dirty`
+    ("unknown" outside a git checkout), `seed` where one is given, `version.NAME` of python and the
+    packages, `host.cpus`.
     """
     return {
+        "family": params.family,
         "data.hash": data_hash,
         "params.digest": params.digest(),
         "params.profile": params.profile,

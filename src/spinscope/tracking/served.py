@@ -49,8 +49,8 @@ class Served(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input, params=None) -> list[dict]:
         """Mask and objects of every row, in order.
 
-        params : `tta` 1, 3 or 8 views averaged; `pixel_size_nm` for columns in nm beside those in
-            pixels (0: as the TIFF says, if it does); `min_px`, the smallest object; `mask` as
+        params : `tta` 1, 2, 3 or 8 views averaged; `pixel_size_nm` for columns in nm beside those
+            in pixels (0: as the TIFF says, if it does); `min_px`, the smallest object; `mask` as
             "classes" (class indices), "colours" (RGB, as in a label file) or "none".
         Raises Refused, which a server answers with HTTP 400, for what is no micrograph.
         """
@@ -114,8 +114,8 @@ def _options(params: dict) -> dict:
         "min_px": int(params.get("min_px", 4)),
         "mask": str(params.get("mask", "classes")),
     }
-    if options["tta"] not in (1, 3, 8):
-        raise Refused(f"params: tta (={options['tta']}) must be 1, 3 or 8")
+    if options["tta"] not in (1, 2, 3, 8):
+        raise Refused(f"params: tta (={options['tta']}) must be 1, 2, 3 or 8")
     if not 0 <= options["pixel_size_nm"] < float("inf"):
         raise Refused(
             f"params: pixel_size_nm (={options['pixel_size_nm']:g}) must be a length in nm, "

@@ -111,7 +111,8 @@ def fit(
     network = unet(params.model, scheme)
     network.load_weights(folder / BEST, skip_mismatch=False)
     record = {
-        "family": "moke-unet",
+        "family": params.family,
+        "symmetry": params.augmentation.symmetry,
         "scheme": scheme,
         "classes": list(CLASSES[:scheme]),
         "model": params.model.model_dump(),
