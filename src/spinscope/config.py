@@ -337,6 +337,12 @@ def moke_path() -> Path:
     return Path(named) if named else project_root() / "data" / "moke"
 
 
+def ltem_path() -> Path:
+    """Folder of published Lorentz micrographs: $SPINSCOPE_LTEM, else data/ltem of the project."""
+    named = os.environ.get("SPINSCOPE_LTEM")
+    return Path(named) if named else project_root() / "data" / "ltem"
+
+
 def load_params(
     profile: str | None = None,
     overrides: tuple[str, ...] | list[str] = (),

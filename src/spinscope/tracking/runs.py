@@ -71,6 +71,13 @@ def added_run(store: Store, lineage: Mapping[str, str], name: str) -> Iterator[R
         yield started
 
 
+@contextlib.contextmanager
+def study_run(store: Store, lineage: Mapping[str, str], name: str) -> Iterator[Run]:
+    """The run of a study, which measures models and trains none."""
+    with _running(store, None, name, {**lineage, _KIND: "study"}) as started:
+        yield started
+
+
 def unfinished_parent(store: Store, lineage: Mapping[str, str]) -> str | None:
     """Run id of a parent of the same settings and data whose process died, if there is one."""
     found = _search(
