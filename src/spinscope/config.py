@@ -114,7 +114,7 @@ class Ltem(_Section):
     coherence_mrad: Finite = Field(ge=0)
     spread_nm: Finite = Field(ge=0)
     astigmatism_nm: Range
-    label_mz: float = Field(gt=-1, lt=1)
+    label_mz: Annotated[float, Field(gt=-1, lt=1)] | Literal["triangle"]
     label_erosion_px: int = Field(ge=0)
     roll: bool
     mirror_blur_px: NotNegative
