@@ -103,7 +103,7 @@ def test_the_axis_of_a_recording_is_turned_to_the_models(predictor):
 
 def test_a_turned_frame_in_tiles_is_the_one_in_one_piece(predictor):
     image = np.random.default_rng(6).random((200, 150), dtype=np.float32)
-    trained = with_info(predictor, symmetry="axis")
+    trained = with_info(predictor, symmetry="axis", axis_deg=0.0)
     whole = replace(trained, geometry=geometry(trained.info, 30.0, 0.8))
     tiled = replace(whole, tiling=Tiling(128, 32))
     ((rows, band),) = tiled.bands(image)

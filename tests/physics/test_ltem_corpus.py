@@ -19,7 +19,7 @@ from spinscope.physics.lorentz_label import skyrmion_label
 from spinscope.physics.ltem_corpus import GENERATOR, corpus_header, ltem_images, make_ltem_corpus
 
 SETTINGS = load_params(family="ltem-unet").ltem.model_copy(
-    update={"views": 2, "shard_frames": 8, "workers": 1}
+    update={"views": 2, "shard_frames": 8, "workers": 1, "label_mz": 0.98, "kinds": ("skyrmions",)}
 )
 VARIED = SETTINGS.model_copy(
     update={

@@ -223,18 +223,19 @@ class Predictor:
 def geometry(info: dict[str, Any], axis_deg: float | None, zoom: float | None) -> Geometry | None:
     """How frames with this tilt axis, to be magnified by `zoom`, are laid before a model.
 
-    The model was trained with its axis at `axis_deg` of its `info`, 0 where that says nothing.
+    The model was trained with its axis at `axis_deg` of its `info`.
+    Raises SpinscopeError for an axis where the model says of none.
     """
     if axis_deg is None and zoom is None:
         return None
     turn = 0.0
     if axis_deg is not None:
-        if info.get("symmetry") != "axis":
+        if "axis_deg" not in info:
             raise SpinscopeError(
                 f"axis_deg (={axis_deg:g}) must be left out: the model "
                 f"({info.get('family', 'of no family')}) knows no tilt axis"
             )
-        turn = axis_deg - info.get("axis_deg", 0.0)
+        turn = axis_deg - info["axis_deg"]
     return Geometry(turn, 1.0 if zoom is None else zoom)
 
 
