@@ -1,4 +1,4 @@
-"""Films of skyrmions at known places, held in memory or written as a corpus."""
+"""Films of skyrmions at known places, in memory or as a corpus, and a stand-in for a network."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from spinscope.files import write_json
+from spinscope.inference.predict import Predictor
 from spinscope.physics import film_corpus
 from spinscope.physics.film import Film, Material
 
@@ -81,3 +83,22 @@ def written(folder: Path, films: Films) -> Path:
     parts = [(row, film.m, None) for row, film in zip(films.rows, films.films, strict=True)]
     film_corpus._write_part(folder, 0, parts)
     return folder
+
+
+class Filter:
+    """Stands in for a network: finds what is dark on its left and bright on its right."""
+
+    streams = 1
+    calls = 0
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        slope = ndimage.gaussian_filter(batch[0, ..., 0], 7, order=(0, 1), mode="wrap")
+        found = 1 / (1 + np.exp(-60 * (slope - 0.06)))
+        return np.stack([1 - found, found], axis=-1)[None].astype(np.float32)
+
+
+def stand_in() -> Predictor:
+    """A predictor on `Filter`, which knows one tilt axis as a Lorentz model does."""
+    info = {"classes": ["background", "skyrmion"], "size_multiple": 1, "axis_deg": 0.0}
+    return Predictor(Filter(), info)

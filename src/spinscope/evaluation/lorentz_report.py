@@ -34,7 +34,7 @@ def about(n: int, chosen: str, models: Sequence[str], settings: Ltem) -> str:
         "that were trained on 10 000 films, on eight simulated images.",
         f"Measured on {n} films: {chosen}. All points and models see the same films and, of each "
         f"film, the same pattern of noise. A skyrmion is where m_z is at most "
-        f"{settings.label_mz:g}, eroded by {settings.label_erosion_px} px. "
+        f"{level(settings.label_mz)}, eroded by {settings.label_erosion_px} px. "
         f"{settings.voltage_kv:g} kV, Cs {settings.cs_um:g} µm, {settings.coherence_mrad:g} mrad, "
         f"defocus spread {settings.spread_nm:g} nm; unless varied, defocus −2 mm, tilt 20°, tilt "
         "axis along the rows of pixels.",
@@ -61,8 +61,17 @@ def trained(info: Mapping[str, Any]) -> str:
     ):
         low, high = corpus[key]
         words.append(f"{name} {low:g}{unit if low == high else f' … {high:g}{unit}'}")
-    words.append(f"label m_z ≤ {corpus['label_mz']:g}")
+    words.append(f"skyrmions where m_z is at most {level(corpus['label_mz'])}")
     return f"Trained on {corpus.get('n', '?')} images: {', '.join(words)}."
+
+
+def level(label_mz: float | str) -> str:
+    """The threshold of a label in words.
+
+    >>> level(0.98)
+    '0.98'
+    """
+    return "the triangle level of the film" if label_mz == "triangle" else f"{label_mz:g}"
 
 
 def sections(

@@ -49,7 +49,7 @@ class Subject:
     @property
     def knows_axis(self) -> bool:
         """Whether it was trained for one tilt axis, so that it can be told another."""
-        return self.predictor.info.get("symmetry") == "axis"
+        return "axis_deg" in self.predictor.info
 
     def predict(self, image: np.ndarray, axis_deg: float = 0.0) -> np.ndarray:
         """Classes (H, W); the model is told a tilt axis that is not 0."""
