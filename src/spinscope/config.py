@@ -117,6 +117,8 @@ class Ltem(_Section):
     label_mz: Annotated[float, Field(gt=-1, lt=1)] | Literal["triangle"]
     label_erosion_px: int = Field(ge=0)
     roll: bool
+    turn: bool
+    phase_ms: Literal["map", "mean"]
     mirror_blur_px: NotNegative
     kinds: tuple[Literal["skyrmions", "stripes", "mixed", "uniform", "other"], ...] = Field(
         min_length=1
@@ -249,6 +251,7 @@ class Flows(_Section):
     train_cron: str | None
     evaluate_cron: str | None
     promote_cron: str | None
+    corpus_ltem_cron: str | None
     concurrency: int = Field(ge=1)
     retries: int = Field(ge=0)
 
@@ -402,6 +405,12 @@ def _lay_over(raw: dict[str, Any], layer: dict[str, Any]) -> None:
         if isinstance(values, dict):
             values = {**(raw.get(section) or {}), **values}
         raw[section] = values
+
+
+def tracking_of(profile: str | None, overrides: Sequence[str]) -> Tracking:
+    """Where models are kept, before it is known of which family the settings are to be."""
+    where = [override for override in overrides if override.startswith("tracking.")]
+    return load_params(profile, where).tracking
 
 
 def settings_environment(params: Params, overrides: Sequence[str] = ()) -> dict[str, str]:

@@ -7,7 +7,7 @@ skyrmions m_z = -1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -92,3 +92,30 @@ class Film:
     def shape(self) -> tuple[int, int]:
         """(H, W) in cells."""
         return self.m.shape[:2]
+
+
+def turned(film: Film, quarters: int, mirrored: bool = False) -> Film:
+    """The film turned by quarter turns, then mirrored left to right: one of the same energy.
+
+    A mirror reverses what is not along its normal, as magnetisation is an axial vector; with all
+    spins reversed, which the field along z undoes for m_z, (m_x, m_y, m_z)(x, y) becomes
+    (-m_x, m_y, m_z)(-x, y). Only interfacial DMI keeps its energy then.
+    Raises SpinscopeError for the mirror image of a film with bulk DMI.
+    """
+    if mirrored and film.material.dmi_kind == "bulk":
+        raise SpinscopeError("a film with bulk DMI (dmi_kind) has no mirror image of equal energy")
+
+    def laid(array: np.ndarray | None) -> np.ndarray | None:
+        if array is None:
+            return None
+        array = np.rot90(array, quarters)
+        return array[:, ::-1] if mirrored else array
+
+    m = laid(film.m)
+    for _ in range(quarters % 4):
+        m = np.stack([m[..., 1], -m[..., 0], m[..., 2]], axis=-1)
+    if mirrored:
+        m = m * np.array([-1, 1, 1], dtype=m.dtype)
+    return replace(
+        film, m=np.ascontiguousarray(m, np.float32), ms=laid(film.ms), grain=laid(film.grain)
+    )

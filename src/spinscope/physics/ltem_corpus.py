@@ -1,8 +1,9 @@
 """A corpus of simulated Lorentz micrographs with exact labels, made from relaxed films.
 
-A source is one film, seen in a few views: each shifts the periodic film, and draws tilt, defocus
-and what else is given as a range. The images bear no noise: the training draws that anew for every
-view. As published, the grey levels of an image run from its darkest to its brightest pixel.
+A source is one film, seen in a few views: each shifts the periodic film, turns and mirrors it, and
+draws tilt, defocus and what else is given as a range. The images bear no noise: the training draws
+that anew for every view. As published, the grey levels of an image run from its darkest to its
+brightest pixel.
 Source: McCray et al., APL Mach. Learn. 2, 026120 (2024).
 """
 
@@ -21,7 +22,7 @@ from scipy import ndimage
 from spinscope.config import Ltem
 from spinscope.data.shards import write_corpus
 from spinscope.errors import SpinscopeError
-from spinscope.physics.film import Film
+from spinscope.physics.film import Film, turned
 from spinscope.physics.lorentz import Microscope, lorentz_image
 from spinscope.physics.lorentz_label import skyrmion_label
 from spinscope.physics.ordered import ordered
@@ -107,15 +108,17 @@ def _views(
     film: Film, about: Row, source: int, index: int, rng: np.random.Generator, settings: Ltem
 ) -> list[Frame]:
     """All views of one film."""
-    material, label = film.material, _label(film, about, settings)
-    pictures: dict[tuple, np.ndarray] = {}  # views that are seen alike share one
+    material = film.material
+    pictures: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}  # views that are alike share one
     frames = []
     for view in range(settings.views):
         seen = _draw(rng, settings)
-        key = tuple(seen.values())
+        quarters, mirrored = _draw_turn(film, rng) if settings.turn else (0, False)
+        key = (quarters, mirrored, *seen.values())
         if key not in pictures:
-            pictures[key] = _picture(film, seen, settings)
-        picture, shown, shift = pictures[key], label, (0, 0)
+            laid = turned(film, quarters, mirrored)
+            pictures[key] = _picture(laid, seen, settings), _label(laid, about, settings)
+        (picture, shown), shift = pictures[key], (0, 0)
         blur = _uniform(rng, settings.mirror_blur_px)
         if settings.roll:
             shift = tuple(int(rng.integers(side)) for side in film.shape)
@@ -132,6 +135,8 @@ def _views(
             "grains": film.grain is not None,
             "voltage_kv": settings.voltage_kv,
             **{key: _short(value) for key, value in seen.items()},
+            "quarters": quarters,
+            "mirrored": mirrored,
             "blur_px": _short(blur),
             "roll_y": shift[0],
             "roll_x": shift[1],
@@ -150,6 +155,13 @@ def _label(film: Film, about: Row, settings: Ltem) -> np.ndarray:
         )
     except SpinscopeError as error:
         raise SpinscopeError(f"film {about['name']}: {error}") from error
+
+
+def _draw_turn(film: Film, rng: np.random.Generator) -> tuple[int, bool]:
+    """Quarter turns, and whether mirrored: one of the films that the same constants allow."""
+    square, mirror = film.shape[0] == film.shape[1], film.material.dmi_kind == "interfacial"
+    quarters = int(rng.integers(4)) if square else 2 * int(rng.integers(2))
+    return quarters, bool(rng.integers(2)) and mirror
 
 
 def _draw(rng: np.random.Generator, settings: Ltem) -> dict[str, float]:
@@ -175,7 +187,7 @@ def _picture(film: Film, seen: dict[str, float], settings: Ltem) -> np.ndarray:
     material = film.material
     return lorentz_image(
         film.m,
-        material.ms if film.ms is None else film.ms,
+        material.ms if film.ms is None or settings.phase_ms == "mean" else film.ms,
         material.thickness,
         material.cell,
         microscope,
