@@ -6,16 +6,18 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from spinscope import jobs
-from spinscope.config import dataset_path, load_params
+from spinscope.config import DEFAULT_FAMILY, dataset_path, load_params, tracking_of
 from spinscope.files import write_json
 
 VIEWS = (1, 3, 8)
 
 
 @task(name="evaluate", task_run_name="tta-{views}")
-def evaluate(model: str, views: int, profile: str | None, overrides: list[str]) -> dict:
+def evaluate(
+    model: str, views: int, profile: str | None, overrides: list[str], family: str = DEFAULT_FAMILY
+) -> dict:
     """The report of a model on the validation batches, averaged over `views`."""
-    params = load_params(profile, [*overrides, f"evaluation.tta={views}"])
+    params = load_params(profile, [*overrides, f"evaluation.tta={views}"], family=family)
     batches = params.data.validation_batches
     return jobs.evaluate_model(params, model, dataset_path(params), batches=batches)
 
@@ -27,9 +29,16 @@ def evaluate_tta(
     overrides: list[str] | None = None,
     out: str | None = None,
 ) -> dict[str, dict]:
-    """Table of MCC, counts and frame time over the kinds of test-time augmentation."""
+    """Table of MCC, counts and frame time over the kinds of test-time augmentation.
+
+    Those that the model's symmetry does not allow are left out.
+    """
     model, overrides = model or "models:/moke-unet@lab", overrides or []
-    reports = {str(views): evaluate(model, views, profile, overrides) for views in VIEWS}
+    family = jobs.family_of(tracking_of(profile, overrides), model)
+    reports = {}
+    for views in VIEWS:
+        report = evaluate(model, views, profile, overrides, family)
+        reports.setdefault(str(report["tta"]), report)
     write_json(out or jobs.out_folder("reports") / "tta.json", reports)
     lines = ["| views | MCC | predicted / labelled | ms a frame |", "|---|---|---|---|"]
     for views, report in reports.items():

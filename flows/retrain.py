@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from spinscope import jobs
-from spinscope.config import Params, load_params
+from spinscope.config import Params, load_params, tracking_of
 from spinscope.errors import SpinscopeError
 from train_seeds import in_tasks
 
@@ -27,13 +27,14 @@ def retrain(
     folders = [Path(folder.strip()) for folder in (reviews or "").split(",") if folder.strip()]
     if not folders:
         raise SpinscopeError("--reviews must name at least one folder of reviews")
-    overrides = overrides or []
-    params = load_params(profile, overrides)
+    overrides, model = overrides or [], model or "models:/moke-unet@lab"
+    family = jobs.family_of(tracking_of(profile, overrides), model)
+    params = load_params(profile, overrides, family=family)
     report = jobs.retrain(
         params,
         folders,
-        model or "models:/moke-unet@lab",
-        Path(out) if out else jobs.out_folder("retrain/moke-unet"),
+        model,
+        Path(out) if out else jobs.out_folder(f"retrain/{family}"),
         run_seeds=partial(_in_tasks, params, profile, overrides),
     )
     create_markdown_artifact(markdown(report), key="retrain", description=report["says"])

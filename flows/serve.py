@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import serve
 
+from corpus_ltem import corpus_ltem
 from evaluate_tta import evaluate_tta
 from promote import promote
 from retrain import retrain
@@ -18,6 +19,7 @@ def deployments(schedules: Flows) -> list:
         evaluate_tta.to_deployment("evaluate-tta", cron=schedules.evaluate_cron),
         promote.to_deployment("promote", cron=schedules.promote_cron),
         retrain.to_deployment("retrain"),
+        corpus_ltem.to_deployment("corpus-ltem", cron=schedules.corpus_ltem_cron),
     ]
 
 

@@ -14,7 +14,7 @@ from prefect.cache_policies import INPUTS
 from prefect.futures import PrefectFuture
 
 from spinscope import jobs
-from spinscope.config import Params, load_params
+from spinscope.config import DEFAULT_FAMILY, Params, load_params
 from spinscope.data import data_hash
 
 
@@ -35,31 +35,40 @@ def train_seed(
     overrides: list[str],
     out: str,
     parent_id: str | None,
+    family: str = DEFAULT_FAMILY,
 ) -> dict:
     """One seed in a process of its own, so that one that dies takes nothing with it."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        row = pool.submit(_train_seed, seed, profile, overrides, out, parent_id).result()
+        row = pool.submit(_train_seed, seed, profile, overrides, out, parent_id, family).result()
     get_run_logger().info("seed %d: validation MCC %.4f", seed, row["validation"]["mcc"])
     return row
 
 
 def _train_seed(
-    seed: int, profile: str | None, overrides: list[str], out: str, parent_id: str | None
+    seed: int,
+    profile: str | None,
+    overrides: list[str],
+    out: str,
+    parent_id: str | None,
+    family: str,
 ) -> dict:
-    params = load_params(profile, overrides)
+    params = load_params(profile, overrides, family=family)
     return jobs.train_seed(params, seed, Path(out), parent_id=parent_id)
 
 
 @flow(name="train-seeds")
 def train_seeds(
-    profile: str | None = None, overrides: list[str] | None = None, out: str | None = None
+    profile: str | None = None,
+    overrides: list[str] | None = None,
+    out: str | None = None,
+    family: str | None = None,
 ) -> dict:
-    """Train `moke-unet` over the seeds of a profile and register the best."""
+    """Train a family, `moke-unet` by default, over the seeds of a profile and register the best."""
     overrides = overrides or []
-    params = load_params(profile, overrides)
-    folder = Path(out) if out else jobs.out_folder("train/moke-unet")
+    params = load_params(profile, overrides, family=family or DEFAULT_FAMILY)
+    folder = Path(out) if out else jobs.out_folder(f"train/{params.family}")
     report = jobs.train(params, folder, run_seeds=in_tasks(params, profile, overrides, folder))
-    create_markdown_artifact(_markdown(report), key="train-seeds")
+    create_markdown_artifact(markdown(report), key="train-seeds")
     return report
 
 
@@ -87,6 +96,7 @@ def in_tasks(
                 overrides=overrides,
                 out=str(folder),
                 parent_id=parent_id,
+                family=params.family,
             )
 
         return bounded(submit, seeds, params.flows.concurrency)
@@ -94,7 +104,8 @@ def in_tasks(
     return run_seeds
 
 
-def _markdown(report: dict) -> str:
+def markdown(report: dict) -> str:
+    """Table over the seeds."""
     rows = [
         f"| {row['seed']} | {row['mcc']:.4f} | {row['mcc_tta']:.4f} | {row['seconds']:.0f} |"
         for row in report["seeds"]
@@ -121,4 +132,4 @@ if __name__ == "__main__":
     from _arguments import one_sentence, parse
 
     with one_sentence():
-        train_seeds(**parse(__doc__))
+        train_seeds(**parse(__doc__, family="moke-unet or ltem-unet"))

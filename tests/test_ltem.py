@@ -239,6 +239,6 @@ def test_the_label_threshold_that_leaves_nothing_names_the_film(params, tmp_path
     uniform = params.model_copy(
         update={"ltem": params.ltem.model_copy(update={"kinds": ("uniform",)})}
     )
-    with pytest.raises(SpinscopeError, match="film up: .*no skyrmion"):
+    with pytest.raises(SpinscopeError, match=r"film up: .*no skyrmion"):
         jobs.ltem_corpus(uniform, folder, tmp_path / "ltem")
     assert not (tmp_path / "ltem").exists()

@@ -16,7 +16,13 @@ from typing import Annotated, Any
 
 import typer
 
-from spinscope.config import DEFAULT_FAMILY, Params, dataset_path, load_params, project_root
+from spinscope.config import (
+    Params,
+    dataset_path,
+    load_params,
+    project_root,
+    tracking_of,
+)
 from spinscope.errors import SpinscopeError
 
 app = typer.Typer(
@@ -29,11 +35,13 @@ data_app = typer.Typer(no_args_is_help=True, help="Fetch, validate and describe 
 corpus_app = typer.Typer(no_args_is_help=True, help="Make simulated corpora.")
 registry_app = typer.Typer(no_args_is_help=True, help="Registered models and their promotion.")
 flow_app = typer.Typer(no_args_is_help=True, help="Prefect flows, run without a server.")
+study_app = typer.Typer(no_args_is_help=True, help="Published findings, measured with our models.")
 for name, group in (
     ("data", data_app),
     ("corpus", corpus_app),
     ("registry", registry_app),
     ("flow", flow_app),
+    ("study", study_app),
 ):
     app.add_typer(group, name=name)
 
@@ -403,10 +411,8 @@ def registry_promote(
 
     from spinscope import jobs
     from spinscope.tracking import PromotionRefused
-    from spinscope.tracking import version as find_version
 
-    candidate = find_version(_store(profile, overrides), name, version)
-    family = candidate.tags.get("family", DEFAULT_FAMILY)
+    family = jobs.family_of_version(tracking_of(profile, overrides), name, version)
     params = load_params(profile, overrides, family=family)
     try:
         promotion = jobs.promote(params, name, version, reason)
@@ -455,6 +461,51 @@ def registry_history(
     table = pd.DataFrame(rows, columns=columns)
     table["from_version"] = table["from_version"].astype("Int64")
     _table(table, as_json, f"{name} has not been promoted yet")
+
+
+@study_app.command("ltem")
+def study_ltem(
+    model: Annotated[
+        list[str],
+        typer.Option(help="REF or NAME=REF; the first is the one trained at -2 mm and 20 degrees."),
+    ],
+    films: Annotated[Path | None, typer.Option(help="Corpus of films.")] = None,
+    numbers: Annotated[
+        str | None,
+        typer.Option(help="FIRST:LAST or all; else the test batches of the Lorentz corpus."),
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="At most so many films.")] = None,
+    real: Annotated[Path | None, typer.Option(help="A real micrograph to count in.")] = None,
+    real_model: Annotated[str | None, typer.Option(help="NAME that reads it; the last.")] = None,
+    axis: Annotated[float, typer.Option(help="Tilt axis of the real micrograph, degrees.")] = 0.0,
+    zoom: Annotated[
+        float | None, typer.Option(min=1e-3, help="It is magnified by this; else by its spacing.")
+    ] = None,
+    pixel_size: Annotated[float | None, typer.Option(min=1e-6, help="nm, of it.")] = None,
+    out: Path | None = None,
+    track: Annotated[bool, typer.Option("--track", help="Keep the study in MLflow too.")] = False,
+    overrides: Set = [],  # noqa: B006
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Networks on Lorentz micrographs; a study that was stopped goes on where it was."""
+    from spinscope.jobs import out_folder
+    from spinscope.jobs.lorentz_study import Real, ltem_study, study_lines
+
+    params, out = load_params(profile, overrides, family=LTEM), out or out_folder("reports")
+    report = ltem_study(
+        params,
+        model,
+        films or out_folder("corpus/films"),
+        out,
+        numbers=numbers,
+        n=n,
+        real=None if real is None else Real(real, real_model, axis, zoom, pixel_size),
+        track=track,
+        progress=_progress,
+    )
+    page = f"page: {out / 'ltem.html'}"
+    _say(report, as_json, lambda report: [*study_lines(report), page])
 
 
 @flow_app.command("list")
@@ -676,8 +727,7 @@ def _params_of(model: str, profile: str | None, overrides: list[str]) -> Params:
     """Settings of the family that a model is of."""
     from spinscope import jobs
 
-    where = [override for override in overrides if override.startswith("tracking.")]
-    family = jobs.family_of(load_params(profile, where).tracking, model)
+    family = jobs.family_of(tracking_of(profile, overrides), model)
     return load_params(profile, overrides, family=family)
 
 

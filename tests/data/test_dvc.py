@@ -16,6 +16,8 @@ from spinscope.data import data_hash, open_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["fetch", "corpus-kerr", "validate", "describe", "train", "evaluate"]
+LTEM = "pipelines/ltem/dvc.yaml"
+LTEM_STAGES = ["corpus-films", "corpus-ltem", "train-ltem"]
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +26,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     for name in (".dvcignore", ".gitignore", "data.dvc", "dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, folder / name)
+    (folder / LTEM).parent.mkdir(parents=True)
+    shutil.copy(ROOT / LTEM, folder / LTEM)
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc" / name)
@@ -47,6 +51,14 @@ def test_every_stage_would_run_in_a_fresh_clone(checkout):
     said = dvc(checkout, "repro", "--dry", "--force")
     assert [name for name in STAGES if f"Running stage '{name}'" in said] == STAGES
     assert said.index("'validate'") < said.index("'train'") < said.index("'evaluate'")
+    assert LTEM not in said  # a lab without Lorentz images has nothing to do with them
+
+
+def test_the_lorentz_stages_run_where_they_are_asked_for(checkout):
+    said = dvc(checkout, "repro", "--dry", "--force", LTEM)
+    places = [said.index(f"Running stage '{LTEM}:{name}'") for name in LTEM_STAGES]
+    assert places == sorted(places)
+    assert "'train'" not in said
 
 
 def test_the_graph_joins_data_to_evaluation(checkout):
@@ -63,8 +75,10 @@ def test_status_names_the_archive_as_absent(checkout):
 def test_stages_read_sections_and_run_verbs_that_exist():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     assert list(stages) == STAGES
-    keys = {*load_params().model_dump(), "profiles"}
-    for stage in stages.values():
+    more = yaml.safe_load((ROOT / LTEM).read_text())["stages"]
+    assert list(more) == LTEM_STAGES
+    keys = {*load_params().model_dump(), "profiles", "families.ltem-unet"}
+    for stage in [*stages.values(), *more.values()]:
         assert stage["cmd"].startswith("spinscope ")
         assert set(stage["params"]) <= keys
         assert all(

@@ -60,7 +60,7 @@ def test_a_seed_that_dies_is_tried_again(prefect, monkeypatch, tmp_path):
     assert row["validation"]["mcc"] == 0.5
 
 
-def _dies_once(seed, profile, overrides, out, parent_id) -> dict:
+def _dies_once(seed, profile, overrides, out, parent_id, family) -> dict:
     mark = Path(os.environ["SPINSCOPE_TEST_MARK"])
     if not mark.exists():
         mark.touch()
@@ -108,7 +108,7 @@ def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
     }
     assert crons == {
         "train-seeds": ["0 2 * * 6"], "evaluate-tta": ["0 6 * * 6"], "promote": ["0 9 1 * *"],
-        "retrain": [],
+        "retrain": [], "corpus-ltem": [],
     }  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def test_bad_words_end_a_flow_with_a_sentence():
 
 
 def test_every_flow_takes_the_settings_on_its_command_line():
-    for name in ("train_seeds", "evaluate_tta", "promote", "retrain"):
+    for name in ("train_seeds", "evaluate_tta", "promote", "retrain", "corpus_ltem"):
         done = subprocess.run(
             [sys.executable, str(FLOWS / f"{name}.py"), "--help"], capture_output=True, text=True
         )

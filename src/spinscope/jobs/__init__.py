@@ -3,7 +3,7 @@
 from spinscope.jobs.data import CheckedData, checked_data, corpus, out_folder, split
 from spinscope.jobs.evaluating import draw_frame, evaluate_model, family_of, fullest, predictor
 from spinscope.jobs.films import film_lines, films, import_films, ltem_corpus, scripts
-from spinscope.jobs.promotion import add, promote
+from spinscope.jobs.promotion import add, family_of_version, promote
 from spinscope.jobs.recordings import export, measure, segment
 from spinscope.jobs.retraining import retrain
 from spinscope.jobs.training import (
@@ -23,6 +23,7 @@ __all__ = [
     "evaluate_model",
     "export",
     "family_of",
+    "family_of_version",
     "film_lines",
     "films",
     "finish_training",

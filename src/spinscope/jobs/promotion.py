@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from spinscope.config import Params
+from spinscope.config import DEFAULT_FAMILY, Params, Tracking
 from spinscope.data import data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
@@ -57,6 +57,14 @@ def add(params: Params, model_ref: str, name: str) -> Version:
             validated=True,
             examples=examples(data.splits.validation),
         )
+
+
+def family_of_version(tracking: Tracking, name: str, version: int | None) -> str:
+    """Family of a registered version, the newest if none is named."""
+    from spinscope.tracking import open_store
+    from spinscope.tracking import version as find_version
+
+    return find_version(open_store(tracking), name, version).tags.get("family", DEFAULT_FAMILY)
 
 
 def promote(

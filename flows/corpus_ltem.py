@@ -1,0 +1,66 @@
+"""From a material and a microscope to a Lorentz model: films, images, validate, train, register."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+
+from spinscope import jobs
+from spinscope.config import dataset_path, load_params
+from train_seeds import in_tasks, markdown
+
+FAMILY = "ltem-unet"
+
+
+@task(name="films")
+def make_films(profile: str | None, overrides: list[str], out: str) -> list[str]:
+    """Relax the films; a retry and another run go on with those that are done."""
+    params = load_params(profile, overrides, family=FAMILY)
+    return jobs.film_lines(jobs.films(params, Path(out)))
+
+
+@task(name="images")
+def make_images(profile: str | None, overrides: list[str], films: str, out: str) -> str:
+    """Lorentz images of the films; those that stand there of the same films are kept."""
+    params = load_params(profile, overrides, family=FAMILY)
+    return str(jobs.ltem_corpus(params, Path(films), Path(out)))
+
+
+@flow(name="corpus-ltem")
+def corpus_ltem(
+    profile: str | None = None,
+    overrides: list[str] | None = None,
+    out: str | None = None,
+    films: str | None = None,
+) -> dict:
+    """Corpus and model for the material of `films` and the microscope of `ltem` in the settings.
+
+    out : folder for films, images and training; by default those that the verbs use.
+    films : a corpus of films that is there already, to be imaged as it is.
+    """
+    overrides = list(overrides or [])
+    params = load_params(profile, overrides, family=FAMILY)
+    images, training = dataset_path(params), jobs.out_folder(f"train/{FAMILY}")
+    folder = Path(films) if films else jobs.out_folder("corpus/films")
+    if out:
+        images, training = Path(out).resolve() / "images", Path(out) / "train"
+        folder = Path(films) if films else Path(out) / "films"
+        overrides.append(f"data.path={images}")
+        params = load_params(profile, overrides, family=FAMILY)
+    again = {"retries": params.flows.retries}
+    if not films:
+        for line in make_films.with_options(**again)(profile, overrides, str(folder)):
+            get_run_logger().info(line)
+    make_images.with_options(**again)(profile, overrides, str(folder), str(images))
+    report = jobs.train(params, training, run_seeds=in_tasks(params, profile, overrides, training))
+    create_markdown_artifact(markdown(report), key="corpus-ltem", description=str(images))
+    return report
+
+
+if __name__ == "__main__":
+    from _arguments import one_sentence, parse
+
+    with one_sentence():
+        corpus_ltem(**parse(__doc__, out="folder", films="corpus of films that is there already"))
