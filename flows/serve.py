@@ -6,6 +6,7 @@ from prefect import serve
 
 from corpus_ltem import corpus_ltem
 from evaluate_tta import evaluate_tta
+from ltem_study import ltem_study
 from promote import promote
 from retrain import retrain
 from spinscope.config import Flows, load_params
@@ -20,6 +21,7 @@ def deployments(schedules: Flows) -> list:
         promote.to_deployment("promote", cron=schedules.promote_cron),
         retrain.to_deployment("retrain"),
         corpus_ltem.to_deployment("corpus-ltem", cron=schedules.corpus_ltem_cron),
+        ltem_study.to_deployment("ltem-study"),
     ]
 
 

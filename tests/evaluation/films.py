@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,20 @@ def film(seed: int = 0, size: int = 96, side: int = 2, radius: float = 8.0) -> F
     return Film(m.astype(np.float32), material)
 
 
-def made(n: int, *, size: int = 96, first: int = 0) -> Films:
+def halved(one: Film) -> Film:
+    """A film with two grains of different saturation magnetisation."""
+    grain = np.zeros(one.shape, np.uint8)
+    grain[:, one.shape[1] // 2 :] = 1
+    ms = np.where(grain, 2.6e5, 1.4e5).astype(np.float32)
+    return replace(one, ms=ms, grain=grain)
+
+
+def made(n: int, *, size: int = 96, first: int = 0, grains: bool = False) -> Films:
     """`n` films of skyrmions, named as a corpus names them."""
     numbers = range(first, first + n)
     films = [film(number, size) for number in numbers]
+    if grains:
+        films = [halved(one) for one in films]
     rows = [
         {"name": f"film-{number:05d}", "number": number, "kind": "skyrmions", "converged": True}
         | {**asdict(one.material), "kinds_ms": None, "objects": 4}

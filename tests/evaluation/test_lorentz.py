@@ -28,6 +28,7 @@ from spinscope.physics.ltem_corpus import make_ltem_corpus
 
 SETTINGS = load_params(family="ltem-unet").ltem.model_copy(update={"label_mz": 0.9})
 FILMS = made(3)
+GRAINED = made(3, grains=True)
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +76,15 @@ def test_the_picture_runs_from_0_to_1_and_its_noise_is_one_pattern(films):
     assert abs(np.corrcoef((other - clean).ravel(), (full - clean).ravel())[0, 1]) < 0.05
 
 
-def test_the_picture_is_that_of_the_training_corpus(tmp_path):
+@pytest.mark.parametrize("phase_ms", ["map", "mean"])
+def test_the_picture_is_that_of_the_training_corpus(tmp_path, phase_ms):
     """A corpus at one setting holds the same grey levels, to its sixteen bits."""
-    fixed = SETTINGS.model_copy(update={"views": 1, "roll": False, "mirror_blur_px": (1.0, 1.0)})
-    corpus = make_ltem_corpus(tmp_path / "ltem", FILMS, 0, fixed)
+    still = {"views": 1, "roll": False, "turn": False, "mirror_blur_px": (1.0, 1.0)}
+    fixed = SETTINGS.model_copy(update={**still, "phase_ms": phase_ms})
+    corpus = make_ltem_corpus(tmp_path / "ltem", GRAINED, 0, fixed)
     assert read_header(corpus)["kind"] == "ltem"
     stored = np.load(corpus / "images-0000.npy").astype(np.float32) / 65535
-    for one, image in zip(specimens(FILMS, range(3), fixed), stored, strict=True):
+    for one, image in zip(specimens(GRAINED, range(3), fixed), stored, strict=True):
         np.testing.assert_allclose(picture(one, Point(), fixed, 0), image, atol=1e-4)
 
 

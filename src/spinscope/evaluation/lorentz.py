@@ -179,7 +179,7 @@ def picture(specimen: Specimen, point: Point, settings: Ltem, seed: int) -> np.n
     )
     image = lorentz_image(
         film.m,
-        film.material.ms if film.ms is None else film.ms,
+        film.material.ms if film.ms is None or settings.phase_ms == "mean" else film.ms,
         film.material.thickness,
         film.material.cell,
         microscope,

@@ -33,7 +33,7 @@ TITLE = "Networks on Lorentz micrographs"
 MEASURE = 1  # raise it whenever the same model, films and point give other rows
 
 _IMAGING = {"voltage_kv", "cs_um", "coherence_mrad", "spread_nm", "mirror_blur_px"}
-_IMAGING |= {"label_mz", "label_erosion_px"}
+_IMAGING |= {"phase_ms", "label_mz", "label_erosion_px"}
 
 
 @dataclass(frozen=True)
