@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -265,16 +265,25 @@ def _predicted(
     return _predictor(digest, _folder).classes(_image, views)
 
 
-def segmented(model: Model, image: np.ndarray, views: int) -> tuple[np.ndarray, float]:
-    """Classes (H, W) by the fastest engine, and the share of pixels that are in doubt."""
-    return _segmented(model.digest, pixel_sha256(image), views, str(model.folder), image)
+def segmented(
+    model: Model, image: np.ndarray, views: int, axis_deg: float | None = None
+) -> tuple[np.ndarray, float]:
+    """Classes (H, W) by the fastest engine, and the share of pixels that are in doubt.
+
+    axis_deg : tilt axis of a Lorentz micrograph, where the model is told it.
+    """
+    return _segmented(model.digest, pixel_sha256(image), views, axis_deg, str(model.folder), image)
 
 
 @st.cache_data(max_entries=400, show_spinner=False)
 def _segmented(
-    digest: str, pixels: str, views: int, _folder: str, _image: np.ndarray
+    digest: str, pixels: str, views: int, axis_deg: float | None, _folder: str, _image: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    return _predictor(digest, _folder, "auto").segment(_image, views)
+    from spinscope.inference.predict import geometry
+
+    predictor = _predictor(digest, _folder, "auto")
+    laid = replace(predictor, geometry=geometry(predictor.info, axis_deg, None))
+    return laid.segment(_image, views)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the model …")

@@ -24,5 +24,6 @@ pages = [
     st.Page(HERE / "seeds.py", title="Seeds", icon=":material/scatter_plot:"),
     st.Page(HERE / "registry.py", title="Registry", icon=":material/inventory_2:"),
     st.Page(HERE / "likeness.py", title="Simulated and real", icon=":material/compare:"),
+    st.Page(HERE / "lorentz.py", title="Lorentz", icon=":material/blur_on:"),
 ]
 st.navigation(pages).run()

@@ -33,6 +33,7 @@ PAGES = {
     "seeds.py": "Seeds",
     "registry.py": "Registry",
     "likeness.py": "Simulated and real",
+    "lorentz.py": "Lorentz",
 }
 SHOTS = project_root() / "build/test-output/screenshots"
 WIDTH = 1440  # px, of a small screen

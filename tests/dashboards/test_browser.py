@@ -13,6 +13,7 @@ SAYS = {
     "Seeds": "mean ± SD of a sample over the seeds",
     "Registry": "Where it comes from, and what it was measured to do",
     "Simulated and real": "90 % is a perfect likeness",
+    "Lorentz": "There is no study of Lorentz models yet",
 }
 CHARTS = {"Sizes": 2, "Seeds": 3, "Registry": 1, "Simulated and real": 3}
 
