@@ -13,7 +13,7 @@ from spinscope.data import open_dataset, split_by_batch
 from spinscope.data.shards import damaged_files, read_header
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256_folder
-from spinscope.physics.film import Film, Material
+from spinscope.physics.film import Film, Material, turned
 from spinscope.physics.lorentz import Microscope, lorentz_image
 from spinscope.physics.lorentz_label import skyrmion_label
 from spinscope.physics.ltem_corpus import GENERATOR, corpus_header, ltem_images, make_ltem_corpus
@@ -98,12 +98,13 @@ def test_it_opens_as_a_dataset_of_16_bit_whose_films_stay_in_one_split(corpus):
     assert set(np.unique(dataset.label(0))) == {0, 1}
 
 
-def test_a_view_is_the_film_shifted():
+def test_a_view_is_the_film_turned_and_shifted():
     films = made(3)
     frames = list(ltem_images(films, 1, SETTINGS))
-    shifts = set()
+    shifts, turns = set(), set()
     for number, (row, image, label) in enumerate(frames):
-        film = films[number // 2]
+        film = turned(films[number // 2], row["quarters"], row["mirrored"])
+        turns.add((row["quarters"], row["mirrored"]))
         shift = row["roll_y"], row["roll_x"]
         shifts.add(shift)
         truth = skyrmion_label(film.m[..., 2], threshold=0.98, erosion=1, periodic=True)
@@ -114,7 +115,9 @@ def test_a_view_is_the_film_shifted():
         plain = (plain - plain.min()) / (plain.max() - plain.min())
         np.testing.assert_allclose(image / 65535, np.roll(plain, shift, (0, 1)), atol=2e-5)
     assert len(shifts) == 6
-    still = list(ltem_images(films, 1, SETTINGS.model_copy(update={"roll": False})))
+    assert len(turns) > 2
+    as_it_is = SETTINGS.model_copy(update={"roll": False, "turn": False})
+    still = list(ltem_images(films, 1, as_it_is))
     assert all(row["roll_y"] == row["roll_x"] == 0 for row, _, _ in still)
     np.testing.assert_array_equal(still[0][1], still[1][1])
 
@@ -135,7 +138,7 @@ def test_rows_tell_what_was_drawn_and_it_is_what_is_seen():
         assert len(set(values)) == len(values)
         assert np.ptp(values) > 0.6 * (high - low)
     row, image, _ = frames[5]
-    film = films[2]
+    film = turned(films[2], row["quarters"], row["mirrored"])
     assert (row["film"], row["kind"], row["grains"]) == ("film-2", "skyrmions", False)
     assert row["ms"] == pytest.approx(film.material.ms, rel=1e-5)
     seen = lorentz_image(
@@ -189,3 +192,17 @@ def test_the_header_tells_films_seed_and_settings_apart():
     assert same != corpus_header(films, 1, SETTINGS)
     assert same != corpus_header(made(3), 0, SETTINGS)
     assert same != corpus_header(films, 0, VARIED)
+
+
+def test_the_phase_of_grains_follows_their_ms_or_the_mean():
+    film = made(1)[0]
+    uneven = np.where(np.arange(64) < 32, 1.5e5, 3e5).astype(np.float32) * np.ones((64, 1))
+    grained = Films([Film(film.m, film.material, uneven.astype(np.float32))], made(1).rows)
+    alone = SETTINGS.model_copy(update={"views": 1, "roll": False, "turn": False})
+    mean = alone.model_copy(update={"phase_ms": "mean"})
+    plain, followed, averaged = (
+        next(iter(ltem_images(films, 0, settings)))[1]
+        for films, settings in ((made(1), alone), (grained, alone), (grained, mean))
+    )
+    np.testing.assert_array_equal(averaged, plain)
+    assert not np.array_equal(followed, plain)
