@@ -198,9 +198,10 @@ def noise_of(views: np.ndarray) -> np.ndarray:
 
 def test_a_detectors_noise_has_the_strength_asked_for():
     strengths = noise_of(detected(60, noise=3.0, noise_chance=0.8))
-    assert np.mean(strengths < 0.05) == pytest.approx(0.2, abs=0.12)
-    assert strengths.max() == pytest.approx(3.0, abs=0.25)
-    assert np.median(strengths[strengths > 0.05]) == pytest.approx(1.5, abs=0.5)
+    assert np.mean(strengths < 0.01) == pytest.approx(0.24, abs=0.13)
+    assert strengths.max() == pytest.approx(2.9, abs=0.35)
+    # Drawn as a square: half of the noisy views have less than a quarter of the most.
+    assert np.median(strengths[strengths > 0.05]) == pytest.approx(0.9, abs=0.4)
 
 
 def test_no_two_views_bear_the_same_noise_and_each_can_be_drawn_again():
@@ -230,10 +231,11 @@ def test_salt_and_pepper_are_extremes_of_the_grey_levels():
 def test_clipped_views_keep_to_the_frames_grey_levels():
     free = detected(20, noise=3.0, noise_chance=1.0)
     clipped = detected(20, noise=3.0, noise_chance=1.0, clip=1.0)
+    at_ends = []
     for view, other in zip(clipped, free, strict=True):
-        at_ends = np.mean((view == view.min()) | (view == view.max()))
-        assert at_ends > 0.003
+        at_ends.append(np.mean((view == view.min()) | (view == view.max())))
         assert np.mean((other == other.min()) | (other == other.max())) < 0.001
+    assert np.mean(at_ends) > 0.05
 
 
 def test_blur_takes_noise_or_leaves_it_and_mirrors_at_the_borders():
