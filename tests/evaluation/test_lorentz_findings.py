@@ -94,7 +94,7 @@ def test_figures_are_drawn():
     image = np.random.default_rng(0).random((32, 32))
     mask = (image > 0.5).astype(np.uint8)
     for figure in (picture_figure([("a", image, mask, mask)] * 3),
-                   overlay_figure(image, mask, np.array([[3.0, 4.0]]), "b")):  # fmt: skip
+                   overlay_figure(image, mask, np.array([[3.0, 4.0]]))):  # fmt: skip
         assert png(figure, dpi=40).startswith(b"\x89PNG")
 
 

@@ -58,6 +58,17 @@ def test_a_row_that_says_nothing_is_refused(change, says):
         Row(**{**values, "verdict": "reproduced", **change})
 
 
+def test_numbers_stand_to_the_right_and_long_tables_are_folded(tmp_path):
+    rows = [("a", 0.5, 12.345), ("b", None, 7)]
+    parts = [Section("S", table=(("model", "x", "y"), rows * times)) for times in (1, 7)]
+    short, long = (write_study(tmp_path, "s", "A", "", ROWS, [part]).read_text() for part in parts)
+    assert '<tr><th>model</th><th class="number">x</th><th class="number">y</th></tr>' in short
+    assert '<td>b</td><td class="number">–</td><td class="number">7</td>' in short
+    assert '<td class="number">0.5</td><td class="number">12.3</td>' in short
+    assert "<details>" not in short
+    assert "<summary>Table of 14 rows</summary>" in long
+
+
 def test_nothing_is_written_of_a_study_that_fails(tmp_path):
     with pytest.raises(SpinscopeError, match="must not hold rows"):
         write_study(tmp_path, "ltem", "A", "B", ROWS, data={"rows": []})

@@ -99,7 +99,7 @@ def agreement(label: np.ndarray, found: np.ndarray) -> np.ndarray:
     return picture
 
 
-def overlay_figure(image: np.ndarray, mask: np.ndarray, places: np.ndarray, caption: str) -> Figure:
+def overlay_figure(image: np.ndarray, mask: np.ndarray, places: np.ndarray) -> Figure:
     """A micrograph, and over it the outlines of what was found and the places of dipoles."""
     figure = _figure(11, 5.8)
     low, high = np.percentile(image, (1, 99))
@@ -110,7 +110,6 @@ def overlay_figure(image: np.ndarray, mask: np.ndarray, places: np.ndarray, capt
             if mask.any():
                 axes.contour(mask, [0.5], colors=[COLOURS[1]], linewidths=0.9)
             axes.plot(places[:, 1], places[:, 0], ".", color="#39c0f0", ms=4)
-            axes.set_title(caption, fontsize="small")
     return figure
 
 

@@ -139,7 +139,7 @@ def real_section(name: str, model: str, image: np.ndarray, found: RealImage) -> 
         "triangular lattice; a filter shaped like a tilted skyrmion gives places to count."
     )
     told = "Outlines: what the model finds; dots: places of the filter."
-    figure = figures.overlay_figure(image, found.mask, found.places, name)
+    figure = figures.overlay_figure(image, found.mask, found.places)
     return Section("A real image", text, {told: figure}, (["quantity", "value"], lines))
 
 
@@ -194,13 +194,13 @@ def size_table(curves: Mapping[str, Curves], cell_nm: float) -> Table:
 
 
 def pair_table(pairs: Pairs) -> Table:
-    """Scores of every published image at hand."""
+    """Scores of every published image at hand, at some noise."""
     header = ["model", "image", "noise, %", "subset accuracy", "F1", "Jaccard", "MCC"]
     rows = []
     for name, manners in pairs.items():
         for manner, of in manners.items():
             for x, images in of.items():
-                if manner == "clipped" and not x:
+                if x not in (*SHOWN, 0.1) or (manner == "clipped" and not x):
                     continue
                 for row in images:
                     told = name + _MANNER.get(manner, "")

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from spinscope.data.page import html_page, html_table
+from spinscope.data.page import html_page
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, write_json
 
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 Verdict = Literal["reproduced", "not reproduced", "not comparable"]
 Cell = str | float | int | None
 
+_LONG = 12  # rows, above which a table is folded
+_RIGHT = ' class="number"'
+
 _STYLE = """<style>
+th.number { text-align: right }
+summary { cursor: pointer; margin: 1rem 0 }
 td.why { color: #555; font-size: 13px; max-width: 28rem }
 .verdict { white-space: nowrap; padding: 0 0.5em; border-radius: 0.3em }
 .reproduced { background: #d3ecd5 }
@@ -109,20 +114,23 @@ def page(title: str, about: str, rows: Sequence[Row], sections: Sequence[Section
         parts += [f"<h2>{html.escape(section.title)}</h2>", _paragraphs(section.text)]
         parts += [_figure(caption, figure) for caption, figure in section.figures.items()]
         if section.table is not None:
-            header, cells = section.table
-            parts.append(html_table(header, [[shown(cell) for cell in row] for row in cells]))
+            parts.append(_table(*section.table))
     return html_page(title, *parts)
 
 
-def shown(value: Cell) -> Cell:
-    """A cell as it stands in a table: four digits of a number, – for what there is none of.
+def shown(value: Cell) -> str:
+    """A cell as it stands in a table: four decimals of a small number, – for what there is not.
 
-    >>> shown(0.923456), shown(None), shown(12), shown("fails")
-    (0.9235, '–', 12, 'fails')
+    >>> shown(0.92341), shown(-1.25), shown(88.123), shown(None), shown(12), shown("fails")
+    ('0.9234', '-1.25', '88.1', '–', '12', 'fails')
     """
     if value is None:
         return "–"
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return str(value)
+    if value == round(value, 2):
+        return f"{value:g}"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def png(figure: Figure | bytes, dpi: int = 150) -> bytes:
@@ -138,15 +146,31 @@ def _findings(rows: Sequence[Row]) -> str:
     header = ("finding", "published", "measured", "SD", "n", "verdict", "why")
     lines = ["<tr>" + "".join(f"<th>{name}</th>" for name in header) + "</tr>"]
     for row in rows:
-        cells = [f"<td>{html.escape(row.name)}</td>"]
-        for value in (row.published, row.measured, row.sd, row.n):
-            kind = "" if isinstance(value, str) else ' class="number"'
-            cells.append(f"<td{kind}>{html.escape(str(shown(value)))}</td>")
+        cells = [_cell(value) for value in (row.name, row.published, row.measured, row.sd, row.n)]
         kind = row.verdict.replace(" ", "-")
         cells.append(f'<td><span class="verdict {kind}">{row.verdict}</span></td>')
         cells.append(f'<td class="why">{html.escape(row.why)}</td>')
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A table whose numbers stand to the right; a long one is folded."""
+    numeric = [not any(isinstance(row[k], str) for row in rows) for k in range(len(header))]
+    heads = (
+        f"<th{_RIGHT if right else ''}>{html.escape(name)}</th>"
+        for name, right in zip(header, numeric, strict=True)
+    )
+    lines = [f"<tr>{''.join(heads)}</tr>"]
+    lines += ["<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows]
+    table = "<table>\n" + "\n".join(lines) + "\n</table>"
+    if len(rows) <= _LONG:
+        return table
+    return f"<details><summary>Table of {len(rows)} rows</summary>\n{table}\n</details>"
+
+
+def _cell(value: Cell) -> str:
+    return f"<td{'' if isinstance(value, str) else _RIGHT}>{html.escape(shown(value))}</td>"
 
 
 def _paragraphs(text: str) -> str:

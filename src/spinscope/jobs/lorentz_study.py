@@ -427,7 +427,7 @@ def study_lines(report: dict) -> list[str]:
         return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
     return [
-        f"{row['verdict']:<16}{number(row['published']):>9}{number(row['measured']):>9}  "
+        f"{row['verdict']:<15}{number(row['published']):>10}{number(row['measured']):>11}  "
         f"{row['name']}"
         for row in report["rows"]
     ]
