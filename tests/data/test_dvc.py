@@ -77,7 +77,7 @@ def test_stages_read_sections_and_run_verbs_that_exist():
     assert list(stages) == STAGES
     more = yaml.safe_load((ROOT / LTEM).read_text())["stages"]
     assert list(more) == LTEM_STAGES
-    keys = {*load_params().model_dump(), "profiles", "families.ltem-unet"}
+    keys = {*load_params().model_dump(), "profiles", "families.moke-unet", "families.ltem-unet"}
     for stage in [*stages.values(), *more.values()]:
         assert stage["cmd"].startswith("spinscope ")
         assert set(stage["params"]) <= keys
