@@ -115,9 +115,7 @@ def size_rows(study: dict, names: list[str], noise: str) -> pd.DataFrame:
                     "skyrmions": size[who]["n"],
                     f"mean, {size['unit']}": size[who]["mean"],
                     f"SD, {size['unit']}": size[who]["sd"],
-                    f"Wasserstein distance, {size['unit']}": None
-                    if who == "true"
-                    else size["wasserstein"],
+                    f"Wasserstein, {size['unit']}": None if who == "true" else size["wasserstein"],
                 }
             )
     return pd.DataFrame(rows)

@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
+from spinscope.evaluation.study import markdown
 from spinscope.jobs import lorentz_study
 
 FAMILY = "ltem-unet"
@@ -82,16 +83,6 @@ def ltem_study(
     found = report(given, folder, target, numbers, real, profile, overrides)
     create_markdown_artifact(markdown(found), key="ltem-study", description=found["title"])
     return found
-
-
-def markdown(found: dict) -> str:
-    """Table of the findings."""
-    lines = ["| finding | published | measured | n | verdict |", "|---|---|---|---|---|"]
-    for row in found["rows"]:
-        cells = (row["published"], row["measured"], row["n"])
-        told = ("–" if v is None else f"{v:.4g}" if isinstance(v, float) else v for v in cells)
-        lines.append(f"| {row['name']} | {' | '.join(map(str, told))} | {row['verdict']} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import tifffile
 from tests.conftest import tracking_at
 from tests.evaluation.films import made, stand_in, written
 
+from spinscope import cli
 from spinscope.config import Params, load_params
 from spinscope.data.micrograph import write_image
 from spinscope.errors import SpinscopeError
@@ -175,6 +177,9 @@ def test_published_and_real_images_are_read_where_they_are(stood_in, folder, tmp
     assert real["count_inside"] == pytest.approx(36, abs=4)
     assert real["estimate"]["count"] == pytest.approx(36, rel=0.25)
     assert real["diameter_nm"]["mean"] == pytest.approx(6 * real["diameter_px"]["mean"])
+    counted = report["rows"][-1]
+    assert counted["name"] == "Skyrmions in real.png, fixed"
+    assert counted["measured"] == real["count_inside"]
     page = (tmp_path / "out/ltem.html").read_text()
     assert "A real image" in page
     assert "Published images at hand" in page
@@ -206,3 +211,26 @@ def test_any_model_of_any_family_can_be_held_against_the_films():
     assert len(one.sha256) == 64
     assert one.predict(np.random.default_rng(0).random((64, 64)), 30.0).shape == (64, 64)
     assert lorentz_study.subject(params, "bundled:moke-unet").name == "bundled:moke-unet"
+
+
+def test_the_verb(stood_in, folder, tmp_path, monkeypatch, capsys):
+    def call(*words) -> int | str | None:
+        monkeypatch.setattr(sys, "argv", ["spinscope", "study", *map(str, words)])
+        try:
+            cli.main()
+        except SystemExit as end:
+            return end.code
+        return 0
+
+    sets = [word for one in SETTINGS for word in ("--set", one)]
+    given = ("--films", folder, "--numbers", "0:2", "--out", tmp_path / "out", *sets)
+    assert not call("ltem", "--model", "fixed=a", "--profile", "demo", *given)
+    said = capsys.readouterr().out
+    assert "reproduced" in said
+    assert f"page: {tmp_path}/out/ltem.html" in said
+    assert not call("table", "ltem", "--out", tmp_path / "out")
+    assert "| 0.923 |" in capsys.readouterr().out
+    assert call("ltem", "--model", "a=x", "--films", tmp_path / "absent") == 1
+    assert "there are no films at" in capsys.readouterr().err
+    assert call("table", "moke", "--out", tmp_path) == 1
+    assert "moke.json does not exist" in capsys.readouterr().err

@@ -508,6 +508,29 @@ def study_ltem(
     _say(report, as_json, lambda report: [*study_lines(report), page])
 
 
+@study_app.command("table")
+def study_table(
+    study: Annotated[str, typer.Argument(help="Name of a study that was made.")],
+    into: Annotated[
+        Path | None,
+        typer.Option(help="Markdown page with the lines <!-- NAME --> and <!-- end -->."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the reports.")] = None,
+) -> None:
+    """Findings of a study as a Markdown table, printed or put into a page."""
+    from spinscope.evaluation.study import fill, markdown
+    from spinscope.jobs import out_folder
+
+    path = (out or out_folder("reports")) / f"{study}.json"
+    if not path.is_file():
+        raise SpinscopeError(f"{path} does not exist: make the study first")
+    table = markdown(json.loads(path.read_text()))
+    if into is None:
+        print(table)
+    else:
+        fill(into, study, table)
+
+
 @flow_app.command("list")
 def flow_list() -> None:
     """Flows that can be run."""

@@ -84,7 +84,7 @@ def test_curves_sizes_and_findings(opened, studied):
     assert sizes[""].tolist() == ["true", "fixed", "ranges"]
     size = report["curves"]["fixed"]["noise"][0]["diameter"]
     assert sizes["mean, nm"].iloc[0] == pytest.approx(size["true"]["mean"])
-    assert sizes["Wasserstein distance, nm"].iloc[1] == pytest.approx(size["wasserstein"])
+    assert sizes["Wasserstein, nm"].iloc[1] == pytest.approx(size["wasserstein"])
     assert len(findings) == len(report["rows"])
     assert "2 films (number 2 to 3 of films)" in text(app)
     app.segmented_control("lorentz size noise").set_value("100").run()

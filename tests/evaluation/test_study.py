@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 
 import pytest
 from matplotlib.figure import Figure
 
 from spinscope.errors import SpinscopeError
-from spinscope.evaluation.study import Row, Section, write_study
+from spinscope.evaluation.study import Row, Section, fill, markdown, write_study
 
 ROWS = (
     Row("F1 <clean>", 0.923, 0.95123, 0.0123, 8, "reproduced", "within 2 SD"),
@@ -73,3 +74,23 @@ def test_nothing_is_written_of_a_study_that_fails(tmp_path):
     with pytest.raises(SpinscopeError, match="must not hold rows"):
         write_study(tmp_path, "ltem", "A", "B", ROWS, data={"rows": []})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_rows_fill_a_page_again_and_again(tmp_path):
+    write_study(tmp_path, "ltem", "A", "B", ROWS)
+    table = markdown(json.loads((tmp_path / "ltem.json").read_text()))
+    assert table.splitlines()[2] == "| F1 <clean> | 0.923 | 0.9512 ± 0.0123 | 8 | reproduced |"
+    large = Row("size", None, 90.04, 6.99, 3, "not comparable", "no figure")
+    assert "| 90.0 ± 7.0 | 3 |" in markdown({"rows": [asdict(large)]})
+    assert table.splitlines()[3] == "| axis | fails | 0.31 | 60 | not reproduced |"
+    page = tmp_path / "page.md"
+    page.write_text("Before µ\n<!-- ltem -->\nold\n<!-- end -->\nafter <!-- end -->\n")
+    for _ in range(2):
+        fill(page, "ltem", table)
+    text = page.read_text()
+    assert text == f"Before µ\n<!-- ltem -->\n{table}\n<!-- end -->\nafter <!-- end -->\n"
+    with pytest.raises(SpinscopeError, match="must hold the lines <!-- moke -->"):
+        fill(page, "moke", table)
+    assert page.read_text() == text
+    with pytest.raises(SpinscopeError, match=r"absent\.md does not exist"):
+        fill(tmp_path / "absent.md", "ltem", table)

@@ -192,6 +192,21 @@ def size_rows(noise: Mapping[float, Rows], name: str, cell_nm: float | None) -> 
     return rows
 
 
+def real_row(real: Mapping[str, Any]) -> Row:
+    """Count in a real image, beside what the image itself says."""
+    estimate = real["estimate"]
+    return Row(
+        f"Skyrmions in {real['file']}, {real['model']}",
+        None,
+        real["count_inside"],
+        None,
+        1,
+        "not comparable",
+        f"no published count at hand; the image itself says {estimate['count']:.0f} by the ring of "
+        f"its spectrum and {estimate['dipoles']} by a filter",
+    )
+
+
 def _change(before: Rows, after: Rows) -> np.ndarray:
     """F1 after less F1 before, film by film."""
     by_film = {row["film"]: row["f1"] for row in before}

@@ -128,9 +128,38 @@ def shown(value: Cell) -> str:
         return "–"
     if not isinstance(value, float):
         return str(value)
-    if value == round(value, 2):
+    if value == round(value, 3) and (abs(value) < 10 or value == int(value)):
         return f"{value:g}"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """Table of the rows of a report as Markdown, spreads beside their means."""
+    lines = ["| finding | published | measured | n | verdict |", "|---|---|---|---|---|"]
+    for row in report["rows"]:
+        measured = shown(row["measured"])
+        if row["sd"] is not None:
+            large = isinstance(row["measured"], float) and abs(row["measured"]) >= 10
+            measured += f" ± {row['sd']:.1f}" if large else f" ± {shown(row['sd'])}"
+        cells = (row["name"], shown(row["published"]), measured, shown(row["n"]), row["verdict"])
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def fill(page: Path | str, name: str, text: str) -> None:
+    """Put `text` between the lines `<!-- NAME -->` and `<!-- end -->` of a Markdown page.
+
+    Raises SpinscopeError for a page without them.
+    """
+    page = Path(page)
+    if not page.is_file():
+        raise SpinscopeError(f"{page} does not exist or is not a file")
+    before, start, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not start or not end:
+        raise SpinscopeError(f"{page} must hold the lines <!-- {name} --> and <!-- end -->")
+    with atomic_file(page) as partial:
+        partial.write_text(f"{before}{start}{text}\n{end}{after}", encoding="utf-8")
 
 
 def png(figure: Figure | bytes, dpi: int = 150) -> bytes:

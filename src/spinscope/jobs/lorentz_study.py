@@ -117,7 +117,7 @@ def ltem_study(
     `config.ltem_path()` are scored where there are any.
     """
     from spinscope.evaluation import lorentz_report
-    from spinscope.evaluation.lorentz_findings import SOURCE, findings
+    from spinscope.evaluation.lorentz_findings import SOURCE, findings, real_row
     from spinscope.evaluation.study import write_study
 
     tests = unseen(params, films, numbers=numbers, n=n)
@@ -141,6 +141,7 @@ def ltem_study(
     if real is not None:
         data["real"], section = _real(params, _reader(chosen, real), tests, real)
         sections.append(section)
+        rows.append(real_row(data["real"]))
     words = [f"{m['name']} ({m['ref']}): {m['trained']}" for m in data["models"]]
     about = lorentz_report.about(len(tests.films), tests.chosen, words, params.ltem)
     page = write_study(out, STUDY, TITLE, about, rows, sections, data)
