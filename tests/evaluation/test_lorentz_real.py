@@ -35,6 +35,8 @@ def test_a_truthful_model_agrees_with_the_picture():
     assert [axis for axis, _ in asked] == [0.0, 180.0]
     assert asked[0][1] == pytest.approx(1.5, rel=0.06)
     assert report["axis_deg"] == 0
+    assert report["senses"][0]["dipoles"] == report["estimate"]["dipoles"]
+    assert [sense["doubt"] for sense in report["senses"]] == [0.01, 0.4]
     assert report["count_inside"] < report["count"]
     assert report["estimate"]["count"] == pytest.approx(report["count_inside"], rel=0.12)
     assert report["estimate"]["dipoles"] == pytest.approx(len(PLACES), rel=0.1)

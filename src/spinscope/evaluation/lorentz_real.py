@@ -73,7 +73,12 @@ def real_image(
         "zoom": scale,
         "doubt": doubt,
         "senses": [
-            {"axis_deg": sense, "doubt": d, "area_fraction": float(m.mean())}
+            {
+                "axis_deg": sense,
+                "doubt": d,
+                "area_fraction": float(m.mean()),
+                "dipoles": len(dipoles(image, spacing, sense)),
+            }
             for sense, (d, m) in senses.items()
         ],
         **_found(table, mask),
