@@ -14,6 +14,7 @@ from spinscope.config import (
     moke_path,
     project_root,
     settings_environment,
+    tracking_of,
 )
 from spinscope.errors import SpinscopeError
 
@@ -105,6 +106,16 @@ def test_a_family_starts_from_no_network_of_another():
         assert load_params(profile, family="ltem-unet").training.pretrained is None
         experiments = {load_params(profile, family=name).tracking.experiment for name in FAMILIES}
         assert len(experiments) == len(FAMILIES)
+
+
+def test_where_models_are_is_known_before_their_family():
+    fits_one = ["training.class_weights=[1, 2]", "tracking.uri=sqlite:///x.db"]
+    with pytest.raises(SpinscopeError, match="class_weights"):
+        load_params(overrides=fits_one)
+    assert tracking_of(None, fits_one).uri == "sqlite:///x.db"
+    assert tracking_of("demo", []) == load_params("demo").tracking
+    with pytest.raises(SpinscopeError, match=r"gates\.min_mc"):
+        tracking_of(None, ["gates.min_mc=1"])
 
 
 def test_an_unknown_family_is_named():

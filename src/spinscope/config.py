@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -408,7 +409,17 @@ def _lay_over(raw: dict[str, Any], layer: dict[str, Any]) -> None:
 
 
 def tracking_of(profile: str | None, overrides: Sequence[str]) -> Tracking:
-    """Where models are kept, before it is known of which family the settings are to be."""
+    """Where models are kept, before it is known of which family the settings are to be.
+
+    Raises SpinscopeError for settings that no family can have.
+    """
+    families = yaml.safe_load(_bundled("params.yaml").read_text())["families"]
+    for family in families:
+        with contextlib.suppress(SpinscopeError):
+            load_params(profile, overrides, family=family)
+            break
+    else:
+        load_params(profile, overrides)  # says what is wrong
     where = [override for override in overrides if override.startswith("tracking.")]
     return load_params(profile, where).tracking
 
