@@ -126,7 +126,8 @@ def _register_again(params: Params, report: dict) -> None:
 
 def write_params(root: Path, params: Params) -> None:
     """Make these the settings of the project."""
-    settings = {**params.model_dump(mode="json"), "profiles": {params.profile: {}}}
+    settings = params.model_dump(mode="json", exclude={"family"})
+    settings |= {"profiles": {params.profile: {}}, "families": {"moke-unet": {}, "ltem-unet": {}}}
     (root / "params.yaml").write_text(yaml.safe_dump(settings))
 
 
