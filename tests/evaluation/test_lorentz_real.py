@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from tests.evaluation.films import lattice
 from tests.evaluation.test_spacing import SIZE, drawn
 
@@ -47,7 +48,17 @@ def test_a_truthful_model_agrees_with_the_picture():
     assert report["diameter_nm"]["mean"] == pytest.approx(32, abs=1)
     density = 2 / (np.sqrt(3) * (2e-3 * SPACING) ** 2)
     assert report["density_um2"] == pytest.approx(density, rel=0.1)
+    assert report["small"] == 0
     assert real.mask.sum() == discs().sum()
+
+
+def test_fragments_are_told():
+    mask = discs()
+    empty = np.argwhere(ndimage.distance_transform_edt(mask == 0) > 4)
+    y, x = next(at for at in empty if (at > 5).all() and (at < SIZE - 8).all())
+    mask[y : y + 3, x : x + 3] = 1
+    real = real_image(lambda *_: (mask, 0.0), IMAGE, trained_spacing=SPACING, either_way=False)
+    assert real.report["small"] == 1
 
 
 def test_a_model_that_finds_nothing_is_seen_to():

@@ -50,8 +50,8 @@ def real_image(
 
     The report holds `axis_deg`, `zoom`, `doubt`, `senses` (of each axis tried), and of the objects
     found, in all `count`: `count_inside` without those that the first row or column cuts, which the
-    border does not bias; `area_fraction`; `diameter_px` {n, mean, sd} of those that no border cuts;
-    `spacing_px` from their mean cell, `psi6`; in nm and µm where the pixel is known.
+    border does not bias; `area_fraction`; `diameter_px` {n, mean, sd} of those that no border cuts,
+    and how many of these are `small`, less than half the median; `spacing_px` from their mean cell, `psi6`; in nm and µm where the pixel is known.
     `estimate` is what the picture says without a network: `spacing_px` of the ring of its spectrum,
     the `count` that then fits, and `dipoles` counted by a filter; `found` is the share of these
     places that lie in an object, `single` that of the objects with just one of them.
@@ -101,6 +101,7 @@ def _found(table: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, Any]:
     found: dict[str, Any] = {
         "count": len(table["y_px"]),
         "count_inside": int(((table["y0"] > 0) & (table["x0"] > 0)).sum()),
+        "small": int((px < np.median(px) / 2).sum()) if len(px) else 0,
         "area_fraction": float(mask.mean()),
         "diameter_px": {"n": len(px), **mean_sd(px.tolist())},
         "spacing_px": None,

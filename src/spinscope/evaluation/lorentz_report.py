@@ -117,6 +117,7 @@ def real_section(name: str, model: str, image: np.ndarray, found: RealImage) -> 
         ["places counted by a filter", estimate["dipoles"]],
         ["share of these places that lie in an object", report["found"]],
         ["share of the objects with just one such place", report["single"]],
+        ["off the border, of less than half the median diameter", report["small"]],
         ["mean diameter, px", report["diameter_px"]["mean"]],
         ["SD of the diameters, px", report["diameter_px"]["sd"]],
         ["spacing of the objects, px", report["spacing_px"]],
