@@ -51,7 +51,8 @@ def real_image(
     The report holds `axis_deg`, `zoom`, `doubt`, `senses` (of each axis tried), and of the objects
     found, in all `count`: `count_inside` without those that the first row or column cuts, which the
     border does not bias; `area_fraction`; `diameter_px` {n, mean, sd} of those that no border cuts,
-    and how many of these are `small`, less than half the median; `spacing_px` from their mean cell, `psi6`; in nm and µm where the pixel is known.
+    and how many of these are `small`, less than half the median; `spacing_px` from their mean cell,
+    `psi6`; in nm and µm where the pixel is known.
     `estimate` is what the picture says without a network: `spacing_px` of the ring of its spectrum,
     the `count` that then fits, and `dipoles` counted by a filter; `found` is the share of these
     places that lie in an object, `single` that of the objects with just one of them.
