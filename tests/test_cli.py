@@ -288,7 +288,7 @@ def test_flows_are_listed(run):
     code, out, _ = run("flow", "list")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
-        "corpus-ltem", "evaluate-tta", "promote", "retrain", "train-seeds",
+        "corpus-ltem", "evaluate-tta", "ltem-study", "promote", "retrain", "train-seeds",
     ]  # fmt: skip
 
 
