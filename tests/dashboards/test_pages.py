@@ -179,7 +179,7 @@ def test_a_broken_registry_is_one_sentence(tmp_path, monkeypatch, project):
     (tmp_path / "mlflow.db").write_text("not a database, though long enough to look at")
     overrides = [f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", f"data.path={params.data.path}"]
     settle(tmp_path, load_params("laptop", overrides), monkeypatch)
-    for name in PAGES.keys() - {"likeness.py"}:
+    for name in PAGES.keys() - {"likeness.py", "lorentz.py"}:  # they open without a registry
         app = open_page(name)
         assert not app.exception
         assert "is not a readable MLflow database" in app.error[0].value
