@@ -220,6 +220,11 @@ def test_a_recordings_axis_and_scale_reach_the_network(params, films, tmp_path):
     turned, about = mask("turned.png", axis_deg=-90.0)
     assert about["axis_deg"] == -90
     np.testing.assert_array_equal(np.rot90(turned, -1), plain)
+    (row,) = jobs.segment(
+        params.model_copy(update={"segment": params.segment.model_copy(update={"tta": 8})}),
+        [tmp_path / "plain.png"], [str(model)], tmp_path / "views",
+    )  # fmt: skip
+    assert row["note"] == "2 of 8 views averaged: the model's symmetry allows no more"
     finer, about = mask("plain.png", zoom=2.0)
     assert (finer.shape, about["zoom"]) == (image.shape, 2.0)
     moke = tmp_path / "moke"

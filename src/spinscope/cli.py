@@ -621,7 +621,8 @@ def segmentation_line(row: dict) -> str:
         speed = f", {row['frames_per_s']:.1f} frames/s" if row["frames_per_s"] else ""
         found = f"{row['objects']} skyrmions in {row['frames']} frames{speed}"
     former = f" (what was there before is {row['former']})" if row["former"] else ""
-    return f"{row['folder']}: {found}{former}"
+    note = f" ({row['note']})" if "note" in row else ""
+    return f"{row['folder']}: {found}{former}{note}"
 
 
 def figure_lines(figures: dict) -> list[str]:

@@ -90,9 +90,16 @@ def score(params: Params, predictor, part: Dataset, views: int, *, progress=plai
         params.evaluation,
         progress=progress,
     )
-    used = len(predictor.transforms(views))
-    note = {"note": f"{used} of {views} views averaged: the model's symmetry allows no more"}
-    return {**report, "tta": used, **(note if used < views else {})}
+    note = fewer_views([predictor], views)
+    return {**report, "tta": len(predictor.transforms(views)), **({"note": note} if note else {})}
+
+
+def fewer_views(predictors: Sequence[Predictor], views: int) -> str | None:
+    """Says that the symmetry of a model allows fewer than `views`; None where all allow them."""
+    used = min(len(predictor.transforms(views)) for predictor in predictors)
+    if used == views:
+        return None
+    return f"{used} of {views} views averaged: the model's symmetry allows no more"
 
 
 def fullest(report: dict) -> int:

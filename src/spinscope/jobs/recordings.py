@@ -16,7 +16,7 @@ from spinscope.config import Params
 from spinscope.data.stream import Stream, StreamError
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
-from spinscope.jobs.evaluating import predictor
+from spinscope.jobs.evaluating import fewer_views, predictor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ def segment(
     on_frame : is told (name, frames done, frames in all or None).
     Returns a row a recording: file, folder, frames, objects, fraction of each class in the first
     frame, frames_per_s, former (where earlier results went); of one that ended at a bad frame also
-    the sentence `stopped`.
+    the sentence `stopped`, of a model that allows fewer views than asked a `note`.
     """
     from spinscope.tracking import resolve
 
@@ -216,6 +216,8 @@ def _segment_one(
     from spinscope.live.results import open_results
 
     row: dict[str, Any] = {"file": str(source.path), "folder": str(out / source.name)}
+    if note := fewer_views(predictors, params.segment.tta):
+        row["note"] = note
     with _closing(source.open()) as stream:
         try:
             results = segment_stream(
