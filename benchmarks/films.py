@@ -1,0 +1,258 @@
+"""Films relaxed an hour, and how long NeuralMag's own LLG relaxation takes over the same film.
+
+`films.per_hour`: films of 256 x 256 cells from disorder to a torque below the tolerance, as a
+corpus makes them, without compiling, which a corpus does once (`compile_s`).
+
+`films.speedup_vs_llg`: one such film alone, no batch, from the same initial state to the same
+torque. Peer: `LLGSolver.relax` with NeuralMag's own terms, as its guide has them (a 2D mesh, m on
+the nodes, float32), compiled beforehand; with m in its cells, whose exchange does not see a
+chequerboard, the skyrmions of such a film unwind. Where it is stopped before it is there, the speedup is a
+lower bound: `bound` says so, and `peer_torque` how far it was. `..._128`: the same on 128 x 128
+cells. `..._solver`: its solver with our field, which sets the minimiser apart from the field.
+
+`films.energy_difference`: our relaxed film put into NeuralMag and relaxed on by its solver, and the
+change of the energy that NeuralMag gives it. Peer: the limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from spinscope.config import Films, load_params
+from spinscope.physics.effective_field import field_and_energy, require_jax
+from spinscope.physics.film import MU_0
+from spinscope.physics.film_corpus import Draw, draw_film, grid_of, relaxed_films
+from spinscope.physics.minimise import Relaxed, relax
+from spinscope.physics.topology import state
+
+FILMS, SIZE, SMALL = 16, 256, 128
+PATIENCE = 30.0  # seconds that the peer gets from disorder
+SETTLING = 60.0  # and from our relaxed film
+LIMIT = 1e-4  # of the relative energy difference
+GAMMA = 221276.14725379366  # of NeuralMag, m/(A s)
+
+
+def main() -> dict[str, dict]:
+    """Measure; returns name → {value, unit, peer, ratio}."""
+    corpus = settings(SIZE)
+    compiling = seconds_of(lambda: at_rest(corpus))
+    making = seconds_of(lambda: list(relaxed_films(list(range(FILMS)), 0, corpus)))
+    per_hour = 3600 * FILMS / making
+    large, _ = against_llg(SIZE)
+    small, (draw, ours, peer) = against_llg(SMALL)
+    by_hour = 3600 / large["peer_s"]
+    measured = {
+        "films.per_hour": {
+            **row(per_hour, "1/h", by_hour, per_hour / by_hour),
+            "compile_s": round(compiling, 1),
+            "bound": large["bound"],
+        },
+        "films.speedup_vs_llg": large,
+        "films.speedup_vs_llg_128": small,
+        "films.speedup_vs_llg_solver": speedup(draw, ours, Peer(draw, SMALL, our_field=True)),
+        "films.energy_difference": energy_difference(draw, ours[0], peer),
+    }
+    return measured
+
+
+def settings(size: int, **changes) -> Films:
+    """A laptop's films, `size` cells along an edge."""
+    films = load_params("laptop", family="ltem-unet").films
+    return films.model_copy(update={"height": size, "width": size} | changes)
+
+
+def row(value: float, unit: str, peer: float, ratio: float) -> dict:
+    return {
+        "value": float(f"{value:.4g}"),
+        "unit": unit,
+        "peer": float(f"{peer:.4g}"),
+        "ratio": float(f"{ratio:.4g}"),
+    }
+
+
+def seconds_of(work) -> float:
+    start = perf_counter()
+    work()
+    return perf_counter() - start
+
+
+def at_rest(films: Films) -> None:
+    """Relax a film that is relaxed: compiles, and does little else."""
+    start = draw_film(0, 0, films).start(grid_of(films))
+    start.m[:] = np.array([0, 0, 1])[:, None, None]
+    options = {"tolerance": films.tolerance, "batch": films.batch}
+    list(relax(grid_of(films), films.dmi_kind, [start], **options))
+
+
+def against_llg(size: int) -> tuple[dict, tuple[Draw, tuple[Relaxed, float], Peer]]:
+    """(Row of the speedup, (film, (our result, seconds), peer)) of a film without grains.
+
+    NeuralMag knows no weak links between cells of one exchange constant.
+    """
+    films = settings(size, grained=0.0, batch=1)
+    draw, grid = draw_film(0, 0, films), grid_of(films)
+    at_rest(films)
+    start = perf_counter()
+    options = {"tolerance": films.tolerance, "batch": 1}
+    (_, result), *_ = relax(grid, films.dmi_kind, [draw.start(grid)], **options)
+    ours = result, perf_counter() - start
+    peer = Peer(draw, size)
+    return speedup(draw, ours, peer), (draw, ours, peer)
+
+
+def speedup(draw: Draw, ours: tuple[Relaxed, float], peer: Peer) -> dict:
+    """Row of the peer's time over ours, to the torque that our film was relaxed to."""
+    result, seconds = ours
+    theirs = peer.relax(draw.m, PATIENCE)
+    ratio = theirs.seconds / seconds
+    return row(ratio, "times", 1, ratio) | {
+        "bound": not theirs.done,
+        "s": round(seconds, 3),
+        "peer_s": round(theirs.seconds, 2),
+        "torque": float(f"{result.torque:.3g}"),
+        "peer_torque": float(f"{theirs.torque:.3g}"),
+    }
+
+
+def energy_difference(draw: Draw, ours: Relaxed, peer: Peer) -> dict:
+    """Row of the relative energy that NeuralMag's solver still gains from our relaxed film."""
+    before = peer.energy(ours.m)
+    theirs = peer.relax(ours.m, SETTLING)
+    change = abs(theirs.energy / before - 1)
+    return row(change, "of E", LIMIT, change / LIMIT) | {
+        "bound": not theirs.done,
+        "peer_torque": float(f"{theirs.torque:.3g}"),
+        "objects": state(np.moveaxis(ours.m, 0, -1)).objects,
+        "peer_objects": state(np.moveaxis(theirs.m, 0, -1)).objects,
+    }
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where NeuralMag's solver ended; `m` is (3, H, W)."""
+
+    m: np.ndarray
+    energy: float
+    torque: float
+    seconds: float
+    done: bool
+
+
+class Peer:
+    """A film in NeuralMag; its arrays are (x, y, component)."""
+
+    def __init__(self, draw: Draw, size: int, *, our_field: bool = False):
+        require_jax()
+        import jax
+        import neuralmag as nm
+
+        nm.set_log_level(30)
+        films, material = settings(size), draw.material
+        grid = grid_of(films)
+        self.tolerance = films.tolerance
+        self.ms = material.ms
+        mesh = nm.Mesh(
+            (size, size),
+            (grid.cell, grid.cell, grid.thickness),
+            pbc=(grid.images, grid.images),
+        )
+        self.state = film = nm.State(mesh)
+        film.m = nm.VectorFunction(film).fill((0.0, 0.0, 1.0))
+        film.material.Ms, film.material.A = material.ms, material.a_ex
+        film.material.Di, film.material.Di_axis = -material.dmi, [0.0, 0.0, 1.0]
+        film.material.alpha = 1.0
+        if our_field:
+            self._register_ours(draw, grid)
+        else:
+            nm.ExchangeField().register(film, "exchange")
+            nm.InterfaceDMIField().register(film, "dmi")
+            nm.DemagField().register(film, "demag")
+            external = film.tensor([0.0, 0.0, material.b_ext / MU_0])
+            nm.ExternalField(external).register(film, "external")
+            nm.TotalField("exchange", "dmi", "demag", "external").register(film)
+        self.field = jax.jit(film.resolve("h", ["m"]))
+        self.solver = nm.LLGSolver(film)
+        self._compile()
+
+    def _register_ours(self, draw: Draw, grid) -> None:
+        import jax.numpy as jnp
+        import neuralmag as nm
+
+        evaluate = field_and_energy(grid, draw.material.dmi_kind)
+        films = {key: jnp.asarray(v)[None] for key, v in draw.start(grid).arrays.items()}
+
+        def both(m):
+            return evaluate(m.transpose(2, 1, 0)[None], films)
+
+        film = self.state
+        film.h = nm.VectorFunction(film, tensor=lambda m: both(m)[0][0].transpose(2, 1, 0))
+        film.E = lambda m: both(m)[1][0]
+
+    def _compile(self) -> None:
+        """`relax` compiles the equation anew at every call: give it one that stays."""
+        term = self.solver._setup_term({"material__alpha": self.state.tensor(1.0)})
+        self.solver._setup_term = lambda replace=None: term
+        tilted = np.zeros((3, *self.state.m.tensor.shape[1::-1]), dtype=np.float32)
+        tilted[0], tilted[2] = np.sin(0.1), np.cos(0.1)
+        self._set(tilted)
+        self.solver.relax(tol=0.9 * self._speed(self._torque()))
+
+    def _set(self, m: np.ndarray) -> None:
+        self.state.m.tensor = self.state.tensor(m.transpose(2, 1, 0))
+
+    def _torque(self) -> float:
+        """Largest |m x h| / Ms."""
+        m = np.asarray(self.state.m.tensor)
+        return float(np.linalg.norm(np.cross(m, self.field(m)), axis=-1).max() / self.ms)
+
+    def _speed(self, torque: float) -> float:
+        """|dm/dt| at this torque with a damping of 1, rad/s."""
+        return GAMMA / np.sqrt(2) * torque * self.ms
+
+    def energy(self, m: np.ndarray) -> float:
+        """NeuralMag's energy of m (3, H, W), J."""
+        self._set(m)
+        return float(self.state.E)
+
+    def relax(self, m: np.ndarray, patience: float) -> Run:
+        """Relax from m (3, H, W) until the torque is below the tolerance, or patience is over."""
+        self._set(m)
+        done = False
+        start = perf_counter()
+        with contextlib.suppress(_OutOfTime), alarm(patience):
+            self.solver.relax(tol=self._speed(self.tolerance))
+            done = True
+        seconds = perf_counter() - start
+        m = np.asarray(self.state.m.tensor).transpose(2, 1, 0)
+        return Run(m, float(self.state.E), self._torque(), seconds, done)
+
+
+class _OutOfTime(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """Raise _OutOfTime in here after so many seconds."""
+
+    def ring(*_):
+        raise _OutOfTime
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # again, should one be swallowed
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))
