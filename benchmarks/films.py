@@ -5,11 +5,10 @@ corpus makes them, without compiling, which a corpus does once (`compile_s`).
 
 `films.speedup_vs_llg`: one such film alone, no batch, from the same initial state to the same
 torque. Peer: `LLGSolver.relax` with NeuralMag's own terms, as its guide has them (a 2D mesh, m on
-the nodes, float32), compiled beforehand; with m in its cells, whose exchange does not see a
-chequerboard, the skyrmions of such a film unwind. Where it is stopped before it is there, the
-speedup is a lower bound: `bound` says so, and `peer_torque` how far it was. `..._128`: the same on
-128 x 128 cells. `..._solver`: its solver with our field, which sets the minimiser apart from the
-field.
+the nodes, float32), compiled beforehand. With m in its cells the skyrmions of such a film unwind:
+exchange between averages does not see a chequerboard. Where the peer is stopped before it is there,
+the speedup is a lower bound: `bound` says so, and `peer_torque` how far it was. `..._128`: the same
+on 128 x 128 cells. `..._solver`: its solver with our field, which sets the minimiser apart.
 
 `films.energy_difference`: our relaxed film put into NeuralMag and relaxed on by its solver, and the
 change of the energy that NeuralMag gives it. Peer: the limit.
