@@ -263,6 +263,40 @@ class Serve(_Section):
     dashboard_port: int
 
 
+Overrides = tuple[str, ...]
+"""Settings that a study lays over the others, each `section.key=value`."""
+
+
+class Ablations(_Section):
+    seeds: int = Field(ge=1)
+    master_epochs: int = Field(ge=1)
+    base: Overrides
+
+
+class Search(_Section):
+    trials: int = Field(ge=1)
+    startup: int = Field(ge=0)
+    base: Overrides
+
+
+class Relabelling(_Section):
+    labelled_sources: int = Field(ge=1)
+    seeds: int = Field(ge=1)
+    min_px: int = Field(ge=1)
+    base: Overrides
+
+
+class Probes(_Section):
+    frames: int = Field(ge=1)
+    height: int = Field(ge=64)
+    width: int = Field(ge=64)
+
+
+class CrossValidation(_Section):
+    seeds: int = Field(ge=1)
+    base: Overrides
+
+
 class Params(_Section):
     """All settings of one run: params.yaml with its profile, family and overrides applied."""
 
@@ -285,6 +319,11 @@ class Params(_Section):
     tracking: Tracking
     flows: Flows
     serve: Serve
+    ablations: Ablations
+    search: Search
+    relabelling: Relabelling
+    probes: Probes
+    cross_validation: CrossValidation
 
     @model_validator(mode="after")
     def _fit_together(self) -> Params:
@@ -386,6 +425,21 @@ def load_params(
         _override(raw, override)
     if uri := os.environ.get("SPINSCOPE_TRACKING_URI"):
         raw["tracking"] = {**(raw.get("tracking") or {}), "uri": uri}
+    return _validated(raw)
+
+
+def overridden(params: Params, overrides: Sequence[str]) -> Params:
+    """`params` with values of its own laid over it, each `section.key=value`.
+
+    Raises SpinscopeError as `load_params` does.
+    """
+    raw = params.model_dump(mode="json")
+    for override in overrides:
+        _override(raw, override)
+    return _validated(raw)
+
+
+def _validated(raw: dict[str, Any]) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
