@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 
 from spinscope.config import Params
-from spinscope.data import CLASSES, Splits
+from spinscope.data import CLASSES, Dataset, Splits, data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder, sha256, write_json
 from spinscope.models.losses import SkyrmionMCC, segmentation_loss
@@ -55,6 +55,7 @@ def fit(
     seed: int,
     folder: Path | str,
     pretrained: Path | None = None,
+    simulated: Dataset | None = None,
     info: dict | None = None,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
 ) -> FitResult:
@@ -66,11 +67,12 @@ def fit(
         at the end, and what a killed training needs to go on before that; a training that has
         ended is read back and not run again.
     pretrained : model folder whose weights the training starts from.
+    simulated : frames that give `training.simulated_share` of the views.
     on_epoch : called with (epoch, logs) after every epoch, to show or to track it.
     A training of other settings that the folder holds is moved aside, not lost.
     """
     folder = Path(folder)
-    settings = training_settings(params, seed, info, pretrained)
+    settings = training_settings(params, seed, info, pretrained, simulated)
     if done := finished(folder, settings):
         return done
     _claim(folder, settings)
@@ -79,6 +81,8 @@ def fit(
         _start_from(model, pretrained)
     training, scheme = params.training, params.data.scheme
     frames = load_frames(splits.train, scheme, balance=training.source_balance)
+    if simulated is not None:
+        frames = frames.with_share(load_frames(simulated, scheme), training.simulated_share)
     checks = load_frames(splits.validation, scheme)
     resume = Resume(folder / "backup", on_epoch)
     started = time.monotonic()
@@ -134,11 +138,16 @@ def fit(
 
 
 def training_settings(
-    params: Params, seed: int, info: dict | None = None, pretrained: Path | None = None
+    params: Params,
+    seed: int,
+    info: dict | None = None,
+    pretrained: Path | None = None,
+    simulated: Dataset | None = None,
 ) -> dict:
     """What decides a training's outcome: its settings, seed, data's hash and first weights.
 
     pretrained : model folder; the digest of its network counts, for a reference may move on.
+    simulated : further frames; the digest of their folder counts.
     """
     sections = {
         name: getattr(params, name).model_dump(mode="json")
@@ -146,11 +155,13 @@ def training_settings(
     }
     sections["training"].pop("seeds")
     sections["data"].pop("path")
+    sections["training"].pop("simulated")
     return {
         "seed": seed,
         "settings": sections,
         "data_hash": (info or {}).get("data_hash"),
         "pretrained_sha256": _network_sha256(pretrained),
+        "simulated_hash": None if simulated is None else data_hash(simulated),
     }
 
 
