@@ -1,0 +1,466 @@
+"""Weak relabelling: the defects of a few sources teach a network to label those of the others.
+
+On frames whose defects are all labelled they are hidden on all but a few sources, so that what
+the network recovers can be held against the truth. All that is made lies below OUT:
+
+    relabelled/, relabelled.dvc     the new version of the dataset, and its name for DVC
+    relabelling/hidden/             the labels as they are before: defects on a few sources only
+    relabelling/teacher/seed-S/     networks that learned from these sources
+    relabelling/KIND/seed-S/        students: true, weak and hidden labels
+    relabelling.json                the report
+
+Each step is kept and read back, so that a study that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spinscope.config import Params, overridden
+from spinscope.data import Dataset, Splits, data_hash, open_dataset, split_by_batch
+from spinscope.errors import SpinscopeError
+from spinscope.files import sha256, write_json
+from spinscope.jobs.data import plain, split
+from spinscope.jobs.evaluating import score
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from spinscope.training.fit import FitResult
+
+REPORT = "relabelling.json"
+TEACHER = "teacher"
+STUDENTS = ("true", "weak", "hidden")
+"""Labels that students learn from: by hand; a model's where they were hidden; and left hidden."""
+
+BOUND = 0.01
+"""The MCC that weak labels may cost."""
+
+TEACHING: tuple[str, ...] = (
+    "training.class_weights=[1.0, 1.0, 6.0]",
+    "training.label_smoothing=0.05",
+    "training.learning_rate=0.003",
+    "training.keep=last",
+)
+"""Settings of a teacher over `relabelling.base`.
+
+Defects are a hundredth of the pixels and nothing but skyrmions tells the validation MCC: smoothed,
+unweighted and chosen by that score a network of a few hundred steps calls no pixel a defect.
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained on what. `hidden` is the version of `dataset` with its defects hidden."""
+
+    params: Params
+    teacher: Params
+    dataset: Dataset
+    splits: Splits
+    hash: str
+    sources: tuple[int, ...]
+    seeds: tuple[int, ...]
+    out: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the steps of the study lie."""
+        return self.out / "relabelling"
+
+    def version(self, kind: str) -> Path:
+        """Folder of the dataset that students of a kind learn from."""
+        where = {"weak": self.out / "relabelled", "hidden": self.folder / "hidden"}
+        return where.get(kind, self.dataset.path)
+
+    @property
+    def hidden_rows(self) -> frozenset[int]:
+        """Frames to train on whose defects are hidden, as rows of the dataset."""
+        return frozenset(
+            row
+            for row, record in zip(self.splits.train.rows, self.splits.train.records, strict=True)
+            if record.source not in self.sources
+        )
+
+
+def relabel(
+    params: Params, out: Path, *, track: bool = True, workers: int = 1, progress=plain
+) -> dict:
+    """Hide, teach, relabel, train on true and weak labels, and compare: the report of `finish`.
+
+    workers : trainings under way at once, each a process of its own where there are several.
+    """
+    plan = prepare(params, out, progress=progress)
+    _train([(TEACHER, seed) for seed in plan.seeds], params, out, workers, progress)
+    relabel_frames(params, out, progress=progress)
+    _train([(kind, s) for s in plan.seeds for kind in STUDENTS], params, out, workers, progress)
+    return finish(params, out, track=track, progress=progress)
+
+
+def prepare(params: Params, out: Path, *, progress=plain) -> Plan:
+    """Validate the dataset and write the version with hidden defects, unless it stands there."""
+    from spinscope.data.relabelled import made_of, relabelled_dataset
+    from spinscope.data.validate import require_valid, validate
+    from spinscope.evaluation.relabel import hide
+
+    plan = _plan(params, out)
+    require_valid(validate(plan.dataset, plan.splits, plan.folder / "validation"))
+    origin = {"what": "defects hidden", "labelled_sources": list(plan.sources)}
+    origin["train_batches"] = list(plan.params.data.train_batches)
+    if made_of(plan.version("hidden"), plan.hash, origin) is None:
+        relabelled_dataset(
+            plan.dataset,
+            lambda i: hide(plan.dataset.label(i)) if i in plan.hidden_rows else None,
+            plan.version("hidden"),
+            by="hand, defects hidden",
+            origin=origin,
+            progress=progress,
+        )
+    return plan
+
+
+def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]:
+    """Train a teacher or a student of a kind, and score it on the validation frames.
+
+    Returns {kind, seed, folder, seconds, best_epoch, sha256, data_hash, mcc, objects, confusion,
+    n_images}; what has ended is read back.
+    """
+    from spinscope.inference.predict import Predictor
+    from spinscope.models.store import NETWORK
+    from spinscope.tracking import resolve
+    from spinscope.training.fit import fit
+
+    if kind not in (TEACHER, *STUDENTS):
+        raise SpinscopeError(f"kind {kind!r} must be one of {', '.join((TEACHER, *STUDENTS))}")
+    plan = _plan(params, out)
+    settings = plan.teacher if kind == TEACHER else plan.params
+    dataset = open_dataset(plan.version("hidden" if kind == TEACHER else kind))
+    splits = _splits(dataset, settings)
+    if kind == TEACHER:
+        splits = Splits(splits.train.select(sources=plan.sources), splits.validation)
+    info = {"data_hash": data_hash(dataset), "params": settings.digest()}
+    folder = plan.folder / kind / f"seed-{seed}"
+    pretrained = settings.training.pretrained
+    result: FitResult = fit(
+        splits,
+        settings,
+        seed=seed,
+        folder=folder,
+        pretrained=resolve(settings.tracking, pretrained) if pretrained else None,
+        info=info,
+    )
+    row = {
+        "kind": kind,
+        "seed": seed,
+        "folder": str(folder),
+        "best_epoch": result.best_epoch,
+        "sha256": sha256(result.model / NETWORK),
+        "data_hash": info["data_hash"],
+        "evaluation": settings.evaluation.model_dump(mode="json"),
+    }
+    if (kept := _read(folder / "row.json")) and row.items() <= kept.items():
+        return kept
+    scored = score(settings, Predictor.load(result.model), splits.validation, 1)
+    scored = {key: scored[key] for key in ("mcc", "objects", "confusion", "n_images")}
+    row |= {"seconds": result.seconds, **scored}
+    write_json(folder / "row.json", row)
+    return row
+
+
+def relabel_frames(params: Params, out: Path, *, progress=plain) -> Dataset:
+    """Write the version of the dataset whose hidden defects the teachers found; returns it.
+
+    The teachers' probabilities, each the mean over the views of `evaluation.tta`, are averaged; the
+    threshold is the best on the sources with labels (`best_threshold`). The version passes
+    validation or is not used. Beside it lies its `.dvc` file.
+    """
+    from spinscope.data.relabelled import made_of, relabelled_dataset, write_dvc
+    from spinscope.data.validate import require_valid, validate
+    from spinscope.evaluation.relabel import DEFECT, best_threshold, recovery, relabelled
+    from spinscope.inference.predict import Predictor
+    from spinscope.models.store import NETWORK
+
+    plan = _plan(params, out)
+    hidden, weak = open_dataset(plan.version("hidden")), plan.version("weak")
+    models = [plan.folder / TEACHER / f"seed-{seed}" / "model" for seed in plan.seeds]
+    views, min_px = plan.params.evaluation.tta, params.relabelling.min_px
+    origin = {
+        "what": "defects found by networks",
+        "models": [
+            {"kind": TEACHER, "seed": seed, "sha256": sha256(model / NETWORK)}
+            for seed, model in zip(plan.seeds, models, strict=True)
+        ],
+        "settings": plan.teacher.digest(),
+        "labelled_sources": list(plan.sources),
+        "views": views,
+        "min_px": min_px,
+    }
+    dataset = made_of(weak, data_hash(hidden), origin)
+    kept = _read(plan.folder / "teachers.json")
+    if dataset is None or kept is None or kept["models"] != origin["models"]:
+        teachers = [Predictor.load(model) for model in models]
+
+        def probabilities(index: int) -> list[np.ndarray]:
+            image = hidden.image(index)
+            return [teacher.probabilities(image, views) for teacher in teachers]
+
+        labelled = [
+            index for index, record in enumerate(hidden.records) if record.source in plan.sources
+        ]
+        threshold = best_threshold(
+            ((hidden.label(i), np.mean(probabilities(i), axis=0)) for i in labelled), min_px=min_px
+        )
+        alone: dict[int, list[dict[str, int]]] = {seed: [] for seed in plan.seeds}
+
+        def label_of(index: int) -> np.ndarray | None:
+            if index not in plan.hidden_rows:
+                return None
+            label, found = hidden.label(index), probabilities(index)
+            true = plan.dataset.label(index) == DEFECT
+            for seed, one in zip(plan.seeds, found, strict=True):
+                new = relabelled(label, one, threshold=threshold, min_px=min_px) == DEFECT
+                alone[seed].append(recovery(true, new, iou=plan.params.evaluation.iou))
+            mean = np.mean(found, axis=0)
+            return relabelled(label, mean, threshold=threshold, min_px=min_px)
+
+        origin["threshold"] = threshold
+        dataset = relabelled_dataset(
+            hidden, label_of, weak, by="model", origin=origin, progress=progress
+        )
+        write_json(
+            plan.folder / "teachers.json",
+            {
+                "models": origin["models"],
+                "alone": {str(seed): rows for seed, rows in alone.items()},
+            },
+        )
+    require_valid(
+        validate(dataset, _splits(dataset, plan.params), plan.folder / "relabelled-validation")
+    )
+    write_dvc(dataset)
+    return dataset
+
+
+def finish(params: Params, out: Path, *, track: bool = True, progress=plain) -> dict:
+    """Write OUT/relabelling.json of all that was trained, track it, and return it.
+
+    sources, rule : who was labelled by hand, and how they were chosen.   defects : precision and
+    recall of the recovered defects (`precision_recall`), `per_teacher` and `per_source`.   mcc :
+    kind of student → MCC of skyrmions on the validation frames, one a seed.   difference,
+    difference_hidden : paired over the seeds, to the students of true labels.   within : whether
+    weak labels cost at most `bound`.   data_hash, hidden_hash, weak_hash : the versions.
+    Raises SpinscopeError where a training or the new version is missing.
+    """
+    from spinscope.evaluation.relabel import paired_difference, precision_recall
+
+    plan = _plan(params, out)
+    rows = {kind: [_row(plan, kind, seed) for seed in plan.seeds] for kind in (TEACHER, *STUDENTS)}
+    weak = open_dataset(plan.version("weak"))
+    origin, recovered = _recovered(plan, weak)
+    alone = _read(plan.folder / "teachers.json")["alone"]
+    mcc = {kind: [row["mcc"] for row in rows[kind]] for kind in STUDENTS}
+    difference = paired_difference(mcc["weak"], mcc["true"])
+    report = {
+        "kind": "relabelling",
+        "sources": list(plan.sources),
+        "rule": "the sources to train on with the most defects a frame; of equals the first",
+        "labelled_images": sum(r.source in plan.sources for r in plan.splits.train.records),
+        "seeds": list(plan.seeds),
+        "defects": {
+            **precision_recall(row for rows in recovered.values() for row in rows),
+            "per_teacher": [
+                {"seed": seed, **precision_recall(alone[str(seed)])} for seed in plan.seeds
+            ],
+            "per_source": [
+                {"source": source, **precision_recall(of)} for source, of in recovered.items()
+            ],
+        },
+        "mcc": mcc,
+        "difference": difference,
+        "difference_hidden": paired_difference(mcc["hidden"], mcc["true"]),
+        "bound": BOUND,
+        "within": difference["mean"] >= -BOUND,
+        "n_images": {name: len(part) for name, part in plan.splits.named().items()},
+        "data_hash": plan.hash,
+        "hidden_hash": rows["hidden"][0]["data_hash"],
+        "weak_hash": rows["weak"][0]["data_hash"],
+        "dvc": f"{weak.path.name}.dvc",
+        "origin": origin,
+        "settings": plan.params.digest(),
+        "trainings": [row for kind in rows.values() for row in kind],
+        "seconds": float(np.mean([row["seconds"] for kind in rows.values() for row in kind])),
+    }
+    write_json(plan.out / REPORT, report)
+    if track:
+        _track(plan, report, figures(params, out))
+    return report
+
+
+def figures(params: Params, out: Path) -> dict[str, Figure]:
+    """Figures of a finished study by their captions; they show frames of the dataset."""
+    from spinscope.evaluation.relabel import DEFECT
+    from spinscope.evaluation.relabel_figures import mcc_figure, recovery_figure
+
+    plan = _plan(params, out)
+    weak = open_dataset(plan.version("weak"))
+    drawn, seen = [], set()
+    for index in sorted(plan.hidden_rows, key=lambda i: -np.sum(plan.dataset.label(i) == DEFECT)):
+        record = plan.dataset.records[index]
+        if record.source not in seen and len(drawn) < 4:
+            seen.add(record.source)
+            true, found = plan.dataset.label(index), weak.label(index)
+            title = f"{record.name}, source {record.source}"
+            drawn.append((title, plan.dataset.image(index), true, found))
+    report = json.loads((Path(out) / REPORT).read_text())
+    return {
+        "Defects of frames whose defects were hidden. Green: recovered; blue: missed; orange: "
+        "made up.": recovery_figure(drawn),
+        "MCC of skyrmions on the validation frames; a line joins the students of a seed.":
+            mcc_figure(report["mcc"]),
+    }  # fmt: skip
+
+
+def relabel_lines(report: dict) -> list[str]:
+    """What the study found, a line each."""
+
+    def number(value: float | None) -> str:
+        return "–" if value is None else f"{value:.3f}"
+
+    defects, difference = report["defects"], report["difference"]
+    lines = [
+        f"labelled by hand: sources {', '.join(map(str, report['sources']))} "
+        f"({report['labelled_images']} frames); relabelled: {defects['n_images']} frames",
+        f"defects: {defects['n_true']} hidden, {defects['n_found']} found",
+    ]
+    for name, end in (("objects that touch", ""), ("objects at IoU", "_iou"), ("pixels", "_px")):
+        precision, recall = (number(defects[f"{key}{end}"]) for key in ("precision", "recall"))
+        lines.append(f"  by {name:<20} precision {precision}  recall {recall}")
+    for kind, values in report["mcc"].items():
+        each = "  ".join(f"{value:.4f}" for value in values)
+        lines.append(f"MCC, {kind + ' labels':<14} {each}")
+    says = "within" if report["within"] else "not within"
+    lines.append(
+        f"weak - true: {difference['mean']:+.4f} (SD {difference['sd']:.4f}), "
+        f"{says} {report['bound']:g}; {report['seconds']:.0f} s a training"
+    )
+    return lines
+
+
+def _plan(params: Params, out: Path) -> Plan:
+    from spinscope.evaluation.relabel import richest_sources
+
+    settings = overridden(params, params.relabelling.base)
+    if settings.data.scheme != 3:
+        raise SpinscopeError(
+            f"data.scheme (={settings.data.scheme}) must be 3: relabelling is about defects"
+        )
+    dataset, splits = split(settings)
+    hash_ = data_hash(dataset)
+    return Plan(
+        settings,
+        overridden(settings, TEACHING),
+        dataset,
+        splits,
+        hash_,
+        richest_sources(
+            _defects(dataset.path, splits.train.rows, hash_), params.relabelling.labelled_sources
+        ),
+        tuple(params.seed + k for k in range(params.relabelling.seeds)),
+        Path(out),
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _defects(path: Path, rows: tuple[int, ...], hash_: str) -> dict[int, list[int]]:
+    """Defects in every frame of each source; reading the labels takes seconds."""
+    from spinscope.data.manifest import count_objects
+    from spinscope.evaluation.relabel import DEFECT
+
+    dataset, found = open_dataset(path), {}
+    for row in rows:
+        count = count_objects(dataset.label(row) == DEFECT)
+        found.setdefault(dataset.records[row].source, []).append(count)
+    return found
+
+
+def _splits(dataset: Dataset, params: Params) -> Splits:
+    data = params.data
+    return split_by_batch(dataset, data.train_batches, data.validation_batches, data.test_batches)
+
+
+def _train(
+    what: Sequence[tuple[str, int]], params: Params, out: Path, workers: int, progress: Callable
+) -> None:
+    if workers == 1:
+        for kind, seed in progress(what, total=len(what), desc="train"):
+            train_one(params, out, kind, seed)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        done: Iterable = pool.map(
+            train_one, *zip(*((params, out, kind, seed) for kind, seed in what), strict=True)
+        )
+        for _ in progress(done, total=len(what), desc="train"):
+            pass
+
+
+def _row(plan: Plan, kind: str, seed: int) -> dict[str, Any]:
+    row = _read(plan.folder / kind / f"seed-{seed}" / "row.json")
+    if row is None:
+        raise SpinscopeError(f"the {kind} network of seed {seed} is missing below {plan.folder}")
+    return row
+
+
+def _recovered(plan: Plan, weak: Dataset) -> tuple[dict, dict[int, list[dict[str, int]]]]:
+    """Where the version came from, and the recovery of every frame a model labelled, by source."""
+    from spinscope.data.relabelled import provenance
+    from spinscope.evaluation.relabel import DEFECT, recovery
+
+    said, rows = provenance(weak.path), {}
+    for index, row in enumerate(said["frames"]):
+        if row["by"] == "model":
+            true, found = (of.label(index) == DEFECT for of in (plan.dataset, weak))
+            counts = recovery(true, found, iou=plan.params.evaluation.iou)
+            rows.setdefault(row["source"], []).append(counts)
+    return said["origin"], dict(sorted(rows.items()))
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _track(plan: Plan, report: dict, drawn: dict[str, Figure]) -> None:
+    """A parent run with a child a training; a report that is tracked already is left alone."""
+    from spinscope.data.relabelled import provenance
+    from spinscope.evaluation.study import png
+    from spinscope.tracking import lineage, open_store, parent_run, runs, seed_run
+
+    text = json.dumps({key: report[key] for key in report if key != "seconds"}, sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    store, note = open_store(plan.params.tracking), plan.folder / "tracked.json"
+    told = {"report": digest, "store": store.uri, "experiment": store.experiment_id}
+    if (kept := _read(note)) and told.items() <= kept.items():
+        return
+    # Not the settings' own digest: another study of the same settings is another experiment.
+    tags = {**lineage(plan.params, plan.hash), "params.digest": digest}
+    with parent_run(store, plan.params, tags, "study relabelling") as parent:
+        for row in report["trainings"]:
+            name = f"{row['seed']} {row['kind']}"
+            of = {**tags, "data.hash": row["data_hash"], "seed": name}
+            with seed_run(parent, of) as run:
+                runs.log_curves(run, _read(Path(row["folder"]) / "history.json"))
+                runs.log_metrics(run, {key: row[key] for key in ("mcc", "seconds", "best_epoch")})
+        runs.log_metrics(parent, runs.numbers({k: report[k] for k in ("defects", "difference")}))
+        runs.log_json(parent, report, f"study/{REPORT}")
+        runs.log_table(parent, provenance(plan.version("weak"))["frames"], "study/provenance.csv")
+        for number, figure in enumerate(drawn.values()):
+            runs.log_figure(parent, png(figure), f"relabelling-{number}.png")
+    write_json(note, {**told, "run_id": parent.run_id})
