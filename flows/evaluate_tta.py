@@ -1,58 +1,79 @@
-"""Evaluate a registered model without and with test-time augmentation."""
+"""Evaluate registered versions without and with test-time augmentation."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from spinscope import jobs
-from spinscope.config import DEFAULT_FAMILY, dataset_path, load_params, tracking_of
-from spinscope.files import write_json
-
-VIEWS = (1, 3, 8)
+from spinscope.config import DEFAULT_FAMILY, Params, load_params, tracking_of
+from spinscope.jobs import augmented
 
 
-@task(name="evaluate", task_run_name="tta-{views}")
-def evaluate(
-    model: str, views: int, profile: str | None, overrides: list[str], family: str = DEFAULT_FAMILY
+def _settings(
+    profile: str | None, overrides: list[str], family: str, models: list[str] | None
+) -> Params:
+    """Settings of the family that the models are of, else of the one that is named."""
+    if models:
+        family = jobs.family_of(tracking_of(profile, overrides), models[0])
+    return load_params(profile, overrides, family=family)
+
+
+@task(name="evaluate", task_run_name="tta-{model}")
+def evaluate(model: str, profile: str | None, overrides: list[str], family: str, out: str) -> int:
+    """All numbers of views of one version, kept below `out`; a retry goes on where it stopped."""
+    params = load_params(profile, overrides, family=family)
+    frames, about = augmented.validation_frames(params)
+    return len(augmented.measured(params, model, frames, about["hash"], Path(out), track=True))
+
+
+@task(name="report")
+def report(
+    models: list[str], profile: str | None, overrides: list[str], family: str, out: str
 ) -> dict:
-    """The report of a model on the validation batches, averaged over `views`."""
-    params = load_params(profile, [*overrides, f"evaluation.tta={views}"], family=family)
-    batches = params.data.validation_batches
-    return jobs.evaluate_model(params, model, dataset_path(params), batches=batches)
+    """The table of all versions, from what was measured."""
+    params = load_params(profile, overrides, family=family)
+    return augmented.augmented(params, models, Path(out))
 
 
 @flow(name="evaluate-tta")
 def evaluate_tta(
-    model: str | None = None,
+    models: str | None = None,
     profile: str | None = None,
     overrides: list[str] | None = None,
     out: str | None = None,
-) -> dict[str, dict]:
-    """Table of MCC, counts and frame time over the kinds of test-time augmentation.
+    family: str = DEFAULT_FAMILY,
+) -> dict:
+    """MCC, counts and frame time of versions with one, three and eight views averaged.
 
-    Those that the model's symmetry does not allow are left out.
+    models : references by commas, all of one family; by default every registered version of
+    `family`. Those views that a model's symmetry does not allow are left out.
     """
-    model, overrides = model or "models:/moke-unet@lab", overrides or []
-    family = jobs.family_of(tracking_of(profile, overrides), model)
-    reports = {}
-    for views in VIEWS:
-        report = evaluate(model, views, profile, overrides, family)
-        reports.setdefault(str(report["tta"]), report)
-    write_json(out or jobs.out_folder("reports") / "tta.json", reports)
-    lines = ["| views | MCC | predicted / labelled | ms a frame |", "|---|---|---|---|"]
-    for views, report in reports.items():
-        objects = report["objects"]
-        lines.append(
-            f"| {views} | {report['mcc']:.4f} | {objects['predicted']} / {objects['true']} "
-            f"| {report['frame_ms']:.0f} |"
-        )
-    create_markdown_artifact("\n".join(lines), key="evaluate-tta", description=model)
-    return reports
+    overrides = overrides or []
+    given = [model.strip() for model in (models or "").split(",") if model.strip()]
+    params = _settings(profile, overrides, family, given)
+    target = out or str(jobs.out_folder("study/moke"))
+    chosen = given or augmented.registered(params)
+    again = evaluate.with_options(retries=params.flows.retries)
+    for model in chosen:
+        again(model, profile, overrides, params.family, target)
+    found = report(chosen, profile, overrides, params.family, target)
+    create_markdown_artifact(
+        augmented.markdown(found), key="evaluate-tta", description=f"{len(chosen)} versions"
+    )
+    return found
 
 
 if __name__ == "__main__":
     from _arguments import one_sentence, parse
 
     with one_sentence():
-        evaluate_tta(**parse(__doc__, model="model reference", out="report file"))
+        arguments = parse(
+            __doc__,
+            models="references by commas; all registered versions",
+            family="family whose versions are taken; moke-unet",
+            out="folder of the report",
+        )
+        evaluate_tta(**{key: value for key, value in arguments.items() if value is not None})

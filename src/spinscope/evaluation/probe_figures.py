@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 COLOURS = ("#2a6f97", "#e07a1f", "#5a8f3c", "#8e5ea2", "#b5483a")
 AXES = {
-    "snr": "contrast over noise SD",
-    "contrast": "contrast of the skyrmions, share of the full range",
-    "gradient": "SD of the illumination, share of the full range",
+    "snr": ("contrast over noise SD", 1),
+    "contrast": ("contrast of the skyrmions, grey levels of 255", 255),
+    "gradient": ("SD of the illumination, grey levels of 255", 255),
 }
-LOGARITHMIC = ("snr", "contrast")
+"""Quantity of a curve of limits as it is drawn, and what its values are multiplied by."""
+
+LOGARITHMIC = ("contrast",)
 
 
 def figures(report: Mapping[str, Any]) -> dict[str, Figure]:
@@ -82,7 +84,6 @@ def speckle_figure(report: Mapping[str, Any]) -> Figure:
     for axes, title, said in zip(panels, titles, words, strict=False):
         axes.set(xlabel=said, title=title)
         axes.set_ylim(bottom=0)
-        axes.set_yscale("symlog", linthresh=1)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="x-small")
     panels[0].set_ylabel("skyrmions made up a frame")
@@ -95,19 +96,21 @@ def limit_figure(report: Mapping[str, Any]) -> Figure:
     for axes, (curve, rows) in zip(
         figure.subplots(1, 3, sharey=True), report["limits"].items(), strict=True
     ):
-        x = np.array([row["x"] for row in rows])
+        words, scale = AXES[curve]
+        x = scale * np.array([row["x"] for row in rows])
         for name, colour in _colours(report):
             mcc, sd = (np.array([row[key][name] for row in rows]) for key in ("mcc", "sd"))
             at = report["limit_at"][curve][name]
-            label = name if at is None else f"{name}: {at:.3g}"
+            label = name if at is None else f"{name}: {scale * at:.3g}"
             axes.plot(x, mcc, ".-", color=colour, label=label)
             axes.fill_between(x, mcc - sd, mcc + sd, color=colour, alpha=0.15, lw=0)
             if at is not None:
-                axes.plot(at, report["enough"], "D", color=colour, ms=5)
+                axes.plot(scale * at, report["enough"], "D", color=colour, ms=5)
         axes.axhline(report["enough"], color="black", ls="--", lw=1)
-        axes.set(xlabel=AXES[curve], ylim=(-0.05, 1.02))
+        axes.set(xlabel=words, ylim=(-0.05, 1.02))
         if curve in LOGARITHMIC:
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     figure.axes[0].set_ylabel("MCC")

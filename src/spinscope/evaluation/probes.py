@@ -231,7 +231,8 @@ def curves() -> dict[str, dict[float, KerrOptics]]:
 
     snr : contrast over noise SD; the contrast stays.   contrast : of the skyrmions in units of the
     full range, signal-to-noise stays, so that it is the gradient and the camera's 8 bits that
-    hide them.   gradient : SD of the uneven illumination in the same units; the rest stays.
+    hide them.   gradient : SD of the uneven illumination in the same units; the rest stays, and
+    what leaves [0, 1] is clipped as by the camera.
     """
     ratio = OPTICS.noise / OPTICS.contrast
     return {

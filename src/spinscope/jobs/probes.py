@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from spinscope.config import Params, dataset_path
-from spinscope.data import Dataset, data_hash, open_dataset
+from spinscope.data import Dataset
 from spinscope.files import write_json
+from spinscope.jobs.augmented import validation_frames
 from spinscope.jobs.data import plain
 from spinscope.jobs.lorentz_study import Subject, subjects
 
@@ -154,10 +155,7 @@ def _labelled(params: Params) -> tuple[Dataset | None, dict[str, Any] | None]:
     path = dataset_path(params)
     if params.data.path == "auto" and not path.is_dir():
         return None, None
-    dataset, batches = open_dataset(path), params.data.validation_batches
-    part = dataset.select(batches=batches)
-    about = {"path": str(path), "hash": data_hash(dataset), "batches": list(batches)}
-    return part, {**about, "n_images": len(part)}
+    return validation_frames(params)
 
 
 def _grey(params: Params, predict) -> dict[str, list[float]]:
