@@ -25,5 +25,6 @@ pages = [
     st.Page(HERE / "registry.py", title="Registry", icon=":material/inventory_2:"),
     st.Page(HERE / "likeness.py", title="Simulated and real", icon=":material/compare:"),
     st.Page(HERE / "lorentz.py", title="Lorentz", icon=":material/blur_on:"),
+    st.Page(HERE / "probes.py", title="Probes", icon=":material/experiment:"),
 ]
 st.navigation(pages).run()
