@@ -12,10 +12,12 @@ from _study import PALETTE
 
 GREY = {"grey": "uniform frame", "patch": "uniform patch in film of grey 128"}
 LIMITS = {
-    "snr": ("contrast over noise SD", 1, "linear"),
-    "contrast": ("contrast of the skyrmions, grey levels of 255", 255, "log"),
-    "gradient": ("SD of the illumination, grey levels of 255", 255, "linear"),
+    "snr": ("contrast over noise SD", 1, (0.5, 1, 2, 4)),
+    "contrast": ("contrast of the skyrmions, grey levels of 255", 255, (0.5, 1, 2, 5, 10, 20, 50)),
+    "gradient": ("SD of the illumination, grey levels of 255", 255, None),
 }
+"""What is drawn along a curve, what its values are multiplied by, ticks of a logarithmic axis."""
+
 PUBLISHED = "published, two classes"
 MADE_UP = {"empty": ("film", "defects"), "real": ("made_up", "speckles")}
 """What is drawn as a line, and dashed beside it."""
@@ -35,17 +37,9 @@ def grey_table(report: Mapping[str, Any], names: Sequence[str], key: str) -> pd.
 def grey_chart(
     report: Mapping[str, Any], names: Sequence[str], shades: Mapping[str, str], key: str
 ) -> alt.LayerChart:
-    """A colour a model; dashed the step of the published two-class network."""
-    step = report["published"]["grey"]
+    """A colour a model; dashed the step of the published two-class network on uniform frames."""
     y = alt.Y("share:Q", title="share called skyrmion", scale=alt.Scale(domain=[0, 1]))
     x = alt.X("grey:Q", title=f"grey level, {GREY[key]}", scale=alt.Scale(domain=[0, 255]))
-    paper = pd.DataFrame({"grey": [0, step, step, 255], "share": [1.0, 1.0, 0.0, 0.0]})
-    published = (
-        alt.Chart(paper)
-        .mark_line(strokeDash=[4, 4], color="black", strokeWidth=1.5)
-        .encode(x, y, order=alt.Order("order:Q"))
-        .transform_window(order="row_number()")
-    )
     lines = (
         alt.Chart(grey_table(report, names, key))
         .mark_line(strokeWidth=2)
@@ -56,7 +50,17 @@ def grey_chart(
             tooltip=["model", "grey", alt.Tooltip("share:Q", format=".3f")],
         )
     )
-    return (published + lines).properties(height=240)
+    layers = [lines]
+    if key == "grey":
+        step = report["published"]["grey"]
+        paper = pd.DataFrame({"grey": [0, step, step, 255], "share": [1.0, 1.0, 0.0, 0.0]})
+        paper["order"] = range(len(paper))
+        layers += [
+            alt.Chart(paper)
+            .mark_line(strokeDash=[4, 4], color="black", strokeWidth=1.5)
+            .encode(x, y, order="order:Q")
+        ]
+    return alt.layer(*layers).properties(height=240)
 
 
 def limit_table(report: Mapping[str, Any], names: Sequence[str], curve: str) -> pd.DataFrame:
@@ -74,10 +78,12 @@ def limit_chart(
     report: Mapping[str, Any], names: Sequence[str], shades: Mapping[str, str], curve: str
 ) -> alt.LayerChart:
     """MCC along a curve; a diamond where it falls below what is enough."""
-    title, scale, kind = LIMITS[curve]
+    title, scale, ticks = LIMITS[curve]
     table = limit_table(report, names, curve)
     domain = [float(table["x"].min()), float(table["x"].max())]
-    x = alt.X("x:Q", title=title, scale=alt.Scale(type=kind, domain=domain, nice=False))
+    kind = alt.Scale(type="log" if ticks else "linear", domain=domain, nice=False)
+    axis = alt.Axis(values=list(ticks), format="~g") if ticks else alt.Axis()
+    x = alt.X("x:Q", title=title, scale=kind, axis=axis)
     y_scale = alt.Scale(domain=[0, 1])
     base = alt.Chart(table).encode(x, _colour(names, shades))
     band = base.mark_area(opacity=0.15).encode(
@@ -156,10 +162,9 @@ def inverted_rows(report: Mapping[str, Any], names: Sequence[str]) -> pd.DataFra
 
 
 def limit_rows(report: Mapping[str, Any], names: Sequence[str]) -> pd.DataFrame:
-    """Where the MCC of each model falls below what is enough."""
+    """Where the MCC of each model falls below what is enough; contrast, gradient in grey levels."""
     table = {"model": list(names)}
-    heads = {"snr": "signal-to-noise", "contrast": "contrast, grey levels",
-             "gradient": "gradient, grey levels"}  # fmt: skip
+    heads = {"snr": "SNR", "contrast": "contrast", "gradient": "gradient"}
     for curve, head in heads.items():
         found, scale = report["limit_at"][curve], LIMITS[curve][1]
         table[head] = [None if found[name] is None else scale * found[name] for name in names]
@@ -167,7 +172,7 @@ def limit_rows(report: Mapping[str, Any], names: Sequence[str]) -> pd.DataFrame:
 
 
 def augmented_rows(report: Mapping[str, Any]) -> pd.DataFrame:
-    """Views, MCC, counts and time of every version."""
+    """Views, MCC, count, its excess over the labelled one, and time a frame of every version."""
     return pd.DataFrame(
         [
             {
@@ -175,11 +180,10 @@ def augmented_rows(report: Mapping[str, Any]) -> pd.DataFrame:
                 "views": row["views"],
                 "MCC": row["mcc"],
                 "skyrmions": row["objects_predicted"],
-                "labelled": row["objects_true"],
-                "count error, %": 100 * (row["objects_predicted"] / row["objects_true"] - 1)
+                "more, %": 100 * (row["objects_predicted"] / row["objects_true"] - 1)
                 if row["objects_true"]
                 else None,
-                "ms a frame": row["frame_ms"],
+                "ms": row["frame_ms"],
             }
             for row in report["rows"]
         ]

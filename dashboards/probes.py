@@ -60,9 +60,9 @@ def show_probes(found: dict, tta: dict | None) -> None:
         return
     shades = colours(every)
     size, data = found["settings"], found["data"]
-    labelled = f"{data['n_images']} labelled frames" if data else "no labelled frames"
+    frames = f"{data['n_images']} labelled frames" if data else "No labelled frames"
     st.caption(
-        f"Single passes, no views averaged. {labelled} that the settings do not train on; "
+        f"Single passes, no views averaged. {frames} that the settings do not train on; "
         f"{size['frames']} simulated frames of {size['width']}×{size['height']} px at every point."
     )
     legend({**{name: shades[name] for name in names}, PUBLISHED: "black"})
@@ -86,7 +86,7 @@ def show_grey(found: dict, names: list[str], shades: dict[str, str]) -> None:
 
 def show_inverted_and_views(found: dict, names: list[str], tta: dict | None) -> None:
     """Inverted frames, and test-time augmentation beside them."""
-    left, right = st.columns([2, 3], gap="large")
+    left, right = st.columns([1, 1], gap="large")
     with left:
         st.subheader("Inverted frames")
         if found["inverted"]:
@@ -104,9 +104,17 @@ def show_inverted_and_views(found: dict, names: list[str], tta: dict | None) -> 
             st.caption(f"Not measured yet: `{COMMAND['tta.json']}`.")
         else:
             table = augmented_rows(tta)
-            formats = {"MCC": "{:.4f}", "count error, %": "{:+.1f}", "ms a frame": "{:.0f}"}
+            formats = {"MCC": "{:.4f}", "more, %": "{:+.1f}", "ms": "{:.0f}"}
             st.dataframe(table.style.format(formats, na_rep="–"), hide_index=True, width="stretch")
-            st.caption(f"{tta['data']['n_images']} validation frames; time: median over them.")
+            st.caption(
+                f"{tta['data']['n_images']} validation frames of {labelled(tta)} labelled "
+                "skyrmions; more: predicted beyond them; ms: median time a frame."
+            )
+
+
+def labelled(tta: dict) -> str:
+    """Labelled skyrmions of the frames, as they are counted in every row."""
+    return ", ".join(sorted({str(row["objects_true"]) for row in tta["rows"]}))
 
 
 def show_speckles(found: dict, names: list[str], shades: dict[str, str]) -> None:
@@ -133,9 +141,9 @@ def show_limits(found: dict, names: list[str], shades: dict[str, str]) -> None:
     left.dataframe(table.style.format(precision=2, na_rep="–"), hide_index=True, width="stretch")
     right.caption(
         f"MCC on simulated skyrmions of 8 to 16 px, and where it falls below {found['enough']} "
-        "(diamonds, table). The same patterns and the same noise at every point. Signal-to-noise: "
-        "the noise varies. Contrast: the noise goes along with it, so that the 8 bits of the "
-        "camera and the illumination hide it. Bands: one SD over the frames."
+        "(diamonds; table, in grey levels). The same patterns and the same noise at every point. "
+        "Signal-to-noise: the noise varies. Contrast: the noise goes along with it, so that the "
+        "8 bits of the camera and the illumination hide it. Bands: one SD over the frames."
     )
 
 
