@@ -34,6 +34,7 @@ PAGES = {
     "registry.py": "Registry",
     "likeness.py": "Simulated and real",
     "lorentz.py": "Lorentz",
+    "probes.py": "Probes",
 }
 SHOTS = project_root() / "build/test-output/screenshots"
 WIDTH = 1440  # px, of a small screen

@@ -14,6 +14,7 @@ SAYS = {
     "Registry": "Where it comes from, and what it was measured to do",
     "Simulated and real": "90 % is a perfect likeness",
     "Lorentz": "There is no study of Lorentz models yet",
+    "Probes": "No model was probed yet",
 }
 CHARTS = {"Sizes": 2, "Seeds": 3, "Registry": 1, "Simulated and real": 3}
 

@@ -37,6 +37,7 @@ def test_a_page_opens_without_a_complaint(opened, name, title):
         ("seeds.py", "spinscope train moke-unet"),
         ("registry.py", "spinscope train moke-unet"),
         ("likeness.py", "spinscope corpus kerr"),
+        ("probes.py", "spinscope study probes"),
     ],
 )
 def test_an_empty_project_says_what_to_run(opened_empty, tmp_path, name, command):
@@ -179,7 +180,11 @@ def test_a_broken_registry_is_one_sentence(tmp_path, monkeypatch, project):
     (tmp_path / "mlflow.db").write_text("not a database, though long enough to look at")
     overrides = [f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", f"data.path={params.data.path}"]
     settle(tmp_path, load_params("laptop", overrides), monkeypatch)
-    for name in PAGES.keys() - {"likeness.py", "lorentz.py"}:  # they open without a registry
+    for name in PAGES.keys() - {
+        "likeness.py",
+        "lorentz.py",
+        "probes.py",
+    }:  # they open without a registry
         app = open_page(name)
         assert not app.exception
         assert "is not a readable MLflow database" in app.error[0].value

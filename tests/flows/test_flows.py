@@ -39,10 +39,11 @@ def test_train_evaluate_promote(prefect, params, tmp_path, template_store, monke
     step = module("promote").promote(profile="demo", overrides=overrides, reason="flow")
     assert step["to_version"] == 1
     table = module("evaluate_tta").evaluate_tta(
-        profile="demo", overrides=overrides, out=str(tmp_path / "tta.json")
+        profile="demo", overrides=overrides, out=str(tmp_path / "study")
     )
-    assert set(table) == {"1", "3", "8"}
-    assert json.loads((tmp_path / "tta.json").read_text()) == table
+    rows = [(row["model"], row["views"]) for row in table["rows"]]
+    assert rows == [("models:/moke-unet/1", views) for views in (1, 3, 8)]
+    assert json.loads((tmp_path / "study/tta.json").read_text()) == table
 
 
 def test_a_seed_that_dies_is_tried_again(prefect, monkeypatch, tmp_path):
@@ -122,7 +123,7 @@ def test_bad_words_end_a_flow_with_a_sentence():
 
 
 def test_every_flow_takes_the_settings_on_its_command_line():
-    for name in ("train_seeds", "evaluate_tta", "promote", "retrain", "corpus_ltem"):
+    for name in ("train_seeds", "evaluate_tta", "promote", "retrain", "corpus_ltem", "probes"):
         done = subprocess.run(
             [sys.executable, str(FLOWS / f"{name}.py"), "--help"], capture_output=True, text=True
         )

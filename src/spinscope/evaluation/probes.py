@@ -259,8 +259,8 @@ def limit(curve: Mapping[float, float], enough: float = ENOUGH) -> float | None:
     curve : quantity -> MCC. The crossing next to the best point on either side, the nearer one
     where there are two; None where the curve never falls below it or never reaches it.
 
-    >>> limit({1.0: 0.6, 2.0: 0.9, 3.0: 0.95})
-    1.6666666666666665
+    >>> round(limit({1.0: 0.6, 2.0: 0.9, 3.0: 0.95}), 3)
+    1.667
     """
     x = np.array(sorted(curve))
     y = np.array([curve[at] for at in x])
