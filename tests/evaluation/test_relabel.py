@@ -109,7 +109,10 @@ def test_precision_and_recall_of_objects_and_pixels():
     true[0:2, 0:2] = found[1:3, 1:3] = True  # one pixel of four in common
     true[5:7, 5:7] = True  # missed
     found[8, 0] = found[8, 4] = True  # made up
-    told = precision_recall([recovery(true, found)])
+    skyrmions = np.zeros_like(true)
+    skyrmions[7:9, 7] = True  # beside the one that was missed
+    told = precision_recall([recovery(true, found, skyrmions)])
+    assert (told["n_free"], told["recall_free"]) == (1, 1)
     assert (told["precision"], told["recall"]) == (pytest.approx(1 / 3), 0.5)
     assert (told["precision_iou"], told["recall_iou"]) == (0, 0)
     assert (told["precision_px"], told["recall_px"]) == (pytest.approx(1 / 6), 1 / 8)

@@ -104,39 +104,55 @@ def relabelled(
     return merge(label, clean(found, label, min_px=min_px))
 
 
-def recovery(true: np.ndarray, found: np.ndarray, *, iou: float = 0.5) -> dict[str, int]:
+def recovery(
+    true: np.ndarray, found: np.ndarray, skyrmions: np.ndarray | None = None, *, iou: float = 0.5
+) -> dict[str, int]:
     """Counts that tell how well the defects of one frame were recovered; they add over frames.
 
-    true, found : (H, W) bool.
+    true, found, skyrmions : (H, W) bool.
     n_true, n_found : 8-connected objects.   matched : pairs at `iou`.   touched_true,
     touched_found : objects that share a pixel with one of the other side; for objects of a few
-    pixels an outline that is off by one costs half of the overlap.   px_true, px_found, px_both.
+    pixels an outline that is off by one costs half of the overlap.   n_free, touched_free : of
+    the true ones those that lie beside no pixel of `skyrmions`.   px_true, px_found, px_both.
     """
+    from scipy import ndimage
+
     numbers, areas = label_objects(true)
     others, other_areas = label_objects(found)
     both = true & found
+    free = np.ones(len(areas) + 1, dtype=bool)
+    if skyrmions is not None:
+        beside = ndimage.binary_dilation(skyrmions, np.ones((3, 3)))
+        free[np.unique(numbers[beside & true])] = False
+    touched = np.unique(numbers[both])
     return {
         "n_true": len(areas),
         "n_found": len(other_areas),
         "matched": match_objects(true, found, iou=iou).matched,
-        "touched_true": len(np.unique(numbers[both])),
+        "touched_true": len(touched),
         "touched_found": len(np.unique(others[both])),
+        "n_free": int(free[1:].sum()),
+        "touched_free": int(free[touched].sum()),
         "px_true": int(true.sum()),
         "px_found": int(found.sum()),
         "px_both": int(both.sum()),
     }
 
 
+_COUNTS = ("n_true", "n_found", "matched", "touched_true", "touched_found", "n_free")
+_COUNTS += ("touched_free", "px_true", "px_found", "px_both")
+
+
 def precision_recall(rows: Iterable[Mapping[str, int]]) -> dict[str, int | float | None]:
     """Precision and recall over frames, from their `recovery`.
 
-    precision, recall : by objects that share a pixel;   precision_iou, recall_iou : by pairs at
-    the IoU;   precision_px, recall_px : by pixels; None where there is nothing to divide by.
+    precision, recall : by objects that share a pixel;   recall_free : of those that touch no
+    skyrmion;   precision_iou, recall_iou : by pairs at the IoU;   precision_px, recall_px : by
+    pixels; None where there is nothing to divide by.
     Returns them with the sums of the counts and `n_images`.
     """
     rows = list(rows)
-    names = ("n_true", "n_found", "matched", "touched_true", "touched_found")
-    total = {n: sum(row[n] for row in rows) for n in (*names, "px_true", "px_found", "px_both")}
+    total = {name: sum(row[name] for row in rows) for name in _COUNTS}
 
     def part(of: str, whole: str) -> float | None:
         return total[of] / total[whole] if total[whole] else None
@@ -144,6 +160,7 @@ def precision_recall(rows: Iterable[Mapping[str, int]]) -> dict[str, int | float
     return {
         "precision": part("touched_found", "n_found"),
         "recall": part("touched_true", "n_true"),
+        "recall_free": part("touched_free", "n_free"),
         "precision_iou": part("matched", "n_found"),
         "recall_iou": part("matched", "n_true"),
         "precision_px": part("px_both", "px_found"),

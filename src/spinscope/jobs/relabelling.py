@@ -4,8 +4,9 @@ On frames whose defects are all labelled they are hidden on all but a few source
 the network recovers can be held against the truth. All that is made lies below OUT:
 
     relabelled/, relabelled.dvc     the new version of the dataset, and its name for DVC
-    relabelling/hidden/             the labels as they are before: defects on a few sources only
+    relabelling/hidden-labels/      the dataset before: defects on a few sources only
     relabelling/teacher/seed-S/     networks that learned from these sources
+    relabelling/scout/seed-S/       one of half of them, which chooses the threshold on the others
     relabelling/KIND/seed-S/        students: true, weak and hidden labels
     relabelling.json                the report
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from spinscope.training.fit import FitResult
 
 REPORT = "relabelling.json"
-TEACHER = "teacher"
+TEACHER, SCOUT = "teacher", "scout"
 STUDENTS = ("true", "weak", "hidden")
 """Labels that students learn from: by hand; a model's where they were hidden; and left hidden."""
 
@@ -47,15 +48,23 @@ BOUND = 0.01
 """The MCC that weak labels may cost."""
 
 TEACHING: tuple[str, ...] = (
-    "training.class_weights=[1.0, 1.0, 6.0]",
+    "model.width=16",
+    "model.depth=4",
+    "model.stem=2",
+    "model.refine=8",
+    "training.pretrained=bundled:moke-unet-simulated",
+    "training.class_weights=[1.0, 1.0, 3.0]",
     "training.label_smoothing=0.05",
-    "training.learning_rate=0.003",
+    "training.learning_rate=0.001",
     "training.keep=last",
+    "training.epochs=8",
+    "training.steps_per_epoch=40",
 )
 """Settings of a teacher over `relabelling.base`.
 
-Defects are a hundredth of the pixels and nothing but skyrmions tells the validation MCC: smoothed,
-unweighted and chosen by that score a network of a few hundred steps calls no pixel a defect.
+It starts from a network that has seen simulated defects only, for a few frames teach little. And
+defects are a hundredth of the pixels while the validation MCC is of skyrmions alone: unweighted,
+with smoothed labels and chosen by that score, a network calls hardly a pixel a defect.
 """
 
 
@@ -79,8 +88,28 @@ class Plan:
 
     def version(self, kind: str) -> Path:
         """Folder of the dataset that students of a kind learn from."""
-        where = {"weak": self.out / "relabelled", "hidden": self.folder / "hidden"}
+        where = {"weak": self.out / "relabelled", "hidden": self.folder / "hidden-labels"}
         return where.get(kind, self.dataset.path)
+
+    @property
+    def scouted(self) -> tuple[int, ...]:
+        """Labelled sources that the scout learns from: every other one; none where there is one."""
+        return self.sources[::2] if len(self.sources) > 1 else ()
+
+    @property
+    def teachers(self) -> list[tuple[str, int]]:
+        """Kind and seed of the networks that are trained before the frames are relabelled."""
+        scouts = [(SCOUT, self.seeds[0])] if self.scouted else []
+        return [*((TEACHER, seed) for seed in self.seeds), *scouts]
+
+    @property
+    def students(self) -> list[tuple[str, int]]:
+        """Kind and seed of the networks that are trained afterwards."""
+        return [(kind, seed) for seed in self.seeds for kind in STUDENTS]
+
+    def model(self, kind: str, seed: int) -> Path:
+        """Model folder of a network."""
+        return self.folder / kind / f"seed-{seed}" / "model"
 
     @property
     def hidden_rows(self) -> frozenset[int]:
@@ -100,9 +129,9 @@ def relabel(
     workers : trainings under way at once, each a process of its own where there are several.
     """
     plan = prepare(params, out, progress=progress)
-    _train([(TEACHER, seed) for seed in plan.seeds], params, out, workers, progress)
+    _train(plan.teachers, params, out, workers, progress)
     relabel_frames(params, out, progress=progress)
-    _train([(kind, s) for s in plan.seeds for kind in STUDENTS], params, out, workers, progress)
+    _train(plan.students, params, out, workers, progress)
     return finish(params, out, track=track, progress=progress)
 
 
@@ -113,10 +142,10 @@ def prepare(params: Params, out: Path, *, progress=plain) -> Plan:
     from spinscope.evaluation.relabel import hide
 
     plan = _plan(params, out)
-    require_valid(validate(plan.dataset, plan.splits, plan.folder / "validation"))
     origin = {"what": "defects hidden", "labelled_sources": list(plan.sources)}
     origin["train_batches"] = list(plan.params.data.train_batches)
     if made_of(plan.version("hidden"), plan.hash, origin) is None:
+        require_valid(validate(plan.dataset, plan.splits, plan.folder / "validation"))
         relabelled_dataset(
             plan.dataset,
             lambda i: hide(plan.dataset.label(i)) if i in plan.hidden_rows else None,
@@ -139,16 +168,18 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
     from spinscope.tracking import resolve
     from spinscope.training.fit import fit
 
-    if kind not in (TEACHER, *STUDENTS):
-        raise SpinscopeError(f"kind {kind!r} must be one of {', '.join((TEACHER, *STUDENTS))}")
+    if kind not in (TEACHER, SCOUT, *STUDENTS):
+        known = ", ".join((TEACHER, SCOUT, *STUDENTS))
+        raise SpinscopeError(f"kind {kind!r} must be one of {known}")
     plan = _plan(params, out)
-    settings = plan.teacher if kind == TEACHER else plan.params
-    dataset = open_dataset(plan.version("hidden" if kind == TEACHER else kind))
+    few = {TEACHER: plan.sources, SCOUT: plan.scouted}.get(kind)
+    settings = plan.params if few is None else plan.teacher
+    dataset = open_dataset(plan.version(kind if few is None else "hidden"))
     splits = _splits(dataset, settings)
-    if kind == TEACHER:
-        splits = Splits(splits.train.select(sources=plan.sources), splits.validation)
+    if few is not None:
+        splits = Splits(splits.train.select(sources=few), splits.validation)
     info = {"data_hash": data_hash(dataset), "params": settings.digest()}
-    folder = plan.folder / kind / f"seed-{seed}"
+    folder = plan.model(kind, seed).parent
     pretrained = settings.training.pretrained
     result: FitResult = fit(
         splits,
@@ -179,25 +210,27 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
 def relabel_frames(params: Params, out: Path, *, progress=plain) -> Dataset:
     """Write the version of the dataset whose hidden defects the teachers found; returns it.
 
-    The teachers' probabilities, each the mean over the views of `evaluation.tta`, are averaged; the
-    threshold is the best on the sources with labels (`best_threshold`). The version passes
-    validation or is not used. Beside it lies its `.dvc` file.
+    The teachers' probabilities, each the mean over the views of `evaluation.tta`, are averaged.
+    From which probability on a pixel is a defect, a scout that learned from half of the labelled
+    sources says on the other half: on those that it learned from, any network is too sure.
+    The version passes validation or is not used. Beside it lies its `.dvc` file.
     """
     from spinscope.data.relabelled import made_of, relabelled_dataset, write_dvc
     from spinscope.data.validate import require_valid, validate
+    from spinscope.evaluation.metrics import SKYRMION
     from spinscope.evaluation.relabel import DEFECT, best_threshold, recovery, relabelled
     from spinscope.inference.predict import Predictor
     from spinscope.models.store import NETWORK
 
     plan = _plan(params, out)
     hidden, weak = open_dataset(plan.version("hidden")), plan.version("weak")
-    models = [plan.folder / TEACHER / f"seed-{seed}" / "model" for seed in plan.seeds]
+    models = [plan.model(kind, seed) for kind, seed in plan.teachers]
     views, min_px = plan.params.evaluation.tta, params.relabelling.min_px
     origin = {
         "what": "defects found by networks",
         "models": [
-            {"kind": TEACHER, "seed": seed, "sha256": sha256(model / NETWORK)}
-            for seed, model in zip(plan.seeds, models, strict=True)
+            {"kind": kind, "seed": seed, "sha256": sha256(model / NETWORK)}
+            for (kind, seed), model in zip(plan.teachers, models, strict=True)
         ],
         "settings": plan.teacher.digest(),
         "labelled_sources": list(plan.sources),
@@ -207,18 +240,21 @@ def relabel_frames(params: Params, out: Path, *, progress=plain) -> Dataset:
     dataset = made_of(weak, data_hash(hidden), origin)
     kept = _read(plan.folder / "teachers.json")
     if dataset is None or kept is None or kept["models"] != origin["models"]:
-        teachers = [Predictor.load(model) for model in models]
+        networks = [Predictor.load(model) for model in models]
+        teachers = networks[: len(plan.seeds)]
+        threshold = 0.5
+        if plan.scouted:
+            held_back = set(plan.sources) - set(plan.scouted)
+            part = hidden.select(sources=held_back)
+            threshold = best_threshold(
+                ((label, networks[-1].probabilities(image, views)) for _, image, label in part),
+                min_px=min_px,
+            )
 
         def probabilities(index: int) -> list[np.ndarray]:
             image = hidden.image(index)
             return [teacher.probabilities(image, views) for teacher in teachers]
 
-        labelled = [
-            index for index, record in enumerate(hidden.records) if record.source in plan.sources
-        ]
-        threshold = best_threshold(
-            ((hidden.label(i), np.mean(probabilities(i), axis=0)) for i in labelled), min_px=min_px
-        )
         alone: dict[int, list[dict[str, int]]] = {seed: [] for seed in plan.seeds}
 
         def label_of(index: int) -> np.ndarray | None:
@@ -228,7 +264,8 @@ def relabel_frames(params: Params, out: Path, *, progress=plain) -> Dataset:
             true = plan.dataset.label(index) == DEFECT
             for seed, one in zip(plan.seeds, found, strict=True):
                 new = relabelled(label, one, threshold=threshold, min_px=min_px) == DEFECT
-                alone[seed].append(recovery(true, new, iou=plan.params.evaluation.iou))
+                counts = recovery(true, new, label == SKYRMION, iou=plan.params.evaluation.iou)
+                alone[seed].append(counts)
             mean = np.mean(found, axis=0)
             return relabelled(label, mean, threshold=threshold, min_px=min_px)
 
@@ -263,7 +300,8 @@ def finish(params: Params, out: Path, *, track: bool = True, progress=plain) -> 
     from spinscope.evaluation.relabel import paired_difference, precision_recall
 
     plan = _plan(params, out)
-    rows = {kind: [_row(plan, kind, seed) for seed in plan.seeds] for kind in (TEACHER, *STUDENTS)}
+    every = [_row(plan, *which) for which in (*plan.teachers, *plan.students)]
+    rows = {kind: [row for row in every if row["kind"] == kind] for kind in STUDENTS}
     weak = open_dataset(plan.version("weak"))
     origin, recovered = _recovered(plan, weak)
     alone = _read(plan.folder / "teachers.json")["alone"]
@@ -296,8 +334,8 @@ def finish(params: Params, out: Path, *, track: bool = True, progress=plain) -> 
         "dvc": f"{weak.path.name}.dvc",
         "origin": origin,
         "settings": plan.params.digest(),
-        "trainings": [row for kind in rows.values() for row in kind],
-        "seconds": float(np.mean([row["seconds"] for kind in rows.values() for row in kind])),
+        "trainings": every,
+        "seconds": float(np.mean([row["seconds"] for row in every])),
     }
     write_json(plan.out / REPORT, report)
     if track:
@@ -344,6 +382,10 @@ def relabel_lines(report: dict) -> list[str]:
     for name, end in (("objects that touch", ""), ("objects at IoU", "_iou"), ("pixels", "_px")):
         precision, recall = (number(defects[f"{key}{end}"]) for key in ("precision", "recall"))
         lines.append(f"  by {name:<20} precision {precision}  recall {recall}")
+    lines.append(
+        f"  of the {defects['n_free']} that touch no labelled skyrmion: recall "
+        f"{number(defects['recall_free'])}"
+    )
     for kind, values in report["mcc"].items():
         each = "  ".join(f"{value:.4f}" for value in values)
         lines.append(f"MCC, {kind + ' labels':<14} {each}")
@@ -413,7 +455,7 @@ def _train(
 
 
 def _row(plan: Plan, kind: str, seed: int) -> dict[str, Any]:
-    row = _read(plan.folder / kind / f"seed-{seed}" / "row.json")
+    row = _read(plan.model(kind, seed).with_name("row.json"))
     if row is None:
         raise SpinscopeError(f"the {kind} network of seed {seed} is missing below {plan.folder}")
     return row
@@ -422,13 +464,15 @@ def _row(plan: Plan, kind: str, seed: int) -> dict[str, Any]:
 def _recovered(plan: Plan, weak: Dataset) -> tuple[dict, dict[int, list[dict[str, int]]]]:
     """Where the version came from, and the recovery of every frame a model labelled, by source."""
     from spinscope.data.relabelled import provenance
+    from spinscope.evaluation.metrics import SKYRMION
     from spinscope.evaluation.relabel import DEFECT, recovery
 
     said, rows = provenance(weak.path), {}
     for index, row in enumerate(said["frames"]):
         if row["by"] == "model":
             true, found = (of.label(index) == DEFECT for of in (plan.dataset, weak))
-            counts = recovery(true, found, iou=plan.params.evaluation.iou)
+            skyrmions = weak.label(index) == SKYRMION
+            counts = recovery(true, found, skyrmions, iou=plan.params.evaluation.iou)
             rows.setdefault(row["source"], []).append(counts)
     return said["origin"], dict(sorted(rows.items()))
 
