@@ -128,6 +128,11 @@ class Ltem(_Section):
     workers: int = Field(gt=0)
 
 
+class Magnified(_Section):
+    below_px: float = Field(gt=0)
+    zoom: float = Field(gt=1, le=4)
+
+
 class Model(_Section):
     width: int = Field(default=16, ge=1)
     depth: int = Field(default=4, ge=1, le=6)
@@ -135,6 +140,7 @@ class Model(_Section):
     refine: int = Field(default=0, ge=0)
     activation: Literal["relu", "prelu", "tanh", "mish"] = "relu"
     dropout: float = Field(default=0.05, ge=0, lt=1)
+    magnify: Magnified | None = None
 
     @property
     def size_multiple(self) -> int:

@@ -13,6 +13,7 @@ from spinscope.data.micrograph import moments, standardise
 from spinscope.errors import SpinscopeError
 from spinscope.inference.engine import Engine, KerasEngine, Name, Precision, open_engine
 from spinscope.inference.geometry import Geometry
+from spinscope.inference.magnify import Magnify
 from spinscope.inference.tiling import Tiling, tiled
 
 Transform = tuple[int, bool]
@@ -202,13 +203,40 @@ class Predictor:
         yield from tiled(window, shape, self.tiling, multiple, classes, self.engine.streams)
 
     def views(self, image: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
-        """Class probabilities (H, W, C) of each view, turned back; the frame in one piece."""
-        standard, laid = standardise(image), self.geometry
+        """Class probabilities (H, W, C) of each view, turned back; the frame in one piece.
+
+        A frame whose objects are too narrow for the model, as it says itself (`Magnify`), is
+        magnified, unless a zoom was asked for.
+        """
+        standard, laid, views = standardise(image), self.geometry, self.transforms(tta)
+        rule = Magnify.of(self.info) if laid is None else None
+        if rule is not None:
+            first = self._view(standard, views[0])
+            if not rule.wanted(most_probable(first)[0] == 1):
+                yield first
+                yield from (self._view(standard, view) for view in views[1:])
+                return
+            laid = Geometry(0.0, rule.zoom)
         if laid is not None:
             standard = laid.apply(standard)
-        for view in self.transforms(tta):
-            found = self._view(standard, view)
+        for view in views:
+            found = self._whole(standard, view)
             yield found if laid is None else laid.undo(found, image.shape)
+
+    def _whole(self, standard: np.ndarray, view: Transform) -> np.ndarray:
+        """Probabilities of a view; of a frame that was magnified beyond a tile, in tiles."""
+        if self.tiling.fits(standard.shape):
+            return self._view(standard, view)
+        multiple, classes = self.info["size_multiple"], len(self.info["classes"])
+        bands = tiled(
+            lambda rows, columns: self._view(standard[rows, columns], view),
+            standard.shape,
+            self.tiling,
+            multiple,
+            classes,
+            self.engine.streams,
+        )
+        return np.concatenate([band for _, band in bands])
 
     def _view(self, standard: np.ndarray, view: Transform) -> np.ndarray:
         turned = transform(standard, view)

@@ -1,0 +1,87 @@
+"""Frames with narrow objects are looked at magnified, others cost nothing more."""
+
+import numpy as np
+import pytest
+
+from spinscope.inference.magnify import Magnify, width
+from spinscope.inference.predict import Predictor
+from spinscope.inference.tiling import Tiling
+
+
+class Threshold:
+    """A network that calls dark pixels skyrmions and notes the frames that it sees."""
+
+    streams = 1
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, batch):
+        self.seen.append(batch.shape[1:3])
+        dark = (batch[..., 0] < 0).astype(np.float32)
+        return np.stack([1 - dark, dark], axis=-1)
+
+
+INFO = {"classes": ["background", "skyrmion"], "size_multiple": 4}
+RULE = {"magnify": {"below_px": 7.0, "zoom": 2.0}}
+
+
+def discs(diameter: float, spacing: int, shape=(96, 128)) -> np.ndarray:
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    centred = [(axis + spacing / 2) % spacing - spacing / 2 for axis in (y, x)]
+    return np.where(np.hypot(*centred) < diameter / 2, 0.2, 0.8).astype(np.float32)
+
+
+def predictor(rule, **options) -> tuple[Predictor, Threshold]:
+    engine = Threshold()
+    return Predictor(engine, INFO | rule, **options), engine
+
+
+@pytest.mark.parametrize("diameter", [5.0, 9.0, 16.0])
+def test_width_is_the_diameter_of_discs(diameter):
+    assert width(discs(diameter, 32) < 0.5) == pytest.approx(diameter, rel=0.12)
+
+
+def test_width_of_nothing_is_not_narrow():
+    assert width(np.zeros((8, 8), bool)) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("image", "rule", "largest"),
+    [
+        (discs(5, 12), RULE, (192, 256)),
+        (discs(5, 12), {}, (96, 128)),
+        (discs(12, 24), RULE, (96, 128)),
+        (np.where(np.arange(96 * 128).reshape(96, 128) % 997 == 5, 0.2, 0.8), RULE, (96, 128)),
+    ],
+    ids=["narrow", "no rule", "wide", "few specks"],
+)
+def test_only_many_narrow_objects_are_magnified(image, rule, largest):
+    found, engine = predictor(rule)
+    mask = found.classes(image.astype(np.float32))
+    assert max(engine.seen) == largest
+    assert mask.shape == image.shape
+    assert np.mean(mask != (image < 0.5)) < 0.06
+
+
+def test_a_zoom_that_was_asked_for_goes_before_the_rule():
+    from spinscope.inference.geometry import Geometry
+
+    found, engine = predictor(RULE, geometry=Geometry(0.0, 1.5))
+    found.classes(discs(5, 12))
+    assert set(engine.seen) == {(144, 192)}
+
+
+def test_views_of_a_magnified_frame_agree_and_large_ones_are_tiled():
+    image = discs(5, 12, (240, 272))
+    whole, seen = predictor(RULE, tiling=Tiling(1024, 128))
+    tiled, parts = predictor(RULE, tiling=Tiling(256, 64))
+    one, other = (found.probabilities(image, 8) for found in (whole, tiled))
+    np.testing.assert_allclose(one, other, atol=1e-5)
+    assert max(parts.seen) < max(seen.seen)
+
+
+def test_a_model_says_its_own_rule():
+    assert Magnify.of(RULE) == Magnify(7.0, 2.0)
+    assert Magnify.of({}) is None
+    assert Magnify.of({"magnify": None}) is None
