@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PARENT = "mlflow.parentRunId"
 _KIND = "spinscope.kind"
+_STUDY, _TRIAL = "spinscope.study", "spinscope.trial"
 _PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # limits of MLflow's log_batch
 
 
@@ -76,6 +77,34 @@ def study_run(store: Store, lineage: Mapping[str, str], name: str) -> Iterator[R
     """The run of a study, which measures models and trains none."""
     with _running(store, None, name, {**lineage, _KIND: "study"}) as started:
         yield started
+
+
+@contextlib.contextmanager
+def study_parent(
+    store: Store, params: Params, lineage: Mapping[str, str], study: str
+) -> Iterator[Run]:
+    """The run over all trials of a study, the same whenever the study of this name goes on."""
+    known = _search(store, {_KIND: "study", _STUDY: study})
+    tags = {**lineage, _KIND: "study", _STUDY: study}
+    with _running(store, known[0] if known else None, study, tags) as started:
+        if not (known and known[0].data.params):  # those of a run never change: seeds may be added
+            log_params(started, params)
+        yield started
+
+
+@contextlib.contextmanager
+def trial_run(parent: Run, lineage: Mapping[str, str], trial: str) -> Iterator[Run]:
+    """The child run of a trial of this name; one that there is already is continued."""
+    known = _search(parent.store, {_PARENT: parent.run_id, _TRIAL: trial})
+    tags = {**lineage, _KIND: "trial", _TRIAL: trial, _PARENT: parent.run_id}
+    with _running(parent.store, known[0] if known else None, trial, tags) as started:
+        yield started
+
+
+def tracked_trials(parent: Run) -> set[str]:
+    """Names of the trials of a study whose run has ended well."""
+    found = _search(parent.store, {_PARENT: parent.run_id, _KIND: "trial"})
+    return {run.data.tags[_TRIAL] for run in found if run.info.status == "FINISHED"}
 
 
 def unfinished_parent(store: Store, lineage: Mapping[str, str]) -> str | None:
