@@ -79,6 +79,7 @@ class Plan:
     hash: str
     sources: tuple[int, ...]
     seeds: tuple[int, ...]
+    min_px: int
     out: Path
 
     @property
@@ -225,7 +226,7 @@ def relabel_frames(params: Params, out: Path, *, progress=plain) -> Dataset:
     plan = _plan(params, out)
     hidden, weak = open_dataset(plan.version("hidden")), plan.version("weak")
     models = [plan.model(kind, seed) for kind, seed in plan.teachers]
-    views, min_px = plan.params.evaluation.tta, params.relabelling.min_px
+    views, min_px = plan.params.evaluation.tta, plan.min_px
     origin = {
         "what": "defects found by networks",
         "models": [
@@ -417,6 +418,7 @@ def _plan(params: Params, out: Path) -> Plan:
             _defects(dataset.path, splits.train.rows, hash_), params.relabelling.labelled_sources
         ),
         tuple(params.seed + k for k in range(params.relabelling.seeds)),
+        params.relabelling.min_px,
         Path(out),
     )
 
@@ -482,24 +484,19 @@ def _read(path: Path) -> Any:
 
 
 def _track(plan: Plan, report: dict, drawn: dict[str, Figure]) -> None:
-    """A parent run with a child a training; a report that is tracked already is left alone."""
+    """A study with a trial a training; one that is tracked again is the same run."""
     from spinscope.data.relabelled import provenance
     from spinscope.evaluation.study import png
-    from spinscope.tracking import lineage, open_store, parent_run, runs, seed_run
+    from spinscope.tracking import lineage, open_store, runs
 
-    text = json.dumps({key: report[key] for key in report if key != "seconds"}, sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    store, note = open_store(plan.params.tracking), plan.folder / "tracked.json"
-    told = {"report": digest, "store": store.uri, "experiment": store.experiment_id}
-    if (kept := _read(note)) and told.items() <= kept.items():
-        return
-    # Not the settings' own digest: another study of the same settings is another experiment.
-    tags = {**lineage(plan.params, plan.hash), "params.digest": digest}
-    with parent_run(store, plan.params, tags, "study relabelling") as parent:
+    store, tags = open_store(plan.params.tracking), lineage(plan.params, plan.hash)
+    decisive = [plan.hash, plan.params.digest(), plan.teacher.digest(), plan.sources, plan.min_px]
+    key = hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+    with runs.study_parent(store, plan.params, tags, f"relabelling {key}") as parent:
         for row in report["trainings"]:
-            name = f"{row['seed']} {row['kind']}"
-            of = {**tags, "data.hash": row["data_hash"], "seed": name}
-            with seed_run(parent, of) as run:
+            name = f"{row['kind']} {row['seed']}"
+            of = {**tags, "data.hash": row["data_hash"], "seed": str(row["seed"])}
+            with runs.trial_run(parent, of, name) as run:
                 runs.log_curves(run, _read(Path(row["folder"]) / "history.json"))
                 runs.log_metrics(run, {key: row[key] for key in ("mcc", "seconds", "best_epoch")})
         runs.log_metrics(parent, runs.numbers({k: report[k] for k in ("defects", "difference")}))
@@ -507,4 +504,3 @@ def _track(plan: Plan, report: dict, drawn: dict[str, Figure]) -> None:
         runs.log_table(parent, provenance(plan.version("weak"))["frames"], "study/provenance.csv")
         for number, figure in enumerate(drawn.values()):
             runs.log_figure(parent, png(figure), f"relabelling-{number}.png")
-    write_json(note, {**told, "run_id": parent.run_id})
