@@ -19,8 +19,9 @@ from spinscope.config import Params, load_params
 from spinscope.data.micrograph import write_image
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation import lorentz, study
+from spinscope.evaluation.study import study_lines
 from spinscope.jobs import lorentz_study
-from spinscope.jobs.lorentz_study import Real, Subject, ltem_study, study_lines, unseen
+from spinscope.jobs.lorentz_study import Real, Subject, ltem_study, unseen
 from spinscope.physics.film_corpus import open_films
 from spinscope.physics.ltem_corpus import make_ltem_corpus
 

@@ -133,6 +133,19 @@ def shown(value: Cell) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
 
 
+def study_lines(report: Mapping[str, Any]) -> list[str]:
+    """A line a finding: verdict, published, measured, name."""
+
+    def number(value: Any) -> str:
+        return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    return [
+        f"{row['verdict']:<15}{number(row['published']):>10}{number(row['measured']):>11}  "
+        f"{row['name']}"
+        for row in report["rows"]
+    ]
+
+
 def markdown(report: Mapping[str, Any]) -> str:
     """Table of the rows of a report as Markdown, spreads beside their means."""
     lines = ["| finding | published | measured | n | verdict |", "|---|---|---|---|---|"]

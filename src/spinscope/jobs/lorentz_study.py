@@ -419,16 +419,3 @@ def _track(params: Params, tests: Unseen, report: dict, sections: Sequence[Secti
             for number, figure in enumerate(section.figures.values()):
                 name = section.title.lower().replace(" ", "-") + (f"-{number}" if number else "")
                 runs.log_figure(run, png(figure), f"{name}.png")
-
-
-def study_lines(report: dict) -> list[str]:
-    """A line a finding: verdict, published, measured, name."""
-
-    def number(value: Any) -> str:
-        return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    return [
-        f"{row['verdict']:<15}{number(row['published']):>10}{number(row['measured']):>11}  "
-        f"{row['name']}"
-        for row in report["rows"]
-    ]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from spinscope.cli.shared import LTEM, Data, Json, Profile, Ref, Set, say, show_progress
+from spinscope.cli.studies import study_app
 from spinscope.config import (
     Params,
     dataset_path,
@@ -35,7 +35,6 @@ data_app = typer.Typer(no_args_is_help=True, help="Fetch, validate and describe 
 corpus_app = typer.Typer(no_args_is_help=True, help="Make simulated corpora.")
 registry_app = typer.Typer(no_args_is_help=True, help="Registered models and their promotion.")
 flow_app = typer.Typer(no_args_is_help=True, help="Prefect flows, run without a server.")
-study_app = typer.Typer(no_args_is_help=True, help="Published findings, measured with our models.")
 for name, group in (
     ("data", data_app),
     ("corpus", corpus_app),
@@ -45,17 +44,7 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 
-Set = Annotated[
-    list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override params.yaml.")
-]
-Profile = Annotated[str | None, typer.Option(help="demo, laptop or paper.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Dataset folder.")]
-Ref = Annotated[
-    str, typer.Option("--model", help="models:/NAME@lab, bundled:NAME or a model folder.")
-]
 Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
-LTEM = "ltem-unet"
 NO_REASON = "no reason given"
 Tta = Annotated[int | None, typer.Option(help="Views averaged: 1, 2, 3 or 8.")]
 
@@ -72,7 +61,7 @@ def data_fetch(
     if name != "moke":
         raise SpinscopeError(f"dataset {name!r} must be moke")
     params = load_params(profile, overrides)
-    fetch_moke(project_root() / "data" / "moke", params.fetch, say=print, progress=_progress)
+    fetch_moke(project_root() / "data" / "moke", params.fetch, say=print, progress=show_progress)
 
 
 @data_app.command("validate")
@@ -93,8 +82,8 @@ def data_validate(
         dataset, splits = split(params)
     else:
         dataset, splits = open_dataset(data), None
-    found = validate(dataset, splits, out or out_folder("validation"), progress=_progress)
-    _say(
+    found = validate(dataset, splits, out or out_folder("validation"), progress=show_progress)
+    say(
         {
             "ok": found.ok,
             "n_images": found.n_images,
@@ -134,8 +123,8 @@ def data_describe(
     short = [path.name for path in folders]
     names = short if len(set(short)) == len(short) else [str(path) for path in folders]
     datasets = {name: open_dataset(path) for name, path in zip(names, folders, strict=True)}
-    described = describe(datasets, out, progress=_progress)
-    _say(described, as_json, lambda _: [f"page: {out / 'index.html'}"])
+    described = describe(datasets, out, progress=show_progress)
+    say(described, as_json, lambda _: [f"page: {out / 'index.html'}"])
 
 
 @corpus_app.command("kerr")
@@ -154,7 +143,7 @@ def corpus_kerr(
     extra = [] if n is None else [f"kerr.n={n}"]
     extra += [] if seed is None else [f"seed={seed}"]
     params = load_params(profile, [*overrides, *extra])
-    path = corpus(params, out or out_folder("corpus/kerr"), progress=_progress)
+    path = corpus(params, out or out_folder("corpus/kerr"), progress=show_progress)
     print(f"{len(open_dataset(path))} frames in {path}")
     if preview is not None:
         from spinscope.physics.kerr_corpus import preview as draw
@@ -186,9 +175,9 @@ def corpus_films(
     params = load_params(profile, [*overrides, *extra], family=LTEM)
     folder = out or jobs.out_folder("corpus/films")
     if files:
-        jobs.import_films(params, files, folder, progress=_progress)
+        jobs.import_films(params, files, folder, progress=show_progress)
     else:
-        jobs.films(params, folder, progress=_progress)
+        jobs.films(params, folder, progress=show_progress)
     print("\n".join(jobs.film_lines(folder)))
     if mx3 is not None:
         print(f"{len(jobs.scripts(params, folder, mx3))} scripts in {mx3}")
@@ -212,7 +201,7 @@ def corpus_ltem(
     extra = [] if seed is None else [f"seed={seed}"]
     params = load_params(profile, [*overrides, *extra], family=LTEM)
     folder = films or jobs.out_folder("corpus/films")
-    path = jobs.ltem_corpus(params, folder, out or dataset_path(params), progress=_progress)
+    path = jobs.ltem_corpus(params, folder, out or dataset_path(params), progress=show_progress)
     dataset = open_dataset(path)
     print(f"{len(dataset)} images of {len(dataset.sources)} films in {path}")
     if preview is not None:
@@ -238,9 +227,9 @@ def train(
     params = load_params(profile, [*overrides, *extra], family=family)
     with EpochBar(params) as bar:
         report = jobs.train(
-            params, out or jobs.out_folder(f"train/{family}"), on_epoch=bar, progress=_progress
+            params, out or jobs.out_folder(f"train/{family}"), on_epoch=bar, progress=show_progress
         )
-    _say(report, as_json, training_lines)
+    say(report, as_json, training_lines)
 
 
 @app.command()
@@ -270,11 +259,11 @@ def evaluate(
         batches=_integers("batches", batches),
         sources=_integers("sources", sources),
         picture=picture,
-        progress=_progress,
+        progress=show_progress,
     )
     if out is not None:
         write_json(out, report)
-    _say(report, as_json, evaluation_lines)
+    say(report, as_json, evaluation_lines)
 
 
 @app.command()
@@ -313,7 +302,7 @@ def segment(
         except KeyboardInterrupt:
             print(f"left; what is done is kept in {out}, the same command goes on", file=sys.stderr)
             raise
-    _say(rows, as_json, lambda rows: [segmentation_line(row) for row in rows])
+    say(rows, as_json, lambda rows: [segmentation_line(row) for row in rows])
     if stopped := [row["stopped"] for row in rows if "stopped" in row]:
         raise SpinscopeError("; ".join(stopped))
 
@@ -332,7 +321,7 @@ def measure(
     from spinscope import jobs
 
     figures = jobs.measure(load_params(profile, overrides), folder, film)
-    _say(figures, as_json, figure_lines)
+    say(figures, as_json, figure_lines)
 
 
 @app.command()
@@ -348,7 +337,7 @@ def export(
     from spinscope import jobs
 
     written = {kind: str(path) for kind, path in jobs.export(folder, kinds, out).items()}
-    _say(written, as_json, lambda written: list(written.values()))
+    say(written, as_json, lambda written: list(written.values()))
 
 
 @registry_app.command("list")
@@ -419,7 +408,7 @@ def registry_promote(
     except PromotionRefused as refused:
         print("\n".join(gate_lines(refused.gates)), file=sys.stderr)
         raise
-    _say(
+    say(
         asdict(promotion),
         as_json,
         lambda _: [
@@ -461,74 +450,6 @@ def registry_history(
     table = pd.DataFrame(rows, columns=columns)
     table["from_version"] = table["from_version"].astype("Int64")
     _table(table, as_json, f"{name} has not been promoted yet")
-
-
-@study_app.command("ltem")
-def study_ltem(
-    model: Annotated[
-        list[str],
-        typer.Option(help="REF or NAME=REF; the first is the one trained at -2 mm and 20 degrees."),
-    ],
-    films: Annotated[Path | None, typer.Option(help="Corpus of films.")] = None,
-    numbers: Annotated[
-        str | None,
-        typer.Option(help="FIRST:LAST or all; else the test batches of the Lorentz corpus."),
-    ] = None,
-    n: Annotated[int | None, typer.Option("--n", min=1, help="At most so many films.")] = None,
-    real: Annotated[Path | None, typer.Option(help="A real micrograph to count in.")] = None,
-    real_model: Annotated[str | None, typer.Option(help="NAME that reads it; the last.")] = None,
-    axis: Annotated[float, typer.Option(help="Tilt axis of the real micrograph, degrees.")] = 0.0,
-    zoom: Annotated[
-        float | None, typer.Option(min=1e-3, help="It is magnified by this; else by its spacing.")
-    ] = None,
-    pixel_size: Annotated[float | None, typer.Option(min=1e-6, help="nm, of it.")] = None,
-    out: Path | None = None,
-    track: Annotated[bool, typer.Option("--track", help="Keep the study in MLflow too.")] = False,
-    overrides: Set = [],  # noqa: B006
-    profile: Profile = None,
-    as_json: Json = False,
-) -> None:
-    """Networks on Lorentz micrographs; a study that was stopped goes on where it was."""
-    from spinscope.jobs import out_folder
-    from spinscope.jobs.lorentz_study import Real, ltem_study, study_lines
-
-    params, out = load_params(profile, overrides, family=LTEM), out or out_folder("reports")
-    report = ltem_study(
-        params,
-        model,
-        films or out_folder("corpus/films"),
-        out,
-        numbers=numbers,
-        n=n,
-        real=None if real is None else Real(real, real_model, axis, zoom, pixel_size),
-        track=track,
-        progress=_progress,
-    )
-    page = f"page: {out / 'ltem.html'}"
-    _say(report, as_json, lambda report: [*study_lines(report), page])
-
-
-@study_app.command("table")
-def study_table(
-    study: Annotated[str, typer.Argument(help="Name of a study that was made.")],
-    into: Annotated[
-        Path | None,
-        typer.Option(help="Markdown page with the lines <!-- NAME --> and <!-- end -->."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the reports.")] = None,
-) -> None:
-    """Findings of a study as a Markdown table, printed or put into a page."""
-    from spinscope.evaluation.study import fill, markdown
-    from spinscope.jobs import out_folder
-
-    path = (out or out_folder("reports")) / f"{study}.json"
-    if not path.is_file():
-        raise SpinscopeError(f"{path} does not exist: make the study first")
-    table = markdown(json.loads(path.read_text()))
-    if into is None:
-        print(table)
-    else:
-        fill(into, study, table)
 
 
 @flow_app.command("list")
@@ -575,7 +496,7 @@ def demo(overrides: Set = [], profile: Profile = "demo") -> None:  # noqa: B006
 
     params = load_params(profile, overrides)
     with EpochBar(params) as bar:
-        lines = run(params, on_epoch=bar, progress=_progress, say=lambda text: print(text))
+        lines = run(params, on_epoch=bar, progress=show_progress, say=lambda text: print(text))
     print("\n".join(lines))
 
 
@@ -728,13 +649,6 @@ def _on_interrupt(asked: bool):
         signal.signal(signal.SIGINT, before)
 
 
-def _progress(items, total: int | None = None, desc: str | None = None, **_: Any):
-    """A bar for work over two seconds."""
-    from tqdm import tqdm
-
-    return tqdm(items, total=total, desc=desc, delay=2)
-
-
 def _flows() -> dict[str, Path]:
     """Flow name → file; `serve.py` is the program that deploys them."""
     files = sorted((project_root() / "flows").glob("[!_]*.py"))
@@ -766,10 +680,6 @@ def _integers(what: str, text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise SpinscopeError(f"--{what} {text!r} must be integers, comma-separated") from None
-
-
-def _say(value: Any, as_json: bool, lines: Callable[[Any], list[str]]) -> None:
-    print(json.dumps(value, indent=1) if as_json else "\n".join(lines(value)))
 
 
 def _table(table, as_json: bool, empty: str) -> None:
