@@ -259,7 +259,7 @@ def test_a_real_study_of_tiny_networks(small, tmp_path, template_store):
     store = open_store(tiny.tracking)
     one = next(row for row in tracked if "two-class" in row["name"])
     run = store.client.get_run(one["run_id"])
-    assert run.data.metrics["mcc"] == report["rows"][1]["mcc"][0]
+    assert run.data.metrics["validation.mcc"] == report["rows"][1]["mcc"][0]
     assert run.data.params["data.scheme"] == "2"
     assert run.data.tags["mlflow.parentRunId"] == parents(tiny)[0]["run_id"]
     assert "val_loss" in run.data.metrics

@@ -150,3 +150,28 @@ def test_this_process_counts_as_alive(store, params, tags):
     with parent_run(store, params, tags) as run:
         named = store.client.get_run(run.run_id).data.tags["process"]
     assert named.split()[1] == str(os.getpid())
+
+
+def test_a_study_goes_on_in_one_run_with_a_child_a_trial(store, params, tags):
+    from spinscope.tracking import runs
+
+    ids = []
+    for seeds in (2, 3):  # a setting that changed meanwhile does no harm
+        more = params.model_copy(
+            update={"training": params.training.model_copy(update={"seeds": seeds})}
+        )
+        with runs.study_parent(store, more, tags, "ablations-1") as parent:
+            before = runs.tracked_trials(parent)
+            for trial in ("a", "b"):
+                with runs.trial_run(parent, tags, trial) as run:
+                    ids.append(run.run_id)
+            with pytest.raises(ValueError), runs.trial_run(parent, tags, "c") as run:
+                raise ValueError
+            assert runs.tracked_trials(parent) == {"a", "b"}
+    assert before == {"a", "b"}
+    assert ids[:2] == ids[2:]
+    table = runs.runs(store)
+    assert sorted(table["kind"]) == ["study", "trial", "trial", "trial"]
+    assert sorted(table["status"]) == ["FAILED", "FINISHED", "FINISHED", "FINISHED"]
+    with runs.study_parent(store, params, tags, "ablations-2") as other:
+        assert runs.tracked_trials(other) == set()

@@ -87,7 +87,7 @@ class Told:
             runs.log_curves(run, curves or {"val_mcc": row["curve"]})
             runs.log_metrics(run, runs.numbers({k: v for k, v in row.items() if k != "config"}))
             if row["values"]:
-                runs.log_metrics(run, {"mcc": row["values"][0]})
+                runs.log_metrics(run, {"validation.mcc": row["values"][0]})
 
     def report(self, name: str, report: Mapping[str, Any], figures: Mapping[str, Figure]) -> None:
         """The study itself: its report, and figures by their file names."""
