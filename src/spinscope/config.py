@@ -165,9 +165,8 @@ class Training(_Section):
     plateau_patience: int = Field(default=5, ge=1)
     plateau_factor: float = Field(default=0.5, gt=0, lt=1)
     pretrained: str | None = None
+    anchor: float = Field(default=0.0, ge=0, lt=1)
     source_balance: float = Field(default=0.5, ge=0, le=1)
-    simulated: str | None = None
-    simulated_share: float = Field(default=0.0, ge=0, lt=1)
 
 
 Symmetry = Literal["square", "axis", "none"]
@@ -346,11 +345,6 @@ class Params(_Section):
             raise ValueError(
                 f"training.class_weights (={list(weights)}) must hold {self.data.scheme} numbers, "
                 "one a class of data.scheme"
-            )
-        if (self.training.simulated is None) != (self.training.simulated_share == 0):
-            raise ValueError(
-                f"training.simulated_share (={self.training.simulated_share}) must be above 0 with "
-                "training.simulated and 0 without"
             )
         return self
 

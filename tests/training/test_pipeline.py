@@ -293,17 +293,3 @@ def test_a_periodic_frame_goes_on_beyond_its_borders():
     expected = ndimage.map_coordinates(frame, [y + 30.6, x - 20.3], order=1, mode="grid-wrap")
     found = sample(frame, affine, 64, nearest=False, border="wrap")
     np.testing.assert_allclose(found, expected, atol=1e-4)
-
-
-def test_another_set_gives_its_share_of_the_views():
-    image, label = spots()
-    real, simulated = frames_of(image, label, 3), frames_of(1 + image, label, 5)
-    frames = real.with_share(simulated, 0.25)
-    assert frames.weights.sum() == pytest.approx(1)
-    assert frames.weights[3:].sum() == pytest.approx(0.25)
-    settings = Training(batch=16, crop=32)
-    levels = [
-        found[..., 0].min(axis=(1, 2))
-        for found, _ in take(training_batches(frames, settings, STILL, seed=2), 20)
-    ]
-    assert np.mean(np.concatenate(levels) >= 1) == pytest.approx(0.25, abs=0.1)

@@ -179,6 +179,7 @@ def study_probes(
 @study_app.command("crossval")
 def study_crossval(
     workers: Workers = 1,
+    final: Annotated[bool, typer.Option(help="Then train a network on every batch.")] = False,
     out: Path | None = None,
     track: Track = True,
     overrides: Set = [],  # noqa: B006
@@ -186,16 +187,17 @@ def study_crossval(
     as_json: Json = False,
 ) -> None:
     """Every batch of frames scored by networks that never saw it."""
-    from spinscope.jobs.cross_validation import cross_validate, cross_validation_lines
-
-    report = cross_validate(
-        load_params(profile, overrides),
-        out or _moke(),
-        workers=workers,
-        track=track,
-        progress=show_progress,
+    from spinscope.jobs.cross_validation import (
+        cross_validate,
+        cross_validation_lines,
+        train_on_all,
     )
+
+    params, out = load_params(profile, overrides), out or _moke()
+    report = cross_validate(params, out, workers=workers, track=track, progress=show_progress)
     say(report, as_json, cross_validation_lines)
+    if final:
+        print(f"trained on every batch: {train_on_all(params, out)}")
 
 
 @study_app.command("moke")

@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spinscope.config import Params, dataset_path, overridden
-from spinscope.data import Dataset, Splits, data_hash, open_dataset, split_by_batch
+from spinscope.data import Dataset, Splits, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, sha256, write_json
-from spinscope.jobs.data import plain, simulated_frames
+from spinscope.jobs.data import plain
 
 if TYPE_CHECKING:
     from spinscope.training.fit import FitResult
 
 REPORT = "crossval.json"
-Fold = tuple[int, int]
-"""Seed, and the batch that is left out."""
+Fold = tuple[int, int | None]
+"""Seed, and the batch that is left out; None leaves out none."""
 
 
 def cross_validate(
@@ -136,6 +136,17 @@ def run_fold(params: Params, out: Path, fold: Fold) -> dict[str, Any]:
     return row
 
 
+def train_on_all(params: Params, out: Path, *, progress=plain) -> Path:
+    """The model folder of a network trained on every batch with the settings of the folds.
+
+    No frame is left to score it: what it is worth, the cross-validation of the same settings says.
+    Its validation MCC, of the first batch, is that of frames it was trained on.
+    """
+    settings = fold_settings(params)
+    folder = out / "crossval" / f"seed-{settings.seed}" / "all"
+    return _trained(settings, (settings.seed, None), folder)[0].model
+
+
 def masks(out: Path, seed: int, views: int, dataset: Dataset) -> Iterable[np.ndarray]:
     """Classes (H, W) uint8 of each frame, by networks that never saw its batch."""
     from PIL import Image
@@ -169,9 +180,11 @@ def _trained(settings: Params, fold: Fold, folder: Path) -> tuple[FitResult, Dat
 
     seed, batch = fold
     dataset = open_dataset(dataset_path(settings))
-    rest = [other for other in left_out(dataset) if other != batch]
-    train_only = {r.batch for r in dataset.records if r.use == "only_training"}
-    splits: Splits = split_by_batch(dataset, [*rest, *sorted(train_only)], [batch])
+    every = left_out(dataset)
+    held = dataset.select([every[0] if batch is None else batch])
+    rest = [other for other in every if other != batch]
+    only_training = sorted({r.batch for r in dataset.records if r.use == "only_training"})
+    splits = Splits(dataset.select([*rest, *only_training]), held)
     pretrained = settings.training.pretrained
     result = fit(
         splits,
@@ -179,7 +192,6 @@ def _trained(settings: Params, fold: Fold, folder: Path) -> tuple[FitResult, Dat
         seed=seed,
         folder=folder,
         pretrained=resolve(settings.tracking, pretrained) if pretrained else None,
-        simulated=simulated_frames(settings),
         info={"data_hash": data_hash(dataset), "left_out": batch},
     )
     return result, splits.validation

@@ -75,19 +75,6 @@ def split(params: Params) -> tuple[Dataset, Splits]:
     return dataset, splits
 
 
-def simulated_frames(params: Params) -> Dataset | None:
-    """The simulated corpus that a training draws from beside its frames, if any."""
-    named = params.training.simulated
-    if named is None:
-        return None
-    path = project_root() / named
-    if not path.is_dir():
-        raise SpinscopeError(
-            f"training.simulated (={named}) does not exist: make it with `spinscope corpus kerr`"
-        )
-    return open_dataset(path)
-
-
 def checked_data(params: Params, out: Path | None = None, *, progress=plain) -> CheckedData:
     """Open, split and validate the dataset of `params`; Data Docs go to `out`.
 

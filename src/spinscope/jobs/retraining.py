@@ -213,7 +213,7 @@ def _retraining(params: Params, model_ref: str, dataset: Dataset, batches: Set[i
     if symmetry := info.get("symmetry"):
         settings["augmentation"]["symmetry"] = symmetry
     # The validation frames would choose the epoch that has learned least of new recordings.
-    settings["training"] |= {"pretrained": model_ref, "keep": "last"}
+    settings["training"] |= {"pretrained": model_ref, "keep": "last", "anchor": 0.0}
     try:
         return Params.model_validate(settings)
     except ValidationError as error:

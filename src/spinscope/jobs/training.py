@@ -19,7 +19,7 @@ from spinscope.config import Params, dataset_path
 from spinscope.data import Dataset, data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256, write_json
-from spinscope.jobs.data import checked_data, made_as, plain, simulated_frames, split
+from spinscope.jobs.data import checked_data, made_as, plain, split
 from spinscope.jobs.evaluating import score
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ def train_seed(
             seed=seed,
             folder=folder,
             pretrained=resolve(params.tracking, pretrained) if pretrained else None,
-            simulated=simulated_frames(params),
             info=info,
             on_epoch=_both(on_epoch, track.epoch),
         )

@@ -33,11 +33,6 @@ class Frames:
     def __len__(self) -> int:
         return len(self.images)
 
-    def with_share(self, other: Frames, share: float) -> Frames:
-        """These frames and others, of which a view is drawn with the chance `share`."""
-        weights = np.concatenate([(1 - share) * self.weights, share * other.weights])
-        return Frames(self.images + other.images, self.labels + other.labels, weights)
-
 
 def load_frames(
     dataset: Dataset, scheme: int, *, balance: float = 0.0, progress=lambda items, **_: items
