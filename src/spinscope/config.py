@@ -141,11 +141,22 @@ class Model(_Section):
     activation: Literal["relu", "prelu", "tanh", "mish"] = "relu"
     dropout: float = Field(default=0.05, ge=0, lt=1)
     magnify: Magnified | None = None
+    peak: float | None = Field(default=None, gt=0, lt=1)
 
     @property
     def size_multiple(self) -> int:
         """Height and width that the network reads must be multiples of this many pixels."""
         return self.stem * 2**self.depth
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """How the network is applied: `magnify` and `peak`."""
+        return self.model_dump(include={"magnify", "peak"})
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """What the network is made of: all the rest."""
+        return self.model_dump(exclude={"magnify", "peak"})
 
 
 class Training(_Section):

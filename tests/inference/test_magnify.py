@@ -6,6 +6,7 @@ import pytest
 from spinscope.inference.magnify import Magnify, width
 from spinscope.inference.predict import Predictor
 from spinscope.inference.tiling import Tiling
+from spinscope.live.frame import measure_frame
 
 
 class Threshold:
@@ -85,3 +86,21 @@ def test_a_model_says_its_own_rule():
     assert Magnify.of(RULE) == Magnify(7.0, 2.0)
     assert Magnify.of({}) is None
     assert Magnify.of({"magnify": None}) is None
+
+
+def test_an_object_that_is_nowhere_certain_is_dropped_on_every_path():
+    certain = np.zeros((32, 32), np.float32)
+    certain[4:10, 4:10], certain[20:26, 20:26] = 0.6, 0.7
+    certain[22, 22] = 0.9  # one certain pixel keeps the whole object
+
+    class Given(Threshold):
+        def __call__(self, batch):
+            return np.stack([1 - certain, certain], axis=-1)[None]
+
+    for rule, kept in (({}, [36, 36]), ({"peak": 0.75}, [36]), ({"peak": 0.95}, [])):
+        found = Predictor(Given(), INFO | rule)
+        areas = [np.count_nonzero(found.classes(certain)[part]) for part in (
+            np.s_[:16, :16], np.s_[16:, 16:])]  # fmt: skip
+        assert sorted(area for area in areas if area) == kept
+        assert np.array_equal(found.segment(certain)[0], found.classes(certain))
+        assert np.array_equal(measure_frame(certain, [found]).mask, found.classes(certain))

@@ -39,7 +39,7 @@ def stop_after(epoch: int):
     ids=["cosine-ema", "plateau"],
 )
 def test_a_killed_training_ends_with_the_same_history(params, splits, tmp_path, extra):
-    base = [f"model.{key}={value}" for key, value in params.model if key != "magnify"]
+    base = [f"model.{key}={value}" for key, value in params.model.layers.items()]
     small = [f"training.{key}={getattr(params.training, key)}"
              for key in ("steps_per_epoch", "batch", "crop")]  # fmt: skip
     params = load_params("demo", [*base, *small, "training.epochs=4", "model.dropout=0.3", *extra])

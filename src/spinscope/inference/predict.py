@@ -16,6 +16,8 @@ from spinscope.inference.geometry import Geometry
 from spinscope.inference.magnify import Magnify
 from spinscope.inference.tiling import Tiling, tiled
 
+SKYRMION = 1
+
 Transform = tuple[int, bool]
 """Quarter turns, then whether mirrored left to right."""
 
@@ -85,6 +87,23 @@ def doubtful(highest: np.ndarray) -> float:
     return float(np.count_nonzero(highest < DOUBT) / highest.size)
 
 
+def drop_doubtful(mask: np.ndarray, highest: np.ndarray, peak: float) -> None:
+    """Make background of the skyrmions of a mask (H, W) that are nowhere as certain as `peak`.
+
+    >>> mask = np.array([[1, 1, 0, 1]], dtype=np.uint8)
+    >>> drop_doubtful(mask, np.array([[0.6, 0.9, 0.9, 0.6]]), 0.75)
+    >>> mask.tolist()
+    [[1, 1, 0, 0]]
+    """
+    from scipy import ndimage
+
+    skyrmion = mask == SKYRMION
+    numbers, count = ndimage.label(skyrmion, np.ones((3, 3)))
+    kept = np.zeros(count + 1, dtype=bool)
+    kept[numbers[skyrmion & (highest >= peak)]] = True
+    mask[skyrmion & ~kept[numbers]] = 0
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A loaded network and what is known of it."""
@@ -150,15 +169,30 @@ class Predictor:
         """Most probable class of each pixel, (H, W) uint8, written to `out` where it is given."""
         out = np.empty(image.shape, dtype=np.uint8) if out is None else out
         for rows, band in self.bands(image, tta):
-            out[rows] = most_probable(band)[0]
+            out[rows] = self.decide(band, image.shape)[0]
             del band  # before the next is made
         return out
+
+    def decide(
+        self, probabilities: np.ndarray, shape: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Class and probability of each pixel, `most_probable`, without the objects in doubt.
+
+        probabilities : (h, W, C) of a frame of `shape`, or of a band of it.
+        An object that is nowhere as certain as the `peak` of the model's info is background; one
+        that a band may cut is left.
+        """
+        mask, highest = most_probable(probabilities)
+        peak = self.info.get("peak")
+        if peak and mask.shape == shape[:2]:
+            drop_doubtful(mask, highest, peak)
+        return mask, highest
 
     def segment(self, image: np.ndarray, tta: int = 1) -> tuple[np.ndarray, float]:
         """Most probable class of each pixel, (H, W) uint8, and the share of doubtful pixels."""
         mask, doubt = np.empty(image.shape, dtype=np.uint8), 0.0
         for rows, band in self.bands(image, tta):
-            mask[rows], highest = most_probable(band)
+            mask[rows], highest = self.decide(band, image.shape)
             doubt += doubtful(highest) * highest.size / mask.size
             del band  # before the next is made
         return mask, doubt
@@ -212,7 +246,7 @@ class Predictor:
         rule = Magnify.of(self.info) if laid is None else None
         if rule is not None:
             first = self._view(standard, views[0])
-            if not rule.wanted(most_probable(first)[0] == 1):
+            if not rule.wanted(most_probable(first)[0] == SKYRMION):
                 yield first
                 yield from (self._view(standard, view) for view in views[1:])
                 return

@@ -120,14 +120,13 @@ def run_fold(params: Params, out: Path, fold: Fold) -> dict[str, Any]:
         "seconds": result.seconds,
         "val_mcc": result.val_mcc,
         "views": sorted({1, settings.evaluation.tta}),
-        "magnify": settings.model.magnify and settings.model.magnify.model_dump(),
+        **settings.model.rules,
     }
     note = folder / "segmented.json"
     if note.is_file() and json.loads(note.read_text()) == row:
         return row
     engine = settings.inference
     predictor = Predictor.load(result.model, engine.engine, engine.precision)
-    predictor.info["magnify"] = row["magnify"]  # may have changed since the training
     for index, record in enumerate(held.records):
         for views in row["views"]:
             mask = predictor.classes(held.image(index), views)

@@ -207,7 +207,7 @@ def _retraining(params: Params, model_ref: str, dataset: Dataset, batches: Set[i
         "scheme": len(info["classes"]),
         "train_batches": tuple(sorted({*params.data.train_batches, *batches})),
     }
-    settings["model"] = {**info["model"], "magnify": info.get("magnify")}
+    settings["model"] = {**info["model"], **{rule: info.get(rule) for rule in params.model.rules}}
     if family := info.get("family"):
         settings["family"] = family
     if symmetry := info.get("symmetry"):

@@ -74,7 +74,7 @@ def _segment(
     first = predictors[0]
     if first.tiling.fits(raw.shape):
         views = [view for predictor in predictors for view in predictor.views(raw, tta)]
-        mask, highest = most_probable(mean_of(views))
+        mask, highest = first.decide(mean_of(views), raw.shape)
         opinions = [most_probable(view)[0] for view in views] if len(views) > 1 else []
         return mask, doubtful(highest), opinions
     mask, doubt = np.empty(raw.shape, dtype=np.uint8), 0.0
