@@ -42,9 +42,8 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture
-def tiny(params, corpus, monkeypatch):
+def tiny(params, corpus):
     """Settings of a study of seconds on `corpus`."""
-    monkeypatch.setattr(relabelling, "TEACHING", ("training.keep=last",))
     base = ["model.width=2", "model.depth=1", "training.epochs=1", "training.steps_per_epoch=2"]
     return overridden(
         params,
@@ -53,6 +52,7 @@ def tiny(params, corpus, monkeypatch):
             "data.train_batches=[0, 1]",
             "data.validation_batches=[2]",
             "relabelling.labelled_sources=2",
+            "relabelling.teacher=[]",
             "relabelling.seeds=1",
             f"relabelling.base={json.dumps(base)}",
         ],
@@ -92,7 +92,12 @@ def untrained(monkeypatch, corpus):
         return finished(folder, settings)
 
     def score(params, network, part, views):
-        return {"mcc": 0.5, "objects": {}, "confusion": [], "n_images": len(part)}
+        return {
+            "mcc": 0.5,
+            "objects": {},
+            "confusion": np.eye(3, dtype=int).tolist(),
+            "n_images": len(part),
+        }
 
     monkeypatch.setattr("spinscope.training.fit.fit", fit)
     monkeypatch.setattr(Predictor, "load", lambda _: Oracle(corpus))

@@ -302,6 +302,7 @@ class Relabelling(_Section):
     seeds: int = Field(ge=1)
     min_px: int = Field(ge=1)
     base: Overrides
+    teacher: Overrides
 
 
 class Probes(_Section):

@@ -13,7 +13,7 @@ import numpy as np
 
 from spinscope.analysis import label_objects
 from spinscope.errors import SpinscopeError
-from spinscope.evaluation.metrics import SKYRMION
+from spinscope.evaluation.metrics import SKYRMION, scores
 from spinscope.evaluation.objects import match_objects
 
 BACKGROUND, DEFECT = 0, 2
@@ -204,3 +204,18 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> di
     differences = np.subtract(values, reference)
     sd = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     return {"mean": float(differences.mean()), "sd": sd}
+
+
+def defect_mcc(matrix: Sequence[Sequence[int]]) -> float:
+    """Matthews correlation of defect against the rest, from the pixels' confusion matrix.
+
+    matrix : (C, C), row: true class. As `metrics.scores`, which is of skyrmions.
+
+    >>> defect_mcc([[90, 0, 0], [0, 5, 0], [0, 0, 5]])
+    1.0
+    """
+    counts = np.asarray(matrix)
+    both = int(counts[DEFECT, DEFECT])
+    missed, extra = int(counts[DEFECT].sum()) - both, int(counts[:, DEFECT].sum()) - both
+    neither = int(counts.sum()) - both - missed - extra
+    return scores(np.array([[neither, extra], [missed, both]]))["mcc"]

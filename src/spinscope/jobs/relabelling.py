@@ -47,26 +47,6 @@ STUDENTS = ("true", "weak", "hidden")
 BOUND = 0.01
 """The MCC that weak labels may cost."""
 
-TEACHING: tuple[str, ...] = (
-    "model.width=16",
-    "model.depth=4",
-    "model.stem=2",
-    "model.refine=8",
-    "training.pretrained=bundled:moke-unet-simulated",
-    "training.class_weights=[1.0, 1.0, 3.0]",
-    "training.label_smoothing=0.05",
-    "training.learning_rate=0.001",
-    "training.keep=last",
-    "training.epochs=8",
-    "training.steps_per_epoch=40",
-)
-"""Settings of a teacher over `relabelling.base`.
-
-It starts from a network that has seen simulated defects only, for a few frames teach little. And
-defects are a hundredth of the pixels while the validation MCC is of skyrmions alone: unweighted,
-with smoothed labels and chosen by that score, a network calls hardly a pixel a defect.
-"""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -293,12 +273,13 @@ def finish(params: Params, out: Path, *, track: bool = True, progress=plain) -> 
 
     sources, rule : who was labelled by hand, and how they were chosen.   defects : precision and
     recall of the recovered defects (`precision_recall`), `per_teacher` and `per_source`.   mcc :
-    kind of student → MCC of skyrmions on the validation frames, one a seed.   difference,
-    difference_hidden : paired over the seeds, to the students of true labels.   within : whether
-    weak labels cost at most `bound`.   data_hash, hidden_hash, weak_hash : the versions.
+    kind of student → MCC of skyrmions on the validation frames, one a seed;
+    defect_mcc : that of defects, which says whether they were learned.   difference,
+    difference_defects, difference_hidden : paired over the seeds, to the students of true labels.
+    within : whether weak labels cost at most `bound`.   data_hash, hidden_hash, weak_hash : the versions.
     Raises SpinscopeError where a training or the new version is missing.
     """
-    from spinscope.evaluation.relabel import paired_difference, precision_recall
+    from spinscope.evaluation.relabel import defect_mcc, paired_difference, precision_recall
 
     plan = _plan(params, out)
     every = [_row(plan, *which) for which in (*plan.teachers, *plan.students)]
@@ -307,6 +288,7 @@ def finish(params: Params, out: Path, *, track: bool = True, progress=plain) -> 
     origin, recovered = _recovered(plan, weak)
     alone = _read(plan.folder / "teachers.json")["alone"]
     mcc = {kind: [row["mcc"] for row in rows[kind]] for kind in STUDENTS}
+    of_defects = {kind: [defect_mcc(row["confusion"]) for row in rows[kind]] for kind in STUDENTS}
     difference = paired_difference(mcc["weak"], mcc["true"])
     report = {
         "kind": "relabelling",
@@ -324,7 +306,9 @@ def finish(params: Params, out: Path, *, track: bool = True, progress=plain) -> 
             ],
         },
         "mcc": mcc,
+        "defect_mcc": of_defects,
         "difference": difference,
+        "difference_defects": paired_difference(of_defects["weak"], of_defects["true"]),
         "difference_hidden": paired_difference(mcc["hidden"], mcc["true"]),
         "bound": BOUND,
         "within": difference["mean"] >= -BOUND,
@@ -387,9 +371,10 @@ def relabel_lines(report: dict) -> list[str]:
         f"  of the {defects['n_free']} that touch no labelled skyrmion: recall "
         f"{number(defects['recall_free'])}"
     )
-    for kind, values in report["mcc"].items():
-        each = "  ".join(f"{value:.4f}" for value in values)
-        lines.append(f"MCC, {kind + ' labels':<14} {each}")
+    for what, name in (("mcc", "MCC"), ("defect_mcc", "MCC of defects")):
+        for kind, values in report[what].items():
+            each = "  ".join(f"{value:.4f}" for value in values)
+            lines.append(f"{name}, {kind + ' labels':<14} {each}")
     says = "within" if report["within"] else "not within"
     lines.append(
         f"weak - true: {difference['mean']:+.4f} (SD {difference['sd']:.4f}), "
@@ -410,7 +395,7 @@ def _plan(params: Params, out: Path) -> Plan:
     hash_ = data_hash(dataset)
     return Plan(
         settings,
-        overridden(settings, TEACHING),
+        overridden(settings, params.relabelling.teacher),
         dataset,
         splits,
         hash_,
