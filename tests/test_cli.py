@@ -288,7 +288,8 @@ def test_flows_are_listed(run):
     code, out, _ = run("flow", "list")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
-        "corpus-ltem", "evaluate-tta", "ltem-study", "promote", "retrain", "train-seeds",
+        "ablations", "corpus-ltem", "cross-validate", "evaluate-tta", "ltem-study", "moke-study",
+        "probes", "promote", "relabel", "retrain", "search", "train-seeds",
     ]  # fmt: skip
 
 

@@ -271,6 +271,7 @@ class Flows(_Section):
     evaluate_cron: str | None
     promote_cron: str | None
     corpus_ltem_cron: str | None
+    study_cron: str | None
     concurrency: int = Field(ge=1)
     retries: int = Field(ge=0)
 

@@ -15,7 +15,12 @@ from spinscope.config import load_params
 from spinscope.data import data_hash, open_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ["fetch", "corpus-kerr", "validate", "describe", "train", "evaluate"]
+STAGES = [
+    "fetch", "corpus-kerr", "validate", "describe", "train", "evaluate", "views", "probes",
+    "study-moke",
+]  # fmt: skip
+MOKE = "pipelines/moke/dvc.yaml"
+MOKE_STAGES = ["ablations", "search", "relabelling", "crossval"]
 LTEM = "pipelines/ltem/dvc.yaml"
 LTEM_STAGES = ["corpus-films", "corpus-ltem", "train-ltem"]
 
@@ -26,8 +31,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     for name in (".dvcignore", ".gitignore", "data.dvc", "dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, folder / name)
-    (folder / LTEM).parent.mkdir(parents=True)
-    shutil.copy(ROOT / LTEM, folder / LTEM)
+    for pipeline in (LTEM, MOKE):
+        (folder / pipeline).parent.mkdir(parents=True)
+        shutil.copy(ROOT / pipeline, folder / pipeline)
     (folder / ".dvc").mkdir()
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, folder / ".dvc" / name)
@@ -54,6 +60,11 @@ def test_every_stage_would_run_in_a_fresh_clone(checkout):
     assert LTEM not in said  # a lab without Lorentz images has nothing to do with them
 
 
+def test_the_long_parts_of_the_kerr_study_run_where_they_are_asked_for(checkout):
+    said = dvc(checkout, "repro", "--dry", "--force", MOKE)
+    assert all(f"Running stage '{MOKE}:{name}'" in said for name in MOKE_STAGES)
+
+
 def test_the_lorentz_stages_run_where_they_are_asked_for(checkout):
     said = dvc(checkout, "repro", "--dry", "--force", LTEM)
     places = [said.index(f"Running stage '{LTEM}:{name}'") for name in LTEM_STAGES]
@@ -78,7 +89,9 @@ def test_stages_read_sections_and_run_verbs_that_exist():
     more = yaml.safe_load((ROOT / LTEM).read_text())["stages"]
     assert list(more) == LTEM_STAGES
     keys = {*load_params().model_dump(), "profiles", "families.moke-unet", "families.ltem-unet"}
-    for stage in [*stages.values(), *more.values()]:
+    long = yaml.safe_load((ROOT / MOKE).read_text())["stages"]
+    assert list(long) == MOKE_STAGES
+    for stage in [*stages.values(), *more.values(), *long.values()]:
         assert stage["cmd"].startswith("spinscope ")
         assert set(stage["params"]) <= keys
         assert all(

@@ -276,7 +276,8 @@ def finish(params: Params, out: Path, *, track: bool = True, progress=plain) -> 
     kind of student → MCC of skyrmions on the validation frames, one a seed;
     defect_mcc : that of defects, which says whether they were learned.   difference,
     difference_defects, difference_hidden : paired over the seeds, to the students of true labels.
-    within : whether weak labels cost at most `bound`.   data_hash, hidden_hash, weak_hash : the versions.
+    within : whether weak labels cost at most `bound`.   data_hash, hidden_hash, weak_hash : the
+    versions.
     Raises SpinscopeError where a training or the new version is missing.
     """
     from spinscope.evaluation.relabel import defect_mcc, paired_difference, precision_recall
