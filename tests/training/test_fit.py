@@ -9,9 +9,11 @@ import shutil
 import numpy as np
 import pytest
 
-from spinscope.config import load_params
-from spinscope.data import open_dataset, split_by_batch
+from spinscope.config import load_params, overridden
+from spinscope.data import open_dataset, split_by_batch, to_scheme
 from spinscope.errors import SpinscopeError
+from spinscope.evaluation.metrics import confusion, scores
+from spinscope.inference.predict import Predictor
 from spinscope.models.store import load_model
 from spinscope.training import fit as module
 from spinscope.training.fit import fit, training_settings
@@ -174,3 +176,25 @@ def test_settings_that_do_not_change_the_outcome_do_not_count(params):
     )
     assert training_settings(params, 0) == training_settings(more, 0)
     assert training_settings(params, 0) != training_settings(params, 1)
+
+
+def test_an_anchor_averages_the_weights_with_the_first(params, splits, tmp_path):
+    start = fit(splits, params, seed=0, folder=tmp_path / "start")
+    weights, scores_ = {}, {}
+    for share in (0.0, 0.25):
+        own = overridden(
+            params, [f"training.anchor={share}", "model.magnify=null", "model.peak=null"]
+        )
+        result = fit(splits, own, seed=1, folder=tmp_path / str(share), pretrained=start.model)
+        weights[share] = load_model(result.model)[0].get_weights()
+        scores_[share] = result.val_mcc
+    first = load_model(start.model)[0].get_weights()
+    for before, after, kept in zip(first, weights[0.0], weights[0.25], strict=True):
+        np.testing.assert_allclose(kept, 0.25 * before + 0.75 * after, atol=1e-6)
+    # The score that is kept is that of the averaged network.
+    predictor = Predictor.load(result.model)
+    total = sum(
+        confusion(to_scheme(label, 3), predictor.classes(image), 3)
+        for _, image, label in splits.validation
+    )
+    assert scores_[0.25] == pytest.approx(scores(total)["mcc"], abs=1e-4)
