@@ -13,12 +13,14 @@ from spinscope import jobs
 from spinscope.config import dataset_path, load_params
 from spinscope.data import open_dataset
 from spinscope.jobs import cross_validation
+from spinscope.processes import end_with_parent
 
 
 @task(name="fold", task_run_name="seed-{seed}-without-{batch}")
 def fold(seed: int, batch: int, profile: str | None, overrides: list[str], out: str) -> float:
     """One network in a process of its own; a retry goes on where the last try stopped."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=end_with_parent) as pool:
         row = pool.submit(_fold, (seed, batch), profile, overrides, out).result()
     get_run_logger().info("without batch %d: MCC %.4f on it", batch, row["val_mcc"])
     return row["val_mcc"]

@@ -12,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.jobs import relabelling
+from spinscope.processes import end_with_parent
 
 
 @task(name="hide")
@@ -24,7 +25,8 @@ def hide(profile: str | None, overrides: list[str], out: str) -> dict[str, list]
 @task(name="train", task_run_name="{kind}-{seed}")
 def train(kind: str, seed: int, profile: str | None, overrides: list[str], out: str) -> float:
     """One network in a process of its own; a retry goes on where the last try stopped."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=end_with_parent) as pool:
         mcc = pool.submit(_train, kind, seed, profile, overrides, out).result()
     get_run_logger().info("%s, seed %d: validation MCC %.4f", kind, seed, mcc)
     return mcc

@@ -16,6 +16,7 @@ from prefect.futures import PrefectFuture
 from spinscope import jobs
 from spinscope.config import DEFAULT_FAMILY, Params, load_params
 from spinscope.data import data_hash
+from spinscope.processes import end_with_parent
 
 
 @task(
@@ -38,7 +39,8 @@ def train_seed(
     family: str = DEFAULT_FAMILY,
 ) -> dict:
     """One seed in a process of its own, so that one that dies takes nothing with it."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=end_with_parent) as pool:
         row = pool.submit(_train_seed, seed, profile, overrides, out, parent_id, family).result()
     get_run_logger().info("seed %d: validation MCC %.4f", seed, row["validation"]["mcc"])
     return row

@@ -212,6 +212,21 @@ def test_a_trial_that_a_person_stops_is_taken_up_by_the_same_process(tmp_path):
     assert [row["number"] for row in rows] == list(range(12))
 
 
+def test_a_trial_whose_result_could_not_be_kept_is_taken_up_by_the_same_process(
+    tmp_path, monkeypatch
+):
+    from spinscope.tuning import trials
+
+    def full(path, value):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
+        patch.setattr(trials, "write_json", full)
+        one_at_a_time(Slow(tmp_path / "log", 0), CONFIGS, tmp_path, "study")
+    rows = one_at_a_time(Slow(tmp_path / "log", 0), CONFIGS, tmp_path, "study")
+    assert [row["number"] for row in rows] == list(range(12))
+
+
 def test_what_cannot_be_is_said(tmp_path):
     with pytest.raises(SpinscopeError, match="factor=default,seed=0 must be given once"):
         one_at_a_time(Slow(tmp_path / "log"), CONFIGS[:1] * 2, tmp_path, "study")

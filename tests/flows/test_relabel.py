@@ -17,6 +17,7 @@ REPORT = {
         **dict.fromkeys(("recall_iou", "precision_px", "recall_px"), None),
     },
     "mcc": {"true": [0.9], "weak": [0.89]},
+    "defect_mcc": {"true": [0.9], "weak": [0.89]},
     "difference": {"mean": -0.01, "sd": 0.0},
     "within": True,
     "bound": 0.01,

@@ -15,8 +15,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +25,7 @@ from spinscope.data import Dataset, Splits, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, sha256, write_json
 from spinscope.jobs.data import plain
+from spinscope.processes import side_by_side
 
 if TYPE_CHECKING:
     from spinscope.training.fit import FitResult
@@ -59,14 +58,15 @@ def cross_validate(
     ]
     rows = list(_each(params, out, folds, workers, progress))
     views = sorted({1, settings.evaluation.tta})
-    names = settings.data.scheme
+    scheme = settings.data.scheme
+    scored = dataset.select(batches)  # not those that are only trained on
     found: dict[str, Any] = {}
     for v in views:
         whole, parts = {}, {}
         for seed in sorted({seed for seed, _ in folds}):
-            whole[seed] = _report(settings, dataset, out, seed, v, names)
+            whole[seed] = _report(settings, scored, out, seed, v, scheme)
             parts[seed] = {
-                batch: _report(settings, dataset.select([batch]), out, seed, v, names)
+                batch: _report(settings, dataset.select([batch]), out, seed, v, scheme)
                 for batch in batches
             }
         found[str(v)] = {**summary(whole, parts), "size": whole[settings.seed]["size"]}
@@ -104,7 +104,7 @@ def left_out(dataset: Dataset) -> list[int]:
 def run_fold(params: Params, out: Path, fold: Fold) -> dict[str, Any]:
     """Train without a batch, segment its frames; what has ended is read back.
 
-    Returns {seed, batch, sha256, seconds, val_mcc}.
+    Returns {seed, batch, sha256, seconds, val_mcc, views, magnify, peak}.
     """
     from spinscope.inference.predict import Predictor
     from spinscope.models.store import NETWORK
@@ -122,16 +122,16 @@ def run_fold(params: Params, out: Path, fold: Fold) -> dict[str, Any]:
         "views": sorted({1, settings.evaluation.tta}),
         **settings.model.rules,
     }
-    note = folder / "segmented.json"
-    if note.is_file() and json.loads(note.read_text()) == row:
-        return row
     engine = settings.inference
+    note, said = folder / "segmented.json", {**row, "inference": engine.model_dump(mode="json")}
+    if note.is_file() and json.loads(note.read_text()) == said:
+        return row
     predictor = Predictor.load(result.model, engine.engine, engine.precision)
     for index, record in enumerate(held.records):
         for views in row["views"]:
             mask = predictor.classes(held.image(index), views)
             _write_mask(_mask_file(out, seed, views, record.name), mask)
-    write_json(note, row)
+    write_json(note, said)
     return row
 
 
@@ -200,11 +200,8 @@ def _each(
     params: Params, out: Path, folds: list[Fold], workers: int, progress
 ) -> Iterable[dict[str, Any]]:
     run = functools.partial(run_fold, params, out)
-    if workers == 1:
-        yield from map(run, progress(folds, total=len(folds), desc="folds"))
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from progress(pool.map(run, folds), total=len(folds), desc="folds")
+    rows = map(run, folds) if workers == 1 else side_by_side(run, folds, workers)
+    yield from progress(rows, total=len(folds), desc="folds")
 
 
 def _report(
@@ -235,7 +232,8 @@ def _track(settings: Params, report: dict, out: Path) -> None:
     from spinscope.tracking import lineage, open_store, runs
 
     store, hash_ = open_store(settings.tracking), report["data_hash"]
-    with runs.study_parent(store, settings, lineage(settings, hash_), "cross-validation") as parent:
+    study = f"cross-validation {hash_.removeprefix('md5:')[:8]} {report['settings'][:8]}"
+    with runs.study_parent(store, settings, lineage(settings, hash_), study) as parent:
         known = runs.tracked_trials(parent)
         for row in report["trainings"]:
             name = f"seed {row['seed']} without batch {row['batch']} {row['sha256'][:8]}"

@@ -18,10 +18,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +31,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.files import sha256, write_json
 from spinscope.jobs.data import plain, split
 from spinscope.jobs.evaluating import score
+from spinscope.processes import side_by_side
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -141,8 +140,8 @@ def prepare(params: Params, out: Path, *, progress=plain) -> Plan:
 def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]:
     """Train a teacher or a student of a kind, and score it on the validation frames.
 
-    Returns {kind, seed, folder, seconds, best_epoch, sha256, data_hash, mcc, objects, confusion,
-    n_images}; what has ended is read back.
+    Returns {kind, seed, seconds, best_epoch, sha256, data_hash, evaluation, mcc, objects,
+    confusion, n_images}; what has ended is read back.
     """
     from spinscope.inference.predict import Predictor
     from spinscope.models.store import NETWORK
@@ -173,7 +172,6 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
     row = {
         "kind": kind,
         "seed": seed,
-        "folder": str(folder),
         "best_epoch": result.best_epoch,
         "sha256": sha256(result.model / NETWORK),
         "data_hash": info["data_hash"],
@@ -330,21 +328,31 @@ def finish(params: Params, out: Path, *, track: bool = True, progress=plain) -> 
 
 
 def figures(params: Params, out: Path) -> dict[str, Figure]:
-    """Figures of a finished study by their captions; they show frames of the dataset."""
+    """Figures of a finished study by their captions; they show frames of the dataset.
+
+    Raises SpinscopeError where the settings name another dataset than that of the study.
+    """
+    from spinscope.data.relabelled import provenance
     from spinscope.evaluation.relabel import DEFECT
     from spinscope.evaluation.relabel_figures import mcc_figure, recovery_figure
 
-    plan = _plan(params, out)
+    plan, report = _plan(params, out), json.loads((Path(out) / REPORT).read_text())
+    if report["data_hash"] != plan.hash:
+        raise SpinscopeError(
+            f"{Path(out) / REPORT} is of the data {report['data_hash']}; {plan.dataset.path} is "
+            f"{plan.hash}, they must be the same"
+        )
     weak = open_dataset(plan.version("weak"))
+    said = provenance(weak.path)["frames"]
+    rows = [index for index, row in enumerate(said) if row["by"] == "model"]
     drawn, seen = [], set()
-    for index in sorted(plan.hidden_rows, key=lambda i: -np.sum(plan.dataset.label(i) == DEFECT)):
+    for index in sorted(rows, key=lambda i: -np.sum(plan.dataset.label(i) == DEFECT)):
         record = plan.dataset.records[index]
         if record.source not in seen and len(drawn) < 4:
             seen.add(record.source)
             true, found = plan.dataset.label(index), weak.label(index)
             title = f"{record.name}, source {record.source}"
             drawn.append((title, plan.dataset.image(index), true, found))
-    report = json.loads((Path(out) / REPORT).read_text())
     return {
         "Defects of frames whose defects were hidden. Green: recovered; blue: missed; orange: "
         "made up.": recovery_figure(drawn),
@@ -430,23 +438,22 @@ def _splits(dataset: Dataset, params: Params) -> Splits:
 def _train(
     what: Sequence[tuple[str, int]], params: Params, out: Path, workers: int, progress: Callable
 ) -> None:
-    if workers == 1:
-        for kind, seed in progress(what, total=len(what), desc="train"):
-            train_one(params, out, kind, seed)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        done: Iterable = pool.map(
-            train_one, *zip(*((params, out, kind, seed) for kind, seed in what), strict=True)
-        )
-        for _ in progress(done, total=len(what), desc="train"):
-            pass
+    one = functools.partial(_train_named, params, out)
+    done = map(one, what) if workers == 1 else side_by_side(one, what, workers)
+    for _ in progress(done, total=len(what), desc="train"):
+        pass
+
+
+def _train_named(params: Params, out: Path, what: tuple[str, int]) -> dict[str, Any]:
+    return train_one(params, out, *what)
 
 
 def _row(plan: Plan, kind: str, seed: int) -> dict[str, Any]:
-    row = _read(plan.model(kind, seed).with_name("row.json"))
+    folder = plan.model(kind, seed).parent
+    row = _read(folder / "row.json")
     if row is None:
         raise SpinscopeError(f"the {kind} network of seed {seed} is missing below {plan.folder}")
-    return row
+    return {**row, "folder": folder.relative_to(plan.out).as_posix()}
 
 
 def _recovered(plan: Plan, weak: Dataset) -> tuple[dict, dict[int, list[dict[str, int]]]]:
@@ -483,7 +490,7 @@ def _track(plan: Plan, report: dict, drawn: dict[str, Figure]) -> None:
             name = f"{row['kind']} {row['seed']}"
             of = {**tags, "data.hash": row["data_hash"], "seed": str(row["seed"])}
             with runs.trial_run(parent, of, name) as run:
-                runs.log_curves(run, _read(Path(row["folder"]) / "history.json"))
+                runs.log_curves(run, _read(plan.out / row["folder"] / "history.json"))
                 runs.log_metrics(run, {key: row[key] for key in ("mcc", "seconds", "best_epoch")})
         runs.log_metrics(parent, runs.numbers({k: report[k] for k in ("defects", "difference")}))
         runs.log_json(parent, report, f"study/{REPORT}")

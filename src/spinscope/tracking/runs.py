@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ import numpy as np
 
 from spinscope.config import Params
 from spinscope.errors import SpinscopeError
+from spinscope.processes import dead, this_process
 from spinscope.tracking.store import Store, reachable
 
 if TYPE_CHECKING:
@@ -259,7 +258,7 @@ def _running(store: Store, run_id: str | MlflowRun | None, name: str, tags: dict
     """Start a run, or continue one, and close it as FINISHED or FAILED."""
     from mlflow.entities import RunTag
 
-    tags = {**tags, **_process(), "mlflow.source.name": "spinscope"}
+    tags = {**tags, "process": this_process(), "mlflow.source.name": "spinscope"}
     if tags.get("git.commit", "unknown") != "unknown":
         tags["mlflow.source.git.commit"] = tags["git.commit"]
     client = store.client
@@ -281,27 +280,12 @@ def _running(store: Store, run_id: str | MlflowRun | None, name: str, tags: dict
         client.set_terminated(run_id, "FINISHED")
 
 
-def _process() -> dict[str, str]:
-    """Names this process, so that a later one can see that it died."""
-    import psutil
-
-    started = psutil.Process().create_time()
-    return {"process": f"{socket.gethostname()} {os.getpid()} {started:.2f}"}
-
-
 def _abandoned(run: MlflowRun) -> bool:
     """Whether a run ended badly, or says RUNNING while its process on this machine is gone."""
-    import psutil
-
     if run.info.status in ("FAILED", "KILLED"):
         return True
-    host, pid, started = (run.data.tags.get("process", "") + "   ").split(" ")[:3]
-    if run.info.status != "RUNNING" or host != socket.gethostname():
-        return False
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
-    except (psutil.NoSuchProcess, ValueError):
-        return True
+    named = run.data.tags.get("process", "")
+    return run.info.status == "RUNNING" and bool(named) and dead(named)
 
 
 def _children(parent: Run, seed: str) -> list[MlflowRun]:

@@ -5,7 +5,7 @@ end with it; Optuna's journal file can be left with half a line, and its lock fi
 remove it.
 
 A trial is taken under a file lock of ours, for Optuna itself may hand a waiting trial to two
-processes at once on SQLite (its issue 4002). It bears the name of the process that took it, so
+processes at once on SQLite (optuna/optuna#4002). It bears the name of the process that took it, so
 that one whose owner is dead is taken up at once, under its own number, by whoever comes next;
 Optuna's heartbeat would wait for a grace period and count the trial as failed, and it needs
 `optimize`. A trial is taken over on the machine that began it.
@@ -16,8 +16,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
-import socket
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +24,7 @@ import numpy as np
 
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file
+from spinscope.processes import dead, this_process
 from spinscope.tuning.plan import Config, Plan, Space, Span, Whole, key
 
 if TYPE_CHECKING:
@@ -106,8 +105,9 @@ def take(plan: Plan) -> optuna.Trial | None:
         one, known = study(plan), trials(plan)
         wanted = _wanted(plan, known)
         running = [trial for trial in wanted if trial.state.name == "RUNNING"]
-        # Trials are taken under the lock: one without an owner was left by a process that died.
-        left = next((trial for trial in running if dead(trial.user_attrs.get(OWNER, ""))), None)
+        # Trials are taken under the lock: one without an owner was left by a process that died. A
+        # process does one after the other: one of its own was left by an error on the way.
+        left = next((trial for trial in running if _left(trial.user_attrs.get(OWNER, ""))), None)
         if left is not None:
             one.sampler = _sampler(plan, left.number)
             trial = optuna.Trial(one, left._trial_id)
@@ -122,6 +122,10 @@ def take(plan: Plan) -> optuna.Trial | None:
             trial.set_user_attr(CONFIG, _drawn(trial, plan.space))
         trial.set_user_attr(OWNER, this_process())
     return trial
+
+
+def _left(owner: str) -> bool:
+    return dead(owner) or owner == this_process()
 
 
 def _begin(one: optuna.Study, waiting: optuna.trial.FrozenTrial) -> optuna.Trial:
@@ -214,23 +218,3 @@ def locked(plan: Plan) -> Iterator[None]:
     plan.out.mkdir(parents=True, exist_ok=True)
     with FileLock(plan.out / f".{DATABASE}.lock"):
         yield
-
-
-def this_process() -> str:
-    """Names this process, so that another can see that it died."""
-    import psutil
-
-    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
-
-
-def dead(owner: str) -> bool:
-    """Whether a process of this machine is gone, or there is no owner at all."""
-    import psutil
-
-    host, pid, started = (owner + "  ").split(" ")[:3]
-    if owner and host != socket.gethostname():
-        return False
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
-    except (psutil.NoSuchProcess, ValueError):
-        return True

@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spinscope.errors import SpinscopeError
 from spinscope.files import write_json
+from spinscope.processes import end_with_parent
 from spinscope.tuning import storage
 from spinscope.tuning.plan import Config, Plan
 from spinscope.tuning.storage import CONFIG, COST, CURVE, ERROR, OWNER, RESULT
@@ -209,16 +209,10 @@ def _worker(objective: Objective, plan: Plan, errors) -> None:
     """A process beside others: one thread for the network, and no life after its parent's."""
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         for _ in work(objective, plan):
             pass
     except Exception as error:
         errors.put(str(error) or type(error).__name__)
         raise SystemExit(1) from None
-
-
-def _end_with_parent() -> None:
-    """Orphans would go on beside the workers of the call that takes the study up again."""
-    parent_process().join()
-    os._exit(1)

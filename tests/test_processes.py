@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from spinscope.errors import SpinscopeError
+from spinscope.processes import dead, side_by_side, this_process
+
+
+def test_a_process_is_dead_once_it_has_gone_or_its_number_is_of_another():
+    machine, number, began = this_process().split()
+    assert not dead(this_process())
+    assert not dead(f"{machine} {number} {float(began) + 1:.2f}")  # the clock was set
+    assert dead(f"{machine} {number} {float(began) - 60:.2f}")
+    assert dead("") and dead(f"{machine} no number")
+    assert not dead(f"elsewhere {number} {began}")
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    assert dead(f"{machine} {gone.pid} {began}")
+
+
+def test_items_come_in_order_and_a_process_that_dies_is_said():
+    assert list(side_by_side(abs, [-3, 2, -1], 2)) == [3, 2, 1]
+    with pytest.raises(SpinscopeError, match="killed at work"):
+        list(side_by_side(os._exit, [9], 1))
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    program = (
+        "import sys, time\n"
+        "from spinscope.processes import side_by_side\n"
+        "from tests_of_processes import note\n"
+        "list(side_by_side(note, [sys.argv[1]], 1))\n"
+    )
+    (tmp_path / "tests_of_processes.py").write_text(
+        "import pathlib, time\n"
+        "from spinscope.processes import this_process\n"
+        "def note(path):\n"
+        "    pathlib.Path(path).write_text(this_process())\n"
+        "    time.sleep(60)\n"
+    )
+    (tmp_path / "program.py").write_text(f"if __name__ == '__main__':\n{_indented(program)}")
+    note = tmp_path / "note"
+    with subprocess.Popen([sys.executable, tmp_path / "program.py", note]) as process:
+        until(lambda: note.is_file() and note.read_text())
+        assert not dead(note.read_text())
+        process.kill()
+    until(lambda: dead(note.read_text()))
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
+
+def until(true) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
