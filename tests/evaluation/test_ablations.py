@@ -172,3 +172,13 @@ def test_the_figure_of_the_front_joins_its_trials():
     line = axes.get_lines()[0]
     assert line.get_xdata().tolist() == [10.0, 30.0]
     assert line.get_ydata().tolist() == [0.8, 0.9]
+
+
+def test_few_seeds_that_allow_the_published_difference_do_not_refute_it():
+    default = [0.80, 0.81, 0.82]
+    scores = {"three-class": default, "PReLU": [0.79, 0.76, 0.80]}
+    row = table(scores, [0, 1, 2])[1]
+    assert row["difference"]["low"] < 0.869 - 0.896 < row["difference"]["high"]
+    assert row["verdict"] == "not comparable" and "too few seeds" in row["why"]
+    far = table({"three-class": default, "two-class": [0.79, 0.80, 0.82]}, [0, 1, 2])[1]
+    assert far["verdict"] == "not reproduced"  # theirs, -0.144, is beyond the interval

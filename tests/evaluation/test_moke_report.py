@@ -20,6 +20,7 @@ def ablation_part() -> dict:
     score = {"mean": 0.8, "sd": 0.01, "mcc": [0.8, 0.79, 0.81]}
     rows = ablations.table(scores, SEEDS)
     return {
+        "kind": "ablations",
         "n_images": {"train": 3, "validation": 2, "test": 1},
         "epochs": 15,
         "base": ["model.width=8"],
@@ -39,6 +40,7 @@ def crossval_part(predicted: int) -> dict:
     edges = [0.0, 5.0, 10.0]
     spread = {"sd": 0.0, "values": [0.9]}
     found = {
+        "seeds": [0],
         "mcc": {"mean": 0.9, **spread},
         "count_error": {"mean": predicted / 100 - 1, **spread},
         "source_mcc": {"mean": 0.88, **spread},
@@ -49,8 +51,13 @@ def crossval_part(predicted: int) -> dict:
         "size": {"edges_px": edges, "true": [0.5, 0.5], "predicted": [0.4, 0.6],
                  "wasserstein_px": 0.3},
     }  # fmt: skip
-    trainings = [{"batch": k, "sha256": 64 * "a"} for k in range(2)]
-    return {"views": {"1": found}, "trainings": trainings, "data_hash": "md5:0.dir"}
+    trainings = [{"seed": 0, "batch": k, "sha256": 64 * "a"} for k in range(2)]
+    return {
+        "kind": "crossval",
+        "views": {"1": found},
+        "trainings": trainings,
+        "data_hash": "md5:0.dir",
+    }
 
 
 def row(rows, start: str):
@@ -71,6 +78,7 @@ def test_counts_are_held_to_the_published_agreement(predicted, verdict):
     count = row(rows, "predicted over labelled")
     assert count.verdict == verdict
     assert count.published == pytest.approx(45779 / 45707 - 1)
+    assert count.sd is None  # a single seed has no spread
 
 
 def test_the_page_is_made_of_what_exists_and_names_the_rest(tmp_path):
@@ -89,7 +97,8 @@ def test_the_page_is_made_of_what_exists_and_names_the_rest(tmp_path):
     assert page.count("<img") == 3
 
 
-def test_a_part_that_is_not_json_is_named(tmp_path):
-    (tmp_path / "tta.json").write_text("{")
-    with pytest.raises(SpinscopeError, match=r"tta\.json"):
+@pytest.mark.parametrize("text", ["{", "[]", '{"kind": "probes"}'])
+def test_a_part_that_is_not_one_is_named(tmp_path, text):
+    (tmp_path / "tta.json").write_text(text)
+    with pytest.raises(SpinscopeError, match=r"tta\.json must be .* `spinscope study views`"):
         moke_study(load_params(), tmp_path, tmp_path)

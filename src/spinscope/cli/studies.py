@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -197,7 +198,8 @@ def study_crossval(
     report = cross_validate(params, out, workers=workers, track=track, progress=show_progress)
     say(report, as_json, cross_validation_lines)
     if final:
-        print(f"trained on every batch: {train_on_all(params, out)}")
+        model = train_on_all(params, out)
+        print(f"trained on every batch: {model}", file=sys.stderr if as_json else sys.stdout)
 
 
 @study_app.command("moke")

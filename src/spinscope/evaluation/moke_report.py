@@ -39,9 +39,9 @@ PUBLISHED_COUNTS = (45707, 45779)
 def about(parts: Parts) -> str:
     """What the page is, and what it lacks."""
     text = (
-        f"What {SOURCE}, found with Kerr micrographs, measured again. Their 2960 frames are not "
-        "all at hand, and networks and trainings are as the settings say: where only that differs, "
-        "differences between networks are compared and not their scores."
+        f"What {SOURCE}, found with Kerr micrographs, measured again. Frames are those that each "
+        "part names, of the published 2960 or fewer, and networks and trainings are as the "
+        "settings say: differences between networks are compared and not their scores."
     )
     missing = [f"{name} ({command})" for name, command in PARTS.items() if name not in parts]
     return text + (f"\n\nNot made yet: {', '.join(missing)}." if missing else "")
@@ -119,7 +119,7 @@ def _relabelling_rows(part: Part) -> list[Row]:
             "MCC, weak labels less true labels",
             None,
             difference["mean"],
-            difference["sd"],
+            difference["sd"] if len(part["seeds"]) > 1 else None,
             len(part["seeds"]),
             "not comparable",
             f"{alone}; {says} {part['bound']:g}, what weak labels may cost",
@@ -188,10 +188,10 @@ def _crossval_rows(part: Part) -> list[Row]:
                 f"MCC, each batch left out, {suffix}",
                 None,
                 found["mcc"]["mean"],
-                found["mcc"]["sd"],
+                _sd(found["mcc"]),
                 found["n_images"],
                 "not comparable",
-                "the paper split its frames otherwise",
+                f"the paper split its frames otherwise; {_seeds(found)}",
             )
         )
         good = abs(count["mean"]) <= COUNT_ERROR
@@ -200,7 +200,7 @@ def _crossval_rows(part: Part) -> list[Row]:
                 f"predicted over labelled skyrmions - 1, {suffix}",
                 predicted / labelled - 1,
                 count["mean"],
-                count["sd"],
+                _sd(count),
                 found["n_images"],
                 "reproduced" if good else "not reproduced",
                 f"Fig. 6: {labelled} labelled, {predicted} predicted; here "
@@ -322,12 +322,16 @@ def _crossval_sections(part: Part) -> list[Section]:
     views, found = max(part["views"].items(), key=lambda item: int(item[0]))
     keys = ("n_images", "mcc", "objects_true", "objects_predicted")
     header = ("frames", "MCC", "labelled", "predicted")
-    shas = ", ".join(f"batch {t['batch']}: {t['sha256'][:12]}" for t in part["trainings"])
+    shas = ", ".join(
+        f"seed {t['seed']} without batch {t['batch']}: {t['sha256'][:12]}"
+        for t in part["trainings"]
+    )
     return [
         Section(
             "Each batch left out",
-            f"Networks that never saw a frame's batch, {views} views averaged. Pooled MCC "
-            f"{found['mcc']['mean']:.4f}, mean of the sources {found['source_mcc']['mean']:.4f}. "
+            f"Networks that never saw a frame's batch, {views} views averaged; {_seeds(found)}. "
+            f"Pooled MCC {found['mcc']['mean']:.4f}, mean of the sources "
+            f"{found['source_mcc']['mean']:.4f}. "
             f"Data {part['data_hash']}; networks {shas}.",
             table=(
                 ("batch", "sources", *header),
@@ -348,6 +352,17 @@ def _crossval_sections(part: Part) -> list[Section]:
             ),
         ),
     ]
+
+
+def _sd(over_seeds: Mapping[str, Any]) -> float | None:
+    """That of a single seed is unknown."""
+    return over_seeds["sd"] if len(over_seeds["values"]) > 1 else None
+
+
+def _seeds(found: Part) -> str:
+    """Over how many seeds means and SD of a cross-validation are."""
+    n = len(found["seeds"])
+    return "one seed" if n == 1 else f"means and SD are over {n} seeds"
 
 
 def _named(model: Any) -> str:

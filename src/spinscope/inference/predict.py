@@ -301,6 +301,14 @@ def geometry(info: dict[str, Any], axis_deg: float | None, zoom: float | None) -
     return Geometry(turn, 1.0 if zoom is None else zoom)
 
 
+def rules(info: dict[str, Any]) -> dict[str, Any]:
+    """How a model says itself that it is applied, `magnify` and `peak`, where it says it.
+
+    They are not among its weights: a digest of the network does not name them.
+    """
+    return {name: info[name] for name in ("magnify", "peak") if info.get(name)}
+
+
 def mean_of(views: list[np.ndarray]) -> np.ndarray:
     """Mean of arrays of one shape; a single one as it is."""
     if len(views) == 1:

@@ -95,11 +95,13 @@ def measured(
     progress=plain,
 ) -> list[Row]:
     """Rows of one model; those that `out` holds are read.   digest : data hash of the frames."""
-    from spinscope.models.store import NETWORK
+    from spinscope.inference.predict import rules
+    from spinscope.models.store import NETWORK, model_info
     from spinscope.tracking import resolve
 
-    network = sha256(resolve(params.tracking, model) / NETWORK)
-    folder = out / "tta-points" / _key(params, network, digest)
+    source = resolve(params.tracking, model)
+    network = sha256(source / NETWORK)
+    folder = out / "tta-points" / _key(params, network, rules(model_info(source)), digest)
     rows: dict[int, Row] = {}
     loaded = None
     for views in VIEWS:
@@ -151,7 +153,7 @@ def _row(params: Params, loaded, frames: Dataset, views: int, progress) -> Row:
     }
 
 
-def _key(params: Params, network: str, digest: str) -> str:
+def _key(params: Params, network: str, rules: dict[str, Any], digest: str) -> str:
     """Names all that the numbers of a model depend on beside the views."""
     engine = {
         "inference": params.inference.model_dump(mode="json"),
@@ -159,7 +161,8 @@ def _key(params: Params, network: str, digest: str) -> str:
         "evaluation": params.evaluation.model_dump(mode="json", exclude={"tta", "size_bins"}),
         "batches": list(params.data.validation_batches),
     }
-    text = json.dumps([MEASURE, network, digest, engine], sort_keys=True)
+    applied = [rules] if rules else []
+    text = json.dumps([MEASURE, network, digest, engine, *applied], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -24,7 +24,7 @@ def moke_study(params: Params, parts: Path, out: Path, *, track: bool = False) -
     from spinscope.evaluation import moke_report
     from spinscope.evaluation.study import write_study
 
-    found = {name: part for name in moke_report.PARTS if (part := _read(parts / f"{name}.json"))}
+    found = {name: part for name in moke_report.PARTS if (part := _read(parts, name))}
     if not found:
         commands = ", ".join(moke_report.PARTS.values())
         raise SpinscopeError(f"{parts} holds no part of the study; make one with {commands}")
@@ -45,13 +45,19 @@ def moke_study(params: Params, parts: Path, out: Path, *, track: bool = False) -
     return report
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(parts: Path, name: str) -> dict[str, Any] | None:
+    from spinscope.evaluation.moke_report import PARTS
+
+    path = parts / f"{name}.json"
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text())
+        part = json.loads(path.read_text())
     except ValueError:
-        raise SpinscopeError(f"{path} must be a part of the study that a command wrote") from None
+        part = None
+    if not isinstance(part, dict) or part.get("kind") != name:
+        raise SpinscopeError(f"{path} must be a part of the study that `{PARTS[name]}` wrote")
+    return part
 
 
 def _relabelled(params: Params, parts: Path) -> dict:

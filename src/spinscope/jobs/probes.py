@@ -225,8 +225,11 @@ def _rows(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]
 def _key(params: Params, subject: Subject, kind: str, about: Mapping[str, Any] | None) -> str:
     """Names all that the numbers of a probe depend on."""
     from spinscope.evaluation import probes
+    from spinscope.inference.predict import rules
 
     depends: list[Any] = [MEASURE, subject.sha256, params.inference.model_dump(mode="json")]
+    if applied := rules(subject.predictor.info):
+        depends.append(applied)
     labelled = [about["hash"], about["batches"]] if about else None
     if kind != "inverted":
         depends += [params.probes.model_dump(mode="json"), params.seed]

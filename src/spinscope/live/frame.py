@@ -11,7 +11,7 @@ import numpy as np
 
 from spinscope.analysis import frame_quantities, measure, measure_views
 from spinscope.evaluation.metrics import SKYRMION
-from spinscope.inference.predict import Predictor, doubtful, mean_of, most_probable
+from spinscope.inference.predict import Predictor, doubtful, mean_of
 
 Objects = dict[str, np.ndarray]
 
@@ -75,14 +75,14 @@ def _segment(
     if first.tiling.fits(raw.shape):
         views = [view for predictor in predictors for view in predictor.views(raw, tta)]
         mask, highest = first.decide(mean_of(views), raw.shape)
-        opinions = [most_probable(view)[0] for view in views] if len(views) > 1 else []
+        opinions = [first.decide(view, raw.shape)[0] for view in views] if len(views) > 1 else []
         return mask, doubtful(highest), opinions
     mask, doubt = np.empty(raw.shape, dtype=np.uint8), 0.0
     grid = math.lcm(*(predictor.info["size_multiple"] for predictor in predictors))
     together = zip(*(predictor.bands(raw, tta, grid) for predictor in predictors), strict=True)
     for bands in together:
         rows = bands[0][0]
-        mask[rows], highest = most_probable(mean_of([band for _, band in bands]))
+        mask[rows], highest = first.decide(mean_of([band for _, band in bands]), raw.shape)
         doubt += doubtful(highest) * highest.size / mask.size
         del bands  # before the next are made
     return mask, doubt, []
