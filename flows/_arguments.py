@@ -22,6 +22,17 @@ def parse(description: str, **extra: str) -> dict:
     return vars(parser.parse_args())
 
 
+def whole(name: str, value: int | str | None, least: int = 1) -> int:
+    """A number of the command line; `least` where none is given.
+
+    Raises SpinscopeError for what is no whole number, or below `least`.
+    """
+    text = str(least if value in (None, "") else value)
+    if not text.isdecimal() or int(text) < least:
+        raise SpinscopeError(f"--{name} (={value}) must be a whole number, at least {least}")
+    return int(text)
+
+
 @contextlib.contextmanager
 def one_sentence() -> Iterator[None]:
     """End the program with the sentence of a SpinscopeError, as the command line does."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
+from _arguments import whole
 from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.jobs.ablations import ablation_lines
@@ -30,7 +31,7 @@ def ablations(
     overrides = overrides or []
     again = trials.with_options(retries=load_params(profile, overrides).flows.retries)
     folder = out or str(jobs.out_folder("study/moke"))
-    report = again(folder, int(workers or 1), profile, overrides)
+    report = again(folder, whole("workers", workers), profile, overrides)
     lines = ablation_lines(report)
     for line in lines:
         get_run_logger().info(line)

@@ -6,6 +6,8 @@ import importlib
 
 import pytest
 
+from spinscope.errors import SpinscopeError
+
 ROW = {
     "factor": "three-class",
     "seeds": [0],
@@ -17,6 +19,7 @@ ROW = {
     "stands": False,
     "published": {"mean": 0.896, "sd": 0.002},
 }
+
 REPORTS = {
     "ablations": {"rows": [ROW], "master": {"factors": [], "rule": "none", "benchmark": {}}},
     "search": {
@@ -45,3 +48,5 @@ def test_a_study_that_fails_goes_on(prefect, monkeypatch, tmp_path, name):
     found = getattr(flows, name)("2", "demo", overrides, str(tmp_path / "out"))
     assert found == REPORTS[name]
     assert calls == [(3, tmp_path / "out", 2)] * 2
+    with pytest.raises(SpinscopeError, match=r"--workers \(=two\) must be a whole number"):
+        getattr(flows, name)("two", "demo", overrides, str(tmp_path / "out"))

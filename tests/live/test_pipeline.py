@@ -286,6 +286,15 @@ def test_several_opinions_give_error_bars(frames):
     assert both.row["diameter_px_sd"] == pytest.approx(change / np.sqrt(2))
 
 
+def test_opinions_follow_the_rule_of_the_model(frames):
+    """A network that is nowhere certain enough has no opinion to differ by."""
+    found, none = dark(), dark(-1e3)
+    assert measure_frame(frames[0], [found, none], scale=65_535).row["count_sd"] > 0
+    strict = Predictor(found.engine, {**found.info, "peak": 1.01})
+    row = measure_frame(frames[0], [strict, none], scale=65_535).row
+    assert row["count"] == 0 and row["count_sd"] == 0
+
+
 def test_a_large_frame_is_measured_like_a_small_one(frames, predictor):
     """In tiles: the same mask, and no error bars made up."""
     from spinscope.inference.tiling import Tiling
