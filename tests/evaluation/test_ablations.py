@@ -182,3 +182,11 @@ def test_few_seeds_that_allow_the_published_difference_do_not_refute_it():
     assert row["verdict"] == "not comparable" and "too few seeds" in row["why"]
     far = table({"three-class": default, "two-class": [0.79, 0.80, 0.82]}, [0, 1, 2])[1]
     assert far["verdict"] == "not reproduced"  # theirs, -0.144, is beyond the interval
+
+
+def test_a_wide_interval_says_nothing_of_no_difference():
+    scores = {"three-class": [0.88, 0.89, 0.885], "tanh": [0.88, 0.60, 0.89]}
+    _, wide = table(scores, [0, 1, 2])
+    assert wide["verdict"] == "not comparable" and "too few seeds" in wide["why"]
+    _, narrow = table(scores | {"tanh": [0.881, 0.889, 0.886]}, [0, 1, 2])
+    assert narrow["verdict"] == "reproduced"

@@ -50,6 +50,9 @@ EXCLUSIVE: dict[str, str] = {
 LEVEL = 0.05
 """Probability below which a difference stands."""
 
+WIDE = 0.05
+"""Difference of MCC that an interval must rule out before "no difference" is said of it."""
+
 FEW = 3
 """Seeds below which a difference is not judged."""
 
@@ -162,7 +165,8 @@ def verdict(row: Mapping[str, Any]) -> tuple[Verdict, str]:
 
     Better, worse or no difference that stands: by `published_sign`, and by `stands` here. The
     MCCs themselves are not compared, for frames, network and length of training are others. Where
-    theirs stands and ours does not, but our interval holds theirs, the seeds are too few to tell.
+    theirs stands and ours does not, but our interval holds theirs, the seeds are too few to tell;
+    so they are where neither stands but our interval goes beyond `WIDE`.
     """
     if row["difference"] is None:
         return "not comparable", "the default; trained on other frames, with a smaller network"
@@ -180,6 +184,12 @@ def verdict(row: Mapping[str, Any]) -> tuple[Verdict, str]:
     published = PUBLISHED[row["factor"]][0] - PUBLISHED[DEFAULT][0]
     if theirs and not ours and row["difference"]["low"] <= published <= row["difference"]["high"]:
         return "not comparable", f"{why}; too few seeds to tell, for {published:+.3f} is possible"
+    reach = max(-row["difference"]["low"], row["difference"]["high"])
+    if not theirs and not ours and reach > WIDE:
+        return (
+            "not comparable",
+            f"{why}; too few seeds to tell, for a difference of {reach:.2f} is possible",
+        )
     return ("reproduced" if ours == theirs else "not reproduced"), why
 
 
