@@ -162,6 +162,32 @@ def _probe_rows(part: Part) -> list[Row]:
         )
         for name, limit in part["grey_limit"].items()
     ]
+    rows += [
+        Row(
+            f"grey level below which a patch in film of grey 128 is called skyrmion, {name}",
+            part["published"]["grey"],
+            limit["patch"],
+            None,
+            256,
+            "not comparable",
+            "published of uniform frames; of a patch the film around it shows the level",
+        )
+        for name, limit in part["grey_limit"].items()
+        if limit["patch"] is not None
+    ]
+    for step in part["speckles"]["empty"][:1]:
+        rows += [
+            Row(
+                f"objects made up a frame without skyrmions, noise SD {step['x']:g}, {name}",
+                None,
+                count,
+                None,
+                part["settings"]["frames"],
+                "not comparable",
+                "the paper tells of speckles without a number",
+            )
+            for name, count in step["film"].items()
+        ]
     for name, found in (part["inverted"] or {}).items():
         rows.append(
             Row(
