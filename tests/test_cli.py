@@ -18,6 +18,7 @@ from PIL import Image
 from tests.conftest import discs
 
 from spinscope import cli
+from spinscope.cli import shared
 from spinscope.data import read_label
 from spinscope.models.store import save_model
 from spinscope.models.unet import size_multiple, unet
@@ -347,10 +348,10 @@ def test_set_reaches_every_setting():
 
 
 def test_progress_bar_only_after_two_seconds(monkeypatch, capsys):
-    list(cli._progress(range(3), desc="quick"))
+    list(shared.show_progress(range(3), desc="quick"))
     assert capsys.readouterr().err == ""
     now = time.time()
     ticks = iter(range(100))
     monkeypatch.setattr("tqdm.std.time", lambda: now + 3 * next(ticks), raising=False)
-    list(cli._progress(range(3), desc="slow"))
+    list(shared.show_progress(range(3), desc="slow"))
     assert "slow" in capsys.readouterr().err
