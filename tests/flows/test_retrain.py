@@ -39,7 +39,7 @@ def old(params, tmp_path) -> str:
         "family": "moke-unet",
         "classes": ["background", "skyrmion", "defect"],
         "size_multiple": model.size_multiple,
-        "model": model.model_dump(),
+        "model": model.layers,
     }
     return str(save_model(tmp_path / "old", unet(model, 3, seed=5), info, "# Old\n"))
 
