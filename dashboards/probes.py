@@ -62,8 +62,8 @@ def show_probes(found: dict, tta: dict | None) -> None:
     size, data = found["settings"], found["data"]
     frames = f"{data['n_images']} labelled frames" if data else "No labelled frames"
     st.caption(
-        f"Single passes, no views averaged. {frames} that the settings do not train on; "
-        f"{size['frames']} simulated frames of {size['width']}×{size['height']} px at every point."
+        f"Single passes, no views averaged. {frames} of the validation batches, which "
+        f"`bundled:moke-unet` was trained on too; {size['frames']} simulated frames of {size['width']}×{size['height']} px at every point."
     )
     legend({**{name: shades[name] for name in names}, PUBLISHED: "black"})
     show_grey(found, names, shades)
