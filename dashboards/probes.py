@@ -63,7 +63,8 @@ def show_probes(found: dict, tta: dict | None) -> None:
     frames = f"{data['n_images']} labelled frames" if data else "No labelled frames"
     st.caption(
         f"Single passes, no views averaged. {frames} of the validation batches, which "
-        f"`bundled:moke-unet` was trained on too; {size['frames']} simulated frames of {size['width']}×{size['height']} px at every point."
+        f"`bundled:moke-unet` was trained on too; {size['frames']} simulated frames of "
+        f"{size['width']}×{size['height']} px at every point."
     )
     legend({**{name: shades[name] for name in names}, PUBLISHED: "black"})
     show_grey(found, names, shades)
