@@ -24,7 +24,7 @@ from spinscope.config import Params, dataset_path, overridden
 from spinscope.data import Dataset, Splits, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, sha256, write_json
-from spinscope.jobs.data import plain
+from spinscope.jobs.data import first_weights, plain
 from spinscope.processes import side_by_side
 
 if TYPE_CHECKING:
@@ -174,7 +174,6 @@ def cross_validation_lines(report: dict) -> list[str]:
 
 
 def _trained(settings: Params, fold: Fold, folder: Path) -> tuple[FitResult, Dataset]:
-    from spinscope.tracking import resolve
     from spinscope.training.fit import fit
 
     seed, batch = fold
@@ -184,13 +183,12 @@ def _trained(settings: Params, fold: Fold, folder: Path) -> tuple[FitResult, Dat
     rest = [other for other in every if other != batch]
     only_training = sorted({r.batch for r in dataset.records if r.use == "only_training"})
     splits = Splits(dataset.select([*rest, *only_training]), held)
-    pretrained = settings.training.pretrained
     result = fit(
         splits,
         settings,
         seed=seed,
         folder=folder,
-        pretrained=resolve(settings.tracking, pretrained) if pretrained else None,
+        pretrained=first_weights(settings),
         info={"data_hash": data_hash(dataset), "left_out": batch},
     )
     return result, splits.validation

@@ -75,6 +75,14 @@ def split(params: Params) -> tuple[Dataset, Splits]:
     return dataset, splits
 
 
+def first_weights(params: Params) -> Path | None:
+    """Model folder that a training of these settings starts from, if any."""
+    from spinscope.tracking import resolve
+
+    named = params.training.pretrained
+    return resolve(params.tracking, named) if named else None
+
+
 def checked_data(params: Params, out: Path | None = None, *, progress=plain) -> CheckedData:
     """Open, split and validate the dataset of `params`; Data Docs go to `out`.
 

@@ -29,7 +29,7 @@ from spinscope.config import Params, overridden
 from spinscope.data import Dataset, Splits, data_hash, open_dataset, split_by_batch
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256, write_json
-from spinscope.jobs.data import plain, split
+from spinscope.jobs.data import first_weights, plain, split
 from spinscope.jobs.evaluating import score
 from spinscope.processes import side_by_side
 
@@ -145,7 +145,6 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
     """
     from spinscope.inference.predict import Predictor
     from spinscope.models.store import NETWORK
-    from spinscope.tracking import resolve
     from spinscope.training.fit import fit
 
     if kind not in (TEACHER, SCOUT, *STUDENTS):
@@ -160,13 +159,12 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
         splits = Splits(splits.train.select(sources=few), splits.validation)
     info = {"data_hash": data_hash(dataset), "params": settings.digest()}
     folder = plan.model(kind, seed).parent
-    pretrained = settings.training.pretrained
     result: FitResult = fit(
         splits,
         settings,
         seed=seed,
         folder=folder,
-        pretrained=resolve(settings.tracking, pretrained) if pretrained else None,
+        pretrained=first_weights(settings),
         info=info,
     )
     row = {

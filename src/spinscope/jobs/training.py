@@ -19,7 +19,7 @@ from spinscope.config import Params, dataset_path
 from spinscope.data import Dataset, data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256, write_json
-from spinscope.jobs.data import checked_data, made_as, plain, split
+from spinscope.jobs.data import checked_data, first_weights, made_as, plain, split
 from spinscope.jobs.evaluating import score
 
 if TYPE_CHECKING:
@@ -88,12 +88,10 @@ def train_seed(
     the validation frames without and with test-time augmentation.
     """
     from spinscope.inference.predict import Predictor
-    from spinscope.tracking import resolve
     from spinscope.training.fit import fit
 
     folder = out / f"seed-{seed}"
     dataset, splits = split(params)
-    pretrained = params.training.pretrained
     info = {"data_hash": data_hash(dataset), "params": params.digest(), **made_as(dataset)}
     with _tracked_seed(params, seed, info["data_hash"], parent_id) as track:
         result = fit(
@@ -101,7 +99,7 @@ def train_seed(
             params,
             seed=seed,
             folder=folder,
-            pretrained=resolve(params.tracking, pretrained) if pretrained else None,
+            pretrained=first_weights(params),
             info=info,
             on_epoch=_both(on_epoch, track.epoch),
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spinscope.config import Params
 from spinscope.data import Splits, data_hash
 from spinscope.errors import SpinscopeError
-from spinscope.jobs.data import split
+from spinscope.jobs.data import first_weights, split
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,17 +27,15 @@ TRAINING = "training"
 
 def trained(params: Params, seed: int, folder: Path, watch: Watch) -> tuple[FitResult, Splits]:
     """A network of these settings in `folder/training`, watched epoch by epoch, and its frames."""
-    from spinscope.tracking import resolve
     from spinscope.training.fit import fit
 
     splits, hash_ = frames(params)
-    pretrained = params.training.pretrained
     result = fit(
         splits,
         params,
         seed=seed,
         folder=folder / TRAINING,
-        pretrained=resolve(params.tracking, pretrained) if pretrained else None,
+        pretrained=first_weights(params),
         info={"data_hash": hash_, "params": params.digest()},
         on_epoch=lambda epoch, logs: watch.epoch(epoch, logs["val_mcc"]),
     )
