@@ -28,9 +28,9 @@ from time import perf_counter
 import numpy as np
 
 from spinscope.config import Films, load_params
+from spinscope.corpora.films import Draw, draw_film, grid_of, relaxed_films
 from spinscope.physics.effective_field import field_and_energy, require_jax
 from spinscope.physics.film import MU_0
-from spinscope.physics.film_corpus import Draw, draw_film, grid_of, relaxed_films
 from spinscope.physics.minimise import Relaxed, relax
 from spinscope.physics.topology import state
 

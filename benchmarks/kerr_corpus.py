@@ -13,7 +13,8 @@ from time import perf_counter
 import numpy as np
 
 from spinscope.config import load_params
-from spinscope.physics import domains, kerr_frames
+from spinscope.corpora.kerr import kerr_frames
+from spinscope.physics import domains
 
 FRAMES = 24
 SHAPE = 512, 672

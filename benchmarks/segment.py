@@ -22,8 +22,8 @@ import numpy as np
 
 from spinscope import jobs
 from spinscope.config import load_params
+from spinscope.corpora.kerr import kerr_frames
 from spinscope.inference.predict import Predictor, standardise
-from spinscope.physics import kerr_frames
 
 MODEL = "bundled:moke-unet"
 SHAPE, FRAMES, DISTINCT = (512, 672), 128, 16

@@ -76,8 +76,8 @@ def simulated_frames(params):
     """Frames of the simulated corpus, as a training holds them."""
     import numpy as np
 
-    from spinscope.data import standardise, to_scheme
-    from spinscope.physics.kerr_corpus import kerr_frames
+    from spinscope.corpora.kerr import kerr_frames
+    from spinscope.images import standardise, to_scheme
     from spinscope.training.pipeline import Frames
 
     made = list(kerr_frames(FRAMES, 0, params.kerr))
@@ -142,8 +142,8 @@ def peak_memory_gb() -> float:
 
 def _train_and_measure() -> float:
     from spinscope.config import load_params
-    from spinscope.data import open_dataset, split_by_batch
-    from spinscope.physics.kerr_corpus import make_kerr_corpus
+    from spinscope.corpora.kerr import make_kerr_corpus
+    from spinscope.datasets import open_dataset, split_by_batch
     from spinscope.training.fit import fit
 
     params = load_params("laptop", ["training.epochs=1", "training.steps_per_epoch=10"])

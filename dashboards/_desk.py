@@ -12,9 +12,9 @@ import numpy as np
 
 from _editor import decode_mask
 from spinscope.config import project_root
-from spinscope.data.reviews import Review, Reviews, mask_sha256
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import confusion, scores
+from spinscope.reviews.folder import Review, Reviews, mask_sha256
 
 REVIEWS = "reviews"
 """Folder of the project that holds the reviews of every recording."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinscope.data import CLASSES
-from spinscope.data.pictures import grey_levels
-from spinscope.evaluation.metrics import SKYRMION
+from spinscope.classes import CLASSES, SKYRMION
+from spinscope.drawing import grey_levels
 
 # The hues of the label files, muted so that a page of them does not glare.
 TINTS = np.array(

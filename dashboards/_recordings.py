@@ -14,11 +14,11 @@ import streamlit as st
 
 from _shared import ANOTHER, datasets, missing
 from spinscope.config import Params
-from spinscope.data import Dataset, open_dataset
-from spinscope.data.reviews import image_sha256
-from spinscope.data.shards import HEADER
-from spinscope.data.stream import image_of, open_stream
+from spinscope.datasets import Dataset, open_dataset
+from spinscope.datasets.shards import HEADER
 from spinscope.errors import SpinscopeError
+from spinscope.recordings import image_of, open_stream
+from spinscope.reviews.folder import image_sha256
 
 WHOLE = (0.0, 100.0)
 """Percentiles that clip nothing."""

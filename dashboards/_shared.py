@@ -12,8 +12,8 @@ import numpy as np
 import streamlit as st
 
 from spinscope.config import Params, bundled_models, dataset_path, load_params, project_root
-from spinscope.data import Dataset, open_dataset
-from spinscope.data.manifest import pixel_sha256
+from spinscope.datasets import Dataset, open_dataset
+from spinscope.datasets.manifest import pixel_sha256
 from spinscope.errors import SpinscopeError
 from spinscope.tracking import Store
 

@@ -20,11 +20,11 @@ from _shared import (
     page,
     segmented,
 )
+from spinscope.classes import CLASSES, SKYRMION
 from spinscope.config import Params
-from spinscope.data import CLASSES
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.differences import BOTH, ONLY_A, ONLY_B, object_differences
-from spinscope.evaluation.metrics import SKYRMION, confusion, scores
+from spinscope.evaluation.metrics import confusion, scores
 from spinscope.evaluation.objects import match_objects
 
 FRAMES = "compared frames"

@@ -10,8 +10,9 @@ import streamlit as st
 from _distributions import histogram
 from _pictures import class_legend, frame, tinted
 from _shared import choose_dataset, datasets, legend, missing, page
-from spinscope.data import CLASSES, Dataset
-from spinscope.data.describe import (
+from spinscope.classes import CLASSES
+from spinscope.datasets import Dataset
+from spinscope.datasets.describe import (
     FREQUENCIES,
     INTENSITIES,
     QUANTITIES,

@@ -21,10 +21,10 @@ from _shared import (
 )
 from _study import CURVES, PALETTE, PUBLISHED, SCORES, TRUE, curve_chart, size_chart, size_rows
 from spinscope.config import Params, load_params, project_root
+from spinscope.corpora.films import HEADER, open_films
 from spinscope.errors import SpinscopeError
-from spinscope.evaluation.lorentz import Point, image_scores, picture, specimens
 from spinscope.models.store import model_info
-from spinscope.physics.film_corpus import HEADER, open_films
+from spinscope.studies.lorentz.scores import Point, image_scores, picture, specimens
 
 FAMILY = "ltem-unet"
 VERDICTS = {"reproduced": "✓", "not reproduced": "✗", "not comparable": "–"}

@@ -25,10 +25,12 @@ from _shared import (
     predicted,
     seen_in_training,
 )
+from spinscope.classes import SKYRMION
 from spinscope.config import Params
-from spinscope.data import Dataset, to_scheme
-from spinscope.evaluation.metrics import SKYRMION, confusion, scores
+from spinscope.datasets import Dataset
+from spinscope.evaluation.metrics import confusion, scores
 from spinscope.evaluation.objects import match_objects, size_distance
+from spinscope.images import to_scheme
 
 
 def choose_frame(frames: Dataset) -> int:

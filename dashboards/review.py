@@ -26,14 +26,14 @@ from _objects import choose_range, measured, show_histogram, show_map, typical_d
 from _pictures import TINTS
 from _recordings import Recording, Treatment, choose_recording, choose_treatment
 from _shared import Model, choose_model, choose_views, page, refusals, segmented
+from spinscope.classes import CLASSES, SKYRMION
 from spinscope.config import Params, project_root
-from spinscope.data import CLASSES, to_scheme
-from spinscope.data.manifest import pixel_sha256
-from spinscope.data.pictures import grey_levels
-from spinscope.data.reviews import Reviews
+from spinscope.datasets.manifest import pixel_sha256
+from spinscope.drawing import grey_levels
 from spinscope.errors import SpinscopeError
-from spinscope.evaluation.metrics import SKYRMION
+from spinscope.images import to_scheme
 from spinscope.inference.predict import DOUBT
+from spinscope.reviews.folder import Reviews
 
 AS_RECORDED, UNCERTAIN = "As recorded", "Most uncertain first"
 DOUBT_IS = f"Share of pixels whose highest probability is below {DOUBT}"

@@ -21,10 +21,12 @@ from _shared import (
     seen_in_training,
 )
 from spinscope.analysis import equivalent_diameter, label_objects
+from spinscope.classes import SKYRMION
 from spinscope.config import Params
-from spinscope.data import Dataset, to_scheme
-from spinscope.evaluation.metrics import SKYRMION, confusion, scores
+from spinscope.datasets import Dataset
+from spinscope.evaluation.metrics import confusion, scores
 from spinscope.evaluation.objects import size_distance
+from spinscope.images import to_scheme
 
 LABEL = "label"
 

@@ -10,8 +10,8 @@ from prefect.artifacts import create_markdown_artifact
 from _arguments import whole
 from spinscope import jobs
 from spinscope.config import load_params
-from spinscope.jobs.ablations import ablation_lines
-from spinscope.jobs.ablations import ablations as try_factors
+from spinscope.studies.kerr.ablations import ablation_lines
+from spinscope.studies.kerr.ablations import ablations as try_factors
 
 
 @task(name="ablations")

@@ -11,9 +11,9 @@ from prefect.artifacts import create_markdown_artifact
 
 from spinscope import jobs
 from spinscope.config import dataset_path, load_params
-from spinscope.data import open_dataset
-from spinscope.jobs import cross_validation
+from spinscope.datasets import open_dataset
 from spinscope.processes import end_with_parent
+from spinscope.studies.kerr import cross_validation
 
 
 @task(name="fold", task_run_name="seed-{seed}-without-{batch}")

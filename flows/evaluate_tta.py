@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from spinscope import jobs
 from spinscope.config import DEFAULT_FAMILY, Params, load_params, tracking_of
-from spinscope.jobs import augmented
+from spinscope.studies.kerr import tta as augmented
 
 
 def _settings(

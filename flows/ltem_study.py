@@ -10,8 +10,8 @@ from prefect.artifacts import create_markdown_artifact
 from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
-from spinscope.evaluation.study import markdown
-from spinscope.jobs import lorentz_study
+from spinscope.studies.lorentz import study as lorentz_study
+from spinscope.studies.report import markdown
 
 FAMILY = "ltem-unet"
 

@@ -9,8 +9,8 @@ from prefect.artifacts import create_markdown_artifact
 
 from spinscope import jobs
 from spinscope.config import load_params
-from spinscope.evaluation.study import markdown
-from spinscope.jobs.moke_study import moke_study as write
+from spinscope.studies.kerr.study import moke_study as write
+from spinscope.studies.report import markdown
 
 
 @task(name="report")

@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
-from spinscope.jobs.probes import probe, probe_lines
+from spinscope.studies.kerr.probes import probe, probe_lines
 
 
 @task(name="probe", task_run_name="probe-{models}")

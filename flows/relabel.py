@@ -11,8 +11,8 @@ from prefect.artifacts import create_markdown_artifact
 
 from spinscope import jobs
 from spinscope.config import load_params
-from spinscope.jobs import relabelling
 from spinscope.processes import end_with_parent
+from spinscope.studies.kerr import relabelling
 
 
 @task(name="hide")

@@ -12,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from spinscope import jobs
 from spinscope.config import Params, load_params, tracking_of
 from spinscope.errors import SpinscopeError
+from spinscope.reviews import retrain as retrain_with
 from train_seeds import in_tasks
 
 
@@ -30,7 +31,7 @@ def retrain(
     overrides, model = overrides or [], model or "models:/moke-unet@lab"
     family = jobs.family_of(tracking_of(profile, overrides), model)
     params = load_params(profile, overrides, family=family)
-    report = jobs.retrain(
+    report = retrain_with(
         params,
         folders,
         model,

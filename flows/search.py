@@ -10,8 +10,8 @@ from prefect.artifacts import create_markdown_artifact
 from _arguments import whole
 from spinscope import jobs
 from spinscope.config import load_params
-from spinscope.jobs.search import search as try_networks
-from spinscope.jobs.search import search_lines
+from spinscope.studies.kerr.search import search as try_networks
+from spinscope.studies.kerr.search import search_lines
 
 
 @task(name="search")

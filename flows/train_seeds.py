@@ -15,7 +15,7 @@ from prefect.futures import PrefectFuture
 
 from spinscope import jobs
 from spinscope.config import DEFAULT_FAMILY, Params, load_params
-from spinscope.data import data_hash
+from spinscope.datasets import data_hash
 from spinscope.processes import end_with_parent
 
 

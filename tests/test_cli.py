@@ -19,7 +19,7 @@ from tests.conftest import discs
 
 from spinscope import cli
 from spinscope.cli import shared
-from spinscope.data import read_label
+from spinscope.images import read_label
 from spinscope.models.store import save_model
 from spinscope.models.unet import size_multiple, unet
 

@@ -16,7 +16,7 @@ import pytest
 
 from spinscope.config import load_params, project_root
 from spinscope.errors import SpinscopeError
-from spinscope.serve import _plan, choose_ports, serve
+from spinscope.serve import choose_ports, plan, serve
 
 _FLOWS = """
 from prefect import flow, serve
@@ -231,7 +231,7 @@ def test_the_settings_reach_the_programs_unchanged(root, monkeypatch):
     params, paper = load_params("demo", overrides), load_params("paper", overrides)
     assert (params.training.epochs, params.training.batch) == (7, 3)
     ports = {"mlflow_port": 1, "prefect_port": 2, "dashboard_port": 3}
-    first, flows, _ = _plan(params, overrides, ports, root, "mark")
+    first, flows, _ = plan(params, overrides, ports, root, "mark")
     for service in (*first, flows):
         with monkeypatch.context() as patch:
             for key, value in service.environment.items():

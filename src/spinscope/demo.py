@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from spinscope import jobs
 from spinscope.config import Params, bundled_models, dataset_path, project_root
-from spinscope.data import open_dataset, write_image
+from spinscope.datasets import open_dataset
+from spinscope.images import write_image
 from spinscope.models.store import SUMS
 from spinscope.tracking import PromotionRefused
 

@@ -129,7 +129,7 @@ def services(
     ports = choose_ports(params.serve)
     open_store(params.tracking)  # no two programs race for its tables
     mark = secrets.token_hex(8)
-    first, flows, addresses = _plan(params, overrides, ports, root, mark)
+    first, flows, addresses = plan(params, overrides, ports, root, mark)
     started: list[_Started] = []
     with _ended_by_signals():
         try:
@@ -169,7 +169,7 @@ def choose_ports(wanted: Serve) -> dict[str, int]:
     return chosen
 
 
-def _plan(
+def plan(
     params: Params, overrides: Sequence[str], ports: dict[str, int], root: Path, mark: str
 ) -> tuple[list[Service], Service, dict[str, str]]:
     """The programs that can start at once, the one that serves the flows, and the addresses."""

@@ -190,7 +190,7 @@ def test_bad_input_is_named(call, rule):
 
 @pytest.mark.moke
 def test_real_labels_are_measured_as_by_scikit_image(moke):
-    from spinscope.data import open_dataset
+    from spinscope.datasets import open_dataset
 
     frames = open_dataset(moke)
     for i in range(0, len(frames), 12):

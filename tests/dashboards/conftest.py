@@ -20,8 +20,8 @@ from tests.conftest import discs
 
 from spinscope import jobs, serve
 from spinscope.config import Params, Serve, load_params, project_root
-from spinscope.data import Record, data_hash, write_moke
-from spinscope.data.shards import write_corpus
+from spinscope.datasets import Record, data_hash, write_moke
+from spinscope.datasets.shards import write_corpus
 from spinscope.tracking import lineage, measured_on, open_store, register, rollback
 
 DASHBOARDS = project_root() / "dashboards"

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import wasserstein_distance
 from tests.conftest import discs
 
-from spinscope.evaluation.metrics import SKYRMION
+from spinscope.classes import SKYRMION
 
 
 @pytest.fixture

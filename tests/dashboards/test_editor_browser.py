@@ -11,8 +11,8 @@ import pytest
 import tifffile
 from tests.dashboards.conftest import PATIENCE, SHOTS, WIDTH, settled, shoot
 
-from spinscope.data import read_label
-from spinscope.data.reviews import Reviews, image_sha256
+from spinscope.images import read_label
+from spinscope.reviews.folder import Reviews, image_sha256
 
 SHAPE = (512, 672)
 UNCUT = """e => {

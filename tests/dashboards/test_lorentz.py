@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.dashboards.conftest import open_page, settle, text
-from tests.evaluation.films import made, stand_in, written
+from tests.studies.lorentz.films import made, stand_in, written
 
 from spinscope.config import load_params, project_root
-from spinscope.evaluation import lorentz
-from spinscope.evaluation import study as studies
+from spinscope.corpora.films import open_films
 from spinscope.inference.geometry import Geometry
 from spinscope.inference.predict import Predictor
-from spinscope.jobs import lorentz_study
-from spinscope.jobs.lorentz_study import Subject, ltem_study
 from spinscope.models.store import INFO, write_sums
-from spinscope.physics.film_corpus import open_films
+from spinscope.studies import report as studies
+from spinscope.studies.lorentz import scores as lorentz
+from spinscope.studies.lorentz import study as lorentz_study
+from spinscope.studies.lorentz.study import Subject, ltem_study
 
 CHECKOUT = project_root()
 BUNDLED = CHECKOUT / "models/moke-unet"

@@ -9,8 +9,9 @@ import pytest
 from tests.dashboards.conftest import DASHBOARDS, PAGES, REASON, open_page, settle, text
 
 from spinscope.config import load_params
-from spinscope.data import open_dataset, to_scheme
+from spinscope.datasets import open_dataset
 from spinscope.evaluation.metrics import confusion, scores
+from spinscope.images import to_scheme
 from spinscope.inference.predict import Predictor
 from spinscope.tracking import resolve
 

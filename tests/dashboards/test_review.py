@@ -15,14 +15,16 @@ import tifffile
 from tests.conftest import discs
 from tests.dashboards.conftest import open_page, settle, text
 
-from spinscope.data import open_dataset, write_image
-from spinscope.data.reviews import Reviews, image_sha256
-from spinscope.data.stream import open_stream
+from spinscope.classes import SKYRMION
+from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
-from spinscope.evaluation.metrics import SKYRMION, confusion, scores
+from spinscope.evaluation.metrics import confusion, scores
 from spinscope.evaluation.objects import match_objects
+from spinscope.images import write_image
 from spinscope.inference.predict import Predictor, doubtful
 from spinscope.live.pipeline import segment_stream
+from spinscope.recordings import open_stream
+from spinscope.reviews.folder import Reviews, image_sha256
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ def test_a_full_disk_is_told_and_the_frame_stays(load, desk, monkeypatch):
     def no_space(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("spinscope.data.reviews.os.link", no_space)
+    monkeypatch.setattr("spinscope.reviews.folder.os.link", no_space)
     outcome = load("_desk").act(desk, _action(load, desk, "accept", desk.mask), "Ada")
     assert outcome.bad
     assert outcome.move is None

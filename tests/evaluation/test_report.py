@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from spinscope.config import Evaluation
-from spinscope.data import open_dataset, to_scheme, write_label
+from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation import evaluate, figures
+from spinscope.images import to_scheme, write_label
 from spinscope.tracking.runs import numbers
 
 CLASSES = ("background", "skyrmion", "defect")

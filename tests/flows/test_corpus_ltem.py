@@ -11,9 +11,9 @@ import pytest
 
 from spinscope import jobs
 from spinscope.config import load_params
-from spinscope.data.shards import read_header
+from spinscope.corpora.ovf import write_ovf
+from spinscope.datasets.shards import read_header
 from spinscope.models.store import model_info
-from spinscope.physics.ovf import write_ovf
 
 
 def film(path: Path, rng: np.random.Generator, size: int = 64) -> Path:

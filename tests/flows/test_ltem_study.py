@@ -7,12 +7,12 @@ import json
 
 import pytest
 from tests.conftest import tracking_at
-from tests.evaluation.films import made, stand_in, written
+from tests.studies.lorentz.films import made, stand_in, written
 
 from spinscope.errors import SpinscopeError
-from spinscope.evaluation import lorentz
-from spinscope.jobs import lorentz_study
-from spinscope.jobs.lorentz_study import Subject
+from spinscope.studies.lorentz import scores as lorentz
+from spinscope.studies.lorentz import study as lorentz_study
+from spinscope.studies.lorentz.study import Subject
 
 
 def test_every_model_is_measured_and_the_report_tracked(

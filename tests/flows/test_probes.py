@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import tracking_at
 
 from spinscope.errors import SpinscopeError
-from spinscope.jobs import augmented
+from spinscope.studies.kerr import tta as augmented
 
 ROW = {"views": 1, "mcc": 0.9, "objects_true": 5, "objects_predicted": 6, "frame_ms": 8.0,
        "n_images": 2, "sha256": "abc"}  # fmt: skip

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from types import SimpleNamespace
 
-from spinscope.jobs import relabelling
+from spinscope.studies.kerr import relabelling
 
 REPORT = {
     "sources": [3],

@@ -14,12 +14,12 @@ from tests.flows.conftest import FLOWS, settings_of
 
 from spinscope import jobs
 from spinscope.config import Params, load_params
-from spinscope.data import open_dataset
-from spinscope.data.reviews import Reviews
+from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
-from spinscope.jobs import retraining
 from spinscope.models.store import model_info, save_model
 from spinscope.models.unet import unet
+from spinscope.reviews import retrain, retraining
+from spinscope.reviews.folder import Reviews
 
 BY_ADA = {"who": "Ada", "model": "bundled:moke-unet", "model_sha256": "ab" * 32}
 
@@ -198,22 +198,22 @@ def test_it_says_how_many_labels_were_replaced(n, labels, says):
 def test_nothing_to_learn_from_is_said_before_training(params, old, tmp_path, status, says):
     reviews = recording(tmp_path / "film", 4, status=status)
     with pytest.raises(SpinscopeError, match=says):
-        jobs.retrain(params, [reviews.folder], old, tmp_path / "out")
+        retrain(params, [reviews.folder], old, tmp_path / "out")
     assert not (tmp_path / "out" / "train").exists()
 
 
 def test_bad_names_are_said_before_training(params, old, tmp_path):
     with pytest.raises(SpinscopeError, match=r"folder of reviews .*nowhere does not exist"):
-        jobs.retrain(params, [tmp_path / "nowhere"], old, tmp_path / "out")
+        retrain(params, [tmp_path / "nowhere"], old, tmp_path / "out")
     with pytest.raises(SpinscopeError, match="bundled:nope"):
-        jobs.retrain(params, [recording(tmp_path / "f", 1).folder], "bundled:nope", tmp_path / "o")
+        retrain(params, [recording(tmp_path / "f", 1).folder], "bundled:nope", tmp_path / "o")
 
 
 def test_a_crop_that_the_old_network_cannot_read_is_one_sentence(params, old, tmp_path):
     odd = params.training.model_copy(update={"crop": 36})
     settings = params.model_copy(update={"training": odd})
     with pytest.raises(SpinscopeError, match=r"training.crop \(=36\) must be a multiple of 8"):
-        jobs.retrain(settings, [recording(tmp_path / "f", 1).folder], old, tmp_path / "out")
+        retrain(settings, [recording(tmp_path / "f", 1).folder], old, tmp_path / "out")
 
 
 def flow_module(monkeypatch):

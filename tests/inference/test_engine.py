@@ -117,8 +117,9 @@ def test_without_openvino_keras_computes(folder, monkeypatch):
 @pytest.mark.slow
 def test_the_bundled_model_segments_real_frames_as_keras_does(moke):
     """Class by class, and as well as Keras: MCC within 0.002."""
-    from spinscope.data import open_dataset, to_scheme
+    from spinscope.datasets import open_dataset
     from spinscope.evaluation.metrics import confusion, scores
+    from spinscope.images import to_scheme
 
     frames = open_dataset(moke).select(batches=[2])
     chosen = range(0, len(frames), 5)

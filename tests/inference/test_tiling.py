@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spinscope.data import standardise
-from spinscope.data.micrograph import moments
 from spinscope.errors import SpinscopeError
+from spinscope.images import moments, standardise
 from spinscope.inference.predict import Predictor
 from spinscope.inference.tiling import Tiling, blend
 

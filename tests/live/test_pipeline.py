@@ -15,13 +15,13 @@ from scipy.ndimage import gaussian_filter
 from tests.live.conftest import Dark, dark
 
 from spinscope.analysis.shapes import measure
-from spinscope.data.stream import open_stream, watch
 from spinscope.errors import SpinscopeError
 from spinscope.inference.predict import Predictor
 from spinscope.live import results as results_module
 from spinscope.live.frame import measure_frame
 from spinscope.live.pipeline import Stopped, segment_stream
 from spinscope.live.results import Parts, open_results
+from spinscope.recordings import open_stream, watch
 
 ABOUT = {"models": [{"ref": "stand-in", "sha256": "0"}]}
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from spinscope.config import load_params, overridden
-from spinscope.data import open_dataset, split_by_batch, to_scheme
+from spinscope.datasets import open_dataset, split_by_batch
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import confusion, scores
+from spinscope.images import to_scheme
 from spinscope.inference.predict import Predictor
 from spinscope.models.store import load_model
 from spinscope.training import fit as module

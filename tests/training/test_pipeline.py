@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spinscope.config import Augmentation, Training
-from spinscope.data import open_dataset, standardise
+from spinscope.datasets import open_dataset
+from spinscope.images import standardise
 from spinscope.training.pipeline import (
     Frames,
     affine_view,

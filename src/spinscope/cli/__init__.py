@@ -56,7 +56,7 @@ def data_fetch(
     profile: Profile = None,
 ) -> None:
     """Download, check and unpack a published dataset."""
-    from spinscope.data.fetch import fetch_moke
+    from spinscope.datasets.fetch import fetch_moke
 
     if name != "moke":
         raise SpinscopeError(f"dataset {name!r} must be moke")
@@ -73,8 +73,8 @@ def data_validate(
     as_json: Json = False,
 ) -> None:
     """Hold a dataset against the table of rules; Data Docs in HTML."""
-    from spinscope.data import open_dataset
-    from spinscope.data.validate import require_valid, validate
+    from spinscope.datasets import open_dataset
+    from spinscope.datasets.validate import require_valid, validate
     from spinscope.jobs import out_folder, split
 
     params = load_params(profile, overrides)
@@ -105,8 +105,8 @@ def data_describe(
     as_json: Json = False,
 ) -> None:
     """Set datasets and their statistics side by side on one page."""
-    from spinscope.data import open_dataset
-    from spinscope.data.describe import describe
+    from spinscope.datasets import open_dataset
+    from spinscope.datasets.describe import describe
     from spinscope.jobs import out_folder
 
     out = out or out_folder("describe")
@@ -137,7 +137,7 @@ def corpus_kerr(
     profile: Profile = None,
 ) -> None:
     """Simulate Kerr micrographs with exact labels."""
-    from spinscope.data import open_dataset
+    from spinscope.datasets import open_dataset
     from spinscope.jobs import corpus, out_folder
 
     extra = [] if n is None else [f"kerr.n={n}"]
@@ -146,7 +146,7 @@ def corpus_kerr(
     path = corpus(params, out or out_folder("corpus/kerr"), progress=show_progress)
     print(f"{len(open_dataset(path))} frames in {path}")
     if preview is not None:
-        from spinscope.physics.kerr_corpus import preview as draw
+        from spinscope.corpora.kerr import preview as draw
 
         print(f"picture: {draw(open_dataset(path), preview)}")
 
@@ -196,7 +196,7 @@ def corpus_ltem(
 ) -> None:
     """Lorentz micrographs of the films, with exact labels."""
     from spinscope import jobs
-    from spinscope.data import open_dataset
+    from spinscope.datasets import open_dataset
 
     extra = [] if seed is None else [f"seed={seed}"]
     params = load_params(profile, [*overrides, *extra], family=LTEM)
@@ -205,7 +205,7 @@ def corpus_ltem(
     dataset = open_dataset(path)
     print(f"{len(dataset)} images of {len(dataset.sources)} films in {path}")
     if preview is not None:
-        from spinscope.physics.kerr_corpus import preview as draw
+        from spinscope.corpora.kerr import preview as draw
 
         first = dataset.select(sources=dataset.sources[:16])
         print(f"picture: {draw(first, preview)}")

@@ -47,9 +47,9 @@ def study_ltem(
     as_json: Json = False,
 ) -> None:
     """Networks on Lorentz micrographs; a study that was stopped goes on where it was."""
-    from spinscope.evaluation.study import study_lines
     from spinscope.jobs import out_folder
-    from spinscope.jobs.lorentz_study import Real, ltem_study
+    from spinscope.studies.lorentz.study import Real, ltem_study
+    from spinscope.studies.report import study_lines
 
     params, out = load_params(profile, overrides, family=LTEM), out or out_folder("reports")
     report = ltem_study(
@@ -77,7 +77,7 @@ def study_ablate(
     as_json: Json = False,
 ) -> None:
     """Kerr networks with one factor changed at a time, and the master model."""
-    from spinscope.jobs.ablations import ablation_lines, ablations
+    from spinscope.studies.kerr.ablations import ablation_lines, ablations
 
     report = ablations(
         load_params(profile, overrides),
@@ -99,7 +99,7 @@ def study_search(
     as_json: Json = False,
 ) -> None:
     """Free search of Kerr networks for MCC and frame time at once."""
-    from spinscope.jobs.search import search, search_lines
+    from spinscope.studies.kerr.search import search, search_lines
 
     report = search(
         load_params(profile, overrides),
@@ -121,7 +121,7 @@ def study_relabel(
     as_json: Json = False,
 ) -> None:
     """Hide the defects of most sources, let a network find them again, and train on its labels."""
-    from spinscope.jobs.relabelling import relabel, relabel_lines
+    from spinscope.studies.kerr.relabelling import relabel, relabel_lines
 
     report = relabel(
         load_params(profile, overrides),
@@ -143,7 +143,7 @@ def study_views(
     as_json: Json = False,
 ) -> None:
     """Test-time augmentation of models, by default of every registered version."""
-    from spinscope.jobs.augmented import augmented, augmented_lines
+    from spinscope.studies.kerr.tta import augmented, augmented_lines
 
     report = augmented(
         load_params(profile, overrides),
@@ -165,7 +165,7 @@ def study_probes(
     as_json: Json = False,
 ) -> None:
     """Grey frames, inverted frames, noise and the limits of imaging: what models make of them."""
-    from spinscope.jobs.probes import probe, probe_lines
+    from spinscope.studies.kerr.probes import probe, probe_lines
 
     report = probe(
         load_params(profile, overrides),
@@ -188,7 +188,7 @@ def study_crossval(
     as_json: Json = False,
 ) -> None:
     """Every batch of frames scored by networks that never saw it."""
-    from spinscope.jobs.cross_validation import (
+    from spinscope.studies.kerr.cross_validation import (
         cross_validate,
         cross_validation_lines,
         train_on_all,
@@ -214,9 +214,9 @@ def study_moke(
     as_json: Json = False,
 ) -> None:
     """The Kerr study on one page, of the parts that were made."""
-    from spinscope.evaluation.study import study_lines
     from spinscope.jobs import out_folder
-    from spinscope.jobs.moke_study import moke_study
+    from spinscope.studies.kerr.study import moke_study
+    from spinscope.studies.report import study_lines
 
     out = out or out_folder("reports")
     report = moke_study(load_params(profile, overrides), parts or _moke(), out, track=track)
@@ -233,8 +233,8 @@ def study_table(
     out: Annotated[Path | None, typer.Option(help="Folder of the reports.")] = None,
 ) -> None:
     """Findings of a study as a Markdown table, printed or put into a page."""
-    from spinscope.evaluation.study import fill, markdown
     from spinscope.jobs import out_folder
+    from spinscope.studies.report import fill, markdown
 
     path = (out or out_folder("reports")) / f"{study}.json"
     if not path.is_file():

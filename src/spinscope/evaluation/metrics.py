@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-SKYRMION = 1
+from spinscope.classes import SKYRMION
 
 
 def confusion(label: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

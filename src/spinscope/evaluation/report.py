@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from spinscope.classes import SKYRMION
 from spinscope.config import Evaluation
-from spinscope.data import Dataset, to_scheme
+from spinscope.datasets import Dataset
 from spinscope.errors import SpinscopeError
-from spinscope.evaluation.metrics import SKYRMION, confusion, scores
+from spinscope.evaluation.metrics import confusion, scores
 from spinscope.evaluation.objects import match_objects, size_distance, size_histogram
+from spinscope.images import to_scheme
 
 
 def evaluate(

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from spinscope.data.micrograph import moments, standardise
+from spinscope.classes import SKYRMION
 from spinscope.errors import SpinscopeError
+from spinscope.images import moments, standardise
 from spinscope.inference.engine import Engine, KerasEngine, Name, Precision, open_engine
 from spinscope.inference.geometry import Geometry
 from spinscope.inference.magnify import Magnify
 from spinscope.inference.tiling import Tiling, tiled
-
-SKYRMION = 1
 
 Transform = tuple[int, bool]
 """Quarter turns, then whether mirrored left to right."""

@@ -5,7 +5,6 @@ from spinscope.jobs.evaluating import draw_frame, evaluate_model, family_of, ful
 from spinscope.jobs.films import film_lines, films, import_films, ltem_corpus, scripts
 from spinscope.jobs.promotion import add, family_of_version, promote
 from spinscope.jobs.recordings import export, measure, segment
-from spinscope.jobs.retraining import retrain
 from spinscope.jobs.training import (
     finish_training,
     holds_seed,
@@ -35,7 +34,6 @@ __all__ = [
     "out_folder",
     "predictor",
     "promote",
-    "retrain",
     "scripts",
     "seeds",
     "segment",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spinscope.config import Params, dataset_path, project_root
-from spinscope.data import Dataset, Splits, data_hash, open_dataset, split_by_batch
+from spinscope.datasets import Dataset, Splits, data_hash, open_dataset, split_by_batch
 from spinscope.errors import SpinscopeError
 
 
@@ -34,8 +34,8 @@ def out_folder(name: str) -> Path:
 
 def corpus(params: Params, out: Path, *, progress=plain) -> Path:
     """Write the simulated Kerr corpus of `params`; one that stands there complete is kept."""
-    from spinscope.data.shards import HEADER, read_header
-    from spinscope.physics.kerr_corpus import GENERATOR, make_kerr_corpus
+    from spinscope.corpora.kerr import GENERATOR, make_kerr_corpus
+    from spinscope.datasets.shards import HEADER, read_header
 
     kerr = params.kerr
     same = ("n", "height", "width", "frames_per_source", "bright")
@@ -51,7 +51,7 @@ def made_as(dataset: Dataset) -> dict[str, Any]:
 
     `corpus` : its header. Of Lorentz images also `axis_deg`, the tilt axis, and `pixel_size_nm`.
     """
-    from spinscope.data.shards import HEADER, read_header
+    from spinscope.datasets.shards import HEADER, read_header
 
     if not (dataset.path / HEADER).is_file():
         return {}
@@ -88,7 +88,7 @@ def checked_data(params: Params, out: Path | None = None, *, progress=plain) -> 
 
     Raises SpinscopeError that names file and rule where the data is not fit to train on.
     """
-    from spinscope.data.validate import require_valid, validate
+    from spinscope.datasets.validate import require_valid, validate
 
     dataset, splits = split(params)
     validation = validate(dataset, splits, out, progress=progress)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spinscope.config import DEFAULT_FAMILY, Params, Tracking
-from spinscope.data import Dataset, data_hash, open_dataset
+from spinscope.datasets import Dataset, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
 from spinscope.jobs.data import plain
@@ -110,8 +110,8 @@ def fullest(report: dict) -> int:
 
 def draw_frame(predictor: Predictor, dataset: Dataset, index: int, views: int, out: Path) -> Path:
     """Picture of a frame: image, label and prediction side by side."""
-    from spinscope.data import to_scheme
-    from spinscope.data.pictures import picture_row, write_picture
+    from spinscope.drawing import picture_row, write_picture
+    from spinscope.images import to_scheme
 
     image = dataset.image(index)
     label = to_scheme(dataset.label(index), len(predictor.info["classes"]))

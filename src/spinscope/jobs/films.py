@@ -15,21 +15,21 @@ def films(params: Params, out: Path, *, progress=plain) -> Path:
 
     Raises SpinscopeError where the extra `sim` is missing.
     """
-    from spinscope.physics.film_corpus import make_film_corpus
+    from spinscope.corpora.films import make_film_corpus
 
     return make_film_corpus(out, params.films.n, params.seed, params.films, progress=progress)
 
 
 def import_films(params: Params, files: Sequence[Path], out: Path, *, progress=plain) -> Path:
     """Write films that another program computed, OVF files, as a corpus of films."""
-    from spinscope.physics.film_import import import_films
+    from spinscope.corpora.film_import import import_films
 
     return import_films(out, files, params.films, progress=progress)
 
 
 def film_lines(folder: Path) -> list[str]:
     """What a corpus of films holds: how many, of which states, and what did not converge."""
-    from spinscope.physics.film_corpus import open_films
+    from spinscope.corpora.films import open_films
 
     header = open_films(folder).header
     states = ", ".join(f"{count} {kind}" for kind, count in header.get("states", {}).items())
@@ -44,8 +44,8 @@ def film_lines(folder: Path) -> list[str]:
 
 def scripts(params: Params, folder: Path, out: Path) -> list[Path]:
     """Write a script of mumax3 for every film of a corpus; returns the scripts."""
-    from spinscope.physics.film_corpus import open_films
-    from spinscope.physics.mumax import write_mx3
+    from spinscope.corpora.films import open_films
+    from spinscope.corpora.mumax import write_mx3
 
     corpus, settings = open_films(folder), params.films
     written = []
@@ -63,9 +63,9 @@ def scripts(params: Params, folder: Path, out: Path) -> list[Path]:
 
 def ltem_corpus(params: Params, folder: Path, out: Path, *, progress=plain) -> Path:
     """Write Lorentz micrographs of the films in `folder`; the same that stand there are kept."""
-    from spinscope.data.shards import HEADER, damaged_files, read_header
-    from spinscope.physics import film_corpus
-    from spinscope.physics.ltem_corpus import corpus_header, make_ltem_corpus
+    from spinscope.corpora import films as film_corpus
+    from spinscope.corpora.ltem import corpus_header, make_ltem_corpus
+    from spinscope.datasets.shards import HEADER, damaged_files, read_header
 
     if not (folder / film_corpus.HEADER).is_file():
         raise SpinscopeError(

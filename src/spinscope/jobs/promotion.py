@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from spinscope.config import DEFAULT_FAMILY, Params, Tracking
-from spinscope.data import data_hash
+from spinscope.datasets import data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
 from spinscope.jobs.data import checked_data, split

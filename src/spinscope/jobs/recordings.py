@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spinscope.config import Params
-from spinscope.data.stream import Stream, StreamError
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
 from spinscope.jobs.evaluating import fewer_views, predictor
+from spinscope.recordings import Stream, StreamError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,7 @@ class _Source:
 
 def _checked(params: Params, path: Path) -> _Source:
     """Open a recording and close it again: thousands of files cannot be open at once."""
-    from spinscope.data.stream import open_stream
+    from spinscope.recordings import open_stream
 
     size = _pixel_size(params)
     with _closing(open_stream(path, pixel_size=size)) as stream:
@@ -88,7 +88,7 @@ def _checked(params: Params, path: Path) -> _Source:
 
 
 def _watched(params: Params, paths: Sequence[Path], stop: Callable[[], bool] | None) -> _Source:
-    from spinscope.data.stream import watch
+    from spinscope.recordings import watch
 
     if len(paths) != 1:
         raise SpinscopeError(f"--watch must name one folder, not {len(paths)} paths")
@@ -122,7 +122,7 @@ def measure(params: Params, folder: Path, film: Path | None = None) -> dict[str,
 
     film : an image that is not black where the film of a patterned sample is.
     """
-    from spinscope.data import read_image
+    from spinscope.images import read_image
     from spinscope.live.measurements import measure_recording
     from spinscope.live.results import open_results
 
@@ -137,8 +137,8 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
     The recording itself is read again where it is still there; without it there are no grey values.
     """
     from spinscope.analysis.exports import KINDS, SUFFIXES
-    from spinscope.data.stream import image_of
     from spinscope.live.results import open_results
+    from spinscope.recordings import image_of
 
     results = open_results(folder)
     for kind in kinds:
@@ -251,8 +251,8 @@ def _segment_one(
 
 def _draw(raw: np.ndarray, mask: np.ndarray, name: Path, *, single: bool) -> dict[str, str]:
     """Write the overlay of a frame, and the mask of a single image; returns kind → file."""
-    from spinscope.data import write_label
-    from spinscope.data.pictures import overlay, write_picture
+    from spinscope.drawing import overlay, write_picture
+    from spinscope.images import write_label
 
     if mask.size > _PICTURE_PIXELS:
         return {}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spinscope.config import Params, dataset_path
-from spinscope.data import Dataset, data_hash
+from spinscope.datasets import Dataset, data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256, write_json
 from spinscope.jobs.data import checked_data, first_weights, made_as, plain, split

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spinscope.analysis import frame_quantities, measure, measure_views
-from spinscope.evaluation.metrics import SKYRMION
+from spinscope.classes import SKYRMION
 from spinscope.inference.predict import Predictor, doubtful, mean_of
 
 Objects = dict[str, np.ndarray]

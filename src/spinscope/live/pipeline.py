@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from spinscope.data.stream import Stream, StreamError
-from spinscope.data.watch import WatchedFolder
 from spinscope.errors import SpinscopeError
 from spinscope.inference.predict import Predictor
 from spinscope.live.frame import measure_frame
@@ -34,6 +32,8 @@ from spinscope.live.results import (
     finish,
     open_results,
 )
+from spinscope.recordings import Stream, StreamError
+from spinscope.recordings.watch import WatchedFolder
 
 _WAIT = 0.2  # s between looks at what is finished while no frame comes
 _LINGER = 2.0  # s after which the frames of a slow camera are written as they are

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spinscope.analysis.units import with_units
-from spinscope.data.stream import Stream, open_stream
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, write_json
 from spinscope.live.frame import Measured
+from spinscope.recordings import Stream, open_stream
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-SKYRMION = 1
+from spinscope.classes import SKYRMION
 
 
 def segmentation_loss(

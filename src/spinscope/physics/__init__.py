@@ -1,9 +1,8 @@
-"""Images from magnetisation: domain patterns, devices and Kerr micrographs with exact labels."""
+"""Pure functions of arrays: films, fields, domain patterns, Kerr and Lorentz image formation."""
 
 from spinscope.physics.brownian import brownian_frame, brownian_skyrmions
 from spinscope.physics.domains import domain_pattern, free_energy, growth_rate
 from spinscope.physics.kerr import Defect, KerrOptics, kerr_image, kerr_label
-from spinscope.physics.kerr_corpus import kerr_frames, make_kerr_corpus, preview
 
 __all__ = [
     "Defect",
@@ -13,9 +12,6 @@ __all__ = [
     "domain_pattern",
     "free_energy",
     "growth_rate",
-    "kerr_frames",
     "kerr_image",
     "kerr_label",
-    "make_kerr_corpus",
-    "preview",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from spinscope.errors import SpinscopeError
 
-OUTSIDE = np.float32(-1e3)  # distance far from every device
+FAR = np.float32(-1e3)  # distance far from every device
 
 
 def disc(shape: tuple[int, int], y: float, x: float, radius: float) -> np.ndarray:

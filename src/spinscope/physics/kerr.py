@@ -21,10 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from spinscope.classes import BACKGROUND, DEFECT, EDGE, OUTSIDE, SKYRMION
 from spinscope.errors import SpinscopeError
 from spinscope.physics.devices import device_masks
-
-BACKGROUND, SKYRMION, DEFECT, OUTSIDE, EDGE = range(5)
 
 
 @dataclass(frozen=True)

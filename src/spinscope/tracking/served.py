@@ -130,8 +130,8 @@ def _options(params: dict) -> dict:
 
 def _frame(cell, name: str) -> tuple[np.ndarray, float | None]:
     """(H, W) float32 in [0, 1] and the pixel size in metres, where the file tells it."""
-    from spinscope.data.micrograph import check_image
-    from spinscope.data.stream import image_of, open_stream
+    from spinscope.images import check_image
+    from spinscope.recordings import image_of, open_stream
 
     if isinstance(cell, np.ndarray) and cell.dtype.kind in "fu":
         scale = np.iinfo(cell.dtype).max if cell.dtype.kind == "u" else 1
@@ -182,7 +182,7 @@ def _decoded(text: bytes) -> bytes:
 def _png(mask: np.ndarray, kind: str) -> str | None:
     from PIL import Image
 
-    from spinscope.data import COLOURS
+    from spinscope.classes import COLOURS
 
     if kind == "none":
         return None

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import keras
 
+from spinscope.classes import CLASSES
 from spinscope.config import Params
-from spinscope.data import CLASSES, Splits
+from spinscope.datasets import Splits
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder, sha256, write_json
 from spinscope.models.losses import SkyrmionMCC, segmentation_loss

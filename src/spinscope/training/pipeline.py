@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from spinscope.config import Augmentation, Training
-from spinscope.data import Dataset, standardise, to_scheme
+from spinscope.datasets import Dataset
+from spinscope.images import standardise, to_scheme
 from spinscope.training.detector import detector, detector_view, gaussian_blur
 
 

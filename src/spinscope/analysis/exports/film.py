@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spinscope.analysis.exports.frames import GROUND, Frame, checked, number, written
-from spinscope.data.micrograph import COLOURS
+from spinscope.classes import COLOURS
 
 MOST = 4096
 """Largest side of a film: what players decode in hardware."""

@@ -11,7 +11,7 @@ from PIL import Image
 from spinscope.analysis.exports.film import inner_border
 from spinscope.analysis.exports.frames import Frame, checked, number
 from spinscope.analysis.objects import BAND_PX
-from spinscope.data.micrograph import COLOURS
+from spinscope.classes import COLOURS
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder
 

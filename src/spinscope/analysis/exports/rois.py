@@ -10,7 +10,7 @@ import numpy as np
 
 from spinscope.analysis.exports.contours import contours
 from spinscope.analysis.exports.frames import Frame, checked, number, objects, written
-from spinscope.data.micrograph import COLOURS
+from spinscope.classes import COLOURS
 
 
 def write_rois(

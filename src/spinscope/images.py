@@ -1,0 +1,223 @@
+"""One micrograph and one label: read, checked and written.
+
+An image is (H, W) float32 in [0, 1], order (y, x); a label is (H, W) uint8 of class indices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from spinscope.classes import COLOURS, SCHEMES
+from spinscope.errors import SpinscopeError
+from spinscope.files import atomic_file
+
+if TYPE_CHECKING:
+    import tifffile
+
+# Every colour is a corner of the RGB cube: its number is one bit a channel.
+_CLASS_OF_CORNER = np.full(8, 255, dtype=np.uint8)
+_CLASS_OF_CORNER[(COLOURS & np.array([4, 2, 1], dtype=np.uint8)).sum(axis=-1)] = range(5)
+
+MAX_PIXELS = 2**29
+"""A frame whose header promises more pixels than this is refused before it is decoded."""
+
+MIN_SIDE = 8
+
+_TIFF = {".tif", ".tiff"}
+_PILLOW = threading.Lock()
+_DEPTH = {"L": 255.0, "I;16": 65535.0, "I;16B": 65535.0, "I": 65535.0, "1": 1.0}
+
+
+class UnknownColour(SpinscopeError):
+    """A label holds a colour that stands for no class."""
+
+
+def read_image(path: Path | str) -> np.ndarray:
+    """Read a grayscale PNG or TIFF of 8 or 16 bit, or a float TIFF in [0, 1].
+
+    Returns (H, W) float32 in [0, 1]: the integer value over 255 or 65535.
+    Raises SpinscopeError for an unreadable or truncated file, several channels, a value that is
+    not finite, a side under 8 pixels or more than 2**29 pixels.
+    """
+    path = Path(path)
+    pixels, scale = _read_tiff(path) if path.suffix.lower() in _TIFF else read_pixels(path)
+    if pixels.ndim != 2:
+        raise SpinscopeError(
+            f"{path}: a micrograph must be grayscale (H, W), not of shape {pixels.shape}"
+        )
+    image = pixels.astype(np.float32) / np.float32(scale)
+    return check_image(image, path)
+
+
+def check_image(image: np.ndarray, name: Path | str = "image") -> np.ndarray:
+    """Return `image` if it is (H, W), finite, in [0, 1] and at least 8 pixels a side."""
+    if image.ndim != 2:
+        raise SpinscopeError(f"{name}: a micrograph must be (H, W), not of shape {image.shape}")
+    if min(image.shape) < MIN_SIDE:
+        raise SpinscopeError(
+            f"{name}: {image.shape[1]}x{image.shape[0]} pixels; a side must be at least {MIN_SIDE}"
+        )
+    if not np.isfinite(image).all():
+        bad = int((~np.isfinite(image)).sum())
+        raise SpinscopeError(f"{name}: {bad} pixels are NaN or infinite; all must be finite")
+    low, high = float(image.min()), float(image.max())
+    if low < 0 or high > 1:
+        raise SpinscopeError(f"{name}: values span {low:g} to {high:g}; they must lie in [0, 1]")
+    return image
+
+
+def read_label(path: Path | str) -> np.ndarray:
+    """Read an RGB label file into (H, W) uint8 of the five class indices.
+
+    Raises SpinscopeError for an unreadable or truncated file, UnknownColour for a colour that is
+    none of the five.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        rgb = np.asarray(_decode(file, path).convert("RGB"))
+    label = _CLASS_OF_CORNER[(rgb[..., 0] & 4) | (rgb[..., 1] & 2) | (rgb[..., 2] & 1)]
+    pure = (rgb == 0) | (rgb == 255)
+    if not pure.all():
+        label[~pure.all(axis=-1)] = 255
+    if (label == 255).any():
+        y, x = np.argwhere(label == 255)[0]
+        raise UnknownColour(
+            f"{path}: colour {tuple(int(v) for v in rgb[y, x])} at (y={y}, x={x}) must be one of "
+            "red, green, blue, yellow, cyan"
+        )
+    return label
+
+
+def bit_depth(path: Path | str) -> int:
+    """Bits of a pixel (8, 16, 32 or 64) that the header of an image file states."""
+    path = Path(path)
+    if path.suffix.lower() in _TIFF:
+        with _open_tiff(path) as file:
+            return file.pages[0].dtype.itemsize * 8
+    with _open(path) as file:
+        return 16 if file.mode.startswith("I") else 8
+
+
+def write_label(path: Path | str, label: np.ndarray) -> None:
+    """Write (H, W) class indices as the RGB PNG that `read_label` reads."""
+    with atomic_file(path) as partial:
+        Image.fromarray(COLOURS[label]).save(partial, format="PNG")
+
+
+def write_image(path: Path | str, image: np.ndarray, bits: int = 8) -> None:
+    """Write an (H, W) image in [0, 1] as a grayscale PNG of 8 or 16 bit."""
+    if bits not in (8, 16):
+        raise SpinscopeError(f"bits (={bits}) must be 8 or 16")
+    levels = np.round(image * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+    with atomic_file(path) as partial:
+        Image.fromarray(levels).save(partial, format="PNG")
+
+
+def to_scheme(label: np.ndarray, classes: int) -> np.ndarray:
+    """Reduce five-class indices to a scheme of 2, 3 or 5 classes.
+
+    2: skyrmion against the rest; 3: skyrmion, defect, background (with outside and edge); 5: all.
+
+    >>> to_scheme(np.array([0, 1, 2, 3, 4], dtype=np.uint8), 3)
+    array([0, 1, 2, 0, 0], dtype=uint8)
+    """
+    if classes not in SCHEMES:
+        raise SpinscopeError(f"scheme (={classes}) must be 2, 3 or 5 classes")
+    return SCHEMES[classes][label]
+
+
+def standardise(image: np.ndarray, statistics: tuple[float, float] | None = None) -> np.ndarray:
+    """Image of zero mean and unit standard deviation, clipped at six: what the networks read.
+
+    statistics : mean and standard deviation of the whole frame, where `image` is a part of it.
+    A constant image becomes zeros.
+    """
+    mean, spread = moments(image) if statistics is None else statistics
+    centred = image.astype(np.float32) - np.float32(mean)
+    return np.clip(centred / np.float32(max(spread, 1e-6)), -6, 6)
+
+
+def moments(image: np.ndarray, rows: int = 1024) -> tuple[float, float]:
+    """Mean and standard deviation of an image of any type, taken in bands of `rows`."""
+    mean = float(image.mean(dtype=np.float64))
+    squares = 0.0
+    for start in range(0, image.shape[0], rows):
+        centred = image[start : start + rows].astype(np.float32) - np.float32(mean)
+        squares += float(np.sum(np.square(centred), dtype=np.float64))
+    return mean, float(np.sqrt(squares / max(image.size, 1)))
+
+
+def _open(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise SpinscopeError(f"{path} does not exist or is not a file")
+    with _PILLOW:  # Pillow's own limit is global; frames are read in several threads
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            file = Image.open(path)
+        except Exception as error:  # Pillow raises many kinds on damaged files
+            raise SpinscopeError(f"{path} is not a readable image: {error}") from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    _check_header(path, file.height, file.width)
+    return file
+
+
+def _decode(file: Image.Image, path: Path) -> Image.Image:
+    try:
+        file.load()
+    except Exception as error:  # Pillow raises many kinds on damaged files
+        raise SpinscopeError(f"{path} is truncated or damaged: {error}") from error
+    return file
+
+
+def _check_header(path: Path, height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise SpinscopeError(
+            f"{path}: the header promises {width}x{height} pixels; at most {MAX_PIXELS} are read"
+        )
+
+
+def read_pixels(path: Path) -> tuple[np.ndarray, float]:
+    with _open(path) as file:
+        if file.mode not in _DEPTH:
+            raise SpinscopeError(
+                f"{path}: mode {file.mode}; a micrograph must be grayscale of 8 or 16 bit, "
+                "with one channel"
+            )
+        return np.asarray(_decode(file, path)), _DEPTH[file.mode]
+
+
+@contextlib.contextmanager
+def _open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    import tifffile
+
+    if not path.is_file():
+        raise SpinscopeError(f"{path} does not exist or is not a file")
+    try:
+        with tifffile.TiffFile(path) as file:
+            yield file
+    except SpinscopeError:
+        raise
+    except Exception as error:  # tifffile raises many kinds on damaged files
+        raise SpinscopeError(f"{path} is not a readable TIFF: {error}") from error
+
+
+def _read_tiff(path: Path) -> tuple[np.ndarray, float]:
+    with _open_tiff(path) as file:
+        page = file.pages[0]
+        _check_header(path, *page.shape[:2])
+        pixels = page.asarray()
+    if pixels.dtype == np.uint8:
+        return pixels, 255.0
+    if pixels.dtype == np.uint16:
+        return pixels, 65535.0
+    if pixels.dtype.kind == "f":
+        return pixels, 1.0
+    raise SpinscopeError(f"{path}: {pixels.dtype} pixels; must be uint8, uint16 or float in [0, 1]")

@@ -1,0 +1,328 @@
+"""Frames of a TIFF stack: TIFF, BigTIFF, OME-TIFF and ImageJ hyperstacks.
+
+Only the chain of page headers is walked on opening; a frame's header and pixels are read when the
+frame is asked for, so that memory holds one frame whatever the stack's length.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import operator
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spinscope.images import MAX_PIXELS
+from spinscope.recordings.base import (
+    StreamError,
+    check_float,
+    check_index,
+    check_like,
+    check_size,
+    fingerprint,
+)
+from spinscope.recordings.calibration import Calibration, calibration
+
+if TYPE_CHECKING:
+    import tifffile
+
+_COMPRESSIONS = {1, 5, 8, 32773, 32946, 34925, 50000}
+"""None, LZW, Deflate (two numbers), PackBits, LZMA, Zstandard: decoders that stop at a bound."""
+
+_MAPPED = 2**27
+"""Uncompressed frames of more bytes than this are mapped into memory, not copied."""
+
+_CHANNELS = 4
+"""No microscope's image has more channels than this."""
+
+_THREADED = 2**23
+_BUFFER = 2**24
+
+
+class TiffStream:
+    """Frames of a TIFF file: one page a frame, or planes that follow each other in the file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.name = path.stem.removesuffix(".ome")
+        self.fingerprint = fingerprint([path])
+        self._lock = threading.Lock()
+        self._file = path.open("rb", buffering=0)
+        self._tiff = _open(path, self._file)
+        self._offsets, ended, next_page = _chain(self._tiff, self._file)
+        first = self._page(0)
+        self.shape, self._dtype = first.shape, first.dtype
+        with _damaged(path, 0), _quiet():
+            said = calibration(first, str(path))
+        _check_axes(path, said)
+        self.pixel_size, self.interval = said.pixel_size, said.interval
+        pages = len(self._offsets)
+        self.n = max(said.n or 0, pages if ended else pages + 1)
+        if pages == 1 and not ended and said.n is None:
+            self.n = max(self.n, self._planes_before(first, next_page))
+        self._planes = self._adjacent(first, next_page) if pages < self.n else None
+        self.scale = _full_scale(self._dtype, first.bitspersample)
+        self.scale = self._camera_scale(said)
+
+    def close(self) -> None:
+        """Close the file; frames that were mapped stay."""
+        self._file.close()
+
+    def names(self, index: int) -> str:
+        """Number of the frame, from 0, with leading zeros."""
+        return f"{index:0{max(4, len(str(self.n - 1)))}d}"
+
+    def read(self, index: int) -> np.ndarray:
+        """Raw pixels (H, W) of one frame; a very large uncompressed one is mapped, read-only."""
+        check_index(self, index, self.n)
+        if self._planes is not None:
+            return self._checked(self._plain(self._planes + index * self._bytes, index), index)
+        if index >= len(self._offsets):
+            raise self._cut(index)
+        page = self._page(index)
+        scale = _full_scale(page.dtype, page.bitspersample, self.scale)
+        check_like(str(self.path), page.shape, scale, self, index)
+        if _is_plain(page):
+            return self._checked(self._plain(page.dataoffsets[0], index, page.dtype), index)
+        return self._checked(self._decoded(page, index), index)
+
+    def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+        """(index, raw pixels) in order."""
+        for index in range(start, self.n):
+            yield index, self.read(index)
+
+    @property
+    def _bytes(self) -> int:
+        return math.prod(self.shape) * self._dtype.itemsize
+
+    def _cut(self, index: int) -> StreamError:
+        return StreamError(
+            f"{self.path} is cut off: frame {index} of {self.n} is not in the file; "
+            f"{'the frame' if index == 1 else f'the {index} frames'} before it can be read"
+            if index
+            else f"{self.path} is cut off in its first frame",
+            index,
+        )
+
+    def _page(self, index: int) -> tifffile.TiffPage:
+        """Header of a frame that is a micrograph."""
+        import tifffile
+
+        with _damaged(self.path, index):
+            with self._lock, _quiet():
+                self._tiff.filehandle.seek(self._offsets[index])
+                page = tifffile.TiffPage(self._tiff, index=index)
+            _check_page(page, str(self.path), index)
+        return page
+
+    def _adjacent(self, first: tifffile.TiffPage, next_page: int) -> int | None:
+        """Where the first plane lies, if all promised ones must follow it without a gap.
+
+        So it is where the next header stands behind them all (ImageJ, tifffile) or nowhere
+        (ImageJ beyond 4 GB): planes are found though headers are missing.
+        """
+        if not _is_plain(first):
+            return None
+        start = first.dataoffsets[0]
+        if 0 < next_page < start + self.n * self._bytes:
+            return None
+        if len(self._offsets) > 1:
+            with contextlib.suppress(StreamError):
+                return start if self._page(1).dataoffsets[0] == start + self._bytes else None
+        return start
+
+    def _planes_before(self, first: tifffile.TiffPage, next_page: int) -> int:
+        """How many planes fit between the first header and where the lost second one should be."""
+        if not _is_plain(first) or first.offset > first.dataoffsets[0]:
+            return 0
+        return (next_page - first.dataoffsets[0]) // self._bytes
+
+    def _camera_scale(self, said: Calibration) -> float:
+        """Full scale of a camera of 9 to 15 bits, if the file names one and frame 0 fits it."""
+        if self._dtype != np.uint16 or self.scale != 65535:
+            return self.scale
+        top = 2.0**said.bits - 1 if said.bits and 8 <= said.bits < 16 else said.display
+        if top not in {2.0**bits - 1 for bits in range(8, 16)}:
+            return self.scale
+        return top if self.read(0).max() <= top else self.scale
+
+    def _plain(self, offset: int, index: int, dtype: np.dtype | None = None) -> np.ndarray:
+        dtype = (dtype or self._dtype).newbyteorder(self._tiff.byteorder)
+        size = math.prod(self.shape) * dtype.itemsize
+        if offset + size > os.fstat(self._file.fileno()).st_size:
+            raise self._cut(index)
+        if size > _MAPPED and dtype.isnative:
+            return np.memmap(self._file, dtype, "r", offset, self.shape)
+        pixels = np.empty(self.shape, dtype.newbyteorder("="))
+        view, done = memoryview(pixels.reshape(-1).view(np.uint8)), 0
+        while done < size:
+            got = os.preadv(self._file.fileno(), [view[done : done + 2**30]], offset + done)
+            if not got:
+                raise self._cut(index)
+            done += got
+        return pixels if dtype.isnative else pixels.byteswap(inplace=True)
+
+    def _decoded(self, page: tifffile.TiffPage, index: int) -> np.ndarray:
+        with _damaged(self.path, index):
+            end = max(map(operator.add, page.dataoffsets, page.databytecounts))
+        if end > os.fstat(self._file.fileno()).st_size:
+            raise self._cut(index)
+        workers = None if self._bytes > _THREADED else 1
+        try:
+            with self._lock, _quiet():
+                return page.asarray(maxworkers=workers, buffersize=_BUFFER)
+        except Exception as error:  # tifffile and its decoders raise many kinds on damaged files
+            text = " ".join(str(error).split())
+            raise StreamError(
+                f"{self.path}: frame {index} cannot be decoded: {text}", index
+            ) from error
+
+    def _checked(self, pixels: np.ndarray, index: int) -> np.ndarray:
+        return check_float(str(self.path), pixels, index) if pixels.dtype.kind == "f" else pixels
+
+
+def _open(path: Path, file) -> tifffile.TiffFile:
+    import tifffile
+
+    try:
+        with _quiet():
+            tiff = tifffile.TiffFile(file, name=path.name)
+            tiff.pages.first  # noqa: B018 - IndexError where there is none
+    except IndexError as error:
+        raise StreamError(f"{path} is not a readable TIFF: it has no page") from error
+    except Exception as error:  # tifffile raises many kinds on damaged files
+        raise StreamError(f"{path} is not a readable TIFF: {error}") from error
+    return tiff
+
+
+def _chain(tiff: tifffile.TiffFile, file) -> tuple[list[int], bool, int]:
+    """(offsets of the page headers, does the chain end as it should, where page 1 should be)."""
+    layout, handle = tiff.tiff, file.fileno()
+    size = os.fstat(handle).st_size
+    offset = tiff.pages.first.offset
+    offsets, seen = [], set()
+    second = None
+    while offset:
+        if offset in seen or offset >= size:
+            return offsets, False, second or 0
+        try:
+            (tags,) = struct.unpack(layout.tagnoformat, os.pread(handle, layout.tagnosize, offset))
+            place = offset + layout.tagnosize + tags * layout.tagsize
+            (following,) = struct.unpack(
+                layout.offsetformat, os.pread(handle, layout.offsetsize, place)
+            )
+        except (struct.error, OverflowError):  # beyond the file
+            return offsets, False, second or 0
+        seen.add(offset)
+        offsets.append(offset)
+        second = following if second is None else second
+        offset = following
+    return offsets, True, second or 0
+
+
+def _check_page(page: tifffile.TiffPage, name: str, index: int) -> None:
+    """Refuse a page that is no micrograph, or promises too much, before anything is decoded."""
+    sides = [page.imagelength, page.imagewidth, page.tilelength, page.tilewidth]
+    if not all(isinstance(side, int) for side in sides):  # a list times a number is a long list
+        raise StreamError(f"{name}: the header of frame {index} is damaged: no size", index)
+    check_size(name, page.imagelength, page.imagewidth, index)
+    if page.samplesperpixel != 1 or page.photometric == 2:
+        raise StreamError(
+            f"{name}: frame {index} has {page.samplesperpixel} channels; a micrograph must be "
+            "grayscale",
+            index,
+        )
+    if page.imagedepth != 1:
+        raise StreamError(f"{name}: frame {index} is a volume; it must be one plane", index)
+    if page.dtype is None or page.dtype.str[1:] not in {"u1", "u2", "f2", "f4", "f8"}:
+        raise StreamError(
+            f"{name}: frame {index} has pixels of {page.bitspersample} bit "
+            f"({page.dtype or 'of an unknown kind'}); must be unsigned of 8 to 16 bit or "
+            "floating-point",
+            index,
+        )
+    if page.compression not in _COMPRESSIONS:
+        kind = getattr(page.compression, "name", page.compression)
+        raise StreamError(
+            f"{name}: frame {index} is compressed by {kind}; must be uncompressed, LZW, Deflate, "
+            "PackBits, LZMA or Zstandard",
+            index,
+        )
+    if page.is_tiled and page.tilelength * page.tilewidth > MAX_PIXELS:
+        raise StreamError(
+            f"{name}: frame {index} promises tiles of {page.tilewidth}x{page.tilelength} pixels; "
+            f"at most {MAX_PIXELS} are read",
+            index,
+        )
+    stored, needed = len(page.dataoffsets), math.prod(page.chunked)
+    if stored != needed or len(page.databytecounts) != stored or 0 in page.databytecounts:
+        raise StreamError(f"{name}: frame {index} lacks some of its {needed} pieces", index)
+
+
+def _check_axes(path: Path, said: Calibration) -> None:
+    # Programs that are told no axes call the frames of a recording its channels.
+    unnamed = said.sections == said.times == 1 and said.channels > _CHANNELS
+    if said.channels > 1 and not unnamed:
+        raise StreamError(f"{path}: has {said.channels} channels; a recording must have one")
+    if said.sections > 1 and said.times > 1:
+        raise StreamError(
+            f"{path}: has {said.sections} sections in depth at each of {said.times} times; "
+            "a recording must have one of the two"
+        )
+
+
+def _is_plain(page: tifffile.TiffPage) -> bool:
+    """Pixels lie in the file as in memory, but for the order of bytes."""
+    return (
+        page.compression == 1
+        and page.predictor == 1
+        and page.fillorder == 1
+        and page.bitspersample == page.dtype.itemsize * 8
+        and page.is_contiguous
+    )
+
+
+def _full_scale(dtype: np.dtype, bits: int, camera: float = 65535.0) -> float:
+    """Value of a white pixel; a full 16-bit one may hold a camera of fewer bits."""
+    if dtype.kind == "f":
+        return 1.0
+    if dtype.itemsize == 1:
+        return 255.0
+    return 2.0**bits - 1 if bits < 16 else camera
+
+
+@contextlib.contextmanager
+def _damaged(path: Path, index: int) -> Iterator[None]:
+    """Whatever goes wrong with a header is one sentence about it."""
+    try:
+        yield
+    except StreamError:
+        raise
+    except Exception as error:  # tifffile and damaged values raise many kinds
+        text = " ".join(str(error).split())
+        raise StreamError(
+            f"{path}: the header of frame {index} is damaged: {text}", index
+        ) from error
+
+
+class _Nothing(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return False
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep tifffile's log away: what matters of it is raised as one sentence."""
+    logger, nothing = logging.getLogger("tifffile"), _Nothing()
+    logger.addFilter(nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(nothing)

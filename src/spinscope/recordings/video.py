@@ -1,0 +1,200 @@
+"""Frames of a video, as luma: AVI, MP4, MOV or MKV in any codec that FFmpeg decodes."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spinscope.images import MAX_PIXELS
+from spinscope.recordings.base import StreamError, check_index, check_like, check_size, fingerprint
+
+if TYPE_CHECKING:
+    import av
+
+# Only what a file itself holds: a playlist in a video's clothes could open other files.
+_CONTAINER = {"format_whitelist": "avi,mov,mp4,matroska,webm", "protocol_whitelist": "file"}
+# A damaged frame is an error, not a guess from its neighbours.
+_CODEC = {"err_detect": "explode+crccheck+bitstream+buffer", "max_pixels": str(MAX_PIXELS)}
+
+_AHEAD = 64
+"""A frame that lies so few ahead is reached by decoding on, not by a jump."""
+
+
+class VideoStream:
+    """Frames of a video; grey pixels as they are, colours as luma of full range.
+
+    Frames of more than 8 bit come as uint16 of full scale 65535. `interval` is one over the frame
+    rate that the file states, which is the camera's only where the recording program says so.
+    """
+
+    pixel_size: float | None = None
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.name = path.stem
+        self.fingerprint = fingerprint([path])
+        self._lock = threading.Lock()
+        self._cursor: tuple[int, Iterator[tuple[int, np.ndarray]]] | None = None
+        self._table: list[tuple[int, int, bool]] | None = None
+        self._count = 0
+        with self._open() as (_, video):
+            codec = video.codec_context
+            check_size(str(path), codec.height, codec.width)
+            self.shape = (codec.height, codec.width)
+            self._deep = codec.format is not None and codec.format.components[0].bits > 8
+            self.scale = 65535.0 if self._deep else 255.0
+            rate = video.average_rate or video.guessed_rate
+            self.interval = float(1 / rate) if rate else None
+            self._promised = video.frames
+        if not self._promised:  # Matroska does not tell
+            self._packets()
+        self.n = self._promised or self._count
+
+    def names(self, index: int) -> str:
+        """Number of the frame, from 0, with leading zeros."""
+        return f"{index:0{max(4, len(str(self.n - 1)))}d}"
+
+    def read(self, index: int) -> np.ndarray:
+        """Raw pixels (H, W) of one frame; fast where it follows the one read before."""
+        check_index(self, index, self.n)
+        with self._lock:
+            if self._cursor is None or not 0 <= index - self._cursor[0] < _AHEAD:
+                self._cursor = index, self.frames(index)
+            at, frames = self._cursor
+            self._cursor = None  # stays so where the next line raises
+            for at, pixels in frames:
+                if at == index:
+                    self._cursor = index + 1, frames
+                    return pixels
+        raise StreamError(f"{self.path} ends before frame {index} of {self.n}", index)
+
+    def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+        """(index, raw pixels) in order.
+
+        A frame that is coded as a difference from a broken one raises StreamError like that one.
+        """
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        reformatter, index, seen = VideoReformatter(), 0, 0
+        with self._open() as (container, video):
+            jumped = bool(start) and self._jump(container, video, start)
+            try:
+                for packet in container.demux(video):
+                    seen += packet.size > 0
+                    for frame in packet.decode():
+                        if jumped:
+                            index, jumped = self._place(frame.pts, start), False
+                        if index >= start:
+                            yield index, self._luma(frame, index, reformatter)
+                        index += 1
+            except av.error.FFmpegError as error:
+                for frame in self._delayed(video, index):
+                    if index >= start:
+                        yield index, self._luma(frame, index, reformatter)
+                    index += 1
+                index = max(index, start)
+                raise StreamError(
+                    f"{self.path}: frame {index} of {self.n} cannot be decoded: {error.strerror}",
+                    index,
+                ) from error
+        if not start and seen < self._promised:
+            raise StreamError(
+                f"{self.path} is cut off: it ends after {index} of {self.n} frames", index
+            )
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+        import av
+
+        try:
+            container = av.open(str(self.path.resolve()), options=_CONTAINER)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            raise StreamError(
+                f"{self.path} is not a readable video: {getattr(error, 'strerror', error)}"
+            ) from error
+        with container:
+            if not container.streams.video:
+                raise StreamError(f"{self.path} holds no video")
+            video = container.streams.video[0]
+            if video.codec_context is None:
+                raise StreamError(f"{self.path}: its codec is not known to this FFmpeg")
+            video.codec_context.options = _CODEC
+            yield container, video
+
+    def _packets(self) -> list[tuple[int, int, bool]]:
+        """(time shown, time decoded, key frame) of every frame, as shown; empty where not told."""
+        if self._table is None:
+            with self._open() as (container, video):
+                rows = [
+                    (packet.pts, packet.dts, packet.is_keyframe)
+                    for packet in _demux(container, video)
+                    if packet.size and not packet.is_discard
+                ]
+            self._count = len(rows)
+            told = all(shown is not None and decoded is not None for shown, decoded, _ in rows)
+            rows = sorted(rows) if told else []
+            self._table = rows if len({row[0] for row in rows}) == len(rows) else []
+        return self._table
+
+    def _jump(self, container, video, index: int) -> bool:
+        """Go to the last key frame at or before a frame; False where only the start will do."""
+        table = self._packets()
+        keys = [row for row in table[: index + 1] if row[2]]
+        if not keys:
+            return False
+        import av
+
+        try:
+            container.seek(keys[-1][1], stream=video, backward=True)
+        except av.error.FFmpegError:  # its index is damaged
+            return False
+        return True
+
+    def _place(self, time: int | None, start: int) -> int:
+        """Number of the frame that is shown at `time`."""
+        table = self._packets()
+        place = bisect.bisect_left(table, time if time is not None else -1, key=lambda row: row[0])
+        if time is None or place >= len(table) or table[place][0] != time or place > start:
+            raise StreamError(f"{self.path}: frame {start} cannot be found in the video", start)
+        return place
+
+    def _delayed(self, video, index: int) -> list:
+        """Whole frames that wait in the decoder, in order and without a gap from `index` on."""
+        import av
+
+        times = [row[0] for row in self._packets()]
+        try:
+            frames = video.codec_context.decode(None)
+        except av.error.FFmpegError:
+            return []
+        whole = []
+        for frame in frames:
+            at = index + len(whole)
+            if frame.is_corrupt or at >= len(times) or frame.pts != times[at]:
+                break
+            whole.append(frame)
+        return whole
+
+    def _luma(self, frame: av.VideoFrame, index: int, reformatter) -> np.ndarray:
+        if frame.is_corrupt:
+            raise StreamError(f"{self.path}: frame {index} of {self.n} is damaged", index)
+        check_like(str(self.path), (frame.height, frame.width), self.scale, self, index)
+        kind = "gray16le" if self._deep else "gray"
+        if frame.format.name != kind:
+            frame = reformatter.reformat(frame, format=kind)
+        return frame.to_ndarray()
+
+
+def _demux(container, video) -> Iterator[av.Packet]:
+    """Packets of a video up to where it is cut off."""
+    import av
+
+    with contextlib.suppress(av.error.FFmpegError):
+        yield from container.demux(video)

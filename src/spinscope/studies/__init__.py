@@ -1,0 +1,1 @@
+"""Published findings, measured with our models; one folder per study."""

@@ -1,0 +1,351 @@
+r"""How well a model finds skyrmions in Lorentz micrographs, as published: film by film.
+
+Test films are imaged as a point of a study says; all points and models see the same films, and the
+same noise pattern of each, so that their scores are paired.
+
+The published scores are those of scikit-learn on the flattened masks of an image, skyrmion being
+the positive class, averaged over the images:
+
+.. math::
+   \mathrm{subset\ accuracy} = \frac{TP+TN}{N}, \quad
+   F_1 = \frac{2TP}{2TP+FP+FN}, \quad \mathrm{Jaccard} = \frac{TP}{TP+FP+FN}.
+
+Each pixel is a sample of one label, so the subset accuracy (`accuracy_score`) is the share of
+pixels that are right. Beside them stands the Matthews correlation (MCC).
+Source: McCray et al., APL Mach. Learn. 2, 026120 (2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from scipy import ndimage
+
+from spinscope.analysis import equivalent_diameter, label_objects
+from spinscope.classes import SKYRMION
+from spinscope.config import Ltem
+from spinscope.corpora.ltem import BATCHES
+from spinscope.errors import SpinscopeError
+from spinscope.evaluation.metrics import confusion, scores
+from spinscope.evaluation.objects import size_distance
+from spinscope.evaluation.report import spread
+from spinscope.images import to_scheme
+from spinscope.physics.film import Film
+from spinscope.physics.lorentz import Microscope, lorentz_image
+from spinscope.physics.lorentz_label import skyrmion_label
+from spinscope.physics.lorentz_noise import grey
+
+SCORES = ("accuracy", "f1", "jaccard", "mcc")
+PAIR = ("_LTEM.tif", "_LABEL_th0.98.tif")
+
+Predict = Callable[[np.ndarray, float], np.ndarray]
+"""(image (H, W), tilt axis in degrees that the model is told, 0 where it is not) → classes."""
+
+Row = dict[str, Any]
+
+
+class Films(Protocol):
+    """Films with a row each: `name`, `number`, `kind` and what else is known of it."""
+
+    rows: Sequence[Row]
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Film: ...
+
+
+@dataclass(frozen=True)
+class Point:
+    """How the test films are imaged; the defaults are the published ones.
+
+    noise : standard deviation of Gaussian noise over the mean of the image, which runs from 0 to 1.
+    clipped : the noisy image is cut off at 0 and 1.   axis_known : the model is told the tilt axis.
+    """
+
+    noise: float = 0.0
+    defocus_mm: float = -2.0
+    tilt_deg: float = 20.0
+    axis_deg: float = 0.0
+    axis_known: bool = False
+    clipped: bool = False
+
+
+NOISE = tuple(k / 10 for k in range(11))
+DEFOCUS_MM = tuple(-k / 4 for k in range(4, 13))
+TILT_DEG = tuple(k / 2 for k in range(20, 61, 5))
+AXIS_DEG = tuple(range(0, 181, 15))
+
+
+def curves(base: Point | None = None) -> dict[str, dict[float, Point]]:
+    """Curve → {abscissa: point}: noise, the same clipped, defocus, tilt, and the tilt axis, once
+    unknown to the model and once told.
+    """
+    base = base or Point()
+    return {
+        "noise": {x: replace(base, noise=x) for x in NOISE},
+        "clipped": {x: replace(base, noise=x, clipped=x > 0) for x in NOISE},
+        "defocus": {x: replace(base, defocus_mm=x) for x in DEFOCUS_MM},
+        "tilt": {x: replace(base, tilt_deg=x) for x in TILT_DEG},
+        "axis": {float(x): replace(base, axis_deg=float(x)) for x in AXIS_DEG},
+        "axis_known": {
+            float(x): replace(base, axis_deg=float(x), axis_known=x > 0) for x in AXIS_DEG
+        },
+    }
+
+
+def points(plan: Mapping[str, Mapping[float, Point]]) -> list[Point]:
+    """Every point of some curves once, in order."""
+    return list(dict.fromkeys(point for curve in plan.values() for point in curve.values()))
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """A film whose skyrmions are known: label (H, W) uint8."""
+
+    name: str
+    number: int
+    film: Film
+    label: np.ndarray
+
+
+def unseen_films(
+    films: Films,
+    settings: Ltem,
+    *,
+    names: Iterable[str] | None = None,
+    batches: Sequence[int] | None = None,
+    numbers: range | None = None,
+) -> list[int]:
+    """Indices of films of `settings.kinds` to test on, named in one of three ways.
+
+    names : of the films.   batches : of a corpus of images of the same films, which go round from
+    film to film.   numbers : of the films in their own corpus.
+    Raises SpinscopeError where none is left, or a name is not among the films.
+    """
+    chosen = [index for index, row in enumerate(films.rows) if row["kind"] in settings.kinds]
+    if names is not None:
+        wanted = set(names)
+        if missing := wanted - {row["name"] for row in films.rows}:
+            raise SpinscopeError(f"film {min(missing)} is not among the {len(films)} films")
+        left, rule = [i for i in chosen if films.rows[i]["name"] in wanted], "names"
+    elif batches is not None:
+        left = [i for source, i in enumerate(chosen) if source % BATCHES in set(batches)]
+        rule = f"batches (={list(batches)})"
+    elif numbers is not None:
+        left = [i for i in chosen if films.rows[i]["number"] in numbers]
+        rule = f"numbers (={numbers.start}:{numbers.stop})"
+    else:
+        raise SpinscopeError("test films must be given by names, batches or numbers")
+    if not left:
+        raise SpinscopeError(
+            f"{rule} leave none of {len(films)} films of the kinds {list(settings.kinds)}"
+        )
+    return left
+
+
+def specimens(films: Films, indices: Sequence[int], settings: Ltem) -> list[Specimen]:
+    """The films of these indices with labels as `settings` define them, periodic."""
+    found = []
+    for index in indices:
+        film, row = films[index], films.rows[index]
+        try:
+            label = skyrmion_label(
+                film.m[..., 2],
+                threshold=settings.label_mz,
+                erosion=settings.label_erosion_px,
+                periodic=True,
+            )
+        except SpinscopeError as error:
+            raise SpinscopeError(f"film {row['name']}: {error}") from error
+        found.append(Specimen(row["name"], row["number"], film, label))
+    return found
+
+
+def picture(specimen: Specimen, point: Point, settings: Ltem, seed: int) -> np.ndarray:
+    """The film as the point images it, (H, W) float32; without noise it runs from 0 to 1.
+
+    The noise of a film is one pattern, drawn from `seed` and its number, times the point's noise.
+    What blur the settings draw is taken in the middle of its range.
+    """
+    film = specimen.film
+    microscope = Microscope(
+        voltage=settings.voltage_kv * 1e3,
+        defocus=point.defocus_mm * 1e-3,
+        cs=settings.cs_um * 1e-6,
+        coherence=settings.coherence_mrad * 1e-3,
+        spread=settings.spread_nm * 1e-9,
+    )
+    image = lorentz_image(
+        film.m,
+        film.material.ms if film.ms is None or settings.phase_ms == "mean" else film.ms,
+        film.material.thickness,
+        film.material.cell,
+        microscope,
+        tilt=np.radians(point.tilt_deg),
+        axis=np.radians(point.axis_deg),
+        workers=1,
+    )
+    if blur := sum(settings.mirror_blur_px) / 2:
+        image = ndimage.gaussian_filter(image, blur, mode="reflect")
+    rng = np.random.default_rng([seed, specimen.number])
+    return noisy(grey(image), point.noise, rng, clipped=point.clipped)
+
+
+def noisy(
+    image: np.ndarray, noise: float, rng: np.random.Generator, *, clipped: bool = False
+) -> np.ndarray:
+    """The image (H, W) with Gaussian noise of standard deviation `noise` times its mean."""
+    if noise:
+        sigma = np.float32(noise * image.mean(dtype=np.float64))
+        image = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.clip(image, 0, 1) if clipped else image
+
+
+def measure(
+    predict: Predict,
+    films: Sequence[Specimen],
+    point: Point,
+    settings: Ltem,
+    *,
+    seed: int = 0,
+    min_px: int = 4,
+) -> list[Row]:
+    """Scores of a model on every film at a point: one row a film (`image_scores`)."""
+    rows = []
+    for specimen in films:
+        image = picture(specimen, point, settings, seed)
+        found = predict(image, point.axis_deg if point.axis_known else 0.0)
+        rows.append({"film": specimen.name, **image_scores(specimen.label, found, min_px)})
+    return rows
+
+
+def image_scores(label: np.ndarray, found: np.ndarray, min_px: int = 4) -> Row:
+    """The scores of `SCORES`, and objects and diameters of label and prediction.
+
+    label, found : (H, W) classes.   objects_true, objects_predicted : all of at least `min_px`.
+    true_px, predicted_px : diameters of those that the border does not cut, to a hundredth.
+    """
+    truth, mask = (to_scheme(classes, 2) for classes in (label, found))
+    row: Row = scores(confusion(truth, mask, 2))
+    for name, classes in (("true", truth), ("predicted", mask)):
+        count, px = diameters(classes == SKYRMION, min_px)
+        row |= {f"objects_{name}": count, f"{name}_px": [round(float(d), 2) for d in px]}
+    return row
+
+
+def diameters(mask: np.ndarray, min_px: int = 4) -> tuple[int, np.ndarray]:
+    """Count of the objects of a (H, W) bool mask, and the diameters (px) of those off its border.
+
+    An object that the border cuts counts, but its size is not known.
+    """
+    numbers, areas = label_objects(mask, min_px)
+    edge = np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])
+    inner = np.ones(len(areas) + 1, dtype=bool)
+    inner[edge] = False
+    return len(areas), equivalent_diameter(areas[inner[1:]])
+
+
+def summary(rows: Sequence[Row], cell_nm: float | None = None) -> dict[str, Any]:
+    """Means over the images, as published, with the sample standard deviation over them.
+
+    Returns n, {score: {mean, sd}}, `objects` {true, predicted}, and `diameter` {true, predicted}
+    of {n, mean, sd} with `wasserstein` and `unit`: nm where the size of a pixel is known, else px.
+    """
+    scale, unit = (1.0, "px") if cell_nm is None else (cell_nm, "nm")
+    sizes = {
+        name: scale * np.concatenate([np.asarray(row[f"{name}_px"], float) for row in rows])
+        for name in ("true", "predicted")
+    }
+    return {
+        "n": len(rows),
+        **{score: mean_sd([row[score] for row in rows]) for score in SCORES},
+        "objects": {
+            name: sum(row[f"objects_{name}"] for row in rows) for name in ("true", "predicted")
+        },
+        "diameter": {
+            **{name: {"n": len(px), **mean_sd(px.tolist())} for name, px in sizes.items()},
+            "wasserstein": size_distance(sizes["true"], sizes["predicted"]),
+            "unit": unit,
+        },
+    }
+
+
+def mean_sd(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean and sample standard deviation; None of nothing, 0 for the spread of one."""
+    if not len(values):
+        return {"mean": None, "sd": None}
+    return {"mean": float(np.mean(values)), "sd": spread(values)}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A published image in [0, 1] with its label, both (H, W)."""
+
+    name: str
+    image: np.ndarray
+    label: np.ndarray
+
+
+def published_pairs(folder: Path) -> list[Pair]:
+    """Image and label pairs of a folder, NAME_LTEM.tif with NAME_LABEL_th0.98.tif, by name.
+
+    The image is float in [0, 1], the label 0 or 1; a stack of one page counts as a page.
+    Raises SpinscopeError for a label that is missing, of another size or with other values.
+    """
+    from spinscope.images import check_image
+
+    pairs = []
+    for path in sorted(Path(folder).glob(f"*{PAIR[0]}")):
+        name = path.name.removesuffix(PAIR[0])
+        partner = path.with_name(name + PAIR[1])
+        if not partner.is_file():
+            raise SpinscopeError(f"{path} has no label: {partner.name} is missing")
+        image = check_image(_page(path).astype(np.float32), path)
+        label = _page(partner)
+        if label.shape != image.shape or not np.isin(label, (0, 1)).all():
+            raise SpinscopeError(
+                f"{partner} must be {image.shape[1]}x{image.shape[0]} pixels of 0 or 1, "
+                f"not {label.shape[-1]}x{label.shape[0]} of {label.min():g} to {label.max():g}"
+            )
+        pairs.append(Pair(name, image, label.astype(np.uint8)))
+    return pairs
+
+
+def measure_pairs(
+    predict: Predict,
+    pairs: Sequence[Pair],
+    noise: float,
+    *,
+    clipped: bool = False,
+    seed: int = 0,
+    min_px: int = 4,
+) -> list[Row]:
+    """Scores on published images with noise added to what they bear already; a row an image."""
+    rows = []
+    for number, pair in enumerate(pairs):
+        rng = np.random.default_rng([seed, number])
+        image = noisy(pair.image, noise, rng, clipped=clipped)
+        found = predict(image, 0.0)
+        rows.append({"film": pair.name, **image_scores(pair.label, found, min_px)})
+    return rows
+
+
+def point_row(point: Point) -> Row:
+    """A point as JSON holds it."""
+    return asdict(point)
+
+
+def _page(path: Path) -> np.ndarray:
+    import tifffile
+
+    try:
+        pixels = tifffile.imread(path)
+    except Exception as error:  # tifffile raises many kinds on damaged files
+        raise SpinscopeError(f"{path} is not a readable TIFF: {error}") from error
+    pixels = pixels[0] if pixels.ndim == 3 and len(pixels) == 1 else pixels
+    if pixels.ndim != 2:
+        raise SpinscopeError(f"{path}: pixels must be (H, W), not of shape {pixels.shape}")
+    return pixels

@@ -1,0 +1,60 @@
+"""Counts without a network: lattices of known spacing, skyrmions at known places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial import KDTree
+from tests.studies.lorentz.films import lattice, made
+
+from spinscope.analysis.spacing import dipoles, expected_objects, lattice_spacing
+from spinscope.config import load_params
+from spinscope.errors import SpinscopeError
+from spinscope.studies.lorentz.scores import Point, picture, specimens
+
+SIZE = 256
+
+
+def drawn(places: np.ndarray, spacing: float, axis_deg: float = 0.0, noise: float = 0.0):
+    """Dark and bright spots on either side of each place, along the axis."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    step = spacing / 4 * np.array([np.sin(np.radians(axis_deg)), np.cos(np.radians(axis_deg))])
+    image = np.random.default_rng(0).normal(0, noise, (SIZE, SIZE))
+    for at in places:
+        for sign in (-1, 1):
+            cy, cx = at + sign * step
+            r2 = (y - cy) ** 2 + (x - cx) ** 2
+            image += sign * np.exp(-r2 / (2 * (spacing / 6) ** 2))
+    return image
+
+
+@pytest.mark.parametrize(("spacing", "angle"), [(22.0, 0.2), (31.0, 0.0), (40.0, 0.45)])
+def test_the_ring_gives_spacing_and_number(spacing, angle):
+    places = lattice(SIZE, spacing, angle, jitter=0.08 * spacing)
+    image = drawn(places, spacing, noise=0.3)
+    assert lattice_spacing(image) == pytest.approx(spacing, rel=0.06)
+    assert expected_objects((SIZE, SIZE), spacing) == pytest.approx(len(places), rel=0.08)
+
+
+@pytest.mark.parametrize("axis", [0.0, 40.0, 180.0])
+def test_places_are_found_along_the_axis(axis):
+    spacing = 30.0
+    places = lattice(SIZE, spacing, 0.2, jitter=2.0)
+    inner = places[((places > 10) & (places < SIZE - 10)).all(axis=1)]
+    found = dipoles(drawn(places, spacing, axis, noise=0.2), spacing, axis)
+    distance, _ = KDTree(found).query(inner)
+    assert (distance < 4).mean() > 0.95
+    assert len(found) == pytest.approx(len(places), rel=0.1)
+
+
+def test_simulated_skyrmions_are_counted():
+    settings = load_params(family="ltem-unet").ltem
+    one = specimens(made(1), [0], settings)[0]
+    image = picture(one, Point(noise=0.3), settings, 0)
+    assert len(dipoles(image, 45.0)) == pytest.approx(4, abs=1)
+
+
+def test_nothing_to_find_is_said():
+    with pytest.raises(SpinscopeError, match="same everywhere"):
+        lattice_spacing(np.ones((64, 64)))
+    assert len(dipoles(np.ones((64, 64)), 10.0)) == 0

@@ -1,0 +1,39 @@
+"""Films as colour pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spinscope.corpora.film_preview import film_colours, preview
+from spinscope.errors import SpinscopeError
+from spinscope.physics.film import Film, Material
+
+MATERIAL = Material(ms=2e5, a_ex=1.5e-11, dmi=1.2e-3)
+
+
+def film(*m: float) -> Film:
+    return Film(np.broadcast_to(np.float32(m), (32, 48, 3)).copy(), MATERIAL)
+
+
+def test_colours_tell_the_direction():
+    colours = film_colours(np.array([[[0, 0, 1], [0, 0, -1], [1, 0, 0], [-1, 0, 0]]]))[0]
+    assert colours.tolist() == [[255] * 3, [0] * 3, [255, 0, 0], [0, 255, 255]]
+    down, up = film_colours(np.array([[[0, 1, 0], [0, -1, 0]]]))[0].astype(int)
+    assert np.abs(down + up - 255).max() <= 1  # opposite directions, opposite colours
+    half = film_colours(np.array([[[0.6, 0, 0.8]]]))[0, 0]
+    assert half[0] == 255
+    assert half[1] == half[2] > 128
+
+
+def test_a_preview_lays_films_side_by_side(tmp_path):
+    films = [film(0, 0, 1), film(1, 0, 0), film(0, 0, -1)]
+    path = preview(films, tmp_path / "films.png", columns=2, width=200)
+    picture = np.asarray(Image.open(path).convert("RGB"))
+    assert picture.shape == (134, 200, 3)
+    centres = [picture[y, x].tolist() for y, x in ((33, 50), (33, 150), (100, 50), (100, 150))]
+    assert centres == [[255] * 3, [255, 0, 0], [0] * 3, [255] * 3]
+    assert preview(films, tmp_path / "one.png", n=1, width=100).stat().st_size > 0
+    with pytest.raises(SpinscopeError, match="at least one film"):
+        preview([], tmp_path / "none.png")
