@@ -13,11 +13,12 @@ import numpy as np
 import streamlit as st
 
 from _shared import ANOTHER, datasets, missing
+from spinscope import recordings
 from spinscope.config import Params
 from spinscope.datasets import Dataset, open_dataset
 from spinscope.datasets.shards import HEADER
 from spinscope.errors import SpinscopeError
-from spinscope.recordings import image_of, open_stream
+from spinscope.recordings import image_of
 from spinscope.reviews.folder import image_sha256
 
 WHOLE = (0.0, 100.0)
@@ -161,8 +162,8 @@ def _open(text: str, changed: int) -> Recording:
         from spinscope.live.results import open_results
 
         results = open_results(path)
-        return _of_stream(results.stream(), results)
-    return _of_stream(open_stream(path))
+        return _of_stream(results.recording(), results)
+    return _of_stream(recordings.open_recording(path))
 
 
 def _of_dataset(dataset: Dataset) -> Recording:

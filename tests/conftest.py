@@ -126,7 +126,7 @@ def film_settings() -> Films:
             "cell_nm": 6.0,
             "grain_nm": 100.0,
             "tolerance": 2e-3,
-            "evaluations": 4000,
+            "max_evaluations": 4000,
             "batch": 2,
             "shard_films": 2,
         }

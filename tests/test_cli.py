@@ -144,15 +144,15 @@ def test_figures_tell_what_their_error_is():
     figures = {
         "psi6_mean": 0.91234, "psi6_mean_sd": 0.0345, "nearest_nm": 2880.2, "nearest_nm_sd": 140.0,
         "diffusion_m2_per_s": 1.5e-14, "diffusion_m2_per_s_se": 2.5e-16,
-        "settings": {"reach_px": None}, "lifetime_s": None, "tracks": 12,
-        "note": "mind the reach",
+        "settings": {"search_range_px": None}, "lifetime_s": None, "tracks": 12,
+        "note": "mind the search_range",
     }  # fmt: skip
     assert cli.figure_lines(figures) == [
         "psi6_mean                   0.91234 ± 0.035 (SD over frames)",
         "nearest_nm                  2880.2 ± 140 (SD over frames)",
         "diffusion_m2_per_s          1.5e-14 ± 2.5e-16 (standard error)",
         "tracks                      12",
-        "note: mind the reach",
+        "note: mind the search_range",
     ]
 
 

@@ -72,10 +72,10 @@ def test_profiles_are_the_promised_three():
         ("ltem.voltage_kv=0", r"ltem\.voltage_kv \(=0\)"),
         ("ltem.voltage_kv=null", r"ltem\.voltage_kv \(=None\)"),
         ("ltem.tilt_deg=[0, 90]", r"ltem\.tilt_deg \(=\[0, 90\]\).*below 90 degrees"),
-        ("ltem.kinds=[vortex]", r"ltem\.kinds\.0 \(='vortex'\)"),
+        ("ltem.film_states=[vortex]", r"ltem\.film_states\.0 \(='vortex'\)"),
         ("augmentation.symmetry=round", r"augmentation\.symmetry \(='round'\)"),
         ("augmentation.salt=0.1", r"augmentation\.salt \(=0\.1\) needs .*restandardise"),
-        ("segment.zoom=0", r"segment\.zoom \(=0\)"),
+        ("segment.scale=0", r"segment\.scale \(=0\)"),
     ],
 )
 def test_a_wrong_override_is_named(override, says):

@@ -77,7 +77,7 @@ class Kerr(_Section):
     frames_per_source: int = Field(gt=0)
     shard_frames: int = Field(gt=0)
     workers: int = Field(gt=0)
-    bright: float = Field(default=0.0, ge=0, le=1)
+    bright_fraction: float = Field(default=0.0, ge=0, le=1)
 
 
 class Films(_Section):
@@ -92,45 +92,45 @@ class Films(_Section):
     dmi_kind: Literal["interfacial", "bulk"]
     ku: Range
     b_ext: Range
-    grained: float = Field(ge=0, le=1)
+    grained_fraction: float = Field(ge=0, le=1)
     grains: int = Field(ge=2)
     grain_nm: Finite = Field(gt=0)
     grain_spread: float = Field(ge=0, lt=1)
     grain_exchange: float = Field(ge=0, le=1)
-    images: int = Field(ge=0)
+    periodic_images: int = Field(ge=0)
     initial: Literal["random", "skyrmions"]
     tolerance: Finite = Field(gt=0)
-    evaluations: int = Field(gt=0)
+    max_evaluations: int = Field(gt=0)
     batch: int = Field(gt=0)
     shard_films: int = Field(gt=0)
 
 
 class Ltem(_Section):
-    views: int = Field(gt=0)
+    images_per_film: int = Field(gt=0)
     voltage_kv: Finite = Field(gt=0)
     tilt_deg: Tilt
     axis_deg: Range
     defocus_mm: Range
     cs_um: Finite = Field(ge=0)
-    coherence_mrad: Finite = Field(ge=0)
-    spread_nm: Finite = Field(ge=0)
+    convergence_mrad: Finite = Field(ge=0)
+    defocus_spread_nm: Finite = Field(ge=0)
     astigmatism_nm: Range
     label_mz: Annotated[float, Field(gt=-1, lt=1)] | Literal["triangle"]
     label_erosion_px: int = Field(ge=0)
-    roll: bool
-    turn: bool
+    shift: bool
+    rotate: bool
     phase_ms: Literal["map", "mean"]
     mirror_blur_px: NotNegative
-    kinds: tuple[Literal["skyrmions", "stripes", "mixed", "uniform", "other"], ...] = Field(
+    film_states: tuple[Literal["skyrmions", "stripes", "mixed", "uniform", "other"], ...] = Field(
         min_length=1
     )
     shard_frames: int = Field(gt=0)
     workers: int = Field(gt=0)
 
 
-class Magnified(_Section):
+class Upscale(_Section):
     below_px: float = Field(gt=0)
-    zoom: float = Field(gt=1, le=4)
+    scale: float = Field(gt=1, le=4)
 
 
 class Model(_Section):
@@ -140,8 +140,8 @@ class Model(_Section):
     refine: int = Field(default=0, ge=0)
     activation: Literal["relu", "prelu", "tanh", "mish"] = "relu"
     dropout: float = Field(default=0.05, ge=0, lt=1)
-    magnify: Magnified | None = None
-    peak: float | None = Field(default=None, gt=0, lt=1)
+    upscale: Upscale | None = None
+    min_peak_probability: float | None = Field(default=None, gt=0, lt=1)
 
     @property
     def size_multiple(self) -> int:
@@ -150,13 +150,13 @@ class Model(_Section):
 
     @property
     def rules(self) -> dict[str, Any]:
-        """How the network is applied: `magnify` and `peak`."""
-        return self.model_dump(include={"magnify", "peak"})
+        """How the network is applied: `upscale` and `min_peak_probability`."""
+        return self.model_dump(include={"upscale", "min_peak_probability"})
 
     @property
     def layers(self) -> dict[str, Any]:
         """What the network is made of: all the rest."""
-        return self.model_dump(exclude={"magnify", "peak"})
+        return self.model_dump(exclude={"upscale", "min_peak_probability"})
 
 
 class Training(_Section):
@@ -191,7 +191,7 @@ class Augmentation(_Section):
     scale: float = Field(default=0.2, ge=0, lt=1)
     shift: bool = True
     noise: float = Field(default=0.4, ge=0)
-    noise_chance: float = Field(default=0.5, ge=0, le=1)
+    noise_probability: float = Field(default=0.5, ge=0, le=1)
     contrast: float = Field(default=0.3, ge=0, lt=1)
     brightness: float = Field(default=0.6, ge=0)
     gradient: float = Field(default=0.5, ge=0)
@@ -235,9 +235,9 @@ class Inference(_Section):
 class Segment(_Section):
     tta: Literal[1, 2, 3, 8]
     axis_deg: float | None = Field(allow_inf_nan=False)
-    zoom: float | None = Field(gt=0, allow_inf_nan=False)
+    scale: float | None = Field(gt=0, allow_inf_nan=False)
     workers: int = Field(ge=0)
-    part: int = Field(ge=1)
+    chunk_frames: int = Field(ge=1)
     min_px: int = Field(ge=1)
     pixel_size_nm: float | None = Field(gt=0, allow_inf_nan=False)
     settle_s: float = Field(ge=0)
@@ -245,10 +245,10 @@ class Segment(_Section):
 
 
 class Measure(_Section):
-    reach_px: float | None = Field(gt=0)
+    search_range_px: float | None = Field(gt=0)
     memory: int = Field(ge=0)
     size_ratio: float | None = Field(gt=1)
-    drift: bool
+    subtract_drift: bool
     max_lag: int = Field(ge=1)
 
 

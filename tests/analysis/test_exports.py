@@ -193,9 +193,9 @@ def test_an_unknown_scale_is_left_out(tmp_path):
 
 
 def test_the_label_image_comes_back_as_a_recording(tmp_path):
-    from spinscope.recordings import open_stream
+    from spinscope.recordings import open_recording
 
-    stream = open_stream(write("labels", tmp_path, pixel_size=1e-7, interval=2.0))
+    stream = open_recording(write("labels", tmp_path, pixel_size=1e-7, interval=2.0))
     assert (stream.n, stream.interval) == (3, 2.0)
     assert stream.pixel_size == pytest.approx(1e-7)
 

@@ -43,7 +43,7 @@ def busy() -> pd.DataFrame:
 
 
 def test_links_are_those_of_the_skyrmions(busy):
-    tracks = link(busy, reach_px=10, memory=1)
+    tracks = link(busy, search_range_px=10, memory=1)
     assert set(busy.columns) < set(tracks.columns)
     assert len(tracks) == len(busy)
     following = (tracks["track"].diff() == 0) & (tracks["frame"].diff() == 1)
@@ -54,7 +54,7 @@ def test_links_are_those_of_the_skyrmions(busy):
 
 
 def test_the_diffusion_constant_is_recovered(busy):
-    tracks = link(busy, reach_px=10, memory=1)
+    tracks = link(busy, search_range_px=10, memory=1)
     found = diffusion(tracks, drift=True, pixel_size=50e-9, interval=0.1)
     value, error = found["diffusion_px2_per_frame"], found["diffusion_px2_per_frame_se"]
     assert value == pytest.approx(2.0, rel=0.05)
@@ -205,9 +205,9 @@ def test_a_small_one_does_not_go_on_as_a_large_one():
     frame = np.repeat([0, 1], 2)
     swapped = {"frame": frame, "y_px": [10.0, 16, 11.5, 14], "x_px": [5.0] * 4}
     swapped["diameter_px"] = [6.0, 14.0, 14.0, 6.0]
-    tracks = link(swapped, reach_px=8)
+    tracks = link(swapped, search_range_px=8)
     assert tracks.groupby("track")["diameter_px"].nunique().tolist() == [1, 1]
-    by_place = link(swapped, reach_px=8, size_ratio=None)
+    by_place = link(swapped, search_range_px=8, size_ratio=None)
     assert by_place.groupby("track")["diameter_px"].nunique().tolist() == [2, 2]
 
 
@@ -232,7 +232,7 @@ def test_rendered_frames_give_the_diffusion_back():
         objects = {name: column[~objects["touches_border"]] for name, column in objects.items()}
         assert (objects["contrast"] < -0.05).all()
         rows.append(pd.DataFrame(objects).assign(frame=frame))
-    found = diffusion(link(pd.concat(rows), reach_px=8))
+    found = diffusion(link(pd.concat(rows), search_range_px=8))
     # of these tracks, which with few skyrmions is not just what was asked for
     truth = diffusion(as_tracks(pd.DataFrame(table)))["diffusion_px2_per_frame"]
     assert truth == pytest.approx(1.0, rel=0.15)
@@ -257,9 +257,9 @@ def test_no_objects_are_no_tracks():
 
 def test_trackpy_is_quiet_and_its_logger_as_before(capsys, caplog):
     logger = logging.getLogger("trackpy")
-    link(skyrmions(frames=2), reach_px=10)  # loads trackpy, which sets a level
+    link(skyrmions(frames=2), search_range_px=10)  # loads trackpy, which sets a level
     level = logger.level
-    link(skyrmions(frames=3), reach_px=10)
+    link(skyrmions(frames=3), search_range_px=10)
     assert logger.level == level
     assert capsys.readouterr().out == ""
     assert not caplog.records
@@ -269,10 +269,10 @@ def test_trackpy_is_quiet_and_its_logger_as_before(capsys, caplog):
     ("call", "rule"),
     [
         (lambda: link({"frame": [0], "y_px": [1.0]}), "must have a column x_px"),
-        (lambda: link(skyrmions(frames=2), reach_px=0), "reach_px"),
+        (lambda: link(skyrmions(frames=2), search_range_px=0), "search_range_px"),
         (lambda: link(skyrmions(frames=2), size_ratio=1), "size_ratio"),
         (lambda: link({"frame": [0, 1], "y_px": [1.0, 1], "x_px": [1.0, 1]}), "must be given"),
-        (lambda: link(skyrmions(frames=3, count=300), reach_px=300), "ambiguous"),
+        (lambda: link(skyrmions(frames=3, count=300), search_range_px=300), "ambiguous"),
         (lambda: mean_square_displacement(link(skyrmions(frames=2)), max_lag=0), "max_lag"),
     ],
 )

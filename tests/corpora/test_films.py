@@ -156,7 +156,7 @@ def test_films_that_do_not_converge_are_named_and_not_kept(film_settings, tmp_pa
         return drawn
 
     monkeypatch.setattr(film_corpus, "draw_film", draw)
-    few = film_settings.model_copy(update={"tolerance": 1e-9, "evaluations": 20})
+    few = film_settings.model_copy(update={"tolerance": 1e-9, "max_evaluations": 20})
     films = open_films(make_film_corpus(tmp_path / "few", 4, 7, few))
     assert [row["name"] for row in films.rows] == ["film-00001", "film-00002"]
     assert [row["kind"] for row in films.rows] == ["uniform", "uniform"]
@@ -170,7 +170,7 @@ def test_films_that_do_not_converge_are_named_and_not_kept(film_settings, tmp_pa
 
 
 def test_a_corpus_without_a_relaxed_film_says_so(film_settings, tmp_path):
-    few = film_settings.model_copy(update={"tolerance": 1e-9, "evaluations": 20})
+    few = film_settings.model_copy(update={"tolerance": 1e-9, "max_evaluations": 20})
     path = make_film_corpus(tmp_path / "none", 2, 7, few)
     assert json.loads((path / "films.json").read_text())["films"] == 0
     with pytest.raises(SpinscopeError, match="at least one relaxed film"):
@@ -198,13 +198,13 @@ def test_another_corpus_in_the_folder_is_refused(made, film_settings, tmp_path):
 
 
 def test_more_kinds_of_grain_than_a_byte_holds_are_refused(film_settings):
-    many = film_settings.model_copy(update={"grains": 300, "grained": 1.0})
+    many = film_settings.model_copy(update={"grains": 300, "grained_fraction": 1.0})
     with pytest.raises(SpinscopeError, match=r"\(=300\)"):
         draw_film(0, 7, many)
 
 
 def test_seeded_films_begin_with_discs_and_keep_them(film_settings):
-    seeded = film_settings.model_copy(update={"initial": "skyrmions", "grained": 0.0})
+    seeded = film_settings.model_copy(update={"initial": "skyrmions", "grained_fraction": 0.0})
     material = draw_film(0, 7, seeded).material
     m = seeded_state(material, (128, 128), np.random.default_rng(0))
     assert np.linalg.norm(m, axis=0) == pytest.approx(1, abs=1e-6)

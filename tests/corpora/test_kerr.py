@@ -75,7 +75,7 @@ def test_skyrmions_are_darker_than_the_film_by_the_contrast():
 
 
 def test_polarity_follows_the_setting():
-    reversed_ = SMALL.model_copy(update={"bright": 1.0})
+    reversed_ = SMALL.model_copy(update={"bright_fraction": 1.0})
     assert all(row["contrast"] < 0 for row, _, _ in kerr_frames(4, 2, reversed_))
     assert all(row["contrast"] > 0 for row, _, _ in kerr_frames(4, 2, SMALL))
 

@@ -19,7 +19,13 @@ from spinscope.physics.lorentz import Microscope, lorentz_image
 from spinscope.physics.lorentz_label import skyrmion_label
 
 SETTINGS = load_params(family="ltem-unet").ltem.model_copy(
-    update={"views": 2, "shard_frames": 8, "workers": 1, "label_mz": 0.98, "kinds": ("skyrmions",)}
+    update={
+        "images_per_film": 2,
+        "shard_frames": 8,
+        "workers": 1,
+        "label_mz": 0.98,
+        "film_states": ("skyrmions",),
+    }
 )
 VARIED = SETTINGS.model_copy(
     update={
@@ -116,7 +122,7 @@ def test_a_view_is_the_film_turned_and_shifted():
         np.testing.assert_allclose(image / 65535, np.roll(plain, shift, (0, 1)), atol=2e-5)
     assert len(shifts) == 6
     assert len(turns) > 2
-    as_it_is = SETTINGS.model_copy(update={"roll": False, "turn": False})
+    as_it_is = SETTINGS.model_copy(update={"shift": False, "rotate": False})
     still = list(ltem_images(films, 1, as_it_is))
     assert all(row["roll_y"] == row["roll_x"] == 0 for row, _, _ in still)
     np.testing.assert_array_equal(still[0][1], still[1][1])
@@ -167,13 +173,13 @@ def test_other_states_are_left_out_and_batches_still_filled():
     frames = list(ltem_images(films, 0, SETTINGS))
     assert [row["film"] for row, _, _ in frames[::2]] == ["film-0", "film-2", "film-3", "film-5"]
     assert [row["batch"] for row, _, _ in frames[::2]] == [0, 1, 2, 3]
-    both = SETTINGS.model_copy(update={"kinds": ("skyrmions", "stripes")})
+    both = SETTINGS.model_copy(update={"film_states": ("skyrmions", "stripes")})
     of_all = {row["name"]: image for row, image, _ in ltem_images(films, 0, both)}
     assert len(of_all) == 12
     for row, image, _ in frames:  # what a film shows does not depend on the others
         np.testing.assert_array_equal(image, of_all[row["name"]])
     with pytest.raises(SpinscopeError, match=r"none of 6 films .* \(=\['mixed'\]\)"):
-        list(ltem_images(films, 0, SETTINGS.model_copy(update={"kinds": ("mixed",)})))
+        list(ltem_images(films, 0, SETTINGS.model_copy(update={"film_states": ("mixed",)})))
 
 
 def test_a_film_without_skyrmion_or_image_is_named():
@@ -198,7 +204,7 @@ def test_the_phase_of_grains_follows_their_ms_or_the_mean():
     film = made(1)[0]
     uneven = np.where(np.arange(64) < 32, 1.5e5, 3e5).astype(np.float32) * np.ones((64, 1))
     grained = Films([Film(film.m, film.material, uneven.astype(np.float32))], made(1).rows)
-    alone = SETTINGS.model_copy(update={"views": 1, "roll": False, "turn": False})
+    alone = SETTINGS.model_copy(update={"images_per_film": 1, "shift": False, "rotate": False})
     mean = alone.model_copy(update={"phase_ms": "mean"})
     plain, followed, averaged = (
         next(iter(ltem_images(films, 0, settings)))[1]

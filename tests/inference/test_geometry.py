@@ -19,18 +19,18 @@ def centre(image):
     return np.array([(rows * image).sum(), (columns * image).sum()]) / image.sum()
 
 
-@pytest.mark.parametrize("zoom", [0.5, 1.0, 1.7])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.7])
 @pytest.mark.parametrize("turn", [-120, 0, 30, 45, 90, 137, 180, 270])
-def test_the_line_at_the_turn_comes_to_lie_along_the_columns(turn, zoom):
+def test_the_line_at_the_turn_comes_to_lie_along_the_columns(turn, scale):
     shape, distance, angle = (80, 100), 20, np.radians(turn)
     y, x = 39.5 + distance * np.sin(angle), 49.5 + distance * np.cos(angle)
-    turned = Geometry(turn, zoom).apply(spot(shape, y, x))
-    assert turned.shape == Geometry(turn, zoom).turned_shape(shape)
+    turned = Geometry(turn, scale).apply(spot(shape, y, x))
+    assert turned.shape == Geometry(turn, scale).turned_shape(shape)
     middle = (np.array(turned.shape) - 1) / 2
     y, x = np.mgrid[: turned.shape[0], : turned.shape[1]]
-    near = np.hypot(y - middle[0], x - middle[1] - distance * zoom) < 12 * zoom  # no mirror image
+    near = np.hypot(y - middle[0], x - middle[1] - distance * scale) < 12 * scale  # no mirror image
     found = centre(turned * near) - middle
-    np.testing.assert_allclose(found, [0, distance * zoom], atol=0.15)
+    np.testing.assert_allclose(found, [0, distance * scale], atol=0.15)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_coarser_grid_averages_noise():
 
 @pytest.mark.parametrize("values", [(np.nan, 1.0), (0.0, 0.0), (0.0, -1.0), (0.0, np.inf)])
 def test_what_is_no_angle_or_factor_is_named(values):
-    with pytest.raises(SpinscopeError, match=r"(turn|zoom) \(="):
+    with pytest.raises(SpinscopeError, match=r"(turn|scale) \(="):
         Geometry(*values)
 
 

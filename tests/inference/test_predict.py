@@ -122,4 +122,4 @@ def test_without_axis_and_zoom_nothing_is_turned(predictor):
 def test_a_model_without_a_tilt_axis_refuses_one(predictor):
     with pytest.raises(SpinscopeError, match=r"axis_deg \(=45\) must be left out"):
         geometry({**predictor.info, "family": "moke-unet"}, 45.0, None)
-    assert geometry(predictor.info, None, 2.0).zoom == 2
+    assert geometry(predictor.info, None, 2.0).scale == 2

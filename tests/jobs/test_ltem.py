@@ -53,7 +53,7 @@ def settings(folder: Path) -> list[str]:
         f"data.path={folder}/ltem", "data.train_batches=[0, 1, 2, 3]",
         "data.validation_batches=[4]", "data.test_batches=[5]", "model.width=4", "model.depth=2",
         "training.seeds=1", "training.epochs=2", "training.steps_per_epoch=3", "training.batch=2",
-        "training.crop=64", "ltem.views=2", "augmentation.symmetry=axis",
+        "training.crop=64", "ltem.images_per_film=2", "augmentation.symmetry=axis",
         "evaluation.tta=2", f"tracking.uri=sqlite:///{folder}/mlruns/mlflow.db",
         f"tracking.artifacts={folder}/mlruns/artifacts", "gates.min_mcc=-1",
         "gates.max_count_error=1e9", "gates.max_frame_ms=1e9",
@@ -217,7 +217,7 @@ def test_a_recordings_axis_and_scale_reach_the_network(params, films, tmp_path):
         return read_label(row["mask"]), summary["about"]
 
     plain, about = mask("plain.png")
-    assert {"axis_deg", "zoom"}.isdisjoint(about)
+    assert {"axis_deg", "scale"}.isdisjoint(about)
     turned, about = mask("turned.png", axis_deg=-90.0)
     assert about["axis_deg"] == -90
     np.testing.assert_array_equal(np.rot90(turned, -1), plain)
@@ -226,8 +226,8 @@ def test_a_recordings_axis_and_scale_reach_the_network(params, films, tmp_path):
         [tmp_path / "plain.png"], [str(model)], tmp_path / "views",
     )  # fmt: skip
     assert row["note"] == "2 of 8 views averaged: the model's symmetry allows no more"
-    finer, about = mask("plain.png", zoom=2.0)
-    assert (finer.shape, about["zoom"]) == (image.shape, 2.0)
+    finer, about = mask("plain.png", scale=2.0)
+    assert (finer.shape, about["scale"]) == (image.shape, 2.0)
     moke = tmp_path / "moke"
     with pytest.raises(SpinscopeError, match=r"axis_deg \(=30\).*moke-unet"):
         of = params.model_copy(
@@ -243,7 +243,7 @@ def test_the_label_threshold_that_leaves_nothing_names_the_film(params, tmp_path
     file = write_ovf(tmp_path / "up.ovf", film.m * 2e5, (27.5e-9, 3e-9, 3e-9), unit="A/m")
     folder = jobs.import_films(params, [file], tmp_path / "films")
     uniform = params.model_copy(
-        update={"ltem": params.ltem.model_copy(update={"kinds": ("uniform",)})}
+        update={"ltem": params.ltem.model_copy(update={"film_states": ("uniform",)})}
     )
     with pytest.raises(SpinscopeError, match=r"film up: .*no skyrmion"):
         jobs.ltem_corpus(uniform, folder, tmp_path / "ltem")

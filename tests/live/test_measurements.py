@@ -58,8 +58,8 @@ def test_diffusion_is_recovered_from_frames(tmp_path):
     assert 0 < error < 0.05 * true
     assert abs(figures["diffusion_px2_per_frame"] - true) < max(0.05 * true, 3 * error)
     assert figures["diffusion_m2_per_s"] is None  # the time between frames is not known
-    assert figures["reach_px"] == pytest.approx(13, abs=1.5)  # half the distance of the grid
-    assert "smaller measure.reach_px" in figures["note"]
+    assert figures["search_range_px"] == pytest.approx(13, abs=1.5)  # half the distance of the grid
+    assert "smaller measure.search_range_px" in figures["note"]
     assert figures["settings"]["memory"] == 0
     tracks = pd.read_parquet(results.folder / "tracks.parquet")
     assert tracks["track"].nunique() == len(grid)
@@ -92,7 +92,7 @@ def test_one_object_a_frame_is_not_linked_by_guess(tmp_path):
     tifffile.imwrite(path, frames, photometric="minisblack")
     results = run(path, tmp_path / "out", dark())
     assert "tracks" not in measure_recording(results, SETTINGS)
-    told = measure_recording(results, SETTINGS.model_copy(update={"reach_px": 5.0}))
+    told = measure_recording(results, SETTINGS.model_copy(update={"search_range_px": 5.0}))
     assert told["tracks"] == 1
     assert told["step_px"] > 0
 

@@ -19,17 +19,17 @@ from spinscope.errors import SpinscopeError
 from spinscope.inference.predict import Predictor
 from spinscope.live import results as results_module
 from spinscope.live.frame import measure_frame
-from spinscope.live.pipeline import Stopped, segment_stream
+from spinscope.live.pipeline import Stopped, segment_recording
 from spinscope.live.results import Parts, open_results
-from spinscope.recordings import open_stream, watch
+from spinscope.recordings import open_recording, watch
 
 ABOUT = {"models": [{"ref": "stand-in", "sha256": "0"}]}
 
 
 def run(path, out, predictor, **options):
-    stream = open_stream(path, pixel_size=options.pop("pixel_size", 2e-7))
+    recording = open_recording(path, pixel_size=options.pop("pixel_size", 2e-7))
     options = {"about": ABOUT, "workers": 2, "part": 4, **options}
-    return segment_stream(stream, [predictor], out, **options)
+    return segment_recording(recording, [predictor], out, **options)
 
 
 def test_masks_and_tables_are_those_of_each_frame(stack, frames, predictor, tmp_path):
@@ -207,9 +207,9 @@ def test_a_recording_without_objects(tmp_path, predictor):
 def watched(folder, out, predictor, count, **options):
     """Watch a folder until `count` frames are done in all."""
     done: list[int] = [0]
-    stream = watch(folder, settle=0.02, poll=0.01, stop=lambda: done[-1] >= count)
-    return segment_stream(
-        stream, [predictor], out, about=ABOUT, part=2, on_frame=done.append, **options
+    recording = watch(folder, settle=0.02, poll=0.01, stop=lambda: done[-1] >= count)
+    return segment_recording(
+        recording, [predictor], out, about=ABOUT, part=2, on_frame=done.append, **options
     )
 
 
@@ -227,10 +227,10 @@ def test_a_watched_folder_is_taken_frame_by_frame(tmp_path, frames, predictor):
     thread.join()
     assert found.n == 5
     assert list(found.frames["name"]) == [f"shot{k:03d}" for k in range(5)]
-    np.testing.assert_array_equal(found.stream().read(3), frames[3])
+    np.testing.assert_array_equal(found.recording().read(3), frames[3])
     (folder / "shot003.tif").unlink()
     with pytest.raises(SpinscopeError, match="'shot003' is no longer there"):
-        found.stream()
+        found.recording()
 
 
 def test_a_watch_goes_on_where_it_was_left(tmp_path, frames, predictor):
@@ -265,9 +265,9 @@ def test_a_folder_that_vanishes_keeps_its_frames(tmp_path, frames, predictor):
         if done == 3:
             folder.rename(tmp_path / "away")
 
-    stream = watch(folder, settle=0.02, poll=0.01)
+    recording = watch(folder, settle=0.02, poll=0.01)
     with pytest.raises(Stopped, match=r"vanished while it was watched.*the 3 frames before it"):
-        segment_stream(stream, [predictor], tmp_path / "out", about=ABOUT, on_frame=gone)
+        segment_recording(recording, [predictor], tmp_path / "out", about=ABOUT, on_frame=gone)
     assert open_results(tmp_path / "out").n == 3
 
 
@@ -290,7 +290,7 @@ def test_opinions_follow_the_rule_of_the_model(frames):
     """A network that is nowhere certain enough has no opinion to differ by."""
     found, none = dark(), dark(-1e3)
     assert measure_frame(frames[0], [found, none], scale=65_535).row["count_sd"] > 0
-    strict = Predictor(found.engine, {**found.info, "peak": 1.01})
+    strict = Predictor(found.engine, {**found.info, "min_peak_probability": 1.01})
     row = measure_frame(frames[0], [strict, none], scale=65_535).row
     assert row["count"] == 0 and row["count_sd"] == 0
 
@@ -313,10 +313,10 @@ def test_what_is_no_folder_of_results_is_refused(tmp_path):
 
 def test_a_recording_that_changed_is_not_taken_for_the_old_one(stack, predictor, tmp_path):
     found = run(stack, tmp_path / "film", predictor)
-    np.testing.assert_array_equal(found.stream().read(2), open_stream(stack).read(2))
+    np.testing.assert_array_equal(found.recording().read(2), open_recording(stack).read(2))
     tifffile.imwrite(stack, np.zeros((2, 32, 32), dtype=np.uint16))
     with pytest.raises(SpinscopeError, match="has changed since"):
-        found.stream()
+        found.recording()
 
 
 def test_only_parts_that_follow_each_other_are_trusted(tmp_path):

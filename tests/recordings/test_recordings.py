@@ -14,13 +14,13 @@ import tifffile
 from PIL import Image
 
 from spinscope.images import read_image, write_image
-from spinscope.recordings import StreamError, image_of, open_stream
+from spinscope.recordings import RecordingError, image_of, open_recording
 from spinscope.recordings.folder import natural
 
 SHAPE = (24, 40)
 
 
-def recording(n: int = 6, dtype=np.uint16, top: float | None = None, shape=SHAPE) -> np.ndarray:
+def random_frames(n: int = 6, dtype=np.uint16, top: float | None = None, shape=SHAPE) -> np.ndarray:
     """Frames of noise over the whole range of `dtype`, no two alike."""
     rng = np.random.default_rng(5)
     if np.dtype(dtype).kind == "f":
@@ -30,9 +30,9 @@ def recording(n: int = 6, dtype=np.uint16, top: float | None = None, shape=SHAPE
     return frames
 
 
-def read_all(stream) -> np.ndarray:
-    pairs = list(stream.frames())
-    assert [index for index, _ in pairs] == list(range(stream.n))
+def read_all(recording) -> np.ndarray:
+    pairs = list(recording.frames())
+    assert [index for index, _ in pairs] == list(range(recording.n))
     return np.stack([pixels for _, pixels in pairs])
 
 
@@ -57,43 +57,43 @@ KINDS = {
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_pixel_of_a_tiff_stack_comes_back(tmp_path, kind, dtype):
-    frames = recording(dtype=dtype)
+    frames = random_frames(dtype=dtype)
     tifffile.imwrite(tmp_path / "a.tif", frames, photometric="minisblack", **KINDS[kind])
-    stream = open_stream(tmp_path / "a.tif")
-    assert (stream.n, stream.shape, stream.name) == (6, SHAPE, "a")
-    assert stream.scale == {"uint8": 255, "uint16": 65535, "float32": 1}[np.dtype(dtype).name]
-    back = read_all(stream)
+    recording = open_recording(tmp_path / "a.tif")
+    assert (recording.n, recording.shape, recording.name) == (6, SHAPE, "a")
+    assert recording.scale == {"uint8": 255, "uint16": 65535, "float32": 1}[np.dtype(dtype).name]
+    back = read_all(recording)
     assert back.dtype == dtype
     assert back.dtype.isnative
     np.testing.assert_array_equal(back, frames)
-    np.testing.assert_array_equal(stream.read(4), frames[4])
-    assert [index for index, _ in stream.frames(4)] == [4, 5]
-    assert stream.names(3) == "0003"
+    np.testing.assert_array_equal(recording.read(4), frames[4])
+    assert [index for index, _ in recording.frames(4)] == [4, 5]
+    assert recording.names(3) == "0003"
 
 
 def test_pages_written_one_after_another_come_back(tmp_path):
-    frames = recording()
+    frames = random_frames()
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for frame in frames:
             file.write(frame, contiguous=False)
-    np.testing.assert_array_equal(read_all(open_stream(tmp_path / "a.tif")), frames)
+    np.testing.assert_array_equal(read_all(open_recording(tmp_path / "a.tif")), frames)
 
 
 def test_planes_behind_a_single_header_come_back(tmp_path):
-    frames = recording()
+    frames = random_frames()
     tifffile.imwrite(tmp_path / "a.tif", frames, truncate=True)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         assert len(file.pages) == 1
-    np.testing.assert_array_equal(read_all(open_stream(tmp_path / "a.tif")), frames)
+    np.testing.assert_array_equal(read_all(open_recording(tmp_path / "a.tif")), frames)
 
 
 def test_packed_12_bit_pixels_have_a_scale_of_4095(tmp_path):
-    frames = recording(2, np.uint16, 4095)
+    frames = random_frames(2, np.uint16, 4095)
     tifffile.imwrite(tmp_path / "a.tif", packed(frames[0]), photometric="minisblack")
     retag(tmp_path / "a.tif", {256: SHAPE[1], 258: 12})
-    stream = open_stream(tmp_path / "a.tif")
-    assert stream.scale == 4095
-    np.testing.assert_array_equal(stream.read(0), frames[0])
+    recording = open_recording(tmp_path / "a.tif")
+    assert recording.scale == 4095
+    np.testing.assert_array_equal(recording.read(0), frames[0])
 
 
 def packed(frame: np.ndarray) -> np.ndarray:
@@ -123,11 +123,11 @@ def retag(path, tags: dict) -> None:
 )
 def test_the_scale_is_the_cameras_where_the_file_says_so(tmp_path, written, scale):
     written = {"photometric": "minisblack", **written}
-    tifffile.imwrite(tmp_path / "a.tif", recording(3, np.uint16, 4095), **written)
-    assert open_stream(tmp_path / "a.tif").scale == scale
+    tifffile.imwrite(tmp_path / "a.tif", random_frames(3, np.uint16, 4095), **written)
+    assert open_recording(tmp_path / "a.tif").scale == scale
     # a file that says 12 bit and holds more is not believed
-    tifffile.imwrite(tmp_path / "b.tif", recording(3), **written)
-    assert open_stream(tmp_path / "b.tif").scale == 65535
+    tifffile.imwrite(tmp_path / "b.tif", random_frames(3), **written)
+    assert open_recording(tmp_path / "b.tif").scale == 65535
 
 
 def test_an_image_is_the_raw_pixel_over_its_scale():
@@ -139,11 +139,13 @@ def test_an_image_is_the_raw_pixel_over_its_scale():
 
 
 def test_a_frame_is_the_image_that_the_datasets_read(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", recording(1)[0])
-    write_image(tmp_path / "b.png", recording(1, np.float32)[0], 16)
+    tifffile.imwrite(tmp_path / "a.tif", random_frames(1)[0])
+    write_image(tmp_path / "b.png", random_frames(1, np.float32)[0], 16)
     for path in (tmp_path / "a.tif", tmp_path / "b.png"):
-        stream = open_stream(path)
-        np.testing.assert_array_equal(image_of(stream.read(0), stream.scale), read_image(path))
+        recording = open_recording(path)
+        np.testing.assert_array_equal(
+            image_of(recording.read(0), recording.scale), read_image(path)
+        )
 
 
 OME_NM = {"axes": "TYX", "PhysicalSizeX": 123.0, "PhysicalSizeXUnit": "nm",
@@ -177,16 +179,16 @@ OME_PLANES = {"axes": "TYX", "Plane": {"DeltaT": [0.0, 0.3, 0.6, 0.9, 1.2, 1.5]}
     ],
 )  # fmt: skip
 def test_pixel_size_and_interval_are_what_the_file_says(tmp_path, written, size, interval):
-    tifffile.imwrite(tmp_path / "a.tif", recording(), **written)
-    stream = open_stream(tmp_path / "a.tif")
-    assert stream.pixel_size == (size and pytest.approx(size, rel=1e-5))
-    assert stream.interval == (interval and pytest.approx(interval))
-    assert open_stream(tmp_path / "a.tif", pixel_size=3e-7).pixel_size == 3e-7
+    tifffile.imwrite(tmp_path / "a.tif", random_frames(), **written)
+    recording = open_recording(tmp_path / "a.tif")
+    assert recording.pixel_size == (size and pytest.approx(size, rel=1e-5))
+    assert recording.interval == (interval and pytest.approx(interval))
+    assert open_recording(tmp_path / "a.tif", pixel_size=3e-7).pixel_size == 3e-7
 
 
 def test_the_pixel_size_given_must_be_a_length(tmp_path):
-    with pytest.raises(StreamError, match=r"pixel size \(=-1\) must be"):
-        open_stream(tmp_path, pixel_size=-1)
+    with pytest.raises(RecordingError, match=r"pixel size \(=-1\) must be"):
+        open_recording(tmp_path, pixel_size=-1)
 
 
 # ---------------------------------------------------------------- stacks that are damaged
@@ -195,21 +197,21 @@ def test_the_pixel_size_given_must_be_a_length(tmp_path):
 @pytest.mark.parametrize("kind", ["imagej", "ome", "plain", "bigtiff"])
 def test_of_a_stack_cut_off_in_its_pixels_the_frames_before_come_back(tmp_path, kind):
     """The page headers lie behind all pixels and are lost; the planes are found without them."""
-    frames = recording(8)
+    frames = random_frames(8)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, frames, photometric="minisblack", **KINDS[kind])
     with tifffile.TiffFile(path) as file:
         start = file.pages[0].dataoffsets[0]
     path.write_bytes(path.read_bytes()[: start + int(5.5 * frames[0].nbytes)])
-    stream = open_stream(path)
-    assert stream.n == 8
-    check_cut(stream, frames, 5)
+    recording = open_recording(path)
+    assert recording.n == 8
+    check_cut(recording, frames, 5)
 
 
 @pytest.mark.parametrize("kind", ["plain", "deflate"])
 @pytest.mark.parametrize("share", [0.5, 0.66, 0.9])
 def test_of_a_stack_cut_off_between_its_pages_the_frames_before_come_back(tmp_path, kind, share):
-    frames = recording(8)
+    frames = random_frames(8)
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as file:
         for frame in frames:
@@ -218,24 +220,26 @@ def test_of_a_stack_cut_off_between_its_pages_the_frames_before_come_back(tmp_pa
         ends = [page.dataoffsets[-1] + page.databytecounts[-1] for page in file.pages]
     size = int(share * path.stat().st_size)
     path.write_bytes(path.read_bytes()[:size])
-    check_cut(open_stream(path), frames, sum(end <= size for end in ends))
+    check_cut(open_recording(path), frames, sum(end <= size for end in ends))
 
 
-def check_cut(stream, frames, good: int) -> None:
+def check_cut(recording, frames, good: int) -> None:
     got = []
-    with pytest.raises(StreamError, match=rf"cut off: frame {good} of \d is not in the file") as e:
-        for _, pixels in stream.frames():
+    with pytest.raises(
+        RecordingError, match=rf"cut off: frame {good} of \d is not in the file"
+    ) as e:
+        for _, pixels in recording.frames():
             got.append(pixels)
     assert e.value.index == good
     np.testing.assert_array_equal(np.stack(got), frames[:good])
-    with pytest.raises(StreamError) as e:
-        stream.read(good)
+    with pytest.raises(RecordingError) as e:
+        recording.read(good)
     assert e.value.index == good
-    np.testing.assert_array_equal(stream.read(good - 1), frames[good - 1])
+    np.testing.assert_array_equal(recording.read(good - 1), frames[good - 1])
 
 
 def test_a_broken_strip_is_named_and_those_behind_it_can_be_read(tmp_path):
-    frames = recording()
+    frames = random_frames()
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, frames, compression="zlib", metadata=None)
     with tifffile.TiffFile(path) as file:
@@ -243,29 +247,29 @@ def test_a_broken_strip_is_named_and_those_behind_it_can_be_read(tmp_path):
     whole = bytearray(path.read_bytes())
     whole[offset : offset + 200] = bytes(200)
     path.write_bytes(whole)
-    stream = open_stream(path)
-    with pytest.raises(StreamError, match="frame 2 cannot be decoded") as error:
-        list(stream.frames())
+    recording = open_recording(path)
+    with pytest.raises(RecordingError, match="frame 2 cannot be decoded") as error:
+        list(recording.frames())
     assert error.value.index == 2
-    assert [index for index, _ in stream.frames(3)] == [3, 4, 5]
+    assert [index for index, _ in recording.frames(3)] == [3, 4, 5]
 
 
 def test_mixed_sizes_name_the_frame_its_size_and_the_streams(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for shape in ((24, 40), (24, 40), (32, 48)):
-            file.write(recording(1, shape=shape)[0], contiguous=False, metadata=None)
-    stream = open_stream(tmp_path / "a.tif")
-    with pytest.raises(StreamError, match=r"frame 2 is 48x32 pixels.*are 40x24") as error:
-        list(stream.frames())
+            file.write(random_frames(1, shape=shape)[0], contiguous=False, metadata=None)
+    recording = open_recording(tmp_path / "a.tif")
+    with pytest.raises(RecordingError, match=r"frame 2 is 48x32 pixels.*are 40x24") as error:
+        list(recording.frames())
     assert error.value.index == 2
 
 
 def test_mixed_depths_are_named(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for dtype in (np.uint16, np.uint8):
-            file.write(recording(1, dtype)[0], contiguous=False, metadata=None)
-    with pytest.raises(StreamError, match=r"frame 1 has pixels of full scale 255.*65535"):
-        list(open_stream(tmp_path / "a.tif").frames())
+            file.write(random_frames(1, dtype)[0], contiguous=False, metadata=None)
+    with pytest.raises(RecordingError, match=r"frame 1 has pixels of full scale 255.*65535"):
+        list(open_recording(tmp_path / "a.tif").frames())
 
 
 @pytest.mark.parametrize(
@@ -292,18 +296,18 @@ def test_mixed_depths_are_named(tmp_path):
 )  # fmt: skip
 def test_a_stack_of_another_kind_is_refused(tmp_path, frames, written, text):
     tifffile.imwrite(tmp_path / "a.tif", frames, **{"photometric": "minisblack", **written})
-    with pytest.raises(StreamError, match=text):
-        open_stream(tmp_path / "a.tif")
+    with pytest.raises(RecordingError, match=text):
+        open_recording(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(("value", "text"), [(np.nan, "1 pixels of frame 2 are NaN"),
                                              (1.5, r"frame 2 span 0.* to 1\.5")])  # fmt: skip
 def test_values_that_are_no_intensities_are_named(tmp_path, value, text):
-    frames = recording(4, np.float32)
+    frames = random_frames(4, np.float32)
     frames[2, 3, 4] = value
     tifffile.imwrite(tmp_path / "a.tif", frames, photometric="minisblack")
-    with pytest.raises(StreamError, match=text) as error:
-        list(open_stream(tmp_path / "a.tif").frames())
+    with pytest.raises(RecordingError, match=text) as error:
+        list(open_recording(tmp_path / "a.tif").frames())
     assert error.value.index == 2
 
 
@@ -311,16 +315,16 @@ def test_values_that_are_no_intensities_are_named(tmp_path, value, text):
 @pytest.mark.parametrize("name", ["a.tif", "a.png", "a.avi", "a.mp4", "a.jpg"])
 def test_a_file_that_is_no_recording_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(StreamError, match=rf"{name} is not a readable"):
-        open_stream(tmp_path / name)
+    with pytest.raises(RecordingError, match=rf"{name} is not a readable"):
+        open_recording(tmp_path / name)
 
 
 def test_a_path_that_cannot_be_a_recording_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("1,2")
-    with pytest.raises(StreamError, match=r"a\.csv: a file that ends in '\.csv' cannot be read"):
-        open_stream(tmp_path / "a.csv")
-    with pytest.raises(StreamError, match=r"b\.tif does not exist"):
-        open_stream(tmp_path / "b.tif")
+    with pytest.raises(RecordingError, match=r"a\.csv: a file that ends in '\.csv' cannot be read"):
+        open_recording(tmp_path / "a.csv")
+    with pytest.raises(RecordingError, match=r"b\.tif does not exist"):
+        open_recording(tmp_path / "b.tif")
 
 
 def test_any_bytes_give_frames_or_a_stream_error(tmp_path):
@@ -329,7 +333,7 @@ def test_any_bytes_give_frames_or_a_stream_error(tmp_path):
     path = tmp_path / "a.tif"
     errors = 0
     for kind in ("plain", "imagej", "ome", "tiles-deflate", "strips"):
-        tifffile.imwrite(path, recording(3), photometric="minisblack", **KINDS[kind])
+        tifffile.imwrite(path, random_frames(3), photometric="minisblack", **KINDS[kind])
         whole = np.frombuffer(path.read_bytes(), np.uint8)
         with tifffile.TiffFile(path) as file:
             heads = [np.arange(p.offset, min(p.offset + 200, len(whole))) for p in file.pages]
@@ -339,9 +343,9 @@ def test_any_bytes_give_frames_or_a_stream_error(tmp_path):
             damaged[rng.choice(heads, 4)] = rng.integers(0, 256, 4)
             path.write_bytes(damaged.tobytes())
             try:
-                for _, pixels in open_stream(path).frames():
+                for _, pixels in open_recording(path).frames():
                     assert pixels.ndim == 2
-            except StreamError as error:
+            except RecordingError as error:
                 errors += 1
                 assert "\n" not in str(error)
     assert errors > 20
@@ -350,7 +354,7 @@ def test_any_bytes_give_frames_or_a_stream_error(tmp_path):
 def test_the_chain_of_pages_must_not_be_a_ring(tmp_path):
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as file:
-        for frame in recording(3):
+        for frame in random_frames(3):
             file.write(frame, contiguous=False, metadata=None)
     with tifffile.TiffFile(path) as file:
         pages = [page.offset for page in file.pages]
@@ -358,9 +362,9 @@ def test_the_chain_of_pages_must_not_be_a_ring(tmp_path):
     whole = bytearray(path.read_bytes())
     whole[place : place + 4] = pages[0].to_bytes(4, "little")
     path.write_bytes(whole)
-    stream = open_stream(path)
-    with pytest.raises(StreamError) as error:
-        list(stream.frames())
+    recording = open_recording(path)
+    with pytest.raises(RecordingError) as error:
+        list(recording.frames())
     assert error.value.index == 3
 
 
@@ -371,7 +375,7 @@ def peak(call) -> float:
     """Megabytes that a call allocates at most (those of numpy included)."""
     tracemalloc.start()
     try:
-        with pytest.raises(StreamError):
+        with pytest.raises(RecordingError):
             call()
         return tracemalloc.get_traced_memory()[1] / 1e6
     finally:
@@ -380,25 +384,25 @@ def peak(call) -> float:
 
 def test_a_header_that_promises_too_much_is_refused_before_anything_is_decoded(tmp_path):
     path = tmp_path / "bomb.tif"
-    tifffile.imwrite(path, recording(1)[0], compression="zlib")
+    tifffile.imwrite(path, random_frames(1)[0], compression="zlib")
     retag(path, {256: 200_000, 257: 200_000})
-    with pytest.raises(StreamError, match=r"promises 200000x200000 pixels; at most 536870912"):
-        open_stream(path)
-    assert peak(lambda: open_stream(path)) < 5
+    with pytest.raises(RecordingError, match=r"promises 200000x200000 pixels; at most 536870912"):
+        open_recording(path)
+    assert peak(lambda: open_recording(path)) < 5
 
 
 READ_ALL = """
 import sys
 import imagecodecs, tifffile
-from spinscope.recordings import StreamError, open_stream
+from spinscope.recordings import RecordingError, open_recording
 def peak():  # not getrusage: that one counts the parent's memory too
     status = open("/proc/self/status").read()
     return int(status.split("VmHWM:")[1].split()[0]) / 1e3
 before = peak()
 for path in sys.argv[1:]:
     try:
-        open_stream(path).read(0)
-    except StreamError as error:
+        open_recording(path).read(0)
+    except RecordingError as error:
         assert "cannot be decoded" in str(error)
 print(peak() - before)
 """
@@ -433,8 +437,8 @@ def test_a_long_stack_is_never_held(tmp_path):
         for _ in range(600):
             file.write(frame, contiguous=False, metadata=None)
     tracemalloc.start()
-    stream = open_stream(path)
-    count = sum(1 for _ in stream.frames())
+    recording = open_recording(path)
+    count = sum(1 for _ in recording.frames())
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 600
@@ -443,9 +447,9 @@ def test_a_long_stack_is_never_held(tmp_path):
 
 def test_a_very_large_plain_frame_is_mapped_not_copied(tmp_path, monkeypatch):
     monkeypatch.setattr("spinscope.recordings.tiff._MAPPED", 1000)
-    frames = recording()
+    frames = random_frames()
     tifffile.imwrite(tmp_path / "a.tif", frames)
-    pixels = open_stream(tmp_path / "a.tif").read(3)
+    pixels = open_recording(tmp_path / "a.tif").read(3)
     assert isinstance(pixels, np.memmap)
     assert not pixels.flags.writeable
     np.testing.assert_array_equal(pixels, frames[3])
@@ -455,15 +459,15 @@ def test_a_very_large_plain_frame_is_mapped_not_copied(tmp_path, monkeypatch):
 
 
 def test_frames_of_a_folder_come_in_natural_order(tmp_path):
-    frames = recording(12)
+    frames = random_frames(12)
     for k in reversed(range(12)):
         Image.fromarray(frames[k]).save(tmp_path / f"frame{k}.png")
     (tmp_path / "notes.txt").write_text("no frame")
     (tmp_path / ".frame3.png").write_bytes(b"hidden")
-    stream = open_stream(tmp_path)
-    assert (stream.n, stream.scale, stream.name) == (12, 65535, tmp_path.name)
-    np.testing.assert_array_equal(read_all(stream), frames)
-    assert [stream.names(k) for k in (0, 2, 11)] == ["frame0", "frame2", "frame11"]
+    recording = open_recording(tmp_path)
+    assert (recording.n, recording.scale, recording.name) == (12, 65535, tmp_path.name)
+    np.testing.assert_array_equal(read_all(recording), frames)
+    assert [recording.names(k) for k in (0, 2, 11)] == ["frame0", "frame2", "frame11"]
 
 
 def test_natural_order_knows_numbers(tmp_path):
@@ -474,29 +478,29 @@ def test_natural_order_knows_numbers(tmp_path):
 
 @pytest.mark.parametrize("kind", ["png", "tif", "bmp"])
 def test_one_image_is_a_stream_of_one_frame(tmp_path, kind):
-    frame = recording(1, np.uint8)[0]
+    frame = random_frames(1, np.uint8)[0]
     Image.fromarray(frame).save(tmp_path / f"image.{kind}")
-    stream = open_stream(tmp_path / f"image.{kind}")
-    assert (stream.n, stream.name, stream.scale) == (1, "image", 255)
-    np.testing.assert_array_equal(stream.read(0), frame)
+    recording = open_recording(tmp_path / f"image.{kind}")
+    assert (recording.n, recording.name, recording.scale) == (1, "image", 255)
+    np.testing.assert_array_equal(recording.read(0), frame)
 
 
 def test_tiffs_of_a_folder_bring_their_pixel_size(tmp_path):
-    for k, frame in enumerate(recording(2)):
+    for k, frame in enumerate(random_frames(2)):
         tifffile.imwrite(
             tmp_path / f"{k}.tif", frame, imagej=True, resolution=(5, 5), metadata={"unit": "um"}
         )
-    assert open_stream(tmp_path).pixel_size == pytest.approx(0.2e-6)
+    assert open_recording(tmp_path).pixel_size == pytest.approx(0.2e-6)
 
 
 def test_a_folder_of_tiffs_leaves_no_file_open(tmp_path):
-    for k, frame in enumerate(recording(30, np.uint8)):
+    for k, frame in enumerate(random_frames(30, np.uint8)):
         tifffile.imwrite(tmp_path / f"{k}.tif", frame)
     opened = Path("/proc/self/fd")
     before = len(list(opened.iterdir()))
     gc.disable()
     try:
-        assert len(read_all(open_stream(tmp_path))) == 30
+        assert len(read_all(open_recording(tmp_path))) == 30
         assert len(list(opened.iterdir())) <= before + 1
     finally:
         gc.enable()
@@ -504,53 +508,55 @@ def test_a_folder_of_tiffs_leaves_no_file_open(tmp_path):
 
 def test_an_empty_folder_is_named(tmp_path):
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(StreamError, match=r"holds no image \(.*\.png"):
-        open_stream(tmp_path)
+    with pytest.raises(RecordingError, match=r"holds no image \(.*\.png"):
+        open_recording(tmp_path)
 
 
 def test_a_folder_of_mixed_sizes_or_damaged_images_names_the_file(tmp_path):
     for k, shape in enumerate([(24, 40), (24, 40), (32, 40)]):
-        Image.fromarray(recording(1, np.uint8, shape=shape)[0]).save(tmp_path / f"f{k}.png")
-    with pytest.raises(StreamError, match=r"f2\.png: frame 2 is 40x32 .* are 40x24") as error:
-        list(open_stream(tmp_path).frames())
+        Image.fromarray(random_frames(1, np.uint8, shape=shape)[0]).save(tmp_path / f"f{k}.png")
+    with pytest.raises(RecordingError, match=r"f2\.png: frame 2 is 40x32 .* are 40x24") as error:
+        list(open_recording(tmp_path).frames())
     assert error.value.index == 2
     whole = (tmp_path / "f1.png").read_bytes()
     (tmp_path / "f1.png").write_bytes(whole[: len(whole) // 2])
-    stream = open_stream(tmp_path)
-    with pytest.raises(StreamError, match=r"f1\.png is truncated") as error:
-        list(stream.frames())
+    recording = open_recording(tmp_path)
+    with pytest.raises(RecordingError, match=r"f1\.png is truncated") as error:
+        list(recording.frames())
     assert error.value.index == 1
     (tmp_path / "f0.png").write_bytes(b"")
-    with pytest.raises(StreamError, match=r"f0\.png is not a readable image"):
-        open_stream(tmp_path)
+    with pytest.raises(RecordingError, match=r"f0\.png is not a readable image"):
+        open_recording(tmp_path)
 
 
 def test_a_folder_refuses_colours_stacks_and_names_that_collide(tmp_path):
-    Image.fromarray(recording(1, np.uint8)[0]).save(tmp_path / "f0.png")
+    Image.fromarray(random_frames(1, np.uint8)[0]).save(tmp_path / "f0.png")
     Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(tmp_path / "f1.png")
-    with pytest.raises(StreamError, match=r"f1\.png: mode RGB"):
-        open_stream(tmp_path).read(1)
-    tifffile.imwrite(tmp_path / "f2.tif", recording(5, np.uint8))
-    with pytest.raises(StreamError, match=r"f2\.tif holds 5 frames") as error:
-        open_stream(tmp_path).read(2)
+    with pytest.raises(RecordingError, match=r"f1\.png: mode RGB"):
+        open_recording(tmp_path).read(1)
+    tifffile.imwrite(tmp_path / "f2.tif", random_frames(5, np.uint8))
+    with pytest.raises(RecordingError, match=r"f2\.tif holds 5 frames") as error:
+        open_recording(tmp_path).read(2)
     assert error.value.index == 2
-    tifffile.imwrite(tmp_path / "f0.tif", recording(1, np.uint8)[0])
-    with pytest.raises(StreamError, match="two images are named 'f0'"):
-        open_stream(tmp_path)
+    tifffile.imwrite(tmp_path / "f0.tif", random_frames(1, np.uint8)[0])
+    with pytest.raises(RecordingError, match="two images are named 'f0'"):
+        open_recording(tmp_path)
 
 
 @pytest.mark.parametrize("index", [-1, 6])
 def test_a_frame_that_does_not_exist_is_named(tmp_path, index):
-    tifffile.imwrite(tmp_path / "a.tif", recording())
-    with pytest.raises(StreamError, match=rf"frame {index} does not exist; it has frames 0 to 5"):
-        open_stream(tmp_path / "a.tif").read(index)
+    tifffile.imwrite(tmp_path / "a.tif", random_frames())
+    with pytest.raises(
+        RecordingError, match=rf"frame {index} does not exist; it has frames 0 to 5"
+    ):
+        open_recording(tmp_path / "a.tif").read(index)
 
 
 def test_the_fingerprint_changes_with_the_bytes(tmp_path):
-    frames = recording()
+    frames = random_frames()
     tifffile.imwrite(tmp_path / "a.tif", frames)
-    before = open_stream(tmp_path / "a.tif").fingerprint
-    assert open_stream(tmp_path / "a.tif").fingerprint == before
+    before = open_recording(tmp_path / "a.tif").fingerprint
+    assert open_recording(tmp_path / "a.tif").fingerprint == before
     frames[-1, -1, -1] ^= 1
     tifffile.imwrite(tmp_path / "a.tif", frames)
-    assert open_stream(tmp_path / "a.tif").fingerprint != before
+    assert open_recording(tmp_path / "a.tif").fingerprint != before

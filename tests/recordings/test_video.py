@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from spinscope.recordings import StreamError, open_stream
+from spinscope.recordings import RecordingError, open_recording
 
 H, W, N = 48, 64, 24
 LOSSLESS = {
@@ -33,12 +33,12 @@ def grey(n: int = N, shape=(H, W)) -> np.ndarray:
 
 def record(path: Path, codec: str, pixels: str, frames: np.ndarray, rate: int = 20) -> Path:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], pixels
+        recording = container.add_stream(codec, rate=rate)
+        recording.height, recording.width, recording.pix_fmt = *frames.shape[1:3], pixels
         kind = {np.uint8: "gray", np.uint16: "gray16le"}[frames.dtype.type]
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format=kind)))
-        container.mux(stream.encode())
+            container.mux(recording.encode(av.VideoFrame.from_ndarray(frame, format=kind)))
+        container.mux(recording.encode())
     return path
 
 
@@ -61,11 +61,11 @@ def spoil(path: Path, index: int) -> None:
 @pytest.mark.parametrize("name", LOSSLESS)
 def test_grey_levels_come_back_exactly(tmp_path, name):
     frames = grey()
-    stream = open_stream(record(tmp_path / name, *LOSSLESS[name], frames))
-    assert (stream.n, stream.shape, stream.scale) == (N, (H, W), 255)
-    assert stream.interval == pytest.approx(1 / 20)
-    assert stream.pixel_size is None
-    got = list(stream.frames())
+    recording = open_recording(record(tmp_path / name, *LOSSLESS[name], frames))
+    assert (recording.n, recording.shape, recording.scale) == (N, (H, W), 255)
+    assert recording.interval == pytest.approx(1 / 20)
+    assert recording.pixel_size is None
+    got = list(recording.frames())
     assert [index for index, _ in got] == list(range(N))
     np.testing.assert_array_equal(np.stack([pixels for _, pixels in got]), frames)
 
@@ -75,28 +75,28 @@ def test_luma_has_the_full_range(tmp_path, name):
     """A codec's range of 16 to 235 is stretched to 0 to 255 again."""
     frames = np.repeat(np.linspace(0, 255, 8, dtype=np.uint8), 8)[None, None].repeat(H, 1)
     frames = frames.repeat(6, 0)
-    stream = open_stream(record(tmp_path / name, *LOSSY[name], frames))
-    pixels = stream.read(3)
+    recording = open_recording(record(tmp_path / name, *LOSSY[name], frames))
+    pixels = recording.read(3)
     assert pixels.dtype == np.uint8
     np.testing.assert_allclose(pixels[:, 4::8].astype(int), frames[0, :, 4::8], atol=3)
 
 
 def test_16_bit_videos_keep_their_bits(tmp_path):
     frames = (grey(8).astype(np.uint16) << 8) + 77
-    stream = open_stream(record(tmp_path / "deep.mkv", "ffv1", "gray16le", frames))
-    assert (stream.n, stream.scale) == (8, 65535)
-    np.testing.assert_array_equal(np.stack([p for _, p in stream.frames()]), frames)
+    recording = open_recording(record(tmp_path / "deep.mkv", "ffv1", "gray16le", frames))
+    assert (recording.n, recording.scale) == (8, 65535)
+    np.testing.assert_array_equal(np.stack([p for _, p in recording.frames()]), frames)
 
 
 @pytest.mark.parametrize("name", [*LOSSLESS, *LOSSY])
 def test_any_frame_is_the_one_of_the_sequence(tmp_path, name):
     kind = (LOSSLESS | LOSSY)[name]
-    stream = open_stream(record(tmp_path / name, *kind, grey()))
-    whole = dict(stream.frames())
+    recording = open_recording(record(tmp_path / name, *kind, grey()))
+    whole = dict(recording.frames())
     for index in (5, 6, 7, 23, 0, 12, 22, 3):
-        np.testing.assert_array_equal(stream.read(index), whole[index])
+        np.testing.assert_array_equal(recording.read(index), whole[index])
     for start in (0, 1, 11, 23):
-        part = dict(stream.frames(start))
+        part = dict(recording.frames(start))
         assert list(part) == list(range(start, N))
         np.testing.assert_array_equal(part[start], whole[start])
 
@@ -106,12 +106,12 @@ def test_a_jump_lands_on_the_frame_between_distant_key_frames(tmp_path):
     frames = grey(120, (H, 2 * 120 + 12 + 4))
     path = tmp_path / "long.mp4"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"g": "12", "bf": "3"})
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:], "yuv420p"
+        recording = container.add_stream("libx264", rate=25, options={"g": "12", "bf": "3"})
+        recording.height, recording.width, recording.pix_fmt = *frames.shape[1:], "yuv420p"
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
-        container.mux(stream.encode())
-    video = open_stream(path)
+            container.mux(recording.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(recording.encode())
+    video = open_recording(path)
     for index in (100, 2, 85, 83, 84, 12, 11, 119):
         row = video.read(index)[12].astype(int)
         assert abs(np.flatnonzero(row > 215).mean() - (2 * index + 5.5)) < 1
@@ -120,35 +120,37 @@ def test_a_jump_lands_on_the_frame_between_distant_key_frames(tmp_path):
 @pytest.mark.parametrize("name", ["png.mov", "ffv1.avi", "mjpeg.avi", "h264.mp4"])
 def test_a_broken_frame_is_named_and_those_before_it_come_back(tmp_path, name):
     path = record(tmp_path / name, *(LOSSLESS | LOSSY)[name], grey())
-    whole = dict(open_stream(path).frames())
+    whole = dict(open_recording(path).frames())
     spoil(path, 13)
-    with pytest.raises(StreamError, match=rf"{name}: frame \d+ of 24 cannot be decoded") as error:
-        list(open_stream(path).frames())
-    got = collect(open_stream(path))
+    with pytest.raises(
+        RecordingError, match=rf"{name}: frame \d+ of 24 cannot be decoded"
+    ) as error:
+        list(open_recording(path).frames())
+    got = collect(open_recording(path))
     assert error.value.index == len(got)
     # H.264 codes frames out of order: the one that breaks may take up to three before it along
     assert 10 <= len(got) <= 13 if name == "h264.mp4" else len(got) == 13
     for index, pixels in got.items():
         np.testing.assert_array_equal(pixels, whole[index])
-    with pytest.raises(StreamError):
-        open_stream(path).read(13)
+    with pytest.raises(RecordingError):
+        open_recording(path).read(13)
 
 
-def collect(stream) -> dict:
+def collect(recording) -> dict:
     got = {}
     try:
-        for index, pixels in stream.frames():
+        for index, pixels in recording.frames():
             got[index] = pixels
-    except StreamError:
+    except RecordingError:
         pass
     return got
 
 
 def test_behind_a_broken_frame_the_video_goes_on(tmp_path):
     path = record(tmp_path / "b.avi", *LOSSY["mjpeg.avi"], grey())
-    whole = dict(open_stream(path).frames())
+    whole = dict(open_recording(path).frames())
     spoil(path, 13)
-    rest = dict(open_stream(path).frames(14))
+    rest = dict(open_recording(path).frames(14))
     assert list(rest) == list(range(14, N))
     np.testing.assert_array_equal(rest[20], whole[20])
 
@@ -158,11 +160,11 @@ def test_a_video_that_is_cut_off_says_after_how_many_frames(tmp_path, name):
     path = record(tmp_path / name, *(LOSSLESS | LOSSY)[name], grey())
     place, size = packets(path)[15]
     path.write_bytes(path.read_bytes()[: place + size])
-    stream = open_stream(path)
-    assert stream.n == N
+    recording = open_recording(path)
+    assert recording.n == N
     got = []
-    with pytest.raises(StreamError, match=r"cut off: it ends after 1[56] of 24 frames") as error:
-        for _, pixels in stream.frames():
+    with pytest.raises(RecordingError, match=r"cut off: it ends after 1[56] of 24 frames") as error:
+        for _, pixels in recording.frames():
             got.append(pixels)
     assert error.value.index == len(got) in (15, 16)
 
@@ -170,23 +172,23 @@ def test_a_video_that_is_cut_off_says_after_how_many_frames(tmp_path, name):
 def test_a_video_without_its_index_is_named(tmp_path):
     path = record(tmp_path / "a.mp4", *LOSSY["h264.mp4"], grey())
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(StreamError, match=r"a\.mp4 is not a readable video: Invalid data"):
-        open_stream(path)
+    with pytest.raises(RecordingError, match=r"a\.mp4 is not a readable video: Invalid data"):
+        open_recording(path)
 
 
 def test_a_playlist_in_a_videos_clothes_opens_nothing(tmp_path):
     record(tmp_path / "a.mp4", *LOSSY["h264.mp4"], grey())
     (tmp_path / "b.mp4").write_text("ffconcat version 1.0\nfile a.mp4\n")
-    with pytest.raises(StreamError, match=r"b\.mp4 is not a readable video"):
-        open_stream(tmp_path / "b.mp4")
+    with pytest.raises(RecordingError, match=r"b\.mp4 is not a readable video"):
+        open_recording(tmp_path / "b.mp4")
 
 
 def test_sound_alone_is_no_video(tmp_path):
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = container.add_stream("aac", rate=8000)
+        recording = container.add_stream("aac", rate=8000)
         sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
         sound.sample_rate = 8000
-        container.mux(stream.encode(sound))
-        container.mux(stream.encode())
-    with pytest.raises(StreamError, match=r"a\.mp4 holds no video"):
-        open_stream(tmp_path / "a.mp4")
+        container.mux(recording.encode(sound))
+        container.mux(recording.encode())
+    with pytest.raises(RecordingError, match=r"a\.mp4 holds no video"):
+        open_recording(tmp_path / "a.mp4")

@@ -88,7 +88,9 @@ def test_saved_model_is_the_best_epoch(params, splits, tmp_path):
     from spinscope.config import Evaluation
     from spinscope.evaluation import evaluate
 
-    plain = overridden(params, ["model.magnify=null", "model.peak=null"])  # as it is validated
+    plain = overridden(
+        params, ["model.upscale=null", "model.min_peak_probability=null"]
+    )  # as it is validated
     result = fit(splits, plain, seed=1, folder=tmp_path / "a")
     predictor = Predictor.load(result.model)
     report = evaluate(
@@ -184,7 +186,8 @@ def test_an_anchor_averages_the_weights_with_the_first(params, splits, tmp_path)
     weights, scores_ = {}, {}
     for share in (0.0, 0.25):
         own = overridden(
-            params, [f"training.anchor={share}", "model.magnify=null", "model.peak=null"]
+            params,
+            [f"training.anchor={share}", "model.upscale=null", "model.min_peak_probability=null"],
         )
         result = fit(splits, own, seed=1, folder=tmp_path / str(share), pretrained=start.model)
         weights[share] = load_model(result.model)[0].get_weights()

@@ -4,6 +4,7 @@ from spinscope.analysis.lattice import lattice_order, lattice_summary, pair_corr
 from spinscope.analysis.objects import equivalent_diameter, label_objects
 from spinscope.analysis.shapes import measure, measure_numbered
 from spinscope.analysis.tracks import (
+    default_search_range,
     diffusion,
     lifetimes,
     link,
@@ -11,13 +12,13 @@ from spinscope.analysis.tracks import (
     mean_square_displacement,
     track_diffusion,
     track_msd,
-    usual_reach,
     without_drift,
 )
 from spinscope.analysis.uncertainty import frame_quantities, measure_views
 from spinscope.analysis.units import with_units
 
 __all__ = [
+    "default_search_range",
     "diffusion",
     "equivalent_diameter",
     "frame_quantities",
@@ -34,7 +35,6 @@ __all__ = [
     "pair_correlation",
     "track_diffusion",
     "track_msd",
-    "usual_reach",
     "with_units",
     "without_drift",
 ]

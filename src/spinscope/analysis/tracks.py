@@ -26,44 +26,44 @@ _ENOUGH = 10  # tracks whose scatter gives an error
 def link(
     objects: pd.DataFrame | Mapping[str, np.ndarray],
     *,
-    reach_px: float | None = None,
+    search_range_px: float | None = None,
     memory: int = 0,
     size_ratio: float | None = 2.0,
 ) -> pd.DataFrame:
     """Join the objects of all frames to tracks (Crocker and Grier's algorithm, by trackpy).
 
-    objects : frame, y_px, x_px and any other columns.   reach_px : how far an object may move in a
+    objects : frame, y_px, x_px and any other columns.   search_range_px : how far an object may move in a
     frame; some five times the step's standard deviation, or fast steps are lost. By default half
     of the median distance of nearest objects, within which the next frame's nearest is the one.
     memory : frames for which an object may be missed.   size_ratio : two objects whose
-    `diameter_px` differ by this factor are as far apart as `reach_px`, so that in a sample of mixed
+    `diameter_px` differ by this factor are as far apart as `search_range_px`, so that in a sample of mixed
     sizes a small one does not go on as a large one, nor two that merged as one of them; None, or no
     such column, links by place alone.
     Returns the table sorted by track and frame with a column `track`, 0 ..., in order of the first
-    appearance. Raises SpinscopeError for missing columns, a reach not above zero, a size ratio
-    not above one, and where so many objects are within reach that the links are ambiguous.
+    appearance. Raises SpinscopeError for missing columns, a search_range not above zero, a size ratio
+    not above one, and where so many objects are within search_range that the links are ambiguous.
     Source: Crocker & Grier, J. Colloid Interface Sci. 179, 298 (1996).
     """
     import pandas as pd
 
     table = _table(objects)
-    if reach_px is not None and not reach_px > 0:
-        raise SpinscopeError(f"reach_px (={reach_px}) must be above 0")
+    if search_range_px is not None and not search_range_px > 0:
+        raise SpinscopeError(f"search_range_px (={search_range_px}) must be above 0")
     if size_ratio is not None and not size_ratio > 1:
         raise SpinscopeError(f"size_ratio (={size_ratio}) must be above 1, or None")
     table = table.sort_values("frame", kind="stable", ignore_index=True)
     if not len(table):
         return table.assign(track=pd.Series(dtype=np.int64))
-    reach = usual_reach(table) if reach_px is None else reach_px
-    place = table[["y_px", "x_px"]].to_numpy() / reach
+    search_range = default_search_range(table) if search_range_px is None else search_range_px
+    place = table[["y_px", "x_px"]].to_numpy() / search_range
     if size_ratio is not None and "diameter_px" in table:
         size = np.log(table["diameter_px"].to_numpy()) / np.log(size_ratio)
         place = np.column_stack([place, size])
-    table["track"] = _linked(table["frame"].to_numpy(), place, memory, reach)
+    table["track"] = _linked(table["frame"].to_numpy(), place, memory, search_range)
     return table.sort_values(["track", "frame"], kind="stable", ignore_index=True)
 
 
-def usual_reach(table: pd.DataFrame) -> float:
+def default_search_range(table: pd.DataFrame) -> float:
     """Half the median distance of nearest objects over all frames, px: how far `link` looks.
 
     Raises SpinscopeError where no frame has two objects.
@@ -74,7 +74,7 @@ def usual_reach(table: pd.DataFrame) -> float:
     distances = np.concatenate(distances)
     known = distances[np.isfinite(distances) & (distances > 0)]
     if not len(known):
-        raise SpinscopeError("reach_px must be given where no frame has two objects")
+        raise SpinscopeError("search_range_px must be given where no frame has two objects")
     return float(np.median(known) / 2)
 
 
@@ -277,8 +277,8 @@ def _table(objects) -> pd.DataFrame:
     return table
 
 
-def _linked(frame: np.ndarray, place: np.ndarray, memory: int, reach: float) -> np.ndarray:
-    """(n,) track of each row; `frame` ascends and `place` is in units of the reach."""
+def _linked(frame: np.ndarray, place: np.ndarray, memory: int, search_range: float) -> np.ndarray:
+    """(n,) track of each row; `frame` ascends and `place` is in units of the search_range."""
     import trackpy
 
     first, last = int(frame[0]), int(frame[-1])
@@ -292,7 +292,7 @@ def _linked(frame: np.ndarray, place: np.ndarray, memory: int, reach: float) -> 
             ids = np.concatenate([np.asarray(ids, dtype=np.int64) for _, ids in linked])
     except trackpy.SubnetOversizeException:
         raise SpinscopeError(
-            f"reach_px (={reach:g}) is so long that links are ambiguous; it must be shorter"
+            f"search_range_px (={search_range:g}) is so long that links are ambiguous; it must be shorter"
         ) from None
     _, start, number = np.unique(ids, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(start))

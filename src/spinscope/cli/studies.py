@@ -36,7 +36,7 @@ def study_ltem(
     real: Annotated[Path | None, typer.Option(help="A real micrograph to count in.")] = None,
     real_model: Annotated[str | None, typer.Option(help="NAME that reads it; the last.")] = None,
     axis: Annotated[float, typer.Option(help="Tilt axis of the real micrograph, degrees.")] = 0.0,
-    zoom: Annotated[
+    scale: Annotated[
         float | None, typer.Option(min=1e-3, help="It is magnified by this; else by its spacing.")
     ] = None,
     pixel_size: Annotated[float | None, typer.Option(min=1e-6, help="nm, of it.")] = None,
@@ -59,7 +59,7 @@ def study_ltem(
         out,
         numbers=numbers,
         n=n,
-        real=None if real is None else Real(real, real_model, axis, zoom, pixel_size),
+        real=None if real is None else Real(real, real_model, axis, scale, pixel_size),
         track=track,
         progress=show_progress,
     )

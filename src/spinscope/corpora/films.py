@@ -31,8 +31,8 @@ HEADER = "films.json"
 GENERATOR = 1  # raise it whenever the same seed and settings give other films
 _DECISIVE = (
     "height", "width", "cell_nm", "thickness_nm", "ms", "a_ex", "dmi", "dmi_kind", "ku", "b_ext",
-    "grained", "grains", "grain_nm", "grain_spread", "grain_exchange", "images", "initial",
-    "tolerance", "evaluations", "batch", "shard_films",
+    "grained_fraction", "grains", "grain_nm", "grain_spread", "grain_exchange", "periodic_images", "initial",
+    "tolerance", "max_evaluations", "batch", "shard_films",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -72,7 +72,7 @@ def grid_of(settings: Films) -> Grid:
         settings.width,
         settings.cell_nm * 1e-9,
         settings.thickness_nm * 1e-9,
-        settings.images,
+        settings.periodic_images,
     )
 
 
@@ -84,7 +84,7 @@ def draw_film(number: int, seed: int, settings: Films) -> Draw:
     drawn |= {key: float(rng.uniform(*getattr(settings, key))) for key in ("ku", "b_ext")}
     grain = None
     ms = np.full(shape, drawn["ms"], dtype=np.float32)
-    if rng.random() < settings.grained:
+    if rng.random() < settings.grained_fraction:
         grain = voronoi_grains(shape, cell, settings.grain_nm * 1e-9, settings.grains, rng)
         kinds = grain_ms(drawn["ms"], settings.grain_spread, settings.ms, settings.grains, rng)
         ms = kinds[grain].astype(np.float32)
@@ -182,7 +182,7 @@ def relaxed_films(
         settings.dmi_kind,
         starts(),
         tolerance=settings.tolerance,
-        evaluations=settings.evaluations,
+        evaluations=settings.max_evaluations,
         batch=settings.batch,
     ):
         draw = draws.pop(index)

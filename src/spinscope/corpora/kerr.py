@@ -101,7 +101,7 @@ def make_kerr_corpus(
         "height": settings.height,
         "width": settings.width,
         "frames_per_source": settings.frames_per_source,
-        "bright": settings.bright,
+        "bright_fraction": settings.bright_fraction,
     }
     frames = progress(kerr_frames(n, seed, settings), total=n, desc="kerr frames")
     return write_corpus(path, frames, header=header, shard_frames=settings.shard_frames)
@@ -138,7 +138,9 @@ def _source(number: int, stream: np.random.SeedSequence, settings: Kerr) -> list
         device_kind = "film" if rng.random() < FILM else str(rng.choice(list(devices.DEVICES)))
         pattern = draw_pattern(rng, confined=device_kind != "film")
         optics = draw_optics(rng, pattern.diameter, confined=device_kind != "film")
-        if rng.random() < settings.bright:  # the other polarity: grey levels mirrored about 1/2
+        if (
+            rng.random() < settings.bright_fraction
+        ):  # the other polarity: grey levels mirrored about 1/2
             optics = replace(optics, level=1 - optics.level, contrast=-optics.contrast)
         device, edge_width = None, 0.0
         if device_kind != "film":

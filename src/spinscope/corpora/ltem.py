@@ -46,7 +46,7 @@ class Films(Protocol):
 def ltem_images(films: Films, seed: int, settings: Ltem) -> Iterator[Frame]:
     """Yield (row, image (H, W) uint16, label (H, W) uint8) of every view of the films.
 
-    Films whose state is none of `settings.kinds` are left out. What is drawn for a film depends on
+    Films whose state is none of `settings.film_states` are left out. What is drawn for a film depends on
     `seed` and its place among the films only: not on how many there are, nor on the threads.
     Raises SpinscopeError where no film is left, or where a film has no skyrmion by the label's
     threshold.
@@ -74,7 +74,7 @@ def make_ltem_corpus(
 
     The same films, `seed` and settings give the same bytes.
     """
-    total = len(_chosen(films, settings)) * settings.views
+    total = len(_chosen(films, settings)) * settings.images_per_film
     frames = progress(ltem_images(films, seed, settings), total=total, desc="Lorentz images")
     header = corpus_header(films, seed, settings)
     return write_corpus(path, frames, header=header, shard_frames=settings.shard_frames)
@@ -95,11 +95,11 @@ def corpus_header(films: Films, seed: int, settings: Ltem) -> dict[str, Any]:
 
 
 def _chosen(films: Films, settings: Ltem) -> list[int]:
-    chosen = [index for index, row in enumerate(films.rows) if row["kind"] in settings.kinds]
+    chosen = [index for index, row in enumerate(films.rows) if row["kind"] in settings.film_states]
     if not chosen:
         raise SpinscopeError(
-            f"none of {len(films)} films is of the kinds that ltem.kinds "
-            f"(={list(settings.kinds)}) names"
+            f"none of {len(films)} films is of the kinds that ltem.film_states "
+            f"(={list(settings.film_states)}) names"
         )
     return chosen
 
@@ -111,16 +111,16 @@ def _views(
     material = film.material
     pictures: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}  # views that are alike share one
     frames = []
-    for view in range(settings.views):
+    for view in range(settings.images_per_film):
         seen = _draw(rng, settings)
-        quarters, mirrored = _draw_turn(film, rng) if settings.turn else (0, False)
+        quarters, mirrored = _draw_turn(film, rng) if settings.rotate else (0, False)
         key = (quarters, mirrored, *seen.values())
         if key not in pictures:
             laid = turned(film, quarters, mirrored)
             pictures[key] = _picture(laid, seen, settings), _label(laid, about, settings)
         (picture, shown), shift = pictures[key], (0, 0)
         blur = _uniform(rng, settings.mirror_blur_px)
-        if settings.roll:
+        if settings.shift:
             shift = tuple(int(rng.integers(side)) for side in film.shape)
             picture, shown = (np.roll(array, shift, axis=(0, 1)) for array in (picture, shown))
         if blur:
@@ -179,8 +179,8 @@ def _picture(film: Film, seen: dict[str, float], settings: Ltem) -> np.ndarray:
         voltage=settings.voltage_kv * 1e3,
         defocus=seen["defocus_mm"] * 1e-3,
         cs=settings.cs_um * 1e-6,
-        coherence=settings.coherence_mrad * 1e-3,
-        spread=settings.spread_nm * 1e-9,
+        coherence=settings.convergence_mrad * 1e-3,
+        spread=settings.defocus_spread_nm * 1e-9,
         astigmatism=seen["astigmatism_nm"] * 1e-9,
         astigmatism_angle=np.radians(seen["astigmatism_deg"]),
     )

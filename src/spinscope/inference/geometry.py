@@ -17,17 +17,17 @@ class Geometry:
     """How a frame is laid before a network.
 
     turn_deg : angle, from the columns' direction +x towards the rows' +y, of the line in the frame
-    that the network wants along +x.   zoom : magnification.
+    that the network wants along +x.   scale : magnification.
     """
 
     turn_deg: float = 0.0
-    zoom: float = 1.0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.turn_deg):
             raise SpinscopeError(f"turn (={self.turn_deg} degrees) must be a finite angle")
-        if not (np.isfinite(self.zoom) and self.zoom > 0):
-            raise SpinscopeError(f"zoom (={self.zoom}) must be a positive factor")
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise SpinscopeError(f"scale (={self.scale}) must be a positive factor")
 
     def turned_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
         """(H, W) of the smallest frame that holds a turned one of `shape`.
@@ -37,10 +37,10 @@ class Geometry:
         """
         cos, sin = np.abs(self._direction())
         sides = np.array([cos * shape[0] + sin * shape[1], sin * shape[0] + cos * shape[1]])
-        height, width = np.ceil(sides * self.zoom - 1e-6).astype(int).tolist()
+        height, width = np.ceil(sides * self.scale - 1e-6).astype(int).tolist()
         if height * width > LARGEST:
             raise SpinscopeError(
-                f"zoom (={self.zoom}) makes a frame of {shape[1]}x{shape[0]} pixels one of "
+                f"scale (={self.scale}) makes a frame of {shape[1]}x{shape[0]} pixels one of "
                 f"{width}x{height}; at most {LARGEST} pixels are computed"
             )
         return max(height, 1), max(width, 1)
@@ -51,8 +51,8 @@ class Geometry:
             return np.rot90(image, quarters)
         from scipy import ndimage
 
-        if self.zoom < 1:  # what the coarser grid cannot hold
-            image = ndimage.gaussian_filter(image, (1 / self.zoom - 1) / 2, mode="reflect")
+        if self.scale < 1:  # what the coarser grid cannot hold
+            image = ndimage.gaussian_filter(image, (1 / self.scale - 1) / 2, mode="reflect")
         matrix = self._matrix()
         return self._sampled(image, matrix, self.turned_shape(image.shape), "reflect")
 
@@ -73,12 +73,12 @@ class Geometry:
     def _quarters(self) -> int | None:
         """Quarter turns where it is nothing but these."""
         quarters, rest = divmod(self.turn_deg, 90)
-        return int(quarters) % 4 if self.zoom == 1 and rest == 0 else None
+        return int(quarters) % 4 if self.scale == 1 and rest == 0 else None
 
     def _matrix(self) -> np.ndarray:
         """Steps (y, x) in the frame of a step (y, x) in the turned one."""
         cos, sin = self._direction()
-        return np.array([[cos, sin], [-sin, cos]]) / self.zoom
+        return np.array([[cos, sin], [-sin, cos]]) / self.scale
 
     @staticmethod
     def _sampled(

@@ -14,8 +14,8 @@ from spinscope.errors import SpinscopeError
 from spinscope.images import moments, standardise
 from spinscope.inference.engine import Engine, KerasEngine, Name, Precision, open_engine
 from spinscope.inference.geometry import Geometry
-from spinscope.inference.magnify import Magnify
 from spinscope.inference.tiling import Tiling, tiled
+from spinscope.inference.upscale import Upscale
 
 Transform = tuple[int, bool]
 """Quarter turns, then whether mirrored left to right."""
@@ -87,7 +87,7 @@ def doubtful(highest: np.ndarray) -> float:
 
 
 def drop_doubtful(mask: np.ndarray, highest: np.ndarray, peak: float) -> None:
-    """Make background of the skyrmions of a mask (H, W) that are nowhere as certain as `peak`.
+    """Make background of the skyrmions of a mask (H, W) that are nowhere as certain as `min_peak_probability`.
 
     >>> mask = np.array([[1, 1, 0, 1]], dtype=np.uint8)
     >>> drop_doubtful(mask, np.array([[0.6, 0.9, 0.9, 0.6]]), 0.75)
@@ -123,7 +123,7 @@ class Predictor:
         streams: int = 1,
         tiling: Tiling | None = None,
         axis_deg: float | None = None,
-        zoom: float | None = None,
+        scale: float | None = None,
     ) -> Predictor:
         """Read a model folder, its checksums verified.
 
@@ -131,12 +131,12 @@ class Predictor:
         streams : frames that OpenVINO computes at once, for callers with as many threads.
         axis_deg : tilt axis of the recording, from the columns' direction towards the rows'; frames
         are turned until it lies as the model was trained.
-        zoom : magnification at which the model sees the frames.
+        scale : magnification at which the model sees the frames.
         Raises SpinscopeError for a damaged or missing folder, or for an axis of a model that has
         none.
         """
         network, info = open_engine(folder, engine, precision, streams)
-        return cls(network, info, tiling or Tiling(), geometry(info, axis_deg, zoom))
+        return cls(network, info, tiling or Tiling(), geometry(info, axis_deg, scale))
 
     @classmethod
     def of(cls, model, info: dict[str, Any]) -> Predictor:
@@ -178,11 +178,11 @@ class Predictor:
         """Class and probability of each pixel, `most_probable`, without the objects in doubt.
 
         probabilities : (h, W, C) of a frame of `shape`, or of a band of it.
-        An object that is nowhere as certain as the `peak` of the model's info is background; one
+        An object that is nowhere as certain as the `min_peak_probability` of the model's info is background; one
         that a band may cut is left.
         """
         mask, highest = most_probable(probabilities)
-        peak = self.info.get("peak")
+        peak = self.info.get("min_peak_probability")
         if peak and mask.shape == shape[:2]:
             drop_doubtful(mask, highest, peak)
         return mask, highest
@@ -238,18 +238,18 @@ class Predictor:
     def views(self, image: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
         """Class probabilities (H, W, C) of each view, turned back; the frame in one piece.
 
-        A frame whose objects are too narrow for the model, as it says itself (`Magnify`), is
-        magnified, unless a zoom was asked for.
+        A frame whose objects are too narrow for the model, as it says itself (`Upscale`), is
+        magnified, unless a scale was asked for.
         """
         standard, laid, views = standardise(image), self.geometry, self.transforms(tta)
-        rule = Magnify.of(self.info) if laid is None else None
+        rule = Upscale.of(self.info) if laid is None else None
         if rule is not None:
             first = self._view(standard, views[0])
             if not rule.wanted(most_probable(first)[0] == SKYRMION):
                 yield first
                 yield from (self._view(standard, view) for view in views[1:])
                 return
-            laid = Geometry(0.0, rule.zoom)
+            laid = Geometry(0.0, rule.scale)
         if laid is not None:
             standard = laid.apply(standard)
         for view in views:
@@ -281,13 +281,13 @@ class Predictor:
         return undo(found[0, :height, :width], view)
 
 
-def geometry(info: dict[str, Any], axis_deg: float | None, zoom: float | None) -> Geometry | None:
-    """How frames with this tilt axis, to be magnified by `zoom`, are laid before a model.
+def geometry(info: dict[str, Any], axis_deg: float | None, scale: float | None) -> Geometry | None:
+    """How frames with this tilt axis, to be magnified by `scale`, are laid before a model.
 
     The model was trained with its axis at `axis_deg` of its `info`.
     Raises SpinscopeError for an axis where the model says of none.
     """
-    if axis_deg is None and zoom is None:
+    if axis_deg is None and scale is None:
         return None
     turn = 0.0
     if axis_deg is not None:
@@ -297,15 +297,15 @@ def geometry(info: dict[str, Any], axis_deg: float | None, zoom: float | None) -
                 f"({info.get('family', 'of no family')}) knows no tilt axis"
             )
         turn = axis_deg - info["axis_deg"]
-    return Geometry(turn, 1.0 if zoom is None else zoom)
+    return Geometry(turn, 1.0 if scale is None else scale)
 
 
 def rules(info: dict[str, Any]) -> dict[str, Any]:
-    """How a model says itself that it is applied, `magnify` and `peak`, where it says it.
+    """How a model says itself that it is applied, `upscale` and `min_peak_probability`, where it says it.
 
     They are not among its weights: a digest of the network does not name them.
     """
-    return {name: info[name] for name in ("magnify", "peak") if info.get(name)}
+    return {name: info[name] for name in ("upscale", "min_peak_probability") if info.get(name)}
 
 
 def mean_of(views: list[np.ndarray]) -> np.ndarray:

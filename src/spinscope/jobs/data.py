@@ -38,7 +38,7 @@ def corpus(params: Params, out: Path, *, progress=plain) -> Path:
     from spinscope.datasets.shards import HEADER, read_header
 
     kerr = params.kerr
-    same = ("n", "height", "width", "frames_per_source", "bright")
+    same = ("n", "height", "width", "frames_per_source", "bright_fraction")
     wanted = {"seed": params.seed, "generator": GENERATOR}
     wanted |= {key: getattr(kerr, key) for key in same}
     if (out / HEADER).is_file() and wanted.items() <= read_header(out).items():

@@ -74,7 +74,7 @@ def predictor(params: Params, model_ref: str, *, streams: int = 1) -> Predictor:
         streams=streams,
         tiling=Tiling(engine.tile, engine.overlap),
         axis_deg=params.segment.axis_deg,
-        zoom=params.segment.zoom,
+        scale=params.segment.scale,
     )
 
 

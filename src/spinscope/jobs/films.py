@@ -55,7 +55,7 @@ def scripts(params: Params, folder: Path, out: Path) -> list[Path]:
             film,
             seed=params.seed + row["number"],
             exchange=settings.grain_exchange,
-            images=settings.images,
+            images=settings.periodic_images,
         )
         written.append(script)
     return written

@@ -16,7 +16,7 @@ from spinscope.config import Params
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
 from spinscope.jobs.evaluating import fewer_views, predictor
-from spinscope.recordings import Stream, StreamError
+from spinscope.recordings import Recording, RecordingError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,18 +73,18 @@ class _Source:
 
     name: str
     path: Path
-    open: Callable[[], Stream]
+    open: Callable[[], Recording]
 
 
 def _checked(params: Params, path: Path) -> _Source:
     """Open a recording and close it again: thousands of files cannot be open at once."""
-    from spinscope.recordings import open_stream
+    from spinscope.recordings import open_recording
 
     size = _pixel_size(params)
-    with _closing(open_stream(path, pixel_size=size)) as stream:
-        if stream.n == 1 and math.prod(stream.shape) <= _PICTURE_PIXELS:
-            stream.read(0)  # of single images, a bad one stops the call before the first is done
-        return _Source(stream.name, path, partial(open_stream, path, pixel_size=size))
+    with _closing(open_recording(path, pixel_size=size)) as recording:
+        if recording.n == 1 and math.prod(recording.shape) <= _PICTURE_PIXELS:
+            recording.read(0)  # of single images, a bad one stops the call before the first is done
+        return _Source(recording.name, path, partial(open_recording, path, pixel_size=size))
 
 
 def _watched(params: Params, paths: Sequence[Path], stop: Callable[[], bool] | None) -> _Source:
@@ -93,14 +93,14 @@ def _watched(params: Params, paths: Sequence[Path], stop: Callable[[], bool] | N
     if len(paths) != 1:
         raise SpinscopeError(f"--watch must name one folder, not {len(paths)} paths")
     settings = params.segment
-    stream = watch(
+    recording = watch(
         paths[0],
         pixel_size=_pixel_size(params),
         settle=settings.settle_s,
         idle=settings.idle_s,
         stop=stop or (lambda: False),
     )
-    return _Source(stream.name, paths[0], lambda: stream)
+    return _Source(recording.name, paths[0], lambda: recording)
 
 
 def _pixel_size(params: Params) -> float | None:
@@ -109,12 +109,12 @@ def _pixel_size(params: Params) -> float | None:
 
 
 @contextlib.contextmanager
-def _closing(stream: Stream) -> Iterator[Stream]:
+def _closing(recording: Recording) -> Iterator[Recording]:
     """Close the file of a recording that keeps one open."""
     try:
-        yield stream
+        yield recording
     finally:
-        getattr(stream, "close", lambda: None)()
+        getattr(recording, "close", lambda: None)()
 
 
 def measure(params: Params, folder: Path, film: Path | None = None) -> dict[str, Any]:
@@ -146,16 +146,16 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
             raise SpinscopeError(f"export {kind!r} must be one of {', '.join(KINDS)}")
     about, names = results.summary["stream"], dict(enumerate(results.table("frames")["name"]))
     try:
-        stream = results.stream()
+        recording = results.recording()
     except SpinscopeError:
         if {"png", "mp4"} & set(kinds):  # they are drawn on the frames
             raise
-        stream = None
+        recording = None
     written = {}
     for kind in kinds:
         images: Iterable = itertools.repeat(None)
-        if stream is not None:
-            images = (image_of(raw, stream.scale) for _, raw in stream.frames())
+        if recording is not None:
+            images = (image_of(raw, recording.scale) for _, raw in recording.frames())
         target = (out or folder) / f"{about['name']}{SUFFIXES[kind]}"
         pairs = zip(results.masks(), images, strict=False)  # masks end first where a call stopped
         KINDS[kind](
@@ -188,7 +188,7 @@ def _predictors(params: Params, folders: dict[str, Path]) -> tuple[list[Predicto
         raise SpinscopeError(
             f"models {', '.join(folders)} must know the same classes, not {sorted(classes)}"
         )
-    laid = params.segment.model_dump(include={"axis_deg", "zoom"})
+    laid = params.segment.model_dump(include={"axis_deg", "scale"})
     return predictors, {
         "models": about,
         "inference": params.inference.model_dump(),
@@ -212,24 +212,24 @@ def _segment_one(
     about: dict,
     on_frame: Callable[[str, int, int | None], None] | None,
 ) -> dict:
-    from spinscope.live.pipeline import Stopped, segment_stream
+    from spinscope.live.pipeline import Stopped, segment_recording
     from spinscope.live.results import open_results
 
     row: dict[str, Any] = {"file": str(source.path), "folder": str(out / source.name)}
     if note := fewer_views(predictors, params.segment.tta):
         row["note"] = note
-    with _closing(source.open()) as stream:
+    with _closing(source.open()) as recording:
         try:
-            results = segment_stream(
-                stream,
+            results = segment_recording(
+                recording,
                 predictors,
                 out / source.name,
                 about=about,
                 tta=params.segment.tta,
                 min_px=params.segment.min_px,
                 workers=_workers(params),
-                part=params.segment.part,
-                on_frame=on_frame and (lambda done: on_frame(source.name, done, stream.n)),
+                part=params.segment.chunk_frames,
+                on_frame=on_frame and (lambda done: on_frame(source.name, done, recording.n)),
             )
         except Stopped as stopped:  # the recordings after it are segmented all the same
             row["stopped"] = str(stopped)
@@ -243,8 +243,8 @@ def _segment_one(
         mask, classes = results.mask(0), results.summary["classes"]
         row["fraction"] = {name: float((mask == k).mean()) for k, name in enumerate(classes)}
         try:
-            first = stream.read(0)
-        except (StreamError, OSError):  # a camera's file may have moved on
+            first = recording.read(0)
+        except (RecordingError, OSError):  # a camera's file may have moved on
             return row
         return row | _draw(first, mask, out / source.name, single=results.n == 1)
 

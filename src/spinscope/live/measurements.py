@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spinscope.analysis import (
+    default_search_range,
     diffusion,
     lattice_order,
     lattice_summary,
@@ -25,7 +26,6 @@ from spinscope.analysis import (
     mean_lifetime,
     mean_square_displacement,
     pair_correlation,
-    usual_reach,
     with_units,
     without_drift,
 )
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIGURES = "measurements.json"
-_WIDE = 8  # mean steps, beyond which a reach is worth a word
+_WIDE = 8  # mean steps, beyond which a search_range is worth a word
 _REACH, _BINS = 6, 20  # mean spacings of g(r), and bins of each
 
 
@@ -50,7 +50,7 @@ def measure_recording(
     film : (H, W) bool, where the film of a patterned sample is; by default what the model calls
         outside or edge is none, where it knows these classes, and all is film where not.
     Returns the figures of the recording; what cannot be known (an unknown pixel size, a single
-    frame, fewer than four objects) is None; tracks of one object a frame need `reach_px`.
+    frame, fewer than four objects) is None; tracks of one object a frame need `search_range_px`.
     Raises SpinscopeError where the recording holds no object.
     """
     about = results.summary["stream"]
@@ -65,7 +65,7 @@ def measure_recording(
     figures = _lattice(results, objects, shape, pixel_size, film)
     alone = objects.groupby("frame").size().max() == 1
     # One object a frame has no neighbour that would tell how far it may move.
-    if results.n > 1 and not (alone and settings.reach_px is None):
+    if results.n > 1 and not (alone and settings.search_range_px is None):
         figures |= _tracks(results, objects, settings, pixel_size, interval)
     figures = {key: None if _unknown(value) else value for key, value in figures.items()}
     figures |= {"settings": settings.model_dump()}
@@ -122,10 +122,14 @@ def _tracks(
     pixel_size: float | None,
     interval: float | None,
 ) -> dict[str, float]:
-    reach = usual_reach(objects) if settings.reach_px is None else settings.reach_px
+    search_range = (
+        default_search_range(objects)
+        if settings.search_range_px is None
+        else settings.search_range_px
+    )
     tracks = link(
         objects,
-        reach_px=reach,
+        search_range_px=search_range,
         memory=settings.memory,
         size_ratio=settings.size_ratio,
     )
@@ -134,17 +138,19 @@ def _tracks(
     _write_csv(results.folder / "lifetimes.csv", lived)
     # An object that the border cuts has its centre elsewhere.
     tracks = tracks[~tracks["touches_border"].to_numpy(dtype=bool)].reset_index(drop=True)
-    moved = without_drift(tracks) if settings.drift else tracks
+    moved = without_drift(tracks) if settings.subtract_drift else tracks
     msd = mean_square_displacement(moved, max_lag=settings.max_lag, interval=interval)
     _write_csv(results.folder / "msd.csv", with_units(msd, pixel_size))
-    found = diffusion(tracks, pixel_size=pixel_size, interval=interval, drift=settings.drift)
-    if (steps := reach / found["step_px"]) > _WIDE:
+    found = diffusion(
+        tracks, pixel_size=pixel_size, interval=interval, drift=settings.subtract_drift
+    )
+    if (steps := search_range / found["step_px"]) > _WIDE:
         found["note"] = (
-            f"objects were linked over up to {reach:.3g} px a frame, {steps:.0f} times their mean "
+            f"objects were linked over up to {search_range:.3g} px a frame, {steps:.0f} times their mean "
             "step; where they come close to each other, a smaller "
-            "measure.reach_px of some five steps links more surely"
+            "measure.search_range_px of some five steps links more surely"
         )
-    return found | {"reach_px": reach} | mean_lifetime(lived, interval=interval)
+    return found | {"search_range_px": search_range} | mean_lifetime(lived, interval=interval)
 
 
 def _film(results: Results, frame: int) -> np.ndarray | None:

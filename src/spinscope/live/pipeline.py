@@ -32,7 +32,7 @@ from spinscope.live.results import (
     finish,
     open_results,
 )
-from spinscope.recordings import Stream, StreamError
+from spinscope.recordings import Recording, RecordingError
 from spinscope.recordings.watch import WatchedFolder
 
 _WAIT = 0.2  # s between looks at what is finished while no frame comes
@@ -64,8 +64,8 @@ class Stages:
         }
 
 
-def segment_stream(
-    stream: Stream,
+def segment_recording(
+    recording: Recording,
     predictors: Sequence[Predictor],
     folder: Path,
     *,
@@ -84,23 +84,23 @@ def segment_stream(
     on_frame : is told the number of frames that are done.
     Raises Stopped where a frame cannot be read; the frames before it are kept in `folder`.
     """
-    about = {**about, "stream": describe(stream)}
+    about = {**about, "stream": describe(recording)}
 
     def work(index: int, raw: np.ndarray) -> Encoded:
         frame = measure_frame(
-            raw, predictors, index=index, scale=stream.scale, tta=tta, min_px=min_px
+            raw, predictors, index=index, scale=recording.scale, tta=tta, min_px=min_px
         )
-        return encode(frame, stream.names(index))
+        return encode(frame, recording.names(index))
 
     with _alone(folder):
-        begun = _begin(stream, folder, about)
+        begun = _begin(recording, folder, about)
         if isinstance(begun, Results):
             return begun
         parts, done, stages = begun, begun.done, Stages()
         if on_frame:
             on_frame(done)
-        writer = _Writer(parts, part, stream, stages, on_frame)
-        with _Reader(stream, done, stages) as reader, ThreadPoolExecutor(workers) as pool:
+        writer = _Writer(parts, part, recording, stages, on_frame)
+        with _Reader(recording, done, stages) as reader, ThreadPoolExecutor(workers) as pool:
             try:
                 stopped = _run(reader, writer, lambda *frame: pool.submit(work, *frame), workers)
             finally:
@@ -112,7 +112,7 @@ def segment_stream(
             )
         if not parts.done:
             parts.remove()
-            raise stopped or SpinscopeError(f"{stream.path}: no frame came")
+            raise stopped or SpinscopeError(f"{recording.path}: no frame came")
         engine = predictors[0].engine
         told = {
             "about": about,
@@ -140,22 +140,22 @@ def _alone(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _begin(stream: Stream, folder: Path, about: dict[str, Any]) -> Results | Parts:
+def _begin(recording: Recording, folder: Path, about: dict[str, Any]) -> Results | Parts:
     """The finished results of the same recording and settings, or the parts to go on from."""
     finished = open_results(folder) if (folder / SUMMARY).is_file() else None
     if finished is not None and finished.summary["about"] != about:
         finished = None
-    if finished is not None and stream.n is not None:
+    if finished is not None and recording.n is not None:
         if finished.summary["stopped"]:
             raise _kept(finished)
         return finished
     parts = Parts(folder.with_name(f"{folder.name}.parts"), about)
-    if isinstance(stream, WatchedFolder):  # it may have grown since it was left
+    if isinstance(recording, WatchedFolder):  # it may have grown since it was left
         if finished is not None and not parts.done:
             parts.adopt(finished)
         if parts.done:
             facts = parts.facts
-            stream.take(parts.names, *(facts[key] for key in ("shape", "scale", "pixel_size")))
+            recording.take(parts.names, *(facts[key] for key in ("shape", "scale", "pixel_size")))
     return parts
 
 
@@ -166,13 +166,13 @@ def _kept(results: Results) -> Stopped:
     )
 
 
-def describe(stream: Stream) -> dict[str, Any]:
+def describe(recording: Recording) -> dict[str, Any]:
     """What identifies a recording."""
     return {
-        "path": str(stream.path.resolve()),
-        "name": stream.name,
-        "fingerprint": stream.fingerprint,
-        "watched": stream.n is None,
+        "path": str(recording.path.resolve()),
+        "name": recording.name,
+        "fingerprint": recording.fingerprint,
+        "watched": recording.n is None,
     }
 
 
@@ -201,8 +201,8 @@ def _run(
 class _Writer:
     """Collects finished frames and writes them in parts."""
 
-    def __init__(self, parts, part, stream, stages, on_frame):
-        self.parts, self.part, self.stream = parts, part, stream
+    def __init__(self, parts, part, recording, stages, on_frame):
+        self.parts, self.part, self.recording = parts, part, recording
         self.stages, self.on_frame = stages, on_frame
         self.waiting: list[Encoded] = []
         self.written = 0
@@ -225,7 +225,7 @@ class _Writer:
     def flush(self) -> None:
         started = time.perf_counter()
         waiting, self.waiting = self.waiting, []
-        self.parts.add(waiting, self.stream)
+        self.parts.add(waiting, self.recording)
         self.written += len(waiting)
         self.stages.add({"write": time.perf_counter() - started})
 
@@ -233,8 +233,8 @@ class _Writer:
 class _Reader:
     """Decodes ahead in a thread of its own, two frames at the most."""
 
-    def __init__(self, stream: Stream, start: int, stages: Stages):
-        self.stream, self.start, self.stages = stream, start, stages
+    def __init__(self, recording: Recording, start: int, stages: Stages):
+        self.recording, self.start, self.stages = recording, start, stages
         self.error: SpinscopeError | None = None
         self.ended = False
         self._failure: BaseException | None = None
@@ -264,7 +264,7 @@ class _Reader:
             return None
 
     def _read(self) -> None:
-        frames = iter(self.stream.frames(self.start))
+        frames = iter(self.recording.frames(self.start))
         try:
             while not self._left.is_set():
                 started = time.perf_counter()
@@ -273,7 +273,7 @@ class _Reader:
                     break
                 self.stages.add({"decode": time.perf_counter() - started})
                 self._put(frame)
-        except StreamError as error:
+        except RecordingError as error:
             self.error = error
         except BaseException as error:  # handed to the caller's thread
             self._failure = error

@@ -26,7 +26,7 @@ from spinscope.analysis.units import with_units
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, write_json
 from spinscope.live.frame import Measured
-from spinscope.recordings import Stream, open_stream
+from spinscope.recordings import Recording, open_recording
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,11 +117,11 @@ class Parts:
         """What the recording said of itself when its last part was written."""
         return json.loads((list(self)[-1] / FACTS).read_text())
 
-    def add(self, frames: Sequence[Encoded], stream: Stream) -> None:
+    def add(self, frames: Sequence[Encoded], recording: Recording) -> None:
         """Write frames that follow each other as one part, whole or not at all."""
         if not frames:
             return
-        pixel_size = stream.pixel_size
+        pixel_size = recording.pixel_size
         name = f"{frames[0].index:08d}-{frames[-1].index:08d}"
         strips = (strip for frame in frames for strip in frame.strips)
         try:
@@ -129,7 +129,7 @@ class Parts:
                 _write_masks(partial / MASKS, strips, (len(frames), *frames[0].shape))
                 for table, columns in zip(TABLES, _columns(frames, pixel_size), strict=True):
                     _write_parquet(partial / f"{table}.parquet", columns)
-                write_json(partial / FACTS, {key: getattr(stream, key) for key in _FACTS})
+                write_json(partial / FACTS, {key: getattr(recording, key) for key in _FACTS})
         except OSError as error:  # a full disk, a folder that was taken away
             raise SpinscopeError(
                 f"{self.folder / name} cannot be written: {error.strerror or error}; the "
@@ -228,20 +228,20 @@ class Results:
                 for page in file.pages:
                     yield page.asarray()
 
-    def stream(self) -> Stream:
+    def recording(self) -> Recording:
         """The recording that was segmented.
 
         Raises SpinscopeError where it has moved or changed since.
         """
         about = self.summary["stream"]
         only = list(self.frames["name"]) if about["watched"] else None
-        stream = open_stream(about["path"], pixel_size=about["pixel_size"], only=only)
-        if not about["watched"] and stream.fingerprint != about["fingerprint"]:
+        recording = open_recording(about["path"], pixel_size=about["pixel_size"], only=only)
+        if not about["watched"] and recording.fingerprint != about["fingerprint"]:
             raise SpinscopeError(
                 f"{about['path']} has changed since {self.folder} was made from it; segment it "
                 "again"
             )
-        return stream
+        return recording
 
 
 def open_results(folder: Path | str) -> Results:

@@ -23,7 +23,7 @@ IMAGE = {".png", ".bmp", ".jpg", ".jpeg"} | TIFF
 _ENDS = 1 << 16
 
 
-class StreamError(SpinscopeError):
+class RecordingError(SpinscopeError):
     """A frame that cannot be read; `index` is its number, and the frames before it are good."""
 
     def __init__(self, text: str, index: int = 0):
@@ -31,7 +31,7 @@ class StreamError(SpinscopeError):
         self.index = index
 
 
-class Stream(Protocol):
+class Recording(Protocol):
     """Frames of one recording, all of one size and one scale.
 
     name, path : what names the outputs, and where the recording lies.
@@ -55,13 +55,13 @@ class Stream(Protocol):
         ...
 
     def read(self, index: int) -> np.ndarray:
-        """Raw pixels (H, W) of one frame.   Raises StreamError."""
+        """Raw pixels (H, W) of one frame.   Raises RecordingError."""
         ...
 
     def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
         """(index, raw pixels) in order, decoded one after another.
 
-        Raises StreamError at the first frame that cannot be read; `frames(error.index + 1)` goes
+        Raises RecordingError at the first frame that cannot be read; `frames(error.index + 1)` goes
         on behind it.
         """
         ...
@@ -82,28 +82,30 @@ def image_of(raw: np.ndarray, scale: float) -> np.ndarray:
 def check_size(name: str, height: int, width: int, index: int = 0) -> None:
     """Refuse a frame that is too large to decode or too small to be a micrograph."""
     if height * width > MAX_PIXELS:
-        raise StreamError(
+        raise RecordingError(
             f"{name}: the header promises {width}x{height} pixels; at most {MAX_PIXELS} are read",
             index,
         )
     if min(height, width) < MIN_SIDE:
-        raise StreamError(
+        raise RecordingError(
             f"{name}: {width}x{height} pixels; a side must be at least {MIN_SIDE}", index
         )
 
 
-def check_like(name: str, shape: tuple[int, int], scale: float, stream: Stream, index: int) -> None:
+def check_like(
+    name: str, shape: tuple[int, int], scale: float, recording: Recording, index: int
+) -> None:
     """Refuse a frame that is not of its stream's size or depth."""
-    if tuple(shape) != tuple(stream.shape):
-        raise StreamError(
+    if tuple(shape) != tuple(recording.shape):
+        raise RecordingError(
             f"{name}: frame {index} is {shape[1]}x{shape[0]} pixels; the frames before it are "
-            f"{stream.shape[1]}x{stream.shape[0]}, and all must be of one size",
+            f"{recording.shape[1]}x{recording.shape[0]}, and all must be of one size",
             index,
         )
-    if scale != stream.scale:
-        raise StreamError(
+    if scale != recording.scale:
+        raise RecordingError(
             f"{name}: frame {index} has pixels of full scale {scale:g}; the frames before it have "
-            f"{stream.scale:g}, and all must be of one depth",
+            f"{recording.scale:g}, and all must be of one depth",
             index,
         )
 
@@ -113,11 +115,11 @@ def check_float(name: str, pixels: np.ndarray, index: int = 0) -> np.ndarray:
     low, high = float(pixels.min()), float(pixels.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int((~np.isfinite(pixels)).sum())
-        raise StreamError(
+        raise RecordingError(
             f"{name}: {bad} pixels of frame {index} are NaN or infinite; all must be finite", index
         )
     if low < 0 or high > 1:
-        raise StreamError(
+        raise RecordingError(
             f"{name}: values of frame {index} span {low:g} to {high:g}; floating-point pixels must "
             "lie in [0, 1]",
             index,
@@ -125,11 +127,11 @@ def check_float(name: str, pixels: np.ndarray, index: int = 0) -> np.ndarray:
     return pixels.astype(np.float32, copy=False)
 
 
-def check_index(stream: Stream, index: int, n: int) -> None:
+def check_index(recording: Recording, index: int, n: int) -> None:
     """Refuse the number of a frame that the recording does not promise."""
     if not 0 <= index < n:
-        raise StreamError(
-            f"{stream.path}: frame {index} does not exist; it has frames 0 to {n - 1}", index
+        raise RecordingError(
+            f"{recording.path}: frame {index} does not exist; it has frames 0 to {n - 1}", index
         )
 
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spinscope.recordings.base import StreamError
+from spinscope.recordings.base import RecordingError
 
 if TYPE_CHECKING:
     import tifffile
@@ -65,17 +65,19 @@ def _of_ome(text: str, name: str) -> Calibration | None:
     from xml.etree import ElementTree
 
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise StreamError(f"{name}: its OME-XML declares entities; such a description is not read")
+        raise RecordingError(
+            f"{name}: its OME-XML declares entities; such a description is not read"
+        )
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise StreamError(f"{name}: its OME-XML is damaged: {error}") from error
+        raise RecordingError(f"{name}: its OME-XML is damaged: {error}") from error
     images = [e for e in root.iter() if _tag(e) == "Image"]
     pixels = next((e for e in root.iter() if _tag(e) == "Pixels"), None)
     if pixels is None:  # it only names the file that holds the description
         return None
     if len(images) > 1:
-        raise StreamError(f"{name}: holds {len(images)} recordings; a stream is one of them")
+        raise RecordingError(f"{name}: holds {len(images)} recordings; a recording is one of them")
     sizes = {axis: int(pixels.get(f"Size{axis}") or 1) for axis in "CZT"}
     channels = sum(_tag(e) == "Channel" for e in pixels) or sizes["C"]
     files = {e.get("FileName") for e in root.iter() if _tag(e) == "UUID"}

@@ -15,7 +15,7 @@ from spinscope.images import read_pixels
 from spinscope.recordings.base import (
     IMAGE,
     TIFF,
-    StreamError,
+    RecordingError,
     check_index,
     check_like,
     check_size,
@@ -23,7 +23,7 @@ from spinscope.recordings.base import (
 )
 
 
-class FolderStream:
+class FolderRecording:
     """Images of a folder, or one image file: the frame's name is the stem of its file.
 
     Size, depth and pixel size are those of the first frame.
@@ -38,10 +38,10 @@ class FolderStream:
         if only is not None:
             self.files = _named(path, self.files, only)
         if not self.files:
-            raise StreamError(f"{path} holds no image ({', '.join(sorted(IMAGE))})")
+            raise RecordingError(f"{path} holds no image ({', '.join(sorted(IMAGE))})")
         stems = Counter(file.stem for file in self.files)
         if twice := [stem for stem, count in stems.items() if count > 1]:
-            raise StreamError(
+            raise RecordingError(
                 f"{path}: two images are named {twice[0]!r}; their masks would collide"
             )
         self.n = len(self.files)
@@ -71,7 +71,7 @@ def _named(folder: Path, files: list[Path], names: Sequence[str]) -> list[Path]:
     of_stem = {file.stem: file for file in files}
     for index, name in enumerate(names):
         if name not in of_stem:
-            raise StreamError(f"{folder}: frame {name!r} is no longer there", index)
+            raise RecordingError(f"{folder}: frame {name!r} is no longer there", index)
     return [of_stem[name] for name in names]
 
 
@@ -100,19 +100,19 @@ def natural(path: Path) -> list:
 def read_file(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
     """(raw pixels, scale, pixel size in metres or None) of a file that holds one image.
 
-    Raises StreamError with `index`.
+    Raises RecordingError with `index`.
     """
     if path.suffix.lower() in TIFF:
         return _read_tiff(path, index)
     try:
         pixels, scale = read_pixels(path)
     except SpinscopeError as error:
-        raise StreamError(str(error), index) from error
+        raise RecordingError(str(error), index) from error
     check_size(str(path), *pixels.shape, index)
     if pixels.dtype not in (np.uint8, np.uint16):  # 32-bit or 1-bit modes of Pillow
         low, high = int(pixels.min()), int(pixels.max())
         if low < 0 or high > scale:
-            raise StreamError(
+            raise RecordingError(
                 f"{path}: values span {low} to {high}; must be within 0 to {scale:g}", index
             )
         pixels = (pixels * (255 if scale == 1 else 1)).astype(np.uint8 if scale == 1 else np.uint16)
@@ -121,15 +121,15 @@ def read_file(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
 
 
 def _read_tiff(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
-    from spinscope.recordings.tiff import TiffStream
+    from spinscope.recordings.tiff import TiffRecording
 
     try:
-        with contextlib.closing(TiffStream(path)) as stack:
+        with contextlib.closing(TiffRecording(path)) as stack:
             if stack.n != 1:
-                raise StreamError(
+                raise RecordingError(
                     f"{path} holds {stack.n} frames; an image of a folder must be one (open the "
                     "stack by its own name)"
                 )
             return stack.read(0), stack.scale, stack.pixel_size
     except (SpinscopeError, OSError) as error:
-        raise StreamError(str(error), index) from error
+        raise RecordingError(str(error), index) from error

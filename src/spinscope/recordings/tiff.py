@@ -21,7 +21,7 @@ import numpy as np
 
 from spinscope.images import MAX_PIXELS
 from spinscope.recordings.base import (
-    StreamError,
+    RecordingError,
     check_float,
     check_index,
     check_like,
@@ -46,7 +46,7 @@ _THREADED = 2**23
 _BUFFER = 2**24
 
 
-class TiffStream:
+class TiffRecording:
     """Frames of a TIFF file: one page a frame, or planes that follow each other in the file."""
 
     def __init__(self, path: Path):
@@ -102,8 +102,8 @@ class TiffStream:
     def _bytes(self) -> int:
         return math.prod(self.shape) * self._dtype.itemsize
 
-    def _cut(self, index: int) -> StreamError:
-        return StreamError(
+    def _cut(self, index: int) -> RecordingError:
+        return RecordingError(
             f"{self.path} is cut off: frame {index} of {self.n} is not in the file; "
             f"{'the frame' if index == 1 else f'the {index} frames'} before it can be read"
             if index
@@ -134,7 +134,7 @@ class TiffStream:
         if 0 < next_page < start + self.n * self._bytes:
             return None
         if len(self._offsets) > 1:
-            with contextlib.suppress(StreamError):
+            with contextlib.suppress(RecordingError):
                 return start if self._page(1).dataoffsets[0] == start + self._bytes else None
         return start
 
@@ -180,7 +180,7 @@ class TiffStream:
                 return page.asarray(maxworkers=workers, buffersize=_BUFFER)
         except Exception as error:  # tifffile and its decoders raise many kinds on damaged files
             text = " ".join(str(error).split())
-            raise StreamError(
+            raise RecordingError(
                 f"{self.path}: frame {index} cannot be decoded: {text}", index
             ) from error
 
@@ -196,9 +196,9 @@ def _open(path: Path, file) -> tifffile.TiffFile:
             tiff = tifffile.TiffFile(file, name=path.name)
             tiff.pages.first  # noqa: B018 - IndexError where there is none
     except IndexError as error:
-        raise StreamError(f"{path} is not a readable TIFF: it has no page") from error
+        raise RecordingError(f"{path} is not a readable TIFF: it has no page") from error
     except Exception as error:  # tifffile raises many kinds on damaged files
-        raise StreamError(f"{path} is not a readable TIFF: {error}") from error
+        raise RecordingError(f"{path} is not a readable TIFF: {error}") from error
     return tiff
 
 
@@ -231,18 +231,18 @@ def _check_page(page: tifffile.TiffPage, name: str, index: int) -> None:
     """Refuse a page that is no micrograph, or promises too much, before anything is decoded."""
     sides = [page.imagelength, page.imagewidth, page.tilelength, page.tilewidth]
     if not all(isinstance(side, int) for side in sides):  # a list times a number is a long list
-        raise StreamError(f"{name}: the header of frame {index} is damaged: no size", index)
+        raise RecordingError(f"{name}: the header of frame {index} is damaged: no size", index)
     check_size(name, page.imagelength, page.imagewidth, index)
     if page.samplesperpixel != 1 or page.photometric == 2:
-        raise StreamError(
+        raise RecordingError(
             f"{name}: frame {index} has {page.samplesperpixel} channels; a micrograph must be "
             "grayscale",
             index,
         )
     if page.imagedepth != 1:
-        raise StreamError(f"{name}: frame {index} is a volume; it must be one plane", index)
+        raise RecordingError(f"{name}: frame {index} is a volume; it must be one plane", index)
     if page.dtype is None or page.dtype.str[1:] not in {"u1", "u2", "f2", "f4", "f8"}:
-        raise StreamError(
+        raise RecordingError(
             f"{name}: frame {index} has pixels of {page.bitspersample} bit "
             f"({page.dtype or 'of an unknown kind'}); must be unsigned of 8 to 16 bit or "
             "floating-point",
@@ -250,29 +250,29 @@ def _check_page(page: tifffile.TiffPage, name: str, index: int) -> None:
         )
     if page.compression not in _COMPRESSIONS:
         kind = getattr(page.compression, "name", page.compression)
-        raise StreamError(
+        raise RecordingError(
             f"{name}: frame {index} is compressed by {kind}; must be uncompressed, LZW, Deflate, "
             "PackBits, LZMA or Zstandard",
             index,
         )
     if page.is_tiled and page.tilelength * page.tilewidth > MAX_PIXELS:
-        raise StreamError(
+        raise RecordingError(
             f"{name}: frame {index} promises tiles of {page.tilewidth}x{page.tilelength} pixels; "
             f"at most {MAX_PIXELS} are read",
             index,
         )
     stored, needed = len(page.dataoffsets), math.prod(page.chunked)
     if stored != needed or len(page.databytecounts) != stored or 0 in page.databytecounts:
-        raise StreamError(f"{name}: frame {index} lacks some of its {needed} pieces", index)
+        raise RecordingError(f"{name}: frame {index} lacks some of its {needed} pieces", index)
 
 
 def _check_axes(path: Path, said: Calibration) -> None:
     # Programs that are told no axes call the frames of a recording its channels.
     unnamed = said.sections == said.times == 1 and said.channels > _CHANNELS
     if said.channels > 1 and not unnamed:
-        raise StreamError(f"{path}: has {said.channels} channels; a recording must have one")
+        raise RecordingError(f"{path}: has {said.channels} channels; a recording must have one")
     if said.sections > 1 and said.times > 1:
-        raise StreamError(
+        raise RecordingError(
             f"{path}: has {said.sections} sections in depth at each of {said.times} times; "
             "a recording must have one of the two"
         )
@@ -303,11 +303,11 @@ def _damaged(path: Path, index: int) -> Iterator[None]:
     """Whatever goes wrong with a header is one sentence about it."""
     try:
         yield
-    except StreamError:
+    except RecordingError:
         raise
     except Exception as error:  # tifffile and damaged values raise many kinds
         text = " ".join(str(error).split())
-        raise StreamError(
+        raise RecordingError(
             f"{path}: the header of frame {index} is damaged: {text}", index
         ) from error
 

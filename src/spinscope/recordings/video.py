@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spinscope.images import MAX_PIXELS
-from spinscope.recordings.base import StreamError, check_index, check_like, check_size, fingerprint
+from spinscope.recordings.base import (
+    RecordingError,
+    check_index,
+    check_like,
+    check_size,
+    fingerprint,
+)
 
 if TYPE_CHECKING:
     import av
@@ -26,7 +32,7 @@ _AHEAD = 64
 """A frame that lies so few ahead is reached by decoding on, not by a jump."""
 
 
-class VideoStream:
+class VideoRecording:
     """Frames of a video; grey pixels as they are, colours as luma of full range.
 
     Frames of more than 8 bit come as uint16 of full scale 65535. `interval` is one over the frame
@@ -72,12 +78,12 @@ class VideoStream:
                 if at == index:
                     self._cursor = index + 1, frames
                     return pixels
-        raise StreamError(f"{self.path} ends before frame {index} of {self.n}", index)
+        raise RecordingError(f"{self.path} ends before frame {index} of {self.n}", index)
 
     def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
         """(index, raw pixels) in order.
 
-        A frame that is coded as a difference from a broken one raises StreamError like that one.
+        A frame that is coded as a difference from a broken one raises RecordingError like that one.
         """
         import av
         from av.video.reformatter import VideoReformatter
@@ -100,31 +106,31 @@ class VideoStream:
                         yield index, self._luma(frame, index, reformatter)
                     index += 1
                 index = max(index, start)
-                raise StreamError(
+                raise RecordingError(
                     f"{self.path}: frame {index} of {self.n} cannot be decoded: {error.strerror}",
                     index,
                 ) from error
         if not start and seen < self._promised:
-            raise StreamError(
+            raise RecordingError(
                 f"{self.path} is cut off: it ends after {index} of {self.n} frames", index
             )
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoRecording]]:
         import av
 
         try:
             container = av.open(str(self.path.resolve()), options=_CONTAINER)
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise StreamError(
+            raise RecordingError(
                 f"{self.path} is not a readable video: {getattr(error, 'strerror', error)}"
             ) from error
         with container:
             if not container.streams.video:
-                raise StreamError(f"{self.path} holds no video")
+                raise RecordingError(f"{self.path} holds no video")
             video = container.streams.video[0]
             if video.codec_context is None:
-                raise StreamError(f"{self.path}: its codec is not known to this FFmpeg")
+                raise RecordingError(f"{self.path}: its codec is not known to this FFmpeg")
             video.codec_context.options = _CODEC
             yield container, video
 
@@ -162,7 +168,7 @@ class VideoStream:
         table = self._packets()
         place = bisect.bisect_left(table, time if time is not None else -1, key=lambda row: row[0])
         if time is None or place >= len(table) or table[place][0] != time or place > start:
-            raise StreamError(f"{self.path}: frame {start} cannot be found in the video", start)
+            raise RecordingError(f"{self.path}: frame {start} cannot be found in the video", start)
         return place
 
     def _delayed(self, video, index: int) -> list:
@@ -184,7 +190,7 @@ class VideoStream:
 
     def _luma(self, frame: av.VideoFrame, index: int, reformatter) -> np.ndarray:
         if frame.is_corrupt:
-            raise StreamError(f"{self.path}: frame {index} of {self.n} is damaged", index)
+            raise RecordingError(f"{self.path}: frame {index} of {self.n} is damaged", index)
         check_like(str(self.path), (frame.height, frame.width), self.scale, self, index)
         kind = "gray16le" if self._deep else "gray"
         if frame.format.name != kind:

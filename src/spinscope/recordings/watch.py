@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spinscope.recordings.base import StreamError, check_like
+from spinscope.recordings.base import RecordingError, check_like
 from spinscope.recordings.folder import is_image, natural, read_file
 
 
@@ -37,9 +37,9 @@ class WatchedFolder:
     ):
         for name, value in (("settle", settle), ("poll", poll), ("idle", idle)):
             if value is not None and not value >= 0:
-                raise StreamError(f"{name} (={value}) must be a number of seconds, not negative")
+                raise RecordingError(f"{name} (={value}) must be a number of seconds, not negative")
         if not path.is_dir():
-            raise StreamError(f"{path} is not a folder; only a folder can be watched")
+            raise RecordingError(f"{path} is not a folder; only a folder can be watched")
         self.path = path
         self.name = path.resolve().name
         self._settle, self._poll, self._stop, self._idle = settle, poll, stop, idle
@@ -83,11 +83,11 @@ class WatchedFolder:
     def read(self, index: int) -> np.ndarray:
         """Raw pixels (H, W) of a frame that has come."""
         if not 0 <= index < len(self._files):
-            raise StreamError(
+            raise RecordingError(
                 f"{self.path}: frame {index} has not come; {len(self._files)} have", index
             )
         if index < len(self._before):
-            raise StreamError(f"{self.path}: frame {index} was taken by an earlier watch", index)
+            raise RecordingError(f"{self.path}: frame {index} was taken by an earlier watch", index)
         pixels, scale, pixel_size = read_file(self._files[index], index)
         if self._like is None:
             self._like = pixels.shape, scale, pixel_size
@@ -110,7 +110,7 @@ class WatchedFolder:
     def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
         """(index, raw pixels) as frames come; see `watch` for how it ends.
 
-        Raises StreamError where the folder vanishes, and at a file that is whole but no frame.
+        Raises RecordingError where the folder vanishes, and at a file that is whole but no frame.
         """
         index, waited = start, time.monotonic()
         while not self._stop():
@@ -131,7 +131,7 @@ class WatchedFolder:
         if self._like is None:
             next(self.frames(), None)
         if self._like is None:
-            raise StreamError(f"{self.path}: no frame came before the watch ended")
+            raise RecordingError(f"{self.path}: no frame came before the watch ended")
         return self._like
 
     def _look(self) -> tuple[int, np.ndarray | None]:
@@ -159,7 +159,7 @@ class WatchedFolder:
             self._files.append(path)
             try:
                 pixels = self.read(index)
-            except StreamError:
+            except RecordingError:
                 if settled and path.exists():  # whole and no frame: it keeps its number
                     self._taken()
                     raise
@@ -186,7 +186,7 @@ class WatchedFolder:
                     and entry.is_file()
                 ]
         except OSError as error:
-            raise StreamError(
+            raise RecordingError(
                 f"{self.path} vanished while it was watched; {index} frames came before", index
             ) from error
         return sorted(fresh, key=natural)

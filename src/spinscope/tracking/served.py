@@ -131,7 +131,7 @@ def _options(params: dict) -> dict:
 def _frame(cell, name: str) -> tuple[np.ndarray, float | None]:
     """(H, W) float32 in [0, 1] and the pixel size in metres, where the file tells it."""
     from spinscope.images import check_image
-    from spinscope.recordings import image_of, open_stream
+    from spinscope.recordings import image_of, open_recording
 
     if isinstance(cell, np.ndarray) and cell.dtype.kind in "fu":
         scale = np.iinfo(cell.dtype).max if cell.dtype.kind == "u" else 1
@@ -141,14 +141,14 @@ def _frame(cell, name: str) -> tuple[np.ndarray, float | None]:
         path = Path(folder, f"image{suffix}")
         path.write_bytes(content)
         try:
-            stream = open_stream(path)
-            if stream.n != 1:
-                raise SpinscopeError(f"{path} holds {stream.n} frames; it must hold one")
-            image = check_image(image_of(stream.read(0), stream.scale), path)
+            recording = open_recording(path)
+            if recording.n != 1:
+                raise SpinscopeError(f"{path} holds {recording.n} frames; it must hold one")
+            image = check_image(image_of(recording.read(0), recording.scale), path)
         except SpinscopeError as error:
             # The sender knows no temporary folder.
             raise SpinscopeError(f"{name}: {error}".replace(f"{folder}/", "")) from None
-    return image, stream.pixel_size
+    return image, recording.pixel_size
 
 
 def _file(cell, name: str) -> tuple[bytes, str]:

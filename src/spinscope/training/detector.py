@@ -37,7 +37,7 @@ def detector_view(
     low, high = levels if levels[1] > levels[0] else (levels[0], levels[0] + 1)
     if augmentation.invert and rng.random() < 0.5:
         low, high = high, low
-    noisy = rng.random() < augmentation.noise_chance
+    noisy = rng.random() < augmentation.noise_probability
     # Squared: most pictures have little noise, and there the outline can be told to the pixel.
     noise = augmentation.noise * rng.random() ** 2 * noisy / abs(high - low)
     poisson = augmentation.poisson * rng.random() * noisy

@@ -130,7 +130,7 @@ def photometric_view(rng: np.random.Generator, augmentation: Augmentation) -> np
         gain = -gain
     offset = augmentation.brightness * rng.uniform(-1, 1)
     gradient = augmentation.gradient * rng.uniform(-1, 1, 2)
-    noise = augmentation.noise * rng.random() * (rng.random() < augmentation.noise_chance)
+    noise = augmentation.noise * rng.random() * (rng.random() < augmentation.noise_probability)
     radius = rng.uniform(*augmentation.blur_px) * (rng.random() < augmentation.blur)
     return np.array([gain, offset, *gradient, noise, radius, rng.integers(2**22)], np.float32)
 

@@ -32,7 +32,12 @@ def short(params, moke_folder, tmp_path):
         for record, image, label in dataset
     )
     part = write_moke(tmp_path / "part", frames)
-    own = ["training.epochs=1", "cross_validation.base=[]", "model.magnify=null", "model.peak=null"]
+    own = [
+        "training.epochs=1",
+        "cross_validation.base=[]",
+        "model.upscale=null",
+        "model.min_peak_probability=null",
+    ]
     return overridden(params, [*own, f"data.path={part.path}"])
 
 

@@ -118,7 +118,9 @@ def test_an_interrupted_study_goes_on_and_a_probed_model_is_read(known, small, t
     every = 2 * 8 + 2 * 4 + (2 * 1 + 4 * 2) + 2 * 5
     assert engine.calls == every
     # So is all of it where the model is applied otherwise.
-    ruled = replace(known["near"].predictor, info={**known["near"].predictor.info, "peak": 0.5})
+    ruled = replace(
+        known["near"].predictor, info={**known["near"].predictor.info, "min_peak_probability": 0.5}
+    )
     known["near"] = replace(known["near"], predictor=ruled)
     probe(small, ["near=x"], out)
     assert engine.calls == 2 * every
@@ -202,7 +204,7 @@ def test_a_version_is_measured_once(folder, loads, small, tmp_path):
     augmented(small, [str(folder)], out)
     assert len(loads) == 5
     # A rule is not among the weights.
-    (folder / INFO).write_text(json.dumps({"family": "moke-unet", "peak": 0.75}))
+    (folder / INFO).write_text(json.dumps({"family": "moke-unet", "min_peak_probability": 0.75}))
     write_sums(folder)
     for _ in range(2):
         augmented(small, [str(folder)], out)

@@ -26,8 +26,8 @@ def discs(radius: float = 8.0) -> np.ndarray:
 def test_a_truthful_model_agrees_with_the_picture():
     asked = []
 
-    def segment(image, axis_deg, zoom):
-        asked.append((axis_deg, zoom))
+    def segment(image, axis_deg, scale):
+        asked.append((axis_deg, scale))
         # Turned the wrong way round the picture is unlike what was learned.
         return (discs(), 0.01) if axis_deg == 0 else (np.zeros_like(discs()), 0.4)
 
@@ -63,10 +63,10 @@ def test_fragments_are_told():
 
 def test_a_model_that_finds_nothing_is_seen_to():
     real = real_image(lambda image, *_: (np.zeros(image.shape, np.uint8), 0.0), IMAGE,
-                      trained_spacing=32.0, either_way=False, zoom=1.0)  # fmt: skip
+                      trained_spacing=32.0, either_way=False, scale=1.0)  # fmt: skip
     report = real.report
     assert (report["count"], report["found"], report["single"]) == (0, 0, None)
     assert report["diameter_px"] == {"n": 0, "mean": None, "sd": None}
     assert report["estimate"]["dipoles"] > 0
-    assert report["zoom"] == 1.0
+    assert report["scale"] == 1.0
     assert "diameter_nm" not in report

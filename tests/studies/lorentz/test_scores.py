@@ -79,7 +79,7 @@ def test_the_picture_runs_from_0_to_1_and_its_noise_is_one_pattern(films):
 @pytest.mark.parametrize("phase_ms", ["map", "mean"])
 def test_the_picture_is_that_of_the_training_corpus(tmp_path, phase_ms):
     """A corpus at one setting holds the same grey levels, to its sixteen bits."""
-    still = {"views": 1, "roll": False, "turn": False, "mirror_blur_px": (1.0, 1.0)}
+    still = {"images_per_film": 1, "shift": False, "rotate": False, "mirror_blur_px": (1.0, 1.0)}
     fixed = SETTINGS.model_copy(update={**still, "phase_ms": phase_ms})
     corpus = make_ltem_corpus(tmp_path / "ltem", GRAINED, 0, fixed)
     assert read_header(corpus)["kind"] == "ltem"

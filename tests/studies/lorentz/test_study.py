@@ -27,7 +27,12 @@ from spinscope.studies.lorentz.study import Real, Subject, ltem_study, unseen
 from spinscope.studies.report import study_lines
 
 FILMS = made(12)
-SETTINGS = ["ltem.label_mz=0.9", "ltem.label_erosion_px=0", "ltem.views=1", "evaluation.tta=1"]
+SETTINGS = [
+    "ltem.label_mz=0.9",
+    "ltem.label_erosion_px=0",
+    "ltem.images_per_film=1",
+    "evaluation.tta=1",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -175,7 +180,7 @@ def test_published_and_real_images_are_read_where_they_are(stood_in, folder, tmp
     doubts = {sense["axis_deg"]: sense["doubt"] for sense in real["senses"]}
     assert sorted(doubts) == [0, 180]
     assert doubts[real["axis_deg"]] == min(doubts.values())
-    assert real["zoom"] == pytest.approx(1, abs=0.15)
+    assert real["scale"] == pytest.approx(1, abs=0.15)
     assert real["count_inside"] == pytest.approx(36, abs=4)
     assert real["estimate"]["count"] == pytest.approx(36, rel=0.25)
     assert real["diameter_nm"]["mean"] == pytest.approx(6 * real["diameter_px"]["mean"])

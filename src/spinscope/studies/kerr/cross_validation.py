@@ -104,7 +104,7 @@ def left_out(dataset: Dataset) -> list[int]:
 def run_fold(params: Params, out: Path, fold: Fold) -> dict[str, Any]:
     """Train without a batch, segment its frames; what has ended is read back.
 
-    Returns {seed, batch, sha256, seconds, val_mcc, views, magnify, peak}.
+    Returns {seed, batch, sha256, seconds, val_mcc, views, upscale, min_peak_probability}.
     """
     from spinscope.inference.predict import Predictor
     from spinscope.models.store import NETWORK

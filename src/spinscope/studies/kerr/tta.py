@@ -157,7 +157,7 @@ def _key(params: Params, network: str, rules: dict[str, Any], digest: str) -> st
     """Names all that the numbers of a model depend on beside the views."""
     engine = {
         "inference": params.inference.model_dump(mode="json"),
-        "segment": [params.segment.axis_deg, params.segment.zoom],
+        "segment": [params.segment.axis_deg, params.segment.scale],
         "evaluation": params.evaluation.model_dump(mode="json", exclude={"tta", "size_bins"}),
         "batches": list(params.data.validation_batches),
     }

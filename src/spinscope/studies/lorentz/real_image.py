@@ -36,19 +36,19 @@ def real_image(
     trained_spacing: float,
     axis_deg: float = 0.0,
     either_way: bool = True,
-    zoom: float | None = None,
+    scale: float | None = None,
     pixel_size: float | None = None,
     min_px: int = 4,
 ) -> RealImage:
     """Segment a micrograph without a label, and hold the count against the picture's own.
 
     image : (H, W).   trained_spacing : distance of neighbours, in pixels, in the images that the
-    model was trained on; the image is magnified until its own is the same, unless `zoom` is given.
+    model was trained on; the image is magnified until its own is the same, unless `scale` is given.
     axis_deg : tilt axis; turned by 180 degrees it stands for the other sign of tilt or defocus,
     which is tried too where `either_way` is set; the one with fewer doubtful pixels counts.
     pixel_size : m, for lengths in nm.
 
-    The report holds `axis_deg`, `zoom`, `doubt`, `senses` (of each axis tried), and of the objects
+    The report holds `axis_deg`, `scale`, `doubt`, `senses` (of each axis tried), and of the objects
     found, in all `count`: `count_inside` without those that the first row or column cuts, which the
     border does not bias; `area_fraction`; `diameter_px` {n, mean, sd} of those that no border cuts,
     and how many of these are `small`, less than half the median; `spacing_px` from their mean cell,
@@ -58,7 +58,7 @@ def real_image(
     places that lie in an object, `single` that of the objects with just one of them.
     """
     spacing = lattice_spacing(image)
-    scale = trained_spacing / spacing if zoom is None else zoom
+    scale = trained_spacing / spacing if scale is None else scale
     senses = {}
     for sense in (axis_deg, axis_deg + 180.0) if either_way else (axis_deg,):
         classes, doubt = segment(image, sense, scale)
@@ -71,7 +71,7 @@ def real_image(
     report = {
         "shape": list(image.shape),
         "axis_deg": chosen,
-        "zoom": scale,
+        "scale": scale,
         "doubt": doubt,
         "senses": [
             {

@@ -35,8 +35,8 @@ def about(n: int, chosen: str, models: Sequence[str], settings: Ltem) -> str:
         f"Measured on {n} films: {chosen}. All points and models see the same films and, of each "
         f"film, the same pattern of noise. A skyrmion is where m_z is at most "
         f"{level(settings.label_mz)}, eroded by {settings.label_erosion_px} px. "
-        f"{settings.voltage_kv:g} kV, Cs {settings.cs_um:g} µm, {settings.coherence_mrad:g} mrad, "
-        f"defocus spread {settings.spread_nm:g} nm; unless varied, defocus −2 mm, tilt 20°, tilt "
+        f"{settings.voltage_kv:g} kV, Cs {settings.cs_um:g} µm, {settings.convergence_mrad:g} mrad, "
+        f"defocus spread {settings.defocus_spread_nm:g} nm; unless varied, defocus −2 mm, tilt 20°, tilt "
         "axis along the rows of pixels.",
         "Subset accuracy, F1 and Jaccard of the skyrmion pixels are those of scikit-learn on the "
         "flattened masks of an image, averaged over the images; each pixel is a sample of one "
@@ -124,7 +124,7 @@ def real_section(name: str, model: str, image: np.ndarray, found: RealImage) -> 
         ["spacing by the spectrum, px", estimate["spacing_px"]],
         ["mean |psi6|", report["psi6"]],
         ["share of doubtful pixels", report["doubt"]],
-        ["magnified by", report["zoom"]],
+        ["magnified by", report["scale"]],
         ["tilt axis, degrees", report["axis_deg"]],
     ]
     if "diameter_nm" in report:

@@ -119,13 +119,13 @@ def unseen_films(
     batches: Sequence[int] | None = None,
     numbers: range | None = None,
 ) -> list[int]:
-    """Indices of films of `settings.kinds` to test on, named in one of three ways.
+    """Indices of films of `settings.film_states` to test on, named in one of three ways.
 
     names : of the films.   batches : of a corpus of images of the same films, which go round from
     film to film.   numbers : of the films in their own corpus.
     Raises SpinscopeError where none is left, or a name is not among the films.
     """
-    chosen = [index for index, row in enumerate(films.rows) if row["kind"] in settings.kinds]
+    chosen = [index for index, row in enumerate(films.rows) if row["kind"] in settings.film_states]
     if names is not None:
         wanted = set(names)
         if missing := wanted - {row["name"] for row in films.rows}:
@@ -141,7 +141,7 @@ def unseen_films(
         raise SpinscopeError("test films must be given by names, batches or numbers")
     if not left:
         raise SpinscopeError(
-            f"{rule} leave none of {len(films)} films of the kinds {list(settings.kinds)}"
+            f"{rule} leave none of {len(films)} films of the kinds {list(settings.film_states)}"
         )
     return left
 
@@ -175,8 +175,8 @@ def picture(specimen: Specimen, point: Point, settings: Ltem, seed: int) -> np.n
         voltage=settings.voltage_kv * 1e3,
         defocus=point.defocus_mm * 1e-3,
         cs=settings.cs_um * 1e-6,
-        coherence=settings.coherence_mrad * 1e-3,
-        spread=settings.spread_nm * 1e-9,
+        coherence=settings.convergence_mrad * 1e-3,
+        spread=settings.defocus_spread_nm * 1e-9,
     )
     image = lorentz_image(
         film.m,

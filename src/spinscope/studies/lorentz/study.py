@@ -32,7 +32,7 @@ STUDY = "ltem"
 TITLE = "Networks on Lorentz micrographs"
 MEASURE = 1  # raise it whenever the same model, films and point give other rows
 
-_IMAGING = {"voltage_kv", "cs_um", "coherence_mrad", "spread_nm", "mirror_blur_px"}
+_IMAGING = {"voltage_kv", "cs_um", "convergence_mrad", "defocus_spread_nm", "mirror_blur_px"}
 _IMAGING |= {"phase_ms", "label_mz", "label_erosion_px"}
 
 
@@ -55,15 +55,15 @@ class Subject:
         """Classes (H, W); the model is told a tilt axis that is not 0."""
         return self._laid(axis_deg or None, None).classes(image, self.views)
 
-    def segment(self, image: np.ndarray, axis_deg: float, zoom: float) -> tuple[np.ndarray, float]:
+    def segment(self, image: np.ndarray, axis_deg: float, scale: float) -> tuple[np.ndarray, float]:
         """Classes (H, W) of an image that is magnified, and the share of doubtful pixels."""
-        return self._laid(axis_deg, zoom).segment(image, self.views)
+        return self._laid(axis_deg, scale).segment(image, self.views)
 
-    def _laid(self, axis_deg: float | None, zoom: float | None) -> Predictor:
+    def _laid(self, axis_deg: float | None, scale: float | None) -> Predictor:
         from spinscope.inference.predict import geometry
 
         axis = axis_deg if self.knows_axis else None
-        return replace(self.predictor, geometry=geometry(self.predictor.info, axis, zoom))
+        return replace(self.predictor, geometry=geometry(self.predictor.info, axis, scale))
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class Unseen:
 class Real:
     """A real micrograph, how it was taken, and which model of the study reads it.
 
-    model : its name in the study, None for the last.   zoom : None magnifies it until its distance
+    model : its name in the study, None for the last.   scale : None magnifies it until its distance
     of neighbours is that of the test films.   pixel_nm : None where it is not known.
     """
 
     path: Path
     model: str | None = None
     axis_deg: float = 0.0
-    zoom: float | None = None
+    scale: float | None = None
     pixel_nm: float | None = None
 
 
@@ -357,7 +357,7 @@ def _real(
         trained_spacing=tests.spacing_px,
         axis_deg=real.axis_deg,
         either_way=reader.knows_axis,
-        zoom=real.zoom,
+        scale=real.scale,
         pixel_size=None if real.pixel_nm is None else 1e-9 * real.pixel_nm,
         min_px=params.evaluation.min_object_px,
     )

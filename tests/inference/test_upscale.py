@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from spinscope.inference.magnify import Magnify, width
 from spinscope.inference.predict import Predictor
 from spinscope.inference.tiling import Tiling
+from spinscope.inference.upscale import Upscale, width
 from spinscope.live.frame import measure_frame
 
 
@@ -24,7 +24,7 @@ class Threshold:
 
 
 INFO = {"classes": ["background", "skyrmion"], "size_multiple": 4}
-RULE = {"magnify": {"below_px": 7.0, "zoom": 2.0}}
+RULE = {"upscale": {"below_px": 7.0, "scale": 2.0}}
 
 
 def discs(diameter: float, spacing: int, shape=(96, 128)) -> np.ndarray:
@@ -83,9 +83,9 @@ def test_views_of_a_magnified_frame_agree_and_large_ones_are_tiled():
 
 
 def test_a_model_says_its_own_rule():
-    assert Magnify.of(RULE) == Magnify(7.0, 2.0)
-    assert Magnify.of({}) is None
-    assert Magnify.of({"magnify": None}) is None
+    assert Upscale.of(RULE) == Upscale(7.0, 2.0)
+    assert Upscale.of({}) is None
+    assert Upscale.of({"upscale": None}) is None
 
 
 def test_an_object_that_is_nowhere_certain_is_dropped_on_every_path():
@@ -97,7 +97,11 @@ def test_an_object_that_is_nowhere_certain_is_dropped_on_every_path():
         def __call__(self, batch):
             return np.stack([1 - certain, certain], axis=-1)[None]
 
-    for rule, kept in (({}, [36, 36]), ({"peak": 0.75}, [36]), ({"peak": 0.95}, [])):
+    for rule, kept in (
+        ({}, [36, 36]),
+        ({"min_peak_probability": 0.75}, [36]),
+        ({"min_peak_probability": 0.95}, []),
+    ):
         found = Predictor(Given(), INFO | rule)
         areas = [np.count_nonzero(found.classes(certain)[part]) for part in (
             np.s_[:16, :16], np.s_[16:, 16:])]  # fmt: skip

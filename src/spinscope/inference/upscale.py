@@ -14,16 +14,16 @@ specks of noise would."""
 
 
 @dataclass(frozen=True)
-class Magnify:
-    """A model's rule: objects narrower than `below_px` are looked at `zoom` times magnified."""
+class Upscale:
+    """A model's rule: objects narrower than `below_px` are looked at `scale` times magnified."""
 
     below_px: float
-    zoom: float
+    scale: float
 
     @classmethod
-    def of(cls, info: Mapping[str, Any]) -> Magnify | None:
-        """The rule that a model's `info` holds under `magnify`, if any."""
-        return cls(**info["magnify"]) if info.get("magnify") else None
+    def of(cls, info: Mapping[str, Any]) -> Upscale | None:
+        """The rule that a model's `info` holds under `upscale`, if any."""
+        return cls(**info["upscale"]) if info.get("upscale") else None
 
     def wanted(self, mask: np.ndarray) -> bool:
         """Whether the objects of a mask (H, W) bool cover enough and are too narrow."""
