@@ -6,7 +6,14 @@ import json
 
 import pytest
 
-from spinscope.files import atomic_file, atomic_folder, sha256, sha256_folder, write_json
+from spinscope.files import (
+    atomic_file,
+    atomic_folder,
+    kept,
+    sha256,
+    sha256_folder,
+    write_json,
+)
 
 
 def test_a_file_appears_whole(tmp_path):
@@ -69,3 +76,25 @@ def test_checksums_follow_names_and_contents(tmp_path):
     before = sha256_folder(tmp_path / "d")
     (tmp_path / "d/a").rename(tmp_path / "d/b")
     assert sha256_folder(tmp_path / "d") != before
+
+
+def test_a_result_is_computed_once_per_key(tmp_path):
+    calls = []
+
+    def make(value):
+        calls.append(value)
+        return {"value": value}
+
+    path = tmp_path / "points/a.json"
+    assert kept(path, {"seed": 1}, lambda: make(1)) == {"value": 1}
+    assert kept(path, {"seed": 1}, lambda: make(2)) == {"value": 1}
+    assert kept(path, {"seed": 2}, lambda: make(3)) == {"value": 3}
+    path.write_text("cut off {")
+    assert kept(path, {"seed": 2}, lambda: make(4)) == {"value": 4}
+    assert calls == [1, 3, 4]
+
+
+def test_a_result_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        kept(tmp_path / "a.json", 1, lambda: 1 / 0)
+    assert not list(tmp_path.iterdir())

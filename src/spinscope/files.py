@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +80,34 @@ def write_json(target: Path | str, value: Any) -> Path:
     with atomic_file(target) as partial:
         partial.write_text(text)
     return target
+
+
+def digest(value: Any) -> str:
+    """Sixteen hexadecimal digits of a value that JSON can hold; equal values have equal digits."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def kept(path: Path | str, key: Any, make: Callable[[], Any]) -> Any:
+    """Result of `make()`, computed once for a key and then read from a file.
+
+    Parameters
+    ----------
+    path : Path
+        JSON file that holds the result together with the digest of its key.
+    key : any value that JSON can hold
+        Everything that the result depends on: data, model, settings, version of the measure.
+    make : callable
+        Returns the result, a value that JSON can hold. Called only where `path` holds no result
+        of this key; a result of another key is replaced.
+    """
+    path, name = Path(path), digest(key)
+    try:
+        found = json.loads(path.read_text())
+        if found["key"] == name:
+            return found["value"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    value = make()
+    write_json(path, {"key": name, "value": value})
+    return value
