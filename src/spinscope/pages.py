@@ -28,9 +28,12 @@ def html_page(title: str, *body: str) -> str:
 def html_table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     """A table; what is not a string is set as a number.
 
-    >>> html_table(["frame", "n"], [["a<b", 3]])
-    '<table>\\n<tr><th>frame</th><th>n</th></tr>\\n<tr><td>a&lt;b</td><td class="number">3</td></tr>\\n</table>'
-    """  # noqa: E501
+    >>> print(html_table(["frame", "n"], [["a<b", 3]]))
+    <table>
+    <tr><th>frame</th><th>n</th></tr>
+    <tr><td>a&lt;b</td><td class="number">3</td></tr>
+    </table>
+    """
     lines = ["<tr>" + "".join(f"<th>{html.escape(h)}</th>" for h in header) + "</tr>"]
     for row in rows:
         cells = (
