@@ -5,7 +5,6 @@ Lengths are pixels, intensities are in [0, 1], as the datasets hold them.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from spinscope.datasets.dataset import Dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, write_json
 from spinscope.images import standardise
-from spinscope.pages import html_page, html_table
+from spinscope.pages import render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -324,39 +323,26 @@ def _draw_distributions(portraits: Mapping[str, Portrait]) -> Figure:
     return figure
 
 
-def _number(value: float | None, times: float = 1) -> float | str:
-    return "–" if value is None else float(f"{times * value:.3g}")
+def _number(value: float | None) -> str:
+    """Three significant digits, or a dash for a missing value."""
+    return "–" if value is None else f"{float(f'{value:.3g}'):g}"
 
 
 def _page(summary: Mapping[str, Any], figures: Mapping[str, str]) -> str:
-    names = list(summary)
-    header = ["quantity"]
-    for number, name in enumerate(names):
-        header += [f"{name}: mean", "5 %", "95 %"] + (["within %"] if number else [])
-    rows = []
-    for key, title in QUANTITIES.items():
-        row: list[Any] = [title]
-        for number, name in enumerate(names):
-            cell = summary[name]["quantities"][key]
-            row += [_number(cell[part]) for part in ("mean", "p05", "p95")]
-            row += [_number(cell["within"], 100)] if number else []
-        rows.append(row)
-    counts = "; ".join(
-        f"{html.escape(name)}: {part['n_frames']} frames of {part['n_sources']} sources"
-        for name, part in summary.items()
-    )
-    within = (
-        f"<p>Within: how many of the frames lie where 5 to 95 % of {html.escape(names[0])} lie; "
-        "90 % is a perfect likeness."
-    )
-    pictures = [
-        f'<figure><img src="{name}" alt="{text}"><figcaption>{text}</figcaption></figure>'
-        for name, text in figures.items()
-    ]
-    return html_page(
-        " and ".join(names),
-        f"<p>{counts}. Lengths in pixels, intensities in [0, 1].",
-        *pictures,
-        html_table(header, rows),
-        within if len(names) > 1 else "",
+    """The page: samples, distributions and a table of the quantities."""
+    header, rows = ["quantity"], [[title] for title in QUANTITIES.values()]
+    for number, (name, measured) in enumerate(summary.items()):
+        header += [f"{name}: mean", "5 %", "95 %"] + ["within %"] * bool(number)
+        for row, cell in zip(rows, measured["quantities"].values(), strict=True):
+            row += [cell["mean"], cell["p05"], cell["p95"]]
+            if number:
+                row.append(cell["within"] and 100 * cell["within"])
+    return render(
+        "description.html",
+        title=" and ".join(summary),
+        summary=summary,
+        figures=figures,
+        header=header,
+        rows=rows,
+        number=_number,
     )

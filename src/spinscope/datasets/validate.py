@@ -17,7 +17,7 @@ from spinscope.datasets.manifest import READ_RULES, manifest
 from spinscope.datasets.splits import Splits
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder, write_json
-from spinscope.pages import html_page, html_table
+from spinscope.pages import render
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,26 +215,23 @@ def _judge(
 
 
 def _page(validation: Validation) -> str:
-    """A page for a person; the index of the Data Docs shows nothing without the internet."""
+    """The report; the index of the Data Docs is unreadable without the internet."""
     broken = Counter(failure.rule for failure in validation.failures)
-    rules = [
-        (name, f"broken by {broken[name]}" if broken[name] else "holds")
-        for name in dict.fromkeys(rule.name for rule in RULES)
-    ]
-    docs = validation.report.parent / "data_docs"
-    links = [
-        f'<a href="{page.relative_to(docs.parent).as_posix()}">{kind}</a>'
-        for kind in ("validations", "expectations")
-        for page in sorted((docs / kind).rglob("*.html"))
-    ]
-    failed = html_table(("file", "rule", "why"), validation.failures)
-    return html_page(
-        f"{validation.path.name} is {'valid' if validation.ok else 'not valid'}",
-        f'<p>{validation.n_images} frames, each a row of <a href="manifest.csv">manifest.csv</a>.',
-        "" if validation.ok else f"<h2>{len(validation.failures)} failures</h2>{failed}",
-        "<h2>Rules</h2>" + html_table(("rule", "verdict"), rules),
-        f"<p>Data Docs of Great Expectations: {', '.join(links)}, "
-        '<a href="data_docs/index.html">index</a> (its style needs the internet).',
+    folder = validation.report.parent
+    return render(
+        "validation.html",
+        title=f"{validation.path.name} is {'valid' if validation.ok else 'not valid'}",
+        n_images=validation.n_images,
+        failures=validation.failures,
+        rules=[
+            (name, f"broken by {broken[name]}" if broken[name] else "holds")
+            for name in dict.fromkeys(rule.name for rule in RULES)
+        ],
+        docs=[
+            (kind, page.relative_to(folder).as_posix())
+            for kind in ("validations", "expectations")
+            for page in sorted((folder / "data_docs" / kind).rglob("*.html"))
+        ],
     )
 
 
