@@ -198,6 +198,7 @@ def compiled_unet(params: Params, seed: int) -> keras.Model:
         segmentation_loss(scheme, training.label_smoothing, training.class_weights),
         metrics=[SkyrmionMCC()],
     )
+    model.optimizer.build(model.trainable_variables)  # else the step is traced twice: 4 s
     return model
 
 
