@@ -114,7 +114,7 @@ def plain_image(m: np.ndarray) -> np.ndarray:
     lam, k2[0, 0] = wavelength(MICROSCOPE.voltage), 0
     chi = np.pi * lam * k2 * (MICROSCOPE.defocus + MICROSCOPE.cs * lam**2 * k2 / 2)
     slope = MICROSCOPE.defocus + MICROSCOPE.cs * lam**2 * k2
-    damping = (np.pi * MICROSCOPE.coherence * slope) ** 2 * k2
+    damping = (np.pi * MICROSCOPE.convergence * slope) ** 2 * k2
     damping += (np.pi * lam * MICROSCOPE.spread * k2) ** 2 / 2
     wave = np.fft.fft2(np.exp(1j * phase))
     return np.abs(np.fft.ifft2(wave * np.exp(-1j * chi - damping))) ** 2

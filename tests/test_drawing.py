@@ -9,9 +9,9 @@ from spinscope.classes import COLOURS
 from spinscope.drawing import (
     colour_legend,
     colour_wheel,
+    label_panels,
     overlay,
-    picture_row,
-    write_picture,
+    write_panels,
 )
 
 
@@ -27,7 +27,7 @@ def test_overlay_tints_only_what_is_labelled():
 
 def test_panels_stand_side_by_side(tmp_path):
     label = np.eye(8, dtype=np.uint8)
-    write_picture(tmp_path / "row.png", picture_row(np.zeros((8, 8)), [label]), gap=2)
+    write_panels(tmp_path / "row.png", label_panels(np.zeros((8, 8)), [label]), gap=2)
     picture = np.asarray(Image.open(tmp_path / "row.png"))
     assert picture.shape == (8, 18, 3)
     assert (picture[:, 8:10] == 255).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spinscope.config import load_params
-from spinscope.corpora.film_import import KINDS, import_films
+from spinscope.corpora.film_import import MAX_GRAINS, import_films
 from spinscope.corpora.films import open_films
 from spinscope.corpora.ovf import write_ovf
 from spinscope.errors import SpinscopeError
@@ -43,8 +43,8 @@ def test_of_many_magnetisations_each_is_kept_to_a_part_in_five_hundred(tmp_path)
     ms = 1.5e5 + 1e5 * np.random.default_rng(0).random((48, 48))
     file = write_ovf(tmp_path / "one.ovf", skyrmion() * ms[..., None], CELL, unit="A/m")
     film = open_films(import_films(tmp_path / "films", [file], FILMS))[0]
-    assert len(np.unique(film.ms)) <= KINDS
-    assert np.abs(film.ms - ms).max() <= 0.51 * np.ptp(ms) / (KINDS - 1)
+    assert len(np.unique(film.ms)) <= MAX_GRAINS
+    assert np.abs(film.ms - ms).max() <= 0.51 * np.ptp(ms) / (MAX_GRAINS - 1)
 
 
 def test_unit_vectors_need_the_films_magnetisation(tmp_path):

@@ -14,10 +14,10 @@ from spinscope.corpora.films import (
     make_film_corpus,
     open_films,
     relaxed_films,
-    seeded_state,
 )
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256_folder
+from spinscope.physics.film import seeded_state
 from spinscope.physics.topology import state, topological_charge
 
 

@@ -6,7 +6,8 @@ from PIL import Image
 from scipy import ndimage
 
 from spinscope.config import load_params
-from spinscope.corpora.kerr import GENERATOR, kerr_frames, make_kerr_corpus, preview
+from spinscope.corpora.kerr import GENERATOR, kerr_frames, make_kerr_corpus
+from spinscope.corpora.preview import preview_frames
 from spinscope.datasets import open_dataset, split_by_batch
 from spinscope.datasets.shards import damaged_files, read_header
 from spinscope.errors import SpinscopeError
@@ -114,7 +115,7 @@ def test_progress_counts_the_frames(tmp_path):
 
 
 def test_preview_is_a_picture_of_frames_over_labels(corpus, tmp_path):
-    path = preview(open_dataset(corpus), tmp_path / "preview.png", columns=4, width=512)
+    path = preview_frames(open_dataset(corpus), tmp_path / "preview.png", columns=4, width=512)
     with Image.open(path) as picture:
         assert picture.size == (512, 3 * 2 * 96)
         colours = {tuple(rgb) for rgb in np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()}

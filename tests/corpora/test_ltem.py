@@ -14,7 +14,7 @@ from spinscope.datasets import open_dataset, split_by_batch
 from spinscope.datasets.shards import damaged_files, read_header
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256_folder
-from spinscope.physics.film import Film, Material, turned
+from spinscope.physics.film import Film, Material, rotated
 from spinscope.physics.lorentz import Microscope, lorentz_image
 from spinscope.physics.lorentz_label import skyrmion_label
 
@@ -109,7 +109,7 @@ def test_a_view_is_the_film_turned_and_shifted():
     frames = list(ltem_images(films, 1, SETTINGS))
     shifts, turns = set(), set()
     for number, (row, image, label) in enumerate(frames):
-        film = turned(films[number // 2], row["quarters"], row["mirrored"])
+        film = rotated(films[number // 2], row["quarters"], row["mirrored"])
         turns.add((row["quarters"], row["mirrored"]))
         shift = row["roll_y"], row["roll_x"]
         shifts.add(shift)
@@ -144,7 +144,7 @@ def test_rows_tell_what_was_drawn_and_it_is_what_is_seen():
         assert len(set(values)) == len(values)
         assert np.ptp(values) > 0.6 * (high - low)
     row, image, _ = frames[5]
-    film = turned(films[2], row["quarters"], row["mirrored"])
+    film = rotated(films[2], row["quarters"], row["mirrored"])
     assert (row["film"], row["kind"], row["grains"]) == ("film-2", "skyrmions", False)
     assert row["ms"] == pytest.approx(film.material.ms, rel=1e-5)
     seen = lorentz_image(

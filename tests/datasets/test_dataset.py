@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spinscope.datasets import Record, data_hash, open_dataset, write_moke
-from spinscope.datasets.dataset import moke_files
+from spinscope.datasets.moke import moke_files
 from spinscope.errors import SpinscopeError
 
 IMAGE = np.full((16, 24), 0.5, dtype=np.float32)

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from spinscope.classes import CLASSES
 from spinscope.datasets import Record, open_dataset, write_moke
-from spinscope.datasets.dataset import moke_files
 from spinscope.datasets.manifest import COLUMNS, count_objects, manifest, pixel_sha256
+from spinscope.datasets.moke import moke_files
 from spinscope.datasets.shards import write_corpus
 
 

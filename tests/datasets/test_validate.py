@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spinscope.datasets import open_dataset, split_by_batch
-from spinscope.datasets.dataset import Dataset, moke_files
+from spinscope.datasets import Dataset, open_dataset, split_by_batch
+from spinscope.datasets.moke import moke_files
 from spinscope.datasets.shards import write_corpus
 from spinscope.datasets.validate import RULES, require_valid, validate
 from spinscope.errors import SpinscopeError

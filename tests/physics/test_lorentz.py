@@ -24,7 +24,7 @@ from spinscope.physics.lorentz import (
 from spinscope.physics.lorentz_noise import grey
 
 MS, THICKNESS, PIXEL, TILT = 2.2e5, 27.5e-9, 3e-9, np.radians(20)
-COHERENT = Microscope(coherence=0, spread=0)
+COHERENT = Microscope(convergence=0, defocus_spread=0)
 # rad a metre that a film turns the wave by, magnetised across the beam
 SLOPE = constants.e * constants.mu_0 * MS * THICKNESS / constants.hbar
 
@@ -175,7 +175,7 @@ def test_transfer_of_a_weak_phase_far_from_focus():
     microscope = Microscope()
     lam = lorentz.wavelength(200e3)
     chi = np.pi * lam * k**2 * (microscope.defocus + microscope.cs * lam**2 * k**2 / 2)
-    damping = np.exp(-((np.pi * microscope.coherence * microscope.defocus * k) ** 2))
+    damping = np.exp(-((np.pi * microscope.convergence * microscope.defocus * k) ** 2))
     picture = image(np.broadcast_to(depth * np.cos(x), (n, n)), PIXEL, microscope)
     expected = 2 * depth * np.sin(chi) * damping * np.cos(x)
     np.testing.assert_allclose(picture[5] - 1, expected, atol=0.02 * np.abs(expected).max())
@@ -218,7 +218,7 @@ def test_astigmatism_is_a_defocus_that_depends_on_the_angle():
 
 @pytest.mark.parametrize("shape", [(16, 20), (15, 21), (16, 21)])
 def test_transfer_fills_the_whole_plane(shape):
-    optics = Microscope(spread=0, coherence=0, astigmatism=5e-4, astigmatism_angle=0.4)
+    optics = Microscope(defocus_spread=0, convergence=0, astigmatism=5e-4, astigmatism_angle=0.4)
     kx = np.fft.fftfreq(shape[1], PIXEL)[None, :]
     ky = np.fft.fftfreq(shape[0], PIXEL)[:, None]
     k2, lam = kx**2 + ky**2, lorentz.wavelength(200e3)
@@ -232,10 +232,12 @@ def test_transfer_fills_the_whole_plane(shape):
 
 def test_envelopes_damp_what_the_source_blurs():
     k = np.abs(np.fft.fftfreq(64, PIXEL))
-    source = np.abs(transfer_function((64, 64), PIXEL, Microscope(spread=0, cs=0))[0])
+    source = np.abs(transfer_function((64, 64), PIXEL, Microscope(defocus_spread=0, cs=0))[0])
     np.testing.assert_allclose(source, np.exp(-((np.pi * 1e-5 * 2e-3 * k) ** 2)), atol=1e-6)
     lam = lorentz.wavelength(200e3)
-    spread = np.abs(transfer_function((64, 64), PIXEL, Microscope(coherence=0, spread=5e-6))[0])
+    spread = np.abs(
+        transfer_function((64, 64), PIXEL, Microscope(convergence=0, defocus_spread=5e-6))[0]
+    )
     expected = np.exp(-((np.pi * lam * 5e-6 * k**2) ** 2) / 2)
     np.testing.assert_allclose(spread, expected, atol=1e-6)
 
@@ -246,7 +248,7 @@ def test_envelope_of_the_defocus_spread_is_the_mean_of_many_pictures():
     weights = np.exp(-((steps / 3e-5) ** 2) / 2)
     pictures = [image(weak, PIXEL, replace(COHERENT, defocus=2e-4 + d)) for d in steps]
     mean = np.tensordot(weights / weights.sum(), pictures, axes=1)
-    damped = image(weak, PIXEL, replace(COHERENT, defocus=2e-4, spread=3e-5))
+    damped = image(weak, PIXEL, replace(COHERENT, defocus=2e-4, defocus_spread=3e-5))
     np.testing.assert_allclose(damped - 1, mean - 1, atol=0.03 * (mean - 1).std())
 
 
@@ -281,7 +283,7 @@ BROKEN[2, 3, 2] = np.nan
         (lambda: Microscope(voltage=np.nan), "voltage (=nan) must be"),
         (lambda: Microscope(defocus=np.inf), "defocus (=inf) must be a finite number"),
         (lambda: Microscope(cs=None), "cs (=None) must be a finite number"),
-        (lambda: Microscope(coherence=-1e-5), "coherence (=-1e-05) must not be negative"),
+        (lambda: Microscope(convergence=-1e-5), "convergence (=-1e-05) must not be negative"),
         (lambda: phase(FILM, tilt=np.pi / 2), "90 degrees) must be less than 90 degrees"),
         (lambda: phase(FILM, tilt=-2), "tilt (=-2 rad"),
         (lambda: phase(FILM, tilt=np.nan), "tilt (=nan) must be a finite number"),

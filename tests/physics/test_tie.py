@@ -13,7 +13,7 @@ from spinscope.physics import tie
 from spinscope.physics.lorentz import Microscope, image, magnetic_phase
 
 MS, THICKNESS, PIXEL, VOLTAGE = 2.2e5, 27.5e-9, 3e-9, 200e3
-COHERENT = Microscope(coherence=0, spread=0)
+COHERENT = Microscope(convergence=0, defocus_spread=0)
 
 
 def film(n=128):

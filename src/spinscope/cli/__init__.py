@@ -146,7 +146,7 @@ def corpus_kerr(
     path = corpus(params, out or out_folder("corpus/kerr"), progress=show_progress)
     print(f"{len(open_dataset(path))} frames in {path}")
     if preview is not None:
-        from spinscope.corpora.kerr import preview as draw
+        from spinscope.corpora.preview import preview_frames as draw
 
         print(f"picture: {draw(open_dataset(path), preview)}")
 
@@ -205,7 +205,7 @@ def corpus_ltem(
     dataset = open_dataset(path)
     print(f"{len(dataset)} images of {len(dataset.sources)} films in {path}")
     if preview is not None:
-        from spinscope.corpora.kerr import preview as draw
+        from spinscope.corpora.preview import preview_frames as draw
 
         first = dataset.select(sources=dataset.sources[:16])
         print(f"picture: {draw(first, preview)}")

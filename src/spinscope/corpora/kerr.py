@@ -1,237 +1,197 @@
-"""A corpus of simulated Kerr micrographs with exact labels.
+"""Corpus of simulated Kerr images with exact labels.
 
-A source is one film or device, seen in a few frames like a video: its outline, its defects and its
-imaging stay, its domains move on, noise and drift are new. The pattern of a device is that of a
-film without an edge, cut by the device's outline. All parameters are drawn over the ranges that
-real frames of skyrmion films were seen to span (docs/kerr-corpus.md).
+A source is one film or device, imaged in a few frames like a video: outline, defects and optics
+are fixed, domains fluctuate, noise and drift are new in each frame. The pattern of a device is
+that of an unbounded film, cut by the outline. Parameters are drawn from the ranges of real frames
+of skyrmion films (docs/kerr-corpus.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
-from spinscope.classes import COLOURS, SKYRMION
+from spinscope.classes import SKYRMION
 from spinscope.config import Kerr
-from spinscope.corpora.ordered import ordered
-from spinscope.datasets.dataset import Dataset
+from spinscope.corpora.writing import Row, log_uniform, ordered, uniform
 from spinscope.datasets.shards import write_corpus
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file
 from spinscope.physics import devices, domains
 from spinscope.physics.kerr import Defect, KerrOptics, kerr_image, kerr_label
+from spinscope.progress import Progress, no_progress
 
-Row = dict[str, Any]
 Frame = tuple[Row, np.ndarray, np.ndarray]
+"""Row of the manifest, image (H, W) uint8 and label (H, W) uint8."""
 
-GENERATOR = 2  # raise it whenever the same seed and settings give other frames
+GENERATOR = 2
+"""Version of the frames; raised when the same seed and settings give other frames."""
+
 BATCHES = 5
-_GREYS = 40  # levels in a preview: noise does not compress
-_ATTEMPTS = 50  # films drawn before a source is given up
-PERIOD = 2 * 2.0 / 0.35  # of the stripes, in units of length, with the defaults of domains
-DIAMETER = 0.62 * PERIOD  # of a skyrmion in a lattice, in units of length
+PERIOD = 2 * 2.0 / 0.35
+"""Period of the stripes in units of length, with the defaults of `physics.domains`."""
 
-# How often each pattern is drawn.
+DIAMETER = 0.62 * PERIOD
+"""Diameter of a skyrmion in a lattice, in units of length."""
+
+FILM_FRACTION = 0.6
+"""Fraction of the sources that are films without an edge."""
+
+MIN_SKYRMION_PX = 20
+"""A source with fewer skyrmion pixels in a frame is drawn again."""
+
+_ATTEMPTS = 50  # draws of a source
+_NOWHERE = (0.0, 0.0)
+
+
+class Ranges(NamedTuple):
+    """How often a kind of pattern is drawn, and from which ranges; see `Pattern`."""
+
+    weight: float
+    field: tuple[float, float]
+    spacing: tuple[float, float]
+    jitter: tuple[float, float]
+    steps: int | tuple[int, int]
+    disorder: tuple[float, float]
+    draw_spacing: Callable[..., float] = uniform
+
+
 PATTERNS = {
-    "lattice": 0.24,  # ordered, of one size
-    "dense": 0.14,  # nucleated, few pixels wide
-    "sparse": 0.30,  # few, placed at random
-    "nucleated": 0.15,  # grown from the demagnetised film: disordered
-    "polydisperse": 0.08,  # of many sizes, by disorder of the film
-    "mixed": 0.06,  # skyrmions and elongated domains
-    "labyrinth": 0.03,
+    # Ordered lattice of one size.
+    "lattice": Ranges(0.24, (0.10, 0.13), (1.05, 1.45), (0.05, 0.17), 70, (0, 0.015)),
+    # Nucleated, few pixels wide.
+    "dense": Ranges(0.14, (0.08, 0.115), _NOWHERE, _NOWHERE, (150, 400), (0, 0.01)),
+    # Few skyrmions at random places.
+    "sparse": Ranges(0.30, (0.12, 0.165), (1.5, 6), (0.15, 0.4), 50, (0, 0.02), log_uniform),
+    # Grown from the demagnetised film, disordered.
+    "nucleated": Ranges(0.15, (0.10, 0.135), _NOWHERE, _NOWHERE, (120, 320), (0, 0.01)),
+    # Many sizes, by disorder of the film.
+    "polydisperse": Ranges(0.08, (0.10, 0.14), _NOWHERE, _NOWHERE, 140, (0.02, 0.04)),
+    # Skyrmions and elongated domains.
+    "mixed": Ranges(0.06, (0.04, 0.10), _NOWHERE, _NOWHERE, (40, 200), (0, 0.02)),
+    "labyrinth": Ranges(0.03, (0, 0.03), _NOWHERE, _NOWHERE, (40, 200), (0, 0.02)),
 }
-FILM = 0.6  # part of the sources that are a film without an edge
+"""Ranges of each kind of pattern."""
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """What decides the domains of a source; lengths in pixels."""
+    """Parameters of the domains of a source."""
 
     kind: str
-    diameter: float  # of a typical skyrmion
+    diameter: float
+    """Typical diameter of a skyrmion, pixels."""
     field: float
-    slope: float  # field difference from the middle to the border of the frame
-    disorder: float  # standard deviation of the field from place to place
-    spacing: float  # of the seeds, in stripe periods; 0 starts from the demagnetised film
+    slope: float
+    """Difference of the field between the middle and the border of the frame."""
+    disorder: float
+    """Standard deviation of the field over the film."""
+    spacing: float
+    """Distance of the seeds in stripe periods; 0 starts from the demagnetised film."""
     jitter: float
+    """Standard deviation of a seed's displacement in lattice constants."""
     steps: int
+    """Relaxation steps."""
 
     @property
     def scale(self) -> float:
-        """Pixels a unit of length."""
+        """Pixels per unit of length."""
         return self.diameter / DIAMETER
 
 
 def kerr_frames(n: int, seed: int, settings: Kerr) -> Iterator[Frame]:
-    """Yield `n` frames (row, image (H, W) uint8, label (H, W) uint8) of a simulated corpus.
+    """Yield the frames of a simulated corpus.
 
-    Every source has a random stream of its own, spawned from `seed`: the frames do not depend on
-    `settings.workers`. No two sources share a pattern.
+    Every source has its own random numbers, spawned from `seed`, and its own pattern: the frames
+    do not depend on `settings.workers`.
+
+    Parameters
+    ----------
+    n : int
+        Number of frames.
+    seed : int
+        Seed of all draws.
+    settings : Kerr
+        Size of the frames, frames per source, threads.
+
+    Raises
+    ------
+    SpinscopeError
+        If `n` is below 1, or the frames are too small for a skyrmion.
     """
     if n < 1:
         raise SpinscopeError(f"kerr.n (={n}) must be at least 1")
-    streams = np.random.SeedSequence(seed).spawn(-(-n // settings.frames_per_source))
-    sources = ordered(lambda job: _source(*job, settings), enumerate(streams), settings.workers)
+    seeds = np.random.SeedSequence(seed).spawn(-(-n // settings.frames_per_source))
+    sources = ordered(lambda job: _source(*job, settings), enumerate(seeds), settings.workers)
     yield from islice((frame for source in sources for frame in source), n)
 
 
-def make_kerr_corpus(
-    path: Path | str,
-    n: int,
-    seed: int,
-    settings: Kerr,
-    *,
-    progress: Callable[..., Iterable] = lambda items, **_: items,
-) -> Path:
-    """Write `n` frames as a packed corpus in the folder `path`, whole or not at all.
+def corpus_header(seed: int, settings: Kerr) -> dict[str, Any]:
+    """Return the header of a corpus; corpora of the same header and `n` are the same."""
+    decisive = ("height", "width", "frames_per_source", "bright_fraction")
+    header = {"kind": "kerr", "generator": GENERATOR, "seed": seed}
+    return header | {key: getattr(settings, key) for key in decisive}
 
-    The same `n`, `seed` and frame size give the same bytes.
-    """
-    header = {
-        "kind": "kerr",
-        "generator": GENERATOR,
-        "seed": seed,
-        "height": settings.height,
-        "width": settings.width,
-        "frames_per_source": settings.frames_per_source,
-        "bright_fraction": settings.bright_fraction,
-    }
+
+def make_kerr_corpus(
+    path: Path | str, n: int, seed: int, settings: Kerr, *, progress: Progress = no_progress
+) -> Path:
+    """Write `n` frames as a packed corpus, the whole folder or nothing; see `kerr_frames`."""
     frames = progress(kerr_frames(n, seed, settings), total=n, desc="kerr frames")
+    header = corpus_header(seed, settings)
     return write_corpus(path, frames, header=header, shard_frames=settings.shard_frames)
 
 
-def preview(dataset: Dataset, path: Path | str, *, columns: int = 4, width: int = 1000) -> Path:
-    """Draw the frames of `dataset`, each with its label below it, as one picture of `width`."""
-    from PIL import Image
-
-    if not len(dataset):
-        raise SpinscopeError(f"{dataset.path} must hold at least one frame to draw")
-    palette = np.concatenate([np.repeat(np.linspace(0, 255, _GREYS), 3).reshape(-1, 3), COLOURS])
-    tiles = []
-    for _, image, label in dataset:
-        size = width // columns, round(image.shape[0] * width / columns / image.shape[1])
-        small = Image.fromarray(image).resize(size, Image.Resampling.BOX)
-        grey = np.round(np.asarray(small) * (_GREYS - 1)).astype(np.uint8)
-        colour = Image.fromarray(label).resize(size, Image.Resampling.NEAREST)
-        tiles.append(np.concatenate([grey, np.asarray(colour) + np.uint8(_GREYS)]))
-    tiles += [np.full_like(tiles[0], _GREYS - 1)] * (-len(tiles) % columns)
-    rows = [np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)]
-    picture = Image.fromarray(np.concatenate(rows))
-    picture.putpalette(np.round(palette).astype(np.uint8).tobytes())
-    with atomic_file(path) as partial:
-        picture.save(partial, format="PNG", optimize=True)
-    return Path(path)
-
-
-def _source(number: int, stream: np.random.SeedSequence, settings: Kerr) -> list[Frame]:
-    """All frames of one source."""
-    rng = np.random.default_rng(stream)
-    shape = settings.height, settings.width
-    for _ in range(_ATTEMPTS):
-        device_kind = "film" if rng.random() < FILM else str(rng.choice(list(devices.DEVICES)))
-        pattern = draw_pattern(rng, confined=device_kind != "film")
-        optics = draw_optics(rng, pattern.diameter, confined=device_kind != "film")
-        if (
-            rng.random() < settings.bright_fraction
-        ):  # the other polarity: grey levels mirrored about 1/2
-            optics = replace(optics, level=1 - optics.level, contrast=-optics.contrast)
-        device, edge_width = None, 0.0
-        if device_kind != "film":
-            device = devices.draw_device(device_kind, shape, rng)
-            edge_width = float(rng.uniform(1.5, 12))
-        defects = draw_defects(rng, shape)
-        frames = []
-        phi, field = None, _field_map(pattern, shape, rng)
-        for frame in range(settings.frames_per_source):
-            phi = _next_pattern(phi, pattern, field, shape, rng)
-            m = _without_specks(domains.coverage(phi), pattern.diameter)
-            seen = replace(optics, drift=_draw_drift(rng)) if frame else optics
-            image = kerr_image(m, seen, rng, device=device, defects=defects)
-            label = kerr_label(
-                m, device=device, edge_width=edge_width, defects=defects, drift=seen.drift
-            )
-            row = _row(number, frame, device_kind, pattern, seen, len(defects))
-            frames.append((row, np.round(image * 255).astype(np.uint8), label))
-        # A label without a skyrmion teaches nothing; such a source is drawn again.
-        if all(np.count_nonzero(label == SKYRMION) >= 20 for _, _, label in frames):
-            return frames
-    raise SpinscopeError(
-        f"kerr frames of {shape[0]} x {shape[1]} pixels hold no skyrmion in {_ATTEMPTS} attempts; "
-        "they must be larger"
-    )
-
-
 def draw_pattern(rng: np.random.Generator, *, confined: bool = False) -> Pattern:
-    """Draw what decides the domains of a source."""
-    kind = str(rng.choice(list(PATTERNS), p=list(PATTERNS.values())))
-    smallest, largest = (4.0, 8.0) if kind == "dense" else (4.5, 18 if confined else 30)
-    diameter = float(np.exp(rng.uniform(np.log(smallest), np.log(largest))))
-    field, spacing, jitter, steps, disorder = {
-        "lattice": lambda: (
-            rng.uniform(0.1, 0.13), rng.uniform(1.05, 1.45), rng.uniform(0.05, 0.17), 70,
-            rng.uniform(0, 0.015),
-        ),
-        "dense": lambda: (
-            rng.uniform(0.08, 0.115), 0.0, 0.0, int(rng.integers(150, 400)), rng.uniform(0, 0.01),
-        ),
-        "sparse": lambda: (
-            rng.uniform(0.12, 0.165), np.exp(rng.uniform(np.log(1.5), np.log(6))),
-            rng.uniform(0.15, 0.4), 50, rng.uniform(0, 0.02),
-        ),
-        "nucleated": lambda: (
-            rng.uniform(0.1, 0.135), 0.0, 0.0, int(rng.integers(120, 320)), rng.uniform(0, 0.01),
-        ),
-        "polydisperse": lambda: (
-            rng.uniform(0.10, 0.14), 0.0, 0.0, 140, rng.uniform(0.02, 0.04),
-        ),
-        "mixed": lambda: (
-            rng.uniform(0.04, 0.10), 0.0, 0.0, int(rng.integers(40, 200)), rng.uniform(0, 0.02),
-        ),
-        "labyrinth": lambda: (
-            rng.uniform(0, 0.03), 0.0, 0.0, int(rng.integers(40, 200)), rng.uniform(0, 0.02),
-        ),
-    }[kind]()  # fmt: skip
-    slope = rng.uniform(0, 0.04) if rng.random() < 0.3 else 0.0
-    return Pattern(kind, diameter, float(field), float(slope), float(disorder), float(spacing),
-                   float(jitter), steps)  # fmt: skip
+    """Draw the pattern of a source; skyrmions in a device (`confined`) are smaller."""
+    weights = [ranges.weight for ranges in PATTERNS.values()]
+    kind = str(rng.choice(list(PATTERNS), p=weights))
+    ranges = PATTERNS[kind]
+    diameter = log_uniform(rng, (4.0, 8.0) if kind == "dense" else (4.5, 18 if confined else 30))
+    field = uniform(rng, ranges.field)
+    spacing = jitter = 0.0
+    if ranges.spacing != _NOWHERE:
+        spacing = ranges.draw_spacing(rng, ranges.spacing)
+        jitter = uniform(rng, ranges.jitter)
+    steps = ranges.steps if isinstance(ranges.steps, int) else int(rng.integers(*ranges.steps))
+    disorder = uniform(rng, ranges.disorder)
+    slope = uniform(rng, (0, 0.04)) if rng.random() < 0.3 else 0.0
+    return Pattern(kind, diameter, field, slope, disorder, spacing, jitter, steps)
 
 
 def draw_optics(rng: np.random.Generator, diameter: float, *, confined: bool = False) -> KerrOptics:
-    """Draw how a source is imaged; the blur goes with the magnification."""
+    """Draw the optics of a source; the blur increases with the scale of the image."""
     noise = float(np.clip(np.exp(rng.normal(np.log(0.075), 0.45)), 0.02, 0.18))
     to_noise = float(np.clip(np.exp(rng.normal(np.log(2.3), 0.4)), 1.2, 5.5))
-    contrast = float(np.clip(noise * to_noise, 0.06, 0.42))
     above = rng.random() < (0.65 if confined else 0.3)
     level = rng.uniform(0.55, 0.84) if above else np.clip(rng.normal(0.495, 0.015), 0.45, 0.54)
     blur = 1.3 * (diameter / 11) ** 0.5 * np.exp(rng.normal(0, 0.25))
     return KerrOptics(
         level=float(level),
-        contrast=contrast,
+        contrast=float(np.clip(noise * to_noise, 0.06, 0.42)),
         blur=float(np.clip(blur, 0.5, 2.6)),
         noise=noise,
-        read=float(rng.uniform(0.2, 0.8)),
-        grain=float(rng.uniform(0.3, 0.7)) if rng.random() < 0.12 else 0.0,
+        read=uniform(rng, (0.2, 0.8)),
+        grain=uniform(rng, (0.3, 0.7)) if rng.random() < 0.12 else 0.0,
         gradient=float(np.clip(np.exp(rng.normal(np.log(0.006), 0.8)), 0.001, 0.04)),
         drift=_draw_drift(rng),
-        defocus=float(rng.uniform(0.3, 1.2)) if rng.random() < 0.3 else 0.0,
-        substrate=float(rng.uniform(0.3, 0.9)),
-        gain=float(np.exp(rng.uniform(np.log(1.5), np.log(6.0)))),
+        defocus=uniform(rng, (0.3, 1.2)) if rng.random() < 0.3 else 0.0,
+        substrate=uniform(rng, (0.3, 0.9)),
+        gain=log_uniform(rng, (1.5, 6.0)),
     )
 
 
 def draw_defects(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Defect, ...]:
     """Draw dust, holes and scratches for a frame of `shape`."""
-    area = shape[0] * shape[1] / (512 * 672)
     height, width = shape
+    area = height * width / (512 * 672)
     defects = []
-    centre = rng.uniform(0, 1, 2)  # some gather about a place
+    centre = rng.uniform(0, 1, 2)  # a third of the defects gather around one place
     for _ in range(rng.poisson(area * np.exp(rng.normal(np.log(4), 0.9)))):
         gathered = rng.random() < 0.3
         y, x = np.clip(rng.normal(centre, 0.1), 0, 1) if gathered else rng.uniform(0, 1, 2)
@@ -243,36 +203,83 @@ def draw_defects(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Defe
                 x=float(x * width),
                 radius=float(np.clip(radius, 1.0, 14)),
                 elongation=float(1 + rng.exponential(0.5)),
-                angle=float(rng.uniform(0, np.pi)),
-                lobes=tuple(float(a) for a in rng.normal(0, 0.1, 3)),
-                height=float(rng.choice([-1, 1]) * rng.uniform(0.4, 1.0)),
-                soft=float(rng.uniform(4, 9)) if out_of_focus else 1.0,
+                angle=uniform(rng, (0, np.pi)),
+                lobes=tuple(rng.normal(0, 0.1, 3).tolist()),
+                height=_draw_height(rng),
+                soft=uniform(rng, (4, 9)) if out_of_focus else 1.0,
             )
         )
     for _ in range(rng.integers(1, 4) if rng.random() < 0.08 else 0):  # scratches
         defects.append(
             Defect(
-                y=float(rng.uniform(0, height)),
-                x=float(rng.uniform(0, width)),
-                radius=float(rng.uniform(0.6, 1.2)),
-                elongation=float(rng.uniform(10, 50)),
-                angle=float(rng.uniform(0, np.pi)),
-                height=float(rng.choice([-1, 1]) * rng.uniform(0.4, 1.0)),
+                y=uniform(rng, (0, height)),
+                x=uniform(rng, (0, width)),
+                radius=uniform(rng, (0.6, 1.2)),
+                elongation=uniform(rng, (10, 50)),
+                angle=uniform(rng, (0, np.pi)),
+                height=_draw_height(rng),
             )
         )
     return tuple(defects)
 
 
+def _draw_height(rng: np.random.Generator) -> float:
+    """Reflectivity of a defect less that of the film."""
+    return float(rng.choice([-1, 1]) * rng.uniform(0.4, 1.0))
+
+
 def _draw_drift(rng: np.random.Generator) -> tuple[float, float]:
-    length, angle = 0.25 + rng.exponential(0.35), rng.uniform(0, 2 * np.pi)
-    length = min(length, 2.0)
+    """Drift (y, x) of the reference frame in pixels."""
+    length, angle = min(0.25 + rng.exponential(0.35), 2.0), rng.uniform(0, 2 * np.pi)
     return float(length * np.sin(angle)), float(length * np.cos(angle))
+
+
+def _source(number: int, seed: np.random.SeedSequence, settings: Kerr) -> list[Frame]:
+    """All frames of one source; a source is drawn until every frame holds a skyrmion."""
+    rng = np.random.default_rng(seed)
+    for _ in range(_ATTEMPTS):
+        frames = _draw_source(number, rng, settings)
+        if all(np.sum(label == SKYRMION) >= MIN_SKYRMION_PX for _, _, label in frames):
+            return frames
+    raise SpinscopeError(
+        f"kerr frames of {settings.height} x {settings.width} pixels hold no skyrmion in "
+        f"{_ATTEMPTS} attempts; they must be larger"
+    )
+
+
+def _draw_source(number: int, rng: np.random.Generator, settings: Kerr) -> list[Frame]:
+    """Frames of a source as it is drawn, with or without skyrmions."""
+    shape = settings.height, settings.width
+    kind = "film" if rng.random() < FILM_FRACTION else str(rng.choice(list(devices.DEVICES)))
+    confined = kind != "film"
+    pattern = draw_pattern(rng, confined=confined)
+    optics = draw_optics(rng, pattern.diameter, confined=confined)
+    if rng.random() < settings.bright_fraction:  # opposite polarity: mirror the grey levels
+        optics = replace(optics, level=1 - optics.level, contrast=-optics.contrast)
+    device, edge_width = None, 0.0
+    if confined:
+        device = devices.draw_device(kind, shape, rng)
+        edge_width = uniform(rng, (1.5, 12))
+    defects = draw_defects(rng, shape)
+    field, phi, frames = _field_map(pattern, shape, rng), None, []
+    for frame in range(settings.frames_per_source):
+        phi = _next_pattern(phi, pattern, field, shape, rng)
+        m = _without_specks(domains.coverage(phi), pattern.diameter)
+        if frame:
+            optics = replace(optics, drift=_draw_drift(rng))
+        image = kerr_image(m, optics, rng, device=device, defects=defects)
+        label = kerr_label(
+            m, device=device, edge_width=edge_width, defects=defects, drift=optics.drift
+        )
+        row = _row(number, frame, kind, pattern, optics, len(defects))
+        frames.append((row, np.round(image * 255).astype(np.uint8), label))
+    return frames
 
 
 def _field_map(
     pattern: Pattern, shape: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray | float:
-    """External field at every pixel: with a gradient and the disorder of the film."""
+    """External field at every pixel, with a gradient and the disorder of the film."""
     field: np.ndarray | float = pattern.field
     if pattern.slope:
         angle = rng.uniform(0, 2 * np.pi)
@@ -280,9 +287,8 @@ def _field_map(
         x = np.linspace(-1, 1, shape[1], dtype=np.float32)[None, :]
         field = field + pattern.slope * (y * np.sin(angle) + x * np.cos(angle))
     if pattern.disorder:
-        # Drawn on a coarse grid: it varies over some domain walls.
-        grid = tuple(max(8, int(n / (2 * pattern.scale))) for n in shape)
-        grid = tuple(min(g, n) for g, n in zip(grid, shape, strict=True))
+        # On a coarse grid: the disorder varies over some domain walls.
+        grid = tuple(min(n, max(8, int(n / (2 * pattern.scale)))) for n in shape)
         rough = ndimage.gaussian_filter(rng.standard_normal(grid, dtype=np.float32), 2, mode="wrap")
         field = field + domains.resample(rough * (pattern.disorder / rough.std()), shape)
     return field
@@ -295,32 +301,29 @@ def _next_pattern(
     shape: tuple[int, int],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """The first pattern of a source, or the one after `phi`: it fluctuates and relaxes again."""
+    """First pattern of a source, or the next one: `phi` after fluctuations and relaxation."""
+    initial, noise, steps = None, 0.1, pattern.steps
     if phi is not None:
-        return domains.domain_pattern(
-            shape,
-            field=field,
-            steps=15,
-            rng=rng,
-            scale=pattern.scale,
-            initial=phi,
-            noise=0.5,
-        )
-    initial, noise = None, 0.1
-    if pattern.spacing:
+        initial, noise, steps = phi, 0.5, 15
+    elif pattern.spacing:
         spacing = pattern.spacing * PERIOD * pattern.scale
         seeded = domains.seeded_film(
             shape, spacing=spacing, radius=pattern.diameter / 2, jitter=pattern.jitter, rng=rng
         )
         initial, noise = np.float32(0.6) * seeded, 0.02
     return domains.domain_pattern(
-        shape, field=field, steps=pattern.steps, rng=rng, scale=pattern.scale, initial=initial,
+        shape,
+        field=field,
+        steps=steps,
+        rng=rng,
+        scale=pattern.scale,
+        initial=initial,
         noise=noise,
-    )  # fmt: skip
+    )
 
 
 def _without_specks(m: np.ndarray, diameter: float) -> np.ndarray:
-    """Magnetisation without domains below a tenth of a skyrmion's area: they are collapsing."""
+    """Magnetisation without collapsing domains, those below a tenth of a skyrmion's area."""
     regions, count = ndimage.label(m < 0)
     if not count:
         return m
@@ -334,15 +337,9 @@ def _without_specks(m: np.ndarray, diameter: float) -> np.ndarray:
 def _row(
     number: int, frame: int, device: str, pattern: Pattern, optics: KerrOptics, defects: int
 ) -> Row:
-    """Manifest row of a frame: where it belongs and what was drawn for it."""
-    drawn = asdict(optics)
-    drift = np.hypot(*drawn.pop("drift"))
-    values = {
-        "diameter_px": pattern.diameter,
-        "field": pattern.field,
-        **drawn,
-        "drift_px": float(drift),
-    }
+    """Manifest row of a frame: source, batch and drawn parameters."""
+    drawn = {"diameter_px": pattern.diameter, "field": pattern.field, **asdict(optics)}
+    drawn["drift_px"] = float(np.hypot(*drawn.pop("drift")))
     return {
         "name": f"{number:05d}-{frame:02d}",
         "source": number,
@@ -350,5 +347,5 @@ def _row(
         "kind": pattern.kind,
         "device": device,
         "defects": defects,
-        **{key: round(value, 4) for key, value in values.items()},
+        **{key: round(value, 4) for key, value in drawn.items()},
     }

@@ -1,4 +1,4 @@
-"""The published Kerr micrographs, fetched from Zenodo: whole and verified, or not at all."""
+"""Download of the published Kerr images from Zenodo: whole and verified, or not at all."""
 
 from __future__ import annotations
 
@@ -9,33 +9,60 @@ import stat
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from spinscope.config import Fetch
-from spinscope.datasets.dataset import open_dataset
+from spinscope.datasets.layouts import open_dataset
 from spinscope.errors import SpinscopeError
+from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     import httpx
 
 MAX_MEMBERS = 200_000
-"""An archive with more files than this is refused."""
+"""Limit on the number of files in an archive."""
 
 _MIB = 1 << 20
-_PAUSE_AT_MOST = 60.0
-_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_MAX_PAUSE = 60.0  # seconds
+_RETRIED = {408, 425, 429, 500, 502, 503, 504}  # status codes
+
+
+class _Transient(Exception):
+    """A failure that another attempt may not meet."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file of a record: where it is, how long, and its checksum as `algorithm:hexadecimal`."""
+    """A file of a record: URL, bytes, and checksum as ``algorithm:hexadecimal``."""
 
     url: str
     size: int
     checksum: str
+
+
+@dataclass(frozen=True)
+class Partial:
+    """An incomplete download, and beside it the ETag of the server's file."""
+
+    path: Path
+
+    @property
+    def tag(self) -> Path:
+        """File that holds the ETag."""
+        return self.path.with_name(self.path.name + ".etag")
+
+    @property
+    def length(self) -> int:
+        """Bytes that are downloaded."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def remove(self) -> None:
+        """Delete the download and its ETag."""
+        self.path.unlink(missing_ok=True)
+        self.tag.unlink(missing_ok=True)
 
 
 def fetch_moke(
@@ -44,53 +71,68 @@ def fetch_moke(
     *,
     backoff: float = 1.0,
     say: Callable[[str], None] = lambda text: None,
-    progress: Callable[..., Iterable] = lambda items, **_: items,
+    progress: Progress = no_progress,
 ) -> Path:
-    """Download, verify and unpack the archive that `settings` names; the dataset is `target`.
+    """Download, verify and unpack the archive of a record; returns the dataset folder `target`.
 
-    A dataset that stands at `target` is left alone. An archive that stands beside it under its own
-    name, brought by DVC, is used. The download lies in `<target>.zip.part` until it is whole; an
-    interrupted one is taken up where it ended, and nothing appears at `target` before everything
-    is verified and unpacked.
+    A dataset at `target` is left as it is. An archive beside it, brought by DVC, is used. The
+    download is ``<target>.zip.part`` until it is complete, and an interrupted one is resumed;
+    `target` appears after everything is verified and unpacked.
 
-    backoff : seconds of the first pause after a failed attempt; it doubles up to a minute.
-    say : told what was found and done.
-    Raises SpinscopeError, naming what was found and what was expected.
+    Parameters
+    ----------
+    target : Path
+        Folder of the dataset.
+    settings : Fetch
+        Record, file name, size and limits.
+    backoff : float, default 1
+        Pause in seconds after the first failed attempt; it doubles up to a minute.
+    say : callable
+        Prints one sentence about each result.
+    progress : callable
+        Wraps the MiB of the download and the files of the archive.
+
+    Raises
+    ------
+    SpinscopeError
+        If the record, the download or the archive is not as expected, or the disk is full.
     """
     target = Path(target)
-    if _stands(target):
+    if _is_dataset(target):
         say(f"{target} is complete and left as it is")
         return target
-    part = target.with_name(target.name + ".zip.part")
-    brought = target.with_name(settings.file)
+    part = Partial(target.with_name(target.name + ".zip.part"))
+    archive = target.with_name(settings.file)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _client() as client:
             remote = _ask_record(client, settings, backoff)
-            if brought.is_file():
-                say(f"{brought} is used")
+            if archive.is_file():
+                say(f"{archive} is used")
             else:
+                archive = part.path
                 blocks = _download(client, remote, part, settings.retries, backoff)
                 total = math.ceil(remote.size / _MIB)
                 for _ in progress(blocks, total=total, unit="MiB", desc=settings.file):
                     pass
-        archive = brought if brought.is_file() else part
         try:
             _verify(archive, remote)
             _unpack(archive, target, settings.max_unpacked, progress)
         except SpinscopeError:
-            _forget(part)  # a bad archive must not be taken up again
+            part.remove()  # a bad archive must not be resumed
             raise
     except OSError as error:
         raise SpinscopeError(
-            f"{target} could not be written: {error}; what was downloaded is kept in {part.name}"
+            f"{target} could not be written: {error}; what was downloaded is kept in "
+            f"{part.path.name}"
         ) from error
-    _forget(part)
+    part.remove()
     say(f"{target} holds {len(open_dataset(target))} frames")
     return target
 
 
-def _stands(target: Path) -> bool:
+def _is_dataset(target: Path) -> bool:
+    """Whether `target` is a dataset; other files there are an error."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     try:
@@ -103,24 +145,23 @@ def _stands(target: Path) -> bool:
 
 
 def _client() -> httpx.Client:
+    """HTTP client without compression: Content-Length and Range count the bytes of the file."""
     import httpx
 
-    # No compression on the way: Content-Length and Range count the bytes of the file.
     return httpx.Client(timeout=30, follow_redirects=True, headers={"Accept-Encoding": "identity"})
 
 
 def _ask_record(client: httpx.Client, settings: Fetch, backoff: float) -> Remote:
-    """Ask the Zenodo API for the file; both shapes of its answer are understood."""
+    """Ask Zenodo's API for the file; both formats of its answer are understood."""
     import httpx
 
-    url = f"{settings.api}/{settings.record}"
-    failed = 0
+    url, failed = f"{settings.api}/{settings.record}", 0
     while True:
         try:
             response = client.get(url)
             _require_success(response)
             break
-        except (httpx.TransportError, _Passing) as error:
+        except (httpx.TransportError, _Transient) as error:
             failed = _pause(url, error, failed, settings.retries, backoff)
     try:
         files = response.json()["files"]
@@ -147,72 +188,70 @@ def _ask_record(client: httpx.Client, settings: Fetch, backoff: float) -> Remote
 
 
 def _download(
-    client: httpx.Client, remote: Remote, part: Path, retries: int, backoff: float
+    client: httpx.Client, remote: Remote, part: Partial, retries: int, backoff: float
 ) -> Iterator[int]:
-    """Bring `part` to its full length over as many connections as that takes.
+    """Complete `part` over as many connections as needed; yield once per MiB.
 
-    Yields once a MiB. Retries are counted since the file last grew beyond what it had been.
+    Retries are counted since the file last exceeded its earlier length.
     """
     import httpx
 
-    failed, shown, best = 0, 0, _length(part)
-    while _length(part) != remote.size:
+    failed, shown, best = 0, 0, part.length
+    while part.length != remote.size:
         try:
             for length in _receive(client, remote, part):
                 while shown < math.ceil(length / _MIB):
                     shown += 1
                     yield shown
-        except (httpx.TransportError, _Passing) as error:
-            if (length := _length(part)) > best:
-                failed, best = 0, length
+        except (httpx.TransportError, _Transient) as error:
+            if part.length > best:
+                failed, best = 0, part.length
             failed = _pause(remote.url, error, failed, retries, backoff)
 
 
-def _receive(client: httpx.Client, remote: Remote, part: Path) -> Iterator[int]:
-    """Append what one answer brings to `part`, or begin it anew; yield its growing length."""
-    tag = _tag(part)
-    have = _length(part)
-    headers = {}
+def _receive(client: httpx.Client, remote: Remote, part: Partial) -> Iterator[int]:
+    """Append the bytes of one response to `part`, or start it again; yield its length."""
+    have, headers = part.length, {}
     if 0 < have < remote.size:
         headers["Range"] = f"bytes={have}-"
-        if tag.is_file():
-            headers["If-Range"] = tag.read_text()
+        if part.tag.is_file():
+            headers["If-Range"] = part.tag.read_text()
     with client.stream("GET", remote.url, headers=headers) as response:
         if response.status_code == 416:
-            _forget(part)
-            raise _Passing("the server refused the range")
+            part.remove()
+            raise _Transient("the server refused the range")
         _require_success(response)
         # 206 continues; a server that ignores Range, or whose file changed, answers 200.
-        continued = response.status_code == 206
         start, promised = _promised(response)
-        if continued and start != have:
-            _forget(part)
-            raise _Passing(f"the server continued at {start}, not at {have}")
-        if promised is not None and promised != remote.size:
+        if response.status_code != 206:
+            have = 0
+        elif start != have:
+            part.remove()
+            raise _Transient(f"the server continued at {start}, not at {have}")
+        if promised not in (None, remote.size):
             raise SpinscopeError(
                 f"{remote.url} promises {promised} bytes, the record says {remote.size}"
             )
         etag = response.headers.get("ETag", "")
         if etag and not etag.startswith("W/"):
-            tag.write_text(etag)
+            part.tag.write_text(etag)
         else:
-            tag.unlink(missing_ok=True)
-        length = have if continued else 0
-        with part.open("ab" if continued else "wb") as file:
+            part.tag.unlink(missing_ok=True)
+        with part.path.open("ab" if have else "wb") as file:
             for block in response.iter_raw():
-                length += len(block)
-                if length > remote.size:
+                have += len(block)
+                if have > remote.size:
                     raise SpinscopeError(
                         f"{remote.url} sends more than the {remote.size} bytes of the record"
                     )
                 file.write(block)
-                yield length
-    if length < remote.size:
-        raise _Passing(f"the answer ended after {length} of {remote.size} bytes")
+                yield have
+    if have < remote.size:
+        raise _Transient(f"the answer ended after {have} of {remote.size} bytes")
 
 
 def _promised(response: httpx.Response) -> tuple[int, int | None]:
-    """First byte of an answer, and the length of the whole file, where the server states it."""
+    """First byte of a response, and the length of the whole file if the server states it."""
     stated = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     if response.status_code == 206 and stated:
         return int(stated[1]), None if stated[2] == "*" else int(stated[2])
@@ -221,7 +260,8 @@ def _promised(response: httpx.Response) -> tuple[int, int | None]:
 
 
 def _verify(archive: Path, remote: Remote) -> None:
-    if (size := _length(archive)) != remote.size:
+    """Compare size and checksum of the archive with the record."""
+    if (size := archive.stat().st_size) != remote.size:
         raise SpinscopeError(f"{archive} has {size} bytes, the record says {remote.size}")
     algorithm, _, expected = remote.checksum.partition(":")
     with archive.open("rb") as file:
@@ -230,11 +270,8 @@ def _verify(archive: Path, remote: Remote) -> None:
         raise SpinscopeError(f"{archive} has {algorithm} {found}, the record says {expected}")
 
 
-def _unpack(archive: Path, target: Path, limit: int, progress: Callable[..., Iterable]) -> None:
-    """Unpack beside `target`, see that it is a dataset, then rename it there.
-
-    Raises SpinscopeError for what is not a sound archive of a dataset, OSError where the disk is.
-    """
+def _unpack(archive: Path, target: Path, limit: int, progress: Progress) -> None:
+    """Unpack beside `target`, check that the result is a dataset, then rename it."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
         folder = Path(scratch, "unpacked")
         folder.mkdir()
@@ -250,12 +287,14 @@ def _unpack(archive: Path, target: Path, limit: int, progress: Callable[..., Ite
             raise SpinscopeError(f"{archive} holds a name twice: {error.filename}") from error
         except (SpinscopeError, OSError):
             raise
-        except Exception as error:  # zipfile raises many kinds on damaged archives
+        except Exception as error:  # zipfile raises many types on damaged archives
             raise SpinscopeError(f"{archive} is not a sound zip archive: {error}") from error
-        folder = _dataset_in(folder)
+        inner = [path.parent for path in folder.glob("*/table.csv")]
+        if len(inner) == 1 and not (folder / "table.csv").exists():
+            (folder,) = inner
         open_dataset(folder)
         if target.exists():
-            target.rmdir()  # it is empty: _stands has looked
+            target.rmdir()  # `_is_dataset` has checked that it is empty
         folder.replace(target)
 
 
@@ -263,60 +302,38 @@ def _extract(
     file: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path, left: int, limit: int
 ) -> int:
     """Write one member below `folder`; return how many bytes may still be written."""
-    where = f"{file.filename}: {member.filename!r}"
+    place = f"{file.filename}: {member.filename!r}"
     name = PurePosixPath(member.filename)
     unsafe = name.is_absolute() or ".." in name.parts or "\\" in member.filename
     if unsafe or not name.parts or ":" in name.parts[0]:
-        raise SpinscopeError(f"{where} leaves the folder")
+        raise SpinscopeError(f"{place} leaves the folder")
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise SpinscopeError(f"{where} is a link or a device; only files and folders are unpacked")
+        raise SpinscopeError(f"{place} is a link or a device; only files and folders are unpacked")
     path = folder / name
     if member.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         return left
     path.parent.mkdir(parents=True, exist_ok=True)
     with file.open(member) as source, path.open("xb") as sink:
-        while block := source.read(_MIB):  # counted here: a header may lie
+        while block := source.read(_MIB):  # counted here: the header may be false
             left -= len(block)
             if left < 0:
-                raise SpinscopeError(f"{where}: more than {limit} bytes unpacked in all")
+                raise SpinscopeError(f"{place}: more than {limit} bytes unpacked in all")
             sink.write(block)
     return left
 
 
-def _dataset_in(folder: Path) -> Path:
-    """The folder itself, or the one folder in it that looks like a dataset."""
-    inner = [path.parent for path in sorted(folder.glob("*/table.csv"))]
-    return inner[0] if len(inner) == 1 and not (folder / "table.csv").exists() else folder
-
-
-class _Passing(Exception):
-    """A failure that another attempt may not meet."""
-
-
 def _require_success(response: httpx.Response) -> None:
-    if response.status_code in _TRY_AGAIN:
-        raise _Passing(f"the server answered {response.status_code}")
+    """Raise unless a response is a success."""
+    if response.status_code in _RETRIED:
+        raise _Transient(f"the server answered {response.status_code}")
     if response.status_code not in (200, 206):
         raise SpinscopeError(f"{response.url} answered {response.status_code}")
 
 
 def _pause(url: str, error: Exception, failed: int, retries: int, backoff: float) -> int:
-    """Wait before the next attempt; return the count of those that failed."""
+    """Wait before the next attempt; return the number of failed ones."""
     if failed >= retries:
         raise SpinscopeError(f"{url} was given up after {failed + 1} attempts: {error}") from error
-    time.sleep(min(_PAUSE_AT_MOST, backoff * 2**failed))
+    time.sleep(min(_MAX_PAUSE, backoff * 2**failed))
     return failed + 1
-
-
-def _tag(part: Path) -> Path:
-    return part.with_name(part.name + ".etag")
-
-
-def _forget(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _tag(part).unlink(missing_ok=True)
-
-
-def _length(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0

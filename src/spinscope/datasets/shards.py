@@ -1,28 +1,78 @@
-"""A corpus packed into a few NumPy arrays that are read through memory maps.
+"""The packed layout: a corpus in a few NumPy arrays, read through memory maps.
 
-A folder holds `corpus.json` (what it is: kind, seed, parameters, checksum of every file),
-`manifest.csv` (a row a frame: name, source, batch, shard, index, then what its maker adds) and
-per shard `images-NNNN.npy`, (n, H, W) uint8 or uint16, and `labels-NNNN.npy`, (n, H, W) uint8.
-The same frames give the same bytes.
+The folder holds ``corpus.json`` (kind, seed, settings, checksum of every file), ``manifest.csv``
+(one row per frame: name, source, batch, shard, index and columns of the corpus) and, per shard,
+``images-NNNN.npy``, (n, H, W) uint8 or uint16, and ``labels-NNNN.npy``, (n, H, W) uint8. The same
+frames give the same bytes.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spinscope.datasets.dataset import Dataset, Record
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256
 
 HEADER = "corpus.json"
 MANIFEST = "manifest.csv"
 _COLUMNS = ("name", "source", "batch", "shard", "index")
+
+RENAMED = {
+    "kerr": {"bright": "bright_fraction"},
+    "films": {
+        "images": "periodic_images",
+        "evaluations": "max_evaluations",
+        "grained": "grained_fraction",
+    },
+    "ltem": {
+        "views": "images_per_film",
+        "kinds": "film_states",
+        "roll": "shift",
+        "turn": "rotate",
+        "coherence_mrad": "convergence_mrad",
+        "spread_nm": "defocus_spread_nm",
+    },
+}
+"""Settings whose names changed, by the kind of a corpus: old name → new name."""
+
+
+def renamed(header: dict[str, Any]) -> dict[str, Any]:
+    """Return a corpus header with today's names of its settings."""
+    names = RENAMED.get(header.get("kind"), {})
+    return {names.get(key, key): value for key, value in header.items()}
+
+
+def own_folder(path: Path, header: str) -> None:
+    """Check that a corpus may be written to a folder.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the corpus; it may be missing or empty.
+    header : str
+        File name of the header that identifies a corpus of this kind.
+
+    Raises
+    ------
+    SpinscopeError
+        If the path is a file, or the folder holds other files and no header.
+    """
+    if path.exists() and not path.is_dir():
+        raise SpinscopeError(f"{path} is a file; a corpus needs a folder of its own")
+    if not path.exists() or (path / header).is_file():
+        return
+    # An interrupted `atomic_file` leaves a hidden file that ends in the name of the header.
+    if any(not file.name.endswith(f".{header}") for file in path.iterdir()):
+        raise SpinscopeError(f"{path} holds other files; a corpus needs a folder of its own")
 
 
 def write_corpus(
@@ -32,38 +82,40 @@ def write_corpus(
     header: dict[str, Any],
     shard_frames: int = 64,
 ) -> Path:
-    """Write frames (row, image, label) as packed shards, the whole folder or nothing.
+    """Write frames as packed shards, the whole folder or nothing.
 
-    row : dict with `name`, `source`, `batch` and further columns of the maker's.
-    image : (H, W) uint8 or uint16 levels.   label : (H, W) uint8 class indices.
-    A corpus that stands at `path` is replaced; anything else there is refused.
+    Parameters
+    ----------
+    path : Path
+        Folder to write; an earlier corpus is replaced.
+    frames : iterable of (dict, (H, W) array, (H, W) array)
+        Row of the manifest with `name`, `source`, `batch` and further columns; image, uint8 or
+        uint16 levels; label, uint8 class indices.
+    header : dict
+        Entries of corpus.json; number of frames and checksums are added.
+    shard_frames : int, default 64
+        Frames of a shard.
+
+    Raises
+    ------
+    SpinscopeError
+        If the folder holds other files, there is no frame, or the frames of a shard differ in size.
     """
     path = Path(path)
-    if path.is_dir() and any(path.iterdir()) and not (path / HEADER).is_file():
-        raise SpinscopeError(f"{path} holds other files; a corpus needs a folder of its own")
+    own_folder(path, HEADER)
     rows: list[dict[str, Any]] = []
     with atomic_folder(path) as partial:
-        pending: list[tuple[np.ndarray, np.ndarray]] = []
-
-        def flush(shard: int) -> None:
-            for kind, arrays in zip(("images", "labels"), zip(*pending, strict=True), strict=True):
-                if len({array.shape for array in arrays}) > 1:
+        for shard, chunk in enumerate(_chunks(frames, shard_frames)):
+            added, *arrays = zip(*chunk, strict=True)
+            rows += [{**row, "shard": shard, "index": k} for k, row in enumerate(added)]
+            for kind, stack in zip(("images", "labels"), arrays, strict=True):
+                if len({array.shape for array in stack}) > 1:
                     raise SpinscopeError(
                         f"corpus {path}: the {kind} of a shard must be of one size"
                     )
-                np.save(partial / f"{kind}-{shard:04d}.npy", np.stack(arrays))
-            pending.clear()
-
-        for number, (row, image, label) in enumerate(frames):
-            shard, index = divmod(number, shard_frames)
-            rows.append({**row, "shard": shard, "index": index})
-            pending.append((image, label))
-            if len(pending) == shard_frames:
-                flush(shard)
+                np.save(partial / f"{kind}-{shard:04d}.npy", np.stack(stack))
         if not rows:
             raise SpinscopeError(f"corpus {path} must hold at least one frame")
-        if pending:
-            flush(rows[-1]["shard"])
         extra = [key for key in rows[0] if key not in _COLUMNS]
         with (partial / MANIFEST).open("w", newline="") as file:
             writer = csv.DictWriter(file, [*_COLUMNS, *extra], lineterminator="\n")
@@ -76,7 +128,7 @@ def write_corpus(
 
 
 def damaged_files(path: Path | str) -> dict[str, str]:
-    """What is wrong with each file whose bytes differ from the recorded checksum, by its name."""
+    """Describe the damage of every file whose checksum differs from the recorded one, by name."""
     path = Path(path)
     damage = {}
     for name, expected in read_header(path)["sha256"].items():
@@ -88,7 +140,13 @@ def damaged_files(path: Path | str) -> dict[str, str]:
 
 
 def read_header(path: Path | str) -> dict[str, Any]:
-    """What corpus.json says: kind, seed, parameters, number of frames, checksum of every file."""
+    """Read corpus.json of a corpus, with today's names of its settings.
+
+    Raises
+    ------
+    SpinscopeError
+        If the file is missing or is no header.
+    """
     header = Path(path) / HEADER
     try:
         value = json.loads(header.read_text())
@@ -96,20 +154,36 @@ def read_header(path: Path | str) -> dict[str, Any]:
             raise TypeError("sha256 must be a table")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SpinscopeError(f"{header} must be the header of a corpus: {error}") from error
-    return value
+    return renamed(value)
+
+
+def open_shards(path: Path) -> Dataset:
+    """Open a packed corpus."""
+    store = ShardStore.open(path)
+    records = tuple(
+        Record(row["name"], int(row["source"]), int(row["batch"])) for row in store.rows
+    )
+    return Dataset(path, records, store, tuple(range(len(records))))
 
 
 @dataclass
 class ShardStore:
-    """Frames of a packed corpus, each read through a memory map."""
+    """Pixels of a packed corpus, read through memory maps."""
 
     path: Path
     rows: list[dict[str, str]]
+    """Rows of manifest.csv."""
     _maps: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, path: Path) -> ShardStore:
-        """Read the manifest of the corpus at `path`."""
+        """Read the manifest of a corpus.
+
+        Raises
+        ------
+        SpinscopeError
+            If the manifest is missing, empty or malformed.
+        """
         manifest = path / MANIFEST
         if not manifest.is_file():
             raise SpinscopeError(f"corpus {path}: {MANIFEST} is missing")
@@ -126,36 +200,42 @@ class ShardStore:
         return cls(path, rows)
 
     def image(self, index: int) -> np.ndarray:
-        """(H, W) float32 in [0, 1]."""
-        levels = self._frame("images", index)
+        """Read an image, (H, W) float32 in [0, 1]."""
+        levels = self._frame(index, 0)
         return levels.astype(np.float32) / np.float32(np.iinfo(levels.dtype).max)
 
     def label(self, index: int) -> np.ndarray:
-        """(H, W) uint8 five-class indices."""
-        return np.array(self._frame("labels", index))
+        """Read a label, (H, W) uint8 indices of the five classes."""
+        return np.array(self._frame(index, 1))
 
     def depth(self, index: int) -> int:
-        """Bits of a pixel of the image."""
-        return self._frame("images", index).dtype.itemsize * 8
+        """Return the bits per pixel of an image."""
+        return self._frame(index, 0).dtype.itemsize * 8
 
     def names(self, index: int) -> tuple[str, str]:
-        """The shards that hold image and label of a frame."""
+        """Return the shards that hold image and label of a frame."""
         shard = int(self.rows[index]["shard"])
         return f"images-{shard:04d}.npy", f"labels-{shard:04d}.npy"
 
-    def _frame(self, kind: str, index: int) -> np.ndarray:
-        row = self.rows[index]
-        name = self.names(index)[kind == "labels"]
-        if name not in self._maps:
-            try:
-                self._maps[name] = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise SpinscopeError(
-                    f"corpus {self.path}: {name} is missing or damaged: {error}"
-                ) from error
+    def _frame(self, index: int, kind: int) -> np.ndarray:
+        """Image (kind 0) or label (kind 1) of a frame as it is stored."""
+        row, name = self.rows[index], self.names(index)[kind]
         try:
+            if name not in self._maps:
+                self._maps[name] = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
             return self._maps[name][int(row["index"])]
         except IndexError as error:
             raise SpinscopeError(
                 f"corpus {self.path}: {name} holds no frame {row['index']}"
             ) from error
+        except (OSError, ValueError) as error:
+            raise SpinscopeError(
+                f"corpus {self.path}: {name} is missing or damaged: {error}"
+            ) from error
+
+
+def _chunks(items: Iterable, size: int) -> Iterator[list]:
+    """Lists of `size` items, the last one shorter."""
+    items = iter(items)
+    while chunk := list(islice(items, size)):
+        yield chunk

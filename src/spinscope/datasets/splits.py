@@ -1,4 +1,4 @@
-"""Train, validation and test frames, split by source only: frames of one video never part."""
+"""Splits into train, validation and test by source: frames of one video are in one split."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from spinscope.errors import SpinscopeError
 
 @dataclass(frozen=True)
 class Splits:
-    """Three datasets that share no source; `test` may be None."""
+    """Three datasets without a common source; `test` may be None."""
 
     train: Dataset
     validation: Dataset
     test: Dataset | None = None
 
     def named(self) -> dict[str, Dataset]:
-        """The splits that hold frames, by name."""
-        every = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: part for name, part in every.items() if part}
+        """Return the splits that hold frames, by name."""
+        return {name: split for name, split in vars(self).items() if split}
 
 
 def split_by_batch(
@@ -29,34 +28,42 @@ def split_by_batch(
     validation: Iterable[int],
     test: Iterable[int] = (),
 ) -> Splits:
-    """Split by lines of partition.txt (batches of sources).
+    """Split a dataset by batch indices (rows of partition.txt).
 
-    Raises SpinscopeError where a batch, or a source, is in two splits, or where one marked
-    `only_training` is asked for validation or test.
+    Raises
+    ------
+    SpinscopeError
+        If a batch or source is in two splits, training or validation is empty, or a source marked
+        ``only_training`` is in validation or test.
     """
     wanted = {"train": set(train), "validation": set(validation), "test": set(test)}
-    parts = {name: dataset.select(batches=batches) for name, batches in wanted.items() if batches}
+    splits = {name: dataset.select(batches=batches) for name, batches in wanted.items() if batches}
     for name in ("train", "validation"):
-        if not parts.get(name):
+        if not splits.get(name):
             raise SpinscopeError(f"data.{name}_batches must name a batch of {dataset.path}")
-    check_disjoint(parts)
+    check_disjoint(splits)
     for name in ("validation", "test"):
-        for record in parts[name].records if name in parts else ():
+        for record in splits[name].records if name in splits else ():
             if record.use == "only_training":
                 raise SpinscopeError(
                     f"{dataset.path}: source {record.source} is only_training, "
                     f"it must not be in the {name} split"
                 )
-    return Splits(parts["train"], parts["validation"], parts.get("test"))
+    return Splits(**splits)
 
 
-def check_disjoint(parts: dict[str, Dataset]) -> None:
-    """Raise SpinscopeError where a source stands in two of the named datasets."""
+def check_disjoint(splits: dict[str, Dataset]) -> None:
+    """Check that no source is in two of the named datasets.
+
+    Raises
+    ------
+    SpinscopeError
+        If a source is in two of them.
+    """
     owner: dict[int, str] = {}
-    for name, part in parts.items():
-        for source in part.sources:
-            if source in owner:
+    for name, split in splits.items():
+        for source in split.sources:
+            if owner.setdefault(source, name) != name:
                 raise SpinscopeError(
                     f"source {source} is in {owner[source]} and in {name}; splits are by source"
                 )
-            owner[source] = name

@@ -1,8 +1,8 @@
 """Jobs composed of the layers below; verbs, flows and stages call these."""
 
-from spinscope.jobs.data import CheckedData, checked_data, corpus, out_folder, split
+from spinscope.jobs.corpora import corpus, film_lines, films, import_films, ltem_corpus, scripts
+from spinscope.jobs.data import CheckedData, checked_data, out_folder, split
 from spinscope.jobs.evaluating import draw_frame, evaluate_model, family_of, fullest, predictor
-from spinscope.jobs.films import film_lines, films, import_films, ltem_corpus, scripts
 from spinscope.jobs.promotion import add, family_of_version, promote
 from spinscope.jobs.recordings import export, measure, segment
 from spinscope.jobs.training import (

@@ -32,20 +32,6 @@ def out_folder(name: str) -> Path:
     return project_root() / "build" / name
 
 
-def corpus(params: Params, out: Path, *, progress=plain) -> Path:
-    """Write the simulated Kerr corpus of `params`; one that stands there complete is kept."""
-    from spinscope.corpora.kerr import GENERATOR, make_kerr_corpus
-    from spinscope.datasets.shards import HEADER, read_header
-
-    kerr = params.kerr
-    same = ("n", "height", "width", "frames_per_source", "bright_fraction")
-    wanted = {"seed": params.seed, "generator": GENERATOR}
-    wanted |= {key: getattr(kerr, key) for key in same}
-    if (out / HEADER).is_file() and wanted.items() <= read_header(out).items():
-        return out
-    return make_kerr_corpus(out, kerr.n, params.seed, kerr, progress=progress)
-
-
 def made_as(dataset: Dataset) -> dict[str, Any]:
     """What a model keeps of the simulated corpus that it was trained on; nothing of real frames.
 

@@ -110,10 +110,10 @@ def fullest(report: dict) -> int:
 
 def draw_frame(predictor: Predictor, dataset: Dataset, index: int, views: int, out: Path) -> Path:
     """Picture of a frame: image, label and prediction side by side."""
-    from spinscope.drawing import picture_row, write_picture
+    from spinscope.drawing import label_panels, write_panels
     from spinscope.images import to_scheme
 
     image = dataset.image(index)
     label = to_scheme(dataset.label(index), len(predictor.info["classes"]))
-    write_picture(out, picture_row(image, (label, predictor.classes(image, views))))
+    write_panels(out, label_panels(image, (label, predictor.classes(image, views))))
     return out

@@ -251,13 +251,13 @@ def _segment_one(
 
 def _draw(raw: np.ndarray, mask: np.ndarray, name: Path, *, single: bool) -> dict[str, str]:
     """Write the overlay of a frame, and the mask of a single image; returns kind → file."""
-    from spinscope.drawing import overlay, write_picture
+    from spinscope.drawing import overlay, write_panels
     from spinscope.images import write_label
 
     if mask.size > _PICTURE_PIXELS:
         return {}
     drawn = {"overlay": f"{name}.overlay.png"}
-    write_picture(drawn["overlay"], [overlay(raw, mask)])
+    write_panels(drawn["overlay"], [overlay(raw, mask)])
     if single:
         drawn["mask"] = f"{name}.mask.png"
         write_label(drawn["mask"], mask)

@@ -38,8 +38,8 @@ class Microscope:
     voltage: float = 200e3  # V, that accelerates the electrons
     defocus: float = -2e-3  # m, positive over focus
     cs: float = 200e-6  # m, spherical aberration
-    coherence: float = 1e-5  # rad, angle from the axis where the source falls to 1/e
-    spread: float = 80e-9  # m, standard deviation of the defocus
+    convergence: float = 1e-5  # rad, angle from the axis where the source falls to 1/e
+    defocus_spread: float = 80e-9  # m, standard deviation of the defocus
     astigmatism: float = 0.0  # m, added to the defocus along its angle, taken off across it
     astigmatism_angle: float = 0.0  # rad, from +x towards +y
 
@@ -49,7 +49,7 @@ class Microscope:
             value = getattr(self, field.name)
             if value is None or not np.isfinite(value):
                 raise SpinscopeError(f"{field.name} (={value}) must be a finite number")
-        for name in ("coherence", "spread"):
+        for name in ("convergence", "defocus_spread"):
             if getattr(self, name) < 0:
                 raise SpinscopeError(f"{name} (={getattr(self, name)}) must not be negative")
 
@@ -294,8 +294,8 @@ def _transfer(shape: tuple[int, int], pixel_size: float, microscope: Microscope)
     # The gradient of chi less a factor 2 pi lambda.
     slope_x = (defocus + round_part + a_x) * kx + a_y * ky
     slope_y = (defocus + round_part - a_x) * ky + a_y * kx
-    damping = (np.pi * microscope.coherence) ** 2 * (slope_x**2 + slope_y**2)
-    damping = damping + (np.pi * lam * microscope.spread * k_squared) ** 2 / 2
+    damping = (np.pi * microscope.convergence) ** 2 * (slope_x**2 + slope_y**2)
+    damping = damping + (np.pi * lam * microscope.defocus_spread * k_squared) ** 2 / 2
     chi = np.remainder(chi, 2 * np.pi).astype(np.float32)  # while its double precision lasts
     modulus = np.exp(-damping.astype(np.float32))
     half = np.empty(chi.shape, dtype=np.complex64)

@@ -27,7 +27,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from spinscope.classes import CLASSES
-from spinscope.datasets.dataset import Dataset, Record, open_dataset, write_moke
+from spinscope.datasets import Dataset, Record, open_dataset, write_moke
 from spinscope.datasets.manifest import pixel_sha256
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, write_json

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from spinscope.datasets.dataset import Dataset, Record, data_hash, open_dataset, write_moke
+from spinscope.datasets import Dataset, Record, data_hash, open_dataset, write_moke
 from spinscope.datasets.manifest import pixel_sha256
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder, write_json

@@ -175,8 +175,8 @@ def picture(specimen: Specimen, point: Point, settings: Ltem, seed: int) -> np.n
         voltage=settings.voltage_kv * 1e3,
         defocus=point.defocus_mm * 1e-3,
         cs=settings.cs_um * 1e-6,
-        coherence=settings.convergence_mrad * 1e-3,
-        spread=settings.defocus_spread_nm * 1e-9,
+        convergence=settings.convergence_mrad * 1e-3,
+        defocus_spread=settings.defocus_spread_nm * 1e-9,
     )
     image = lorentz_image(
         film.m,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spinscope.corpora.film_preview import film_colours, preview
+from spinscope.corpora.preview import preview_films
+from spinscope.drawing import film_colours
 from spinscope.errors import SpinscopeError
 from spinscope.physics.film import Film, Material
 
@@ -29,11 +30,11 @@ def test_colours_tell_the_direction():
 
 def test_a_preview_lays_films_side_by_side(tmp_path):
     films = [film(0, 0, 1), film(1, 0, 0), film(0, 0, -1)]
-    path = preview(films, tmp_path / "films.png", columns=2, width=200)
+    path = preview_films(films, tmp_path / "films.png", columns=2, width=200)
     picture = np.asarray(Image.open(path).convert("RGB"))
     assert picture.shape == (134, 200, 3)
     centres = [picture[y, x].tolist() for y, x in ((33, 50), (33, 150), (100, 50), (100, 150))]
     assert centres == [[255] * 3, [255, 0, 0], [0] * 3, [255] * 3]
-    assert preview(films, tmp_path / "one.png", n=1, width=100).stat().st_size > 0
+    assert preview_films(films, tmp_path / "one.png", n=1, width=100).stat().st_size > 0
     with pytest.raises(SpinscopeError, match="at least one film"):
-        preview([], tmp_path / "none.png")
+        preview_films([], tmp_path / "none.png")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spinscope.errors import SpinscopeError
-from spinscope.physics.film import Film, Material, turned
+from spinscope.physics.film import Film, Material, rotated
 from spinscope.physics.topology import topological_charge
 
 EVERY = [(quarters, mirrored) for quarters in range(4) for mirrored in (False, True)]
@@ -41,14 +41,14 @@ def test_turned_and_mirrored_films_have_the_same_energy():
     film = neel_film()
     wanted = energy(film)
     for quarters, mirrored in EVERY:
-        assert energy(turned(film, quarters, mirrored)) == pytest.approx(wanted, rel=1e-6)
+        assert energy(rotated(film, quarters, mirrored)) == pytest.approx(wanted, rel=1e-6)
     wrong = Film(film.m[:, ::-1].copy(), film.material, film.ms[:, ::-1])  # without its spins
     assert abs(energy(wrong) / wanted - 1) > 1e-3
 
 
 def test_spins_still_point_outwards():
     for quarters, mirrored in EVERY:
-        m = turned(neel_film(), quarters, mirrored).m
+        m = rotated(neel_film(), quarters, mirrored).m
         dy, dx = np.gradient(m[..., 2])
         radial = (m[..., 0] * dx + m[..., 1] * dy).sum()
         across = (m[..., 1] * dx - m[..., 0] * dy).sum()
@@ -58,16 +58,16 @@ def test_spins_still_point_outwards():
 
 def test_turns_undo_each_other_and_keep_the_charge():
     film = neel_film()
-    np.testing.assert_array_equal(turned(turned(film, 3), 1).m, film.m)
-    np.testing.assert_array_equal(turned(turned(film, 0, True), 0, True).m, film.m)
-    np.testing.assert_array_equal(turned(film, 1).ms, np.rot90(film.ms))
+    np.testing.assert_array_equal(rotated(rotated(film, 3), 1).m, film.m)
+    np.testing.assert_array_equal(rotated(rotated(film, 0, True), 0, True).m, film.m)
+    np.testing.assert_array_equal(rotated(film, 1).ms, np.rot90(film.ms))
     charge = topological_charge(film.m)
     for quarters, mirrored in EVERY:
-        assert topological_charge(turned(film, quarters, mirrored).m) == pytest.approx(charge)
+        assert topological_charge(rotated(film, quarters, mirrored).m) == pytest.approx(charge)
 
 
 def test_bulk_dmi_allows_turns_but_no_mirror():
     film = neel_film(kind="bulk")
-    assert energy(turned(film, 1)) == pytest.approx(energy(film), rel=1e-6)
+    assert energy(rotated(film, 1)) == pytest.approx(energy(film), rel=1e-6)
     with pytest.raises(SpinscopeError, match="dmi_kind"):
-        turned(film, 0, True)
+        rotated(film, 0, True)

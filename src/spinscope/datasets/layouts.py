@@ -1,0 +1,32 @@
+"""The two layouts of a dataset on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spinscope.datasets import moke, shards
+from spinscope.datasets.dataset import Dataset
+from spinscope.errors import SpinscopeError
+
+LAYOUTS = {shards.HEADER: shards.open_shards, moke.TABLE: moke.open_moke}
+"""Function that opens a folder, by the file that identifies its layout."""
+
+
+def open_dataset(path: Path | str) -> Dataset:
+    """Open a dataset folder: packed shards (corpus.json) or the MOKE layout (table.csv).
+
+    Raises
+    ------
+    SpinscopeError
+        If the folder has neither layout, is empty, or its table is malformed.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise SpinscopeError(f"dataset {path} does not exist or is not a folder")
+    for name, open_layout in LAYOUTS.items():
+        if (path / name).is_file():
+            return open_layout(path)
+    raise SpinscopeError(
+        f"dataset {path} holds neither {moke.TABLE} (MOKE layout) nor {shards.HEADER} "
+        "(packed corpus)"
+    )

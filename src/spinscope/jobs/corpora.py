@@ -1,0 +1,103 @@
+"""Simulated corpora: Kerr images, films, Lorentz images of films, scripts of mumax3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from spinscope.config import Params
+from spinscope.errors import SpinscopeError
+from spinscope.progress import Progress, no_progress
+
+
+def corpus(params: Params, out: Path, *, progress: Progress = no_progress) -> Path:
+    """Write the simulated Kerr corpus unless it is in the folder `out`; returns `out`."""
+    from spinscope.corpora.kerr import corpus_header, make_kerr_corpus
+    from spinscope.corpora.writing import kept_corpus
+
+    kerr, seed = params.kerr, params.seed
+    return kept_corpus(
+        out,
+        {**corpus_header(seed, kerr), "n": kerr.n},
+        lambda: make_kerr_corpus(out, kerr.n, seed, kerr, progress=progress),
+    )
+
+
+def films(params: Params, out: Path, *, progress: Progress = no_progress) -> Path:
+    """Relax the films of a corpus; a partial corpus is resumed.
+
+    Raises
+    ------
+    SpinscopeError
+        If the extra ``sim`` is missing, or `out` holds something else.
+    """
+    from spinscope.corpora.films import make_film_corpus
+
+    return make_film_corpus(out, params.films.n, params.seed, params.films, progress=progress)
+
+
+def import_films(
+    params: Params, files: Sequence[Path], out: Path, *, progress: Progress = no_progress
+) -> Path:
+    """Write films that another program computed (OVF files) as a corpus of films."""
+    from spinscope.corpora.film_import import import_films
+
+    return import_films(out, files, params.films, progress=progress)
+
+
+def film_lines(folder: Path) -> list[str]:
+    """Summarise a corpus of films: number, states, and films that did not converge."""
+    from spinscope.corpora.films import open_films
+
+    header = open_films(folder).header
+    states = ", ".join(f"{count} {kind}" for kind, count in header.get("states", {}).items())
+    return [f"{header.get('films', 0)} films in {folder}: {states}"] + [
+        f"not converged and left out: {film['name']}, torque {film['torque']} after "
+        f"{film['evaluations']:g} evaluations"
+        for film in header.get("not_converged", ())
+    ]
+
+
+def scripts(params: Params, folder: Path, out: Path) -> list[Path]:
+    """Write a mumax3 script for every film of a corpus; returns the scripts."""
+    from spinscope.corpora.films import open_films
+    from spinscope.corpora.mumax import write_mx3
+
+    corpus, settings = open_films(folder), params.films
+    return [
+        write_mx3(
+            out / f"{row['name']}.mx3",
+            film,
+            seed=params.seed + row["number"],
+            exchange=settings.grain_exchange,
+            images=settings.periodic_images,
+        )[-1]
+        for row, film in zip(corpus.rows, corpus, strict=True)
+    ]
+
+
+def ltem_corpus(
+    params: Params, folder: Path, out: Path, *, progress: Progress = no_progress
+) -> Path:
+    """Write Lorentz images of the films in `folder` unless they are in `out`; returns `out`.
+
+    Raises
+    ------
+    SpinscopeError
+        If `folder` holds no films.
+    """
+    from spinscope.corpora.films import HEADER, open_films
+    from spinscope.corpora.ltem import corpus_header, make_ltem_corpus
+    from spinscope.corpora.writing import kept_corpus
+
+    if not (folder / HEADER).is_file():
+        raise SpinscopeError(
+            f"there are no films at {folder}: run `spinscope corpus films`, or name a corpus of "
+            "films with --films"
+        )
+    films = open_films(folder)
+    return kept_corpus(
+        out,
+        corpus_header(films, params.seed, params.ltem),
+        lambda: make_ltem_corpus(out, films, params.seed, params.ltem, progress=progress),
+    )
