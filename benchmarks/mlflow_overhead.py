@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from spinscope.config import Params, Tracking, load_params
+from spinscope.families.moke_unet import FAMILY
 
 STEPS, WARM_UP = 10, 3
 SEED = 1
@@ -30,7 +31,7 @@ CURVES = ("loss", "mcc", "accuracy", "val_loss", "val_mcc", "val_accuracy", "lea
 
 def main() -> dict[str, dict[str, float | str]]:
     """Measure, and give `mlflow.overhead` with the peer's fraction beside it."""
-    params = load_params("laptop")
+    params = load_params("laptop", family=FAMILY.name)
     training = params.training
     model, step = _step_seconds(params)
     train_seconds = training.epochs * training.steps_per_epoch * step
@@ -52,13 +53,13 @@ def main() -> dict[str, dict[str, float | str]]:
 
 def _step_seconds(params: Params):
     """(model, median seconds of one training step) of the network of `params`."""
-    from spinscope.training.fit import compiled_unet
+    from spinscope.training.fit import compiled
 
     rng = np.random.default_rng(SEED)
     shape = (params.training.batch, params.training.crop, params.training.crop)
     images = rng.normal(size=(*shape, 1)).astype(np.float32)
     labels = rng.integers(0, params.data.scheme, shape).astype(np.int32)
-    model = compiled_unet(params, SEED)
+    model = compiled(FAMILY, params, SEED)
     seconds = []
     for _ in range(WARM_UP + STEPS):
         started = time.perf_counter()
@@ -69,13 +70,12 @@ def _step_seconds(params: Params):
 
 def _logging_seconds(folder: Path, params: Params, model) -> float:
     from spinscope.models.store import save_model
-    from spinscope.models.unet import size_multiple
     from spinscope.tracking import lineage, open_store, parent_run, register, seed_run
     from spinscope.tracking.runs import log_curves, log_epoch, log_figure, log_report
 
     info = {
         "classes": ["background", "skyrmion", "defect"],
-        "size_multiple": size_multiple(params.model),
+        "size_multiple": params.model.size_multiple,
     }
     save_model(folder / "model", model, info, "# Benchmark\n")
     tracking = Tracking(
@@ -99,6 +99,7 @@ def _logging_seconds(folder: Path, params: Params, model) -> float:
             log_figure(run, picture, name)
     register(
         store,
+        FAMILY,
         run.run_id,
         folder / "model",
         "overhead",

@@ -25,15 +25,16 @@ MEMORY_LIMIT_GB = 6.0
 def main() -> dict[str, dict]:
     """Every figure of this file, name → {value, unit, peer, ratio}."""
     from spinscope.config import load_params
-    from spinscope.training.fit import compiled_unet
+    from spinscope.families.moke_unet import FAMILY
+    from spinscope.training.fit import compiled
     from spinscope.training.pipeline import training_batches
 
-    params = load_params("laptop")
+    params = load_params("laptop", family="moke-unet")
     frames = simulated_frames(params)
     batches = iter(training_batches(frames, params.training, params.augmentation, seed=0))
     held = next(batches)
     model, published = (
-        compiled_unet(_with_stem(params, stem), 0) for stem in (params.model.stem, 1)
+        compiled(FAMILY, _with_stem(params, stem), 0) for stem in (params.model.stem, 1)
     )
     for network in (model, published):
         network.train_on_batch(*held)
@@ -144,13 +145,16 @@ def _train_and_measure() -> float:
     from spinscope.config import load_params
     from spinscope.corpora.kerr import make_kerr_corpus
     from spinscope.datasets import open_dataset, split_by_batch
+    from spinscope.families.moke_unet import FAMILY
     from spinscope.training.fit import fit
 
-    params = load_params("laptop", ["training.epochs=1", "training.steps_per_epoch=10"])
+    params = load_params(
+        "laptop", ["training.epochs=1", "training.steps_per_epoch=10"], family="moke-unet"
+    )
     with tempfile.TemporaryDirectory() as folder:
         corpus = make_kerr_corpus(f"{folder}/corpus", 109, 0, params.kerr)
         splits = split_by_batch(open_dataset(corpus), (0, 1, 3, 4), (2,))
-        fit(splits, params, seed=0, folder=f"{folder}/fit")
+        fit(FAMILY, splits, params, seed=0, folder=f"{folder}/fit")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 

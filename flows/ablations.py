@@ -17,7 +17,9 @@ from spinscope.studies.kerr.ablations import ablations as try_factors
 @task(name="ablations")
 def trials(out: str, workers: int, profile: str | None, overrides: list[str]) -> dict:
     """All networks that are missing in `out`, then the table; a retry goes on with the rest."""
-    return try_factors(load_params(profile, overrides), Path(out), workers=workers)
+    return try_factors(
+        load_params(profile, overrides, family="moke-unet"), Path(out), workers=workers
+    )
 
 
 @flow(name="ablations")
@@ -29,7 +31,9 @@ def ablations(
 ) -> dict:
     """Change one factor at a time, `workers` networks side by side."""
     overrides = overrides or []
-    again = trials.with_options(retries=load_params(profile, overrides).flows.retries)
+    again = trials.with_options(
+        retries=load_params(profile, overrides, family="moke-unet").flows.retries
+    )
     folder = out or str(jobs.out_folder("study/moke"))
     report = again(folder, whole("workers", workers), profile, overrides)
     lines = ablation_lines(report)

@@ -27,13 +27,17 @@ def fold(seed: int, batch: int, profile: str | None, overrides: list[str], out: 
 
 
 def _fold(which: tuple[int, int], profile: str | None, overrides: list[str], out: str) -> dict:
-    return cross_validation.run_fold(load_params(profile, overrides), Path(out), which)
+    return cross_validation.run_fold(
+        load_params(profile, overrides, family="moke-unet"), Path(out), which
+    )
 
 
 @task(name="report")
 def report(profile: str | None, overrides: list[str], out: str) -> dict:
     """The report of all folds, tracked in MLflow."""
-    return cross_validation.cross_validate(load_params(profile, overrides), Path(out))
+    return cross_validation.cross_validate(
+        load_params(profile, overrides, family="moke-unet"), Path(out)
+    )
 
 
 @flow(name="cross-validate")
@@ -42,7 +46,10 @@ def cross_validate(
 ) -> dict:
     """Leave out each batch in turn, and pool the scores of all frames."""
     overrides = overrides or []
-    params, target = load_params(profile, overrides), out or str(jobs.out_folder("study/moke"))
+    params, target = (
+        load_params(profile, overrides, family="moke-unet"),
+        out or str(jobs.out_folder("study/moke")),
+    )
     again = fold.with_options(retries=params.flows.retries)
     settings = cross_validation.fold_settings(params)
     for k in range(settings.cross_validation.seeds):

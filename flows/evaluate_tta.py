@@ -8,7 +8,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from spinscope import jobs
-from spinscope.config import DEFAULT_FAMILY, Params, load_params, tracking_of
+from spinscope.config import Params, load_params
 from spinscope.studies.kerr import tta as augmented
 
 
@@ -17,7 +17,7 @@ def _settings(
 ) -> Params:
     """Settings of the family that the models are of, else of the one that is named."""
     if models:
-        family = jobs.family_of(tracking_of(profile, overrides), models[0])
+        family = jobs.family_of(load_params(profile, overrides).tracking, models[0])
     return load_params(profile, overrides, family=family)
 
 
@@ -44,7 +44,7 @@ def evaluate_tta(
     profile: str | None = None,
     overrides: list[str] | None = None,
     out: str | None = None,
-    family: str = DEFAULT_FAMILY,
+    family: str = "moke-unet",
 ) -> dict:
     """MCC, counts and frame time of versions with one, three and eight views averaged.
 

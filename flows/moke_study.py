@@ -16,7 +16,9 @@ from spinscope.studies.report import markdown
 @task(name="report")
 def report(parts: str, out: str, profile: str | None, overrides: list[str]) -> dict:
     """The page and its numbers, tracked in MLflow."""
-    return write(load_params(profile, overrides), Path(parts), Path(out), track=True)
+    return write(
+        load_params(profile, overrides, family="moke-unet"), Path(parts), Path(out), track=True
+    )
 
 
 @flow(name="moke-study")

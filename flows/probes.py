@@ -18,7 +18,9 @@ def probe_models(
     models: list[str], profile: str | None, overrides: list[str], out: str, track: bool = False
 ) -> dict:
     """The report of some models; what is kept below `out` is read, so that a retry goes on."""
-    return probe(load_params(profile, overrides), models, Path(out), track=track)
+    return probe(
+        load_params(profile, overrides, family="moke-unet"), models, Path(out), track=track
+    )
 
 
 @flow(name="probes")
@@ -34,7 +36,9 @@ def probes(
         raise SpinscopeError("--models must name at least one model")
     overrides = overrides or []
     target = out or str(jobs.out_folder("study/moke"))
-    again = probe_models.with_options(retries=load_params(profile, overrides).flows.retries)
+    again = probe_models.with_options(
+        retries=load_params(profile, overrides, family="moke-unet").flows.retries
+    )
     found = again(given, profile, overrides, target, track=True)
     text = "```\n" + "\n".join(probe_lines(found)) + "\n```"
     create_markdown_artifact(text, key="probes", description=f"{len(given)} models")

@@ -8,7 +8,7 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
 from spinscope import jobs
-from spinscope.config import load_params, tracking_of
+from spinscope.config import load_params
 from spinscope.tracking import PromotionRefused
 
 
@@ -17,7 +17,7 @@ def pass_gates(
     name: str, version: int | None, reason: str, profile: str | None, overrides: list[str]
 ) -> dict:
     """Measure the gates and move the alias; a refusal keeps the table of gates."""
-    family = jobs.family_of_version(tracking_of(profile, overrides), name, version)
+    family = jobs.family_of_version(load_params(profile, overrides).tracking, name, version)
     params = load_params(profile, overrides, family=family)
     try:
         step = jobs.promote(params, name, version, reason)

@@ -18,7 +18,7 @@ from spinscope.studies.kerr import relabelling
 @task(name="hide")
 def hide(profile: str | None, overrides: list[str], out: str) -> dict[str, list]:
     """Validate the frames, hide defects; names the teachers and students that are to be trained."""
-    plan = relabelling.prepare(load_params(profile, overrides), Path(out))
+    plan = relabelling.prepare(load_params(profile, overrides, family="moke-unet"), Path(out))
     return {"teachers": plan.teachers, "students": plan.students}
 
 
@@ -33,19 +33,25 @@ def train(kind: str, seed: int, profile: str | None, overrides: list[str], out: 
 
 
 def _train(kind: str, seed: int, profile: str | None, overrides: list[str], out: str) -> float:
-    return relabelling.train_one(load_params(profile, overrides), Path(out), kind, seed)["mcc"]
+    return relabelling.train_one(
+        load_params(profile, overrides, family="moke-unet"), Path(out), kind, seed
+    )["mcc"]
 
 
 @task(name="relabel-frames")
 def relabel_frames(profile: str | None, overrides: list[str], out: str) -> str:
     """The new version of the dataset; returns its folder."""
-    return str(relabelling.relabel_frames(load_params(profile, overrides), Path(out)).path)
+    return str(
+        relabelling.relabel_frames(
+            load_params(profile, overrides, family="moke-unet"), Path(out)
+        ).path
+    )
 
 
 @task(name="report")
 def report(profile: str | None, overrides: list[str], out: str) -> dict:
     """The report of all that was trained, tracked in MLflow."""
-    return relabelling.finish(load_params(profile, overrides), Path(out))
+    return relabelling.finish(load_params(profile, overrides, family="moke-unet"), Path(out))
 
 
 @flow(name="relabel")
@@ -55,7 +61,7 @@ def relabel(
     """Hide, teach, relabel, train on true and weak labels, and compare."""
     overrides = overrides or []
     target = out or str(jobs.out_folder("study/moke"))
-    retries = load_params(profile, overrides).flows.retries
+    retries = load_params(profile, overrides, family="moke-unet").flows.retries
     again = {step: step.with_options(retries=retries) for step in (train, relabel_frames)}
     networks = hide(profile, overrides, target)
     for kind, seed in networks["teachers"]:

@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from spinscope import jobs
-from spinscope.config import Params, load_params, tracking_of
+from spinscope.config import Params, load_params
 from spinscope.errors import SpinscopeError
 from spinscope.reviews import retrain as retrain_with
 from train_seeds import in_tasks
@@ -29,7 +29,7 @@ def retrain(
     if not folders:
         raise SpinscopeError("--reviews must name at least one folder of reviews")
     overrides, model = overrides or [], model or "models:/moke-unet@lab"
-    family = jobs.family_of(tracking_of(profile, overrides), model)
+    family = jobs.family_of(load_params(profile, overrides).tracking, model)
     params = load_params(profile, overrides, family=family)
     report = retrain_with(
         params,

@@ -17,7 +17,9 @@ from spinscope.studies.kerr.search import search_lines
 @task(name="search")
 def trials(out: str, workers: int, profile: str | None, overrides: list[str]) -> dict:
     """All trials that are missing in `out`, then the front; a retry goes on with the rest."""
-    return try_networks(load_params(profile, overrides), Path(out), workers=workers)
+    return try_networks(
+        load_params(profile, overrides, family="moke-unet"), Path(out), workers=workers
+    )
 
 
 @flow(name="search")
@@ -29,7 +31,9 @@ def search(
 ) -> dict:
     """Search for networks, `workers` side by side; they slow the frames that are timed."""
     overrides = overrides or []
-    again = trials.with_options(retries=load_params(profile, overrides).flows.retries)
+    again = trials.with_options(
+        retries=load_params(profile, overrides, family="moke-unet").flows.retries
+    )
     folder = out or str(jobs.out_folder("study/moke"))
     report = again(folder, whole("workers", workers), profile, overrides)
     lines = search_lines(report)

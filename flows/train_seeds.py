@@ -14,7 +14,7 @@ from prefect.cache_policies import INPUTS
 from prefect.futures import PrefectFuture
 
 from spinscope import jobs
-from spinscope.config import DEFAULT_FAMILY, Params, load_params
+from spinscope.config import Params, load_params
 from spinscope.datasets import data_hash
 from spinscope.processes import end_with_parent
 
@@ -36,7 +36,7 @@ def train_seed(
     overrides: list[str],
     out: str,
     parent_id: str | None,
-    family: str = DEFAULT_FAMILY,
+    family: str = "moke-unet",
 ) -> dict:
     """One seed in a process of its own, so that one that dies takes nothing with it."""
     context = get_context("spawn")
@@ -67,7 +67,7 @@ def train_seeds(
 ) -> dict:
     """Train a family, `moke-unet` by default, over the seeds of a profile and register the best."""
     overrides = overrides or []
-    params = load_params(profile, overrides, family=family or DEFAULT_FAMILY)
+    params = load_params(profile, overrides, family=family or "moke-unet")
     folder = Path(out) if out else jobs.out_folder(f"train/{params.family}")
     report = jobs.train(params, folder, run_seeds=in_tasks(params, profile, overrides, folder))
     create_markdown_artifact(markdown(report), key="train-seeds")

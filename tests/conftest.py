@@ -67,6 +67,7 @@ def params(moke_folder: Path, tmp_path: Path) -> Params:
             "tracking.experiment=moke-unet",
             "evaluation.tta=1",
         ],
+        family="moke-unet",
     )
 
 

@@ -301,8 +301,8 @@ def test_registry_from_the_command_line(run, tmp_path, params, template_store):
         "--profile=demo", f"--set=data.path={params.data.path}", "--set=model.width=4",
         "--set=model.depth=2", "--set=training.epochs=1", "--set=training.steps_per_epoch=2",
         "--set=training.batch=2", "--set=training.crop=32", "--set=evaluation.tta=1",
-        "--set=gates.max_count_error=1e9", "--set=gates.min_mcc=-1",
-        "--set=tracking.experiment=moke-unet", "--set=gates.mcc_spread=1e9",
+        "--set=gates.max_count_error=1e9", "--set=gates.metric_limit=-1",
+        "--set=tracking.experiment=moke-unet", "--set=gates.metric_spread=1e9",
     ]  # fmt: skip
     assert "no model is registered yet" in run("registry", "list", *at)[1]
     for seed, version in ((0, 1), (0, 1), (5, 2)):
@@ -323,7 +323,7 @@ def test_registry_from_the_command_line(run, tmp_path, params, template_store):
         assert f"models:/moke-unet@lab is version {version}" in out
     code, out, error = run(
         "registry", "promote", "moke-unet", "--version", 1, "--reason", "x", *small, *at,
-        "--set=gates.min_mcc=2",
+        "--set=gates.metric_limit=2",
     )  # fmt: skip
     assert code == 1
     assert "FAIL  mean MCC over seeds" in error

@@ -14,7 +14,6 @@ from spinscope.config import (
     moke_path,
     project_root,
     settings_environment,
-    tracking_of,
 )
 from spinscope.errors import SpinscopeError
 
@@ -80,7 +79,7 @@ def test_profiles_are_the_promised_three():
 )
 def test_a_wrong_override_is_named(override, says):
     with pytest.raises(SpinscopeError, match=says):
-        load_params(overrides=[override])
+        load_params(overrides=[override], family="moke-unet")
 
 
 def test_a_family_is_laid_over_the_profile_and_the_profiles_own_over_the_family(tmp_path):
@@ -92,7 +91,7 @@ def test_a_family_is_laid_over_the_profile_and_the_profiles_own_over_the_family(
     path.write_text(SHIPPED.read_text() + more)
     of = load_params("night", path=path, family="ltem-unet")
     assert (of.training.epochs, of.training.batch, of.training.pretrained) == (4, 2, None)
-    moke = load_params("night", path=path)
+    moke = load_params("night", path=path, family="moke-unet")
     assert (moke.training.epochs, moke.training.pretrained) == (3, "bundled:moke-unet")
     last = load_params("night", ["training.epochs=5"], path, family="ltem-unet")
     assert last.training.epochs == 5
@@ -108,14 +107,13 @@ def test_a_family_starts_from_no_network_of_another():
         assert len(experiments) == len(FAMILIES)
 
 
-def test_where_models_are_is_known_before_their_family():
+def test_shared_settings_are_known_before_the_family():
     fits_one = ["training.class_weights=[1, 2]", "tracking.uri=sqlite:///x.db"]
     with pytest.raises(SpinscopeError, match="class_weights"):
-        load_params(overrides=fits_one)
-    assert tracking_of(None, fits_one).uri == "sqlite:///x.db"
-    assert tracking_of("demo", []) == load_params("demo").tracking
+        load_params(overrides=fits_one, family="moke-unet")
+    assert load_params(overrides=fits_one).tracking.uri == "sqlite:///x.db"
     with pytest.raises(SpinscopeError, match=r"gates\.min_mc"):
-        tracking_of(None, ["gates.min_mc=1"])
+        load_params(overrides=["gates.min_mc=1"])
 
 
 def test_an_unknown_family_is_named():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+import difflib
+import functools
 import json
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -21,9 +22,12 @@ from pydantic import (
 )
 
 from spinscope.errors import SpinscopeError
+from spinscope.files import digest
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Frozen section of settings; an unknown key is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -53,7 +57,7 @@ NotNegative = Annotated[Range, _where(lambda end: end >= 0, "both ends must be a
 Tilt = Annotated[Range, _where(lambda end: abs(end) < 90, "a tilt must be below 90 degrees")]
 
 
-class Data(_Section):
+class Data(Section):
     path: str = "auto"
     scheme: Literal[2, 3, 5] = 3
     train_batches: tuple[int, ...] = (0, 1, 3, 4)
@@ -61,7 +65,7 @@ class Data(_Section):
     test_batches: tuple[int, ...] = ()
 
 
-class Fetch(_Section):
+class Fetch(Section):
     record: str
     api: str
     file: str
@@ -70,7 +74,7 @@ class Fetch(_Section):
     retries: int = Field(ge=0)
 
 
-class Kerr(_Section):
+class Kerr(Section):
     n: int = Field(gt=0)
     height: int = Field(ge=32)
     width: int = Field(ge=32)
@@ -80,7 +84,7 @@ class Kerr(_Section):
     bright_fraction: float = Field(default=0.0, ge=0, le=1)
 
 
-class Films(_Section):
+class Films(Section):
     n: int = Field(gt=0)
     height: int = Field(ge=16)
     width: int = Field(ge=16)
@@ -105,7 +109,7 @@ class Films(_Section):
     shard_films: int = Field(gt=0)
 
 
-class Ltem(_Section):
+class Ltem(Section):
     images_per_film: int = Field(gt=0)
     voltage_kv: Finite = Field(gt=0)
     tilt_deg: Tilt
@@ -128,12 +132,12 @@ class Ltem(_Section):
     workers: int = Field(gt=0)
 
 
-class Upscale(_Section):
+class Upscale(Section):
     below_px: float = Field(gt=0)
     scale: float = Field(gt=1, le=4)
 
 
-class Model(_Section):
+class Model(Section):
     width: int = Field(default=16, ge=1)
     depth: int = Field(default=4, ge=1, le=6)
     stem: Literal[1, 2, 4] = 1
@@ -159,7 +163,7 @@ class Model(_Section):
         return self.model_dump(exclude={"upscale", "min_peak_probability"})
 
 
-class Training(_Section):
+class Training(Section):
     seeds: int = Field(default=5, ge=1)
     epochs: int = Field(default=15, ge=1)
     steps_per_epoch: int = Field(default=100, ge=1)
@@ -185,7 +189,7 @@ Symmetry = Literal["square", "axis", "none"]
 top to bottom only (a tilt axis along the columns' direction keeps its place), or none."""
 
 
-class Augmentation(_Section):
+class Augmentation(Section):
     symmetry: Symmetry = "square"
     border: Literal["mirror", "wrap"] = "mirror"
     scale: float = Field(default=0.2, ge=0, lt=1)
@@ -218,21 +222,21 @@ class Augmentation(_Section):
         return self
 
 
-class Evaluation(_Section):
+class Evaluation(Section):
     tta: Literal[1, 2, 3, 8] = 8
     iou: float = Field(default=0.5, ge=0.5, le=1)
     min_object_px: int = Field(default=4, ge=1)
     size_bins: int = Field(default=32, ge=2)
 
 
-class Inference(_Section):
+class Inference(Section):
     engine: Literal["auto", "openvino", "keras"]
     precision: Literal["auto", "bf16", "f32"]
     tile: int = Field(ge=256)
     overlap: int = Field(ge=64)
 
 
-class Segment(_Section):
+class Segment(Section):
     tta: Literal[1, 2, 3, 8]
     axis_deg: float | None = Field(allow_inf_nan=False)
     scale: float | None = Field(gt=0, allow_inf_nan=False)
@@ -244,7 +248,7 @@ class Segment(_Section):
     idle_s: float | None = Field(gt=0)
 
 
-class Measure(_Section):
+class Measure(Section):
     search_range_px: float | None = Field(gt=0)
     memory: int = Field(ge=0)
     size_ratio: float | None = Field(gt=1)
@@ -252,21 +256,21 @@ class Measure(_Section):
     max_lag: int = Field(ge=1)
 
 
-class Gates(_Section):
-    mcc_spread: float = Field(ge=0)
-    min_mcc: float
+class Gates(Section):
+    metric_spread: float = Field(ge=0)
+    metric_limit: float
     max_count_error: float = Field(ge=0)
     max_frame_ms: float = Field(gt=0)
     reproduce_tolerance: float = Field(ge=0)
 
 
-class Tracking(_Section):
+class Tracking(Section):
     uri: str
     artifacts: str
     experiment: str
 
 
-class Flows(_Section):
+class Flows(Section):
     train_cron: str | None
     evaluate_cron: str | None
     promote_cron: str | None
@@ -276,7 +280,7 @@ class Flows(_Section):
     retries: int = Field(ge=0)
 
 
-class Serve(_Section):
+class Serve(Section):
     mlflow_port: int
     prefect_port: int
     dashboard_port: int
@@ -286,19 +290,19 @@ Overrides = tuple[str, ...]
 """Settings that a study lays over the others, each `section.key=value`."""
 
 
-class Ablations(_Section):
+class Ablations(Section):
     seeds: int = Field(ge=1)
     master_epochs: int = Field(ge=1)
     base: Overrides
 
 
-class Search(_Section):
+class Search(Section):
     trials: int = Field(ge=1)
     startup: int = Field(ge=0)
     base: Overrides
 
 
-class Relabelling(_Section):
+class Relabelling(Section):
     labelled_sources: int = Field(ge=1)
     seeds: int = Field(ge=1)
     min_px: int = Field(ge=1)
@@ -306,22 +310,22 @@ class Relabelling(_Section):
     teacher: Overrides
 
 
-class Probes(_Section):
+class Probes(Section):
     frames: int = Field(ge=1)
     height: int = Field(ge=64)
     width: int = Field(ge=64)
 
 
-class CrossValidation(_Section):
+class CrossValidation(Section):
     seeds: int = Field(ge=1)
     base: Overrides
 
 
-class Params(_Section):
+class Params(Section):
     """All settings of one run: params.yaml with its profile, family and overrides applied."""
 
     profile: str
-    family: str
+    family: str | None
     seed: int
     data: Data
     fetch: Fetch
@@ -344,10 +348,13 @@ class Params(_Section):
     relabelling: Relabelling
     probes: Probes
     cross_validation: CrossValidation
+    options: dict[str, Any]
 
     @model_validator(mode="after")
     def _fit_together(self) -> Params:
-        """Settings of different sections that hold only together."""
+        """Check rules between sections, which hold for the settings of a family."""
+        if self.family is None:
+            return self
         multiple, weights = self.model.size_multiple, self.training.class_weights
         if self.training.crop % multiple:
             raise ValueError(
@@ -362,16 +369,11 @@ class Params(_Section):
         return self
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that name what decides the outcome of a training.
-
-        Ports, schedules and the like may change without a training being another.
-        """
-        decisive = {"seed", "family", "data", "model", "training", "augmentation", "evaluation"}
-        text = json.dumps(self.model_dump(mode="json", include=decisive), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-DEFAULT_FAMILY = "moke-unet"
+        """Sixteen hexadecimal digits of the settings that decide the outcome of a training."""
+        decisive = {
+            "seed", "family", "options", "data", "model", "training", "augmentation", "evaluation",
+        }  # fmt: skip
+        return digest(self.model_dump(mode="json", include=decisive))
 
 
 def project_root() -> Path:
@@ -406,18 +408,83 @@ def ltem_path() -> Path:
     return Path(named) if named else project_root() / "data" / "ltem"
 
 
+RENAMED = {
+    "model": {"magnify": "upscale", "peak": "min_peak_probability"},
+    "model.upscale": {"zoom": "scale"},
+    "ltem": {
+        "views": "images_per_film",
+        "kinds": "film_states",
+        "roll": "shift",
+        "turn": "rotate",
+        "coherence_mrad": "convergence_mrad",
+        "spread_nm": "defocus_spread_nm",
+    },
+    "films": {
+        "images": "periodic_images",
+        "evaluations": "max_evaluations",
+        "grained": "grained_fraction",
+    },
+    "kerr": {"bright": "bright_fraction"},
+    "measure": {"reach_px": "search_range_px", "drift": "subtract_drift"},
+    "segment": {"part": "chunk_frames", "zoom": "scale"},
+    "augmentation": {"noise_chance": "noise_probability"},
+    "gates": {"min_mcc": "metric_limit", "mcc_spread": "metric_spread"},
+}
+"""Section → former name of a key → its name. The former names are read for one release."""
+
+
+def renamed(settings: Mapping[str, Any], section: str = "", *, hint: bool = False) -> dict:
+    """Settings with former names of keys replaced by the present ones.
+
+    Parameters
+    ----------
+    settings : mapping
+        Nested settings.
+    section : str, default ""
+        Where `settings` belongs, keys joined by dots; "" for all sections.
+    hint : bool, default False
+        Print every former name and the present one to stderr, once per process.
+    """
+    result = {}
+    for key, value in settings.items():
+        name = RENAMED.get(section, {}).get(key, key)
+        if hint and name != key:
+            _hint(f"{section}.{key}", f"{section}.{name}")
+        if isinstance(value, Mapping):
+            value = renamed(value, f"{section}.{name}".lstrip("."), hint=hint)
+        result[name] = value
+    return result
+
+
+@functools.cache
+def _hint(old: str, new: str) -> None:
+    print(f"hint: the setting {old} is now {new}; the old name will go", file=sys.stderr)
+
+
 def load_params(
     profile: str | None = None,
-    overrides: tuple[str, ...] | list[str] = (),
+    overrides: Sequence[str] = (),
     path: Path | str | None = None,
-    family: str = DEFAULT_FAMILY,
+    family: str | None = None,
 ) -> Params:
-    """Read params.yaml and lay over it a profile, the family, what the profile says of the family,
-    then `section.key=value` overrides.
+    """Read params.yaml and apply a profile, a family and single overrides to it, in this order.
 
-    $SPINSCOPE_PROFILE names the profile where the caller names none; the overrides of
-    $SPINSCOPE_SET, a JSON list, go before the caller's own (`settings_environment`).
-    Raises SpinscopeError for an unknown profile, family, key or value, naming it.
+    Parameters
+    ----------
+    profile : str, optional
+        By default $SPINSCOPE_PROFILE, else the profile that the file names.
+    overrides : sequence of str
+        ``section.key=value`` each; those of $SPINSCOPE_SET, a JSON list, are applied before them.
+    path : Path, optional
+        Another file than the project's.
+    family : str, optional
+        Family of models whose settings, those of the profile included, are applied; without one
+        the shared settings are returned.
+
+    Raises
+    ------
+    SpinscopeError
+        If a profile, family, key or value is unknown or not valid.
     """
     path = Path(path or _bundled("params.yaml"))
     try:
@@ -426,21 +493,20 @@ def load_params(
         raise SpinscopeError(f"{path} must be a readable YAML file: {error}") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("profiles"), dict):
         raise SpinscopeError(f"{path} must hold sections of settings and their profiles")
-    profiles = raw.pop("profiles")
+    profiles, families = raw.pop("profiles"), raw.pop("families", None) or {}
     name = profile or os.environ.get("SPINSCOPE_PROFILE") or raw.get("profile")
     if name not in profiles:
         raise SpinscopeError(f"profile {name!r} must be one of {', '.join(sorted(profiles))}")
-    families, chosen = raw.pop("families", None) or {}, dict(profiles[name] or {})
-    if family not in families:
-        raise SpinscopeError(f"family {family!r} must be one of {', '.join(families)}")
+    chosen = dict(profiles[name] or {})
     own = chosen.pop("families", None) or {}
-    if unknown := set(own) - set(families):
-        raise SpinscopeError(
-            f"profile {name}: family {min(unknown)!r} must be one of {', '.join(families)}"
-        )
-    raw |= {"profile": name, "family": family}
-    for layer in (chosen, families[family], own.get(family)):
-        _lay_over(raw, layer or {})
+    for where, wanted in (("", [family] if family else []), (f"profile {name}: ", own)):
+        if unknown := set(wanted) - set(families):
+            raise SpinscopeError(
+                f"{where}family {min(unknown)!r} must be one of {', '.join(families)}"
+            )
+    raw = renamed(raw, hint=True) | {"profile": name, "family": family}
+    for layer in (chosen, families.get(family), own.get(family)):
+        _lay_over(raw, renamed(layer or {}, hint=True))
     for override in (*_inherited_overrides(), *overrides):
         _override(raw, override)
     if uri := os.environ.get("SPINSCOPE_TRACKING_URI"):
@@ -449,9 +515,12 @@ def load_params(
 
 
 def overridden(params: Params, overrides: Sequence[str]) -> Params:
-    """`params` with values of its own laid over it, each `section.key=value`.
+    """Settings with single values replaced, each ``section.key=value``.
 
-    Raises SpinscopeError as `load_params` does.
+    Raises
+    ------
+    SpinscopeError
+        If a key or value is unknown or not valid.
     """
     raw = params.model_dump(mode="json")
     for override in overrides:
@@ -463,15 +532,35 @@ def _validated(raw: dict[str, Any]) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "value_error" and isinstance(first.get("input"), dict):
-            # A rule of ours over several settings, which it names.
-            raise SpinscopeError(f"params: {first['ctx']['error']}") from error
-        given = first.get("input")
-        raise SpinscopeError(
-            f"params: {where} (={given!r}) is not valid: {first['msg']}"
-        ) from error
+        raise SpinscopeError(f"params: {first_error(error, Params)}") from error
+
+
+def first_error(error: ValidationError, model: type[BaseModel], section: str = "") -> str:
+    """Sentence about the first error of settings: key, value, rule and a similar key.
+
+    section : prefix of the key, for settings that are one section.
+    """
+    first = error.errors()[0]
+    if first["type"] == "value_error" and isinstance(first.get("input"), dict):
+        return str(first["ctx"]["error"])  # a rule over several settings, which it names
+    *parents, key = map(str, first["loc"])
+    where = ".".join(filter(None, (section, *parents, key)))
+    sentence = f"{where} (={first.get('input')!r}) is not valid: {first['msg']}"
+    if first["type"] == "extra_forbidden":
+        for parent in parents:
+            annotation = model.model_fields[parent].annotation
+            model = next(kind for kind in (*get_args(annotation), annotation) if kind)
+        sentence += _suggestion(key, model.model_fields)
+    return sentence
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    similar = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
+
+
+def _sections(raw: Mapping[str, Any]) -> list[str]:
+    return [key for key, value in raw.items() if isinstance(value, dict)]
 
 
 def _lay_over(raw: dict[str, Any], layer: dict[str, Any]) -> None:
@@ -480,22 +569,6 @@ def _lay_over(raw: dict[str, Any], layer: dict[str, Any]) -> None:
         if isinstance(values, dict):
             values = {**(raw.get(section) or {}), **values}
         raw[section] = values
-
-
-def tracking_of(profile: str | None, overrides: Sequence[str]) -> Tracking:
-    """Where models are kept, before it is known of which family the settings are to be.
-
-    Raises SpinscopeError for settings that no family can have.
-    """
-    families = yaml.safe_load(_bundled("params.yaml").read_text())["families"]
-    for family in families:
-        with contextlib.suppress(SpinscopeError):
-            load_params(profile, overrides, family=family)
-            break
-    else:
-        load_params(profile, overrides)  # says what is wrong
-    where = [override for override in overrides if override.startswith("tracking.")]
-    return load_params(profile, where).tracking
 
 
 def settings_environment(params: Params, overrides: Sequence[str] = ()) -> dict[str, str]:
@@ -530,15 +603,20 @@ def _override(raw: dict[str, Any], override: str) -> None:
         raise SpinscopeError(f"--set {override!r}: a family is chosen by `spinscope train FAMILY`")
     if key == "profile":
         raise SpinscopeError(f"--set {override!r}: a profile is chosen with --profile")
-    target = raw
-    for section in sections:
-        if not isinstance(target.get(section), dict):
-            raise SpinscopeError(f"--set {override!r}: there is no section {section!r}")
-        target = target[section]
     try:
-        target[last] = yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise SpinscopeError(f"--set {override!r}: the value must be YAML") from error
+    layer = functools.reduce(lambda inner, name: {name: inner}, (last, *reversed(sections)), value)
+    target, layer = raw, renamed(layer, hint=True)
+    for _ in sections:
+        ((section, layer),) = layer.items()
+        if not isinstance(target.get(section), dict):
+            raise SpinscopeError(
+                f"--set {override!r}: there is no section {section!r}{_suggestion(section, _sections(target))}"
+            )
+        target = target[section]
+    target.update(layer)
 
 
 def dataset_path(params: Params) -> Path:

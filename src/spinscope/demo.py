@@ -8,6 +8,7 @@ from collections.abc import Callable
 from spinscope import jobs
 from spinscope.config import Params, bundled_models, dataset_path, project_root
 from spinscope.datasets import open_dataset
+from spinscope.families.segmentation import most_skyrmions
 from spinscope.images import write_image
 from spinscope.models.store import SUMS
 from spinscope.tracking import PromotionRefused
@@ -48,13 +49,13 @@ def demo(
     except PromotionRefused as refused:  # the lab has a better one: it keeps that
         reference, promoted = report["registered"], f"none: {refused}"
     batches, picture = params.data.validation_batches, out / "picture.png"
-    shown = jobs.evaluate_model(params, reference, folder, batches=batches, picture=picture)
+    shown = jobs.evaluate_model(params, reference, folder, batches=batches, image=picture)
     lines = ["", *_table(report), ""]
     if (bundled_models() / "moke-unet" / SUMS).is_file():
         step("segment a frame with the bundled model, which was trained on real frames")
         sample = out / "sample.png"
         frames = open_dataset(folder).select(batches=batches)
-        write_image(sample, frames.image(jobs.fullest(shown)))
+        write_image(sample, frames.image(most_skyrmions(shown)))
         (row,) = jobs.segment(params, [sample], [BUNDLED], out / "segment")
         lines.append(f"bundled model   {row['overlay']}")
     return [

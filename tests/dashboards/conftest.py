@@ -18,7 +18,7 @@ import yaml
 from streamlit.testing.v1 import AppTest
 from tests.conftest import discs
 
-from spinscope import jobs, serve
+from spinscope import families, jobs, serve
 from spinscope.config import Params, Serve, load_params, project_root
 from spinscope.datasets import Record, data_hash, write_moke
 from spinscope.datasets.shards import write_corpus
@@ -87,10 +87,11 @@ def make_project(root: Path) -> Params:
             f"tracking.artifacts={root}/mlruns/artifacts",
             "tracking.experiment=moke-unet",
             "evaluation.tta=3",
-            "gates.min_mcc=-1",
+            "gates.metric_limit=-1",
             "gates.max_count_error=1000",
             "gates.max_frame_ms=100000",
         ],
+        family="moke-unet",
     )
     report = jobs.train(params, root / "build/train")
     jobs.promote(params, "moke-unet", 1, "the first model", who="Ada")
@@ -105,7 +106,9 @@ def _register_again(params: Params, report: dict) -> None:
     dataset, splits = jobs.split(params)
     folder = Path(report["best"])
     reports = {
-        row["seed"]: json.loads((folder.parent / f"seed-{row['seed']}/validation.json").read_text())
+        row["seed"]: json.loads(
+            (folder.parent / f"seed-{row['seed']}/validation.json").read_text()
+        )["value"]
         for row in report["seeds"]
     }
     for one in reports.values():
@@ -113,6 +116,7 @@ def _register_again(params: Params, report: dict) -> None:
     hash_ = data_hash(dataset)
     register(
         store,
+        families.of(params),
         report["seeds"][0]["run_id"],
         folder,
         "moke-unet",

@@ -42,4 +42,4 @@ def settings_of(params) -> list[str]:
     for section in sections:
         for key, value in getattr(params, section).model_dump(mode="json").items():
             pairs.append(f"{section}.{key}={json.dumps(value)}")
-    return [*pairs, "gates.min_mcc=-1", "gates.max_count_error=1e9", "gates.max_frame_ms=1e9"]
+    return [*pairs, "gates.metric_limit=-1", "gates.max_count_error=1e9", "gates.max_frame_ms=1e9"]

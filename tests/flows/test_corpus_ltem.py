@@ -70,7 +70,7 @@ def test_films_images_training_registry(prefect, tmp_path, template_store, monke
 
     step = importlib.import_module("promote").promote(
         name="ltem-unet-demo", profile="demo", reason="flow",
-        overrides=[*overrides, f"data.path={out}/images", "gates.min_mcc=-1",
+        overrides=[*overrides, f"data.path={out}/images", "gates.metric_limit=-1",
                    "gates.max_count_error=1e9", "gates.max_frame_ms=1e9"],
     )  # fmt: skip
     assert step["to_version"] == 1

@@ -55,7 +55,7 @@ def settings(folder: Path) -> list[str]:
         "training.seeds=1", "training.epochs=2", "training.steps_per_epoch=3", "training.batch=2",
         "training.crop=64", "ltem.images_per_film=2", "augmentation.symmetry=axis",
         "evaluation.tta=2", f"tracking.uri=sqlite:///{folder}/mlruns/mlflow.db",
-        f"tracking.artifacts={folder}/mlruns/artifacts", "gates.min_mcc=-1",
+        f"tracking.artifacts={folder}/mlruns/artifacts", "gates.metric_limit=-1",
         "gates.max_count_error=1e9", "gates.max_frame_ms=1e9",
     ]  # fmt: skip
 

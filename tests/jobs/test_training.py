@@ -19,7 +19,7 @@ from spinscope.tracking import resolve
 @pytest.fixture
 def strict(params):
     """Settings whose gates any model passes, so that the wiring is what is tested."""
-    gates = {"min_mcc": -1, "max_count_error": 1e9, "max_frame_ms": 1e9}
+    gates = {"metric_limit": -1, "max_count_error": 1e9, "max_frame_ms": 1e9}
     return params.model_copy(update={"gates": params.gates.model_copy(update=gates)})
 
 
@@ -114,7 +114,9 @@ def test_a_server_that_is_down_is_one_sentence(params):
 
 
 def test_corpus_is_kept_where_it_is_the_one_asked_for(tmp_path):
-    params = load_params("demo", ["kerr.n=2", "kerr.height=64", "kerr.width=96"])
+    params = load_params(
+        "demo", ["kerr.n=2", "kerr.height=64", "kerr.width=96"], family="moke-unet"
+    )
     path = jobs.corpus(params, tmp_path / "kerr")
     stamp = (path / "corpus.json").stat().st_mtime_ns
     assert (

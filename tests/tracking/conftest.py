@@ -14,10 +14,12 @@ from PIL import Image
 from tests.conftest import tracking_at
 
 from spinscope.config import Model, Params, Tracking
+from spinscope.families.moke_unet import MokeUnet
 from spinscope.files import sha256
 from spinscope.models.store import save_model
 from spinscope.models.unet import unet
 from spinscope.tracking import Run, Store, Version, lineage, open_store, register, seed_run
+from spinscope.tracking.registry import predictions
 from spinscope.tracking.runs import parent_run
 
 
@@ -60,10 +62,22 @@ def report(mcc: float, predicted: int = 100, frame_ms: float = 40.0) -> dict:
     }
 
 
-def threshold(folder: Path, images) -> list[np.ndarray]:
+class Threshold(MokeUnet):
     """A stand-in model: its file holds the grey level under which a pixel is a skyrmion."""
-    level = float((folder / "model.keras").read_text())
-    return [(image < level).astype(np.uint8) for image in images]
+
+    def predictor(self, folder, params=None, *, streams=1):
+        return float((folder / "model.keras").read_text())
+
+    def predict(self, predictor, image):
+        return (image < predictor).astype(np.uint8)
+
+
+THRESHOLD = Threshold()
+
+
+def threshold(folder: Path, images) -> list[np.ndarray]:
+    """Masks of the stand-in model of a folder."""
+    return predictions(THRESHOLD, folder, images)
 
 
 def threshold_folder(folder: Path, level: float = 0.5) -> Path:
@@ -117,14 +131,12 @@ def registered(store: Store, params: Params, tags, tmp_path: Path) -> Callable[.
             "measured_on": "the same frames",
             "validated": True,
             "examples": frames(),
-            "predict": threshold,
+            "family": THRESHOLD,
         }
+        options |= changes
+        family = options.pop("family")
         return register(
-            run.store,
-            run.run_id,
-            threshold_folder(folder, level),
-            "moke-unet",
-            **{**options, **changes},
+            run.store, family, run.run_id, threshold_folder(folder, level), "moke-unet", **options
         )
 
     return register_one

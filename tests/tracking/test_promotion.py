@@ -7,10 +7,11 @@ import threading
 
 import numpy as np
 import pytest
-from tests.tracking.conftest import threshold
+from tests.tracking.conftest import THRESHOLD, Threshold
 
 from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
+from spinscope.families.moke_unet import FAMILY
 from spinscope.tracking import PromotionRefused, check, history, promotion, resolve, rollback
 from spinscope.tracking.registry import current, version_folder
 
@@ -26,8 +27,10 @@ def promote(store, gates):
     """Promote with a lab's gates and the stand-in model."""
 
     def promote_one(version=None, reason="better", **options):
-        options = {"gates": gates, "predict": threshold, **options}
-        return promotion.promote(store, "moke-unet", version, reason=reason, **options)
+        options = {"family": THRESHOLD, "gates": gates, **options}
+        return promotion.promote(
+            store, options.pop("family"), "moke-unet", version, reason=reason, **options
+        )
 
     return promote_one
 
@@ -85,7 +88,7 @@ def test_a_model_that_no_longer_reproduces_its_predictions_is_refused(store, reg
     (failed,) = [gate for gate in refused.value.gates if not gate.passed]
     assert failed.measured == pytest.approx(0.01, abs=0.005)
     with pytest.raises(PromotionRefused, match=r"model\.keras has sha256"):
-        promote(predict=None)  # the real predictor verifies the checksums
+        promote(family=FAMILY)  # the real predictor verifies the checksums
 
 
 @pytest.mark.parametrize(("mean", "passes"), [(0.95, True), (0.901, True), (0.899, False)])
@@ -95,7 +98,7 @@ def test_not_worse_than_the_lab_beyond_the_seeds_spread(
     registered((0.90, 0.92, 0.94))  # SD 0.02
     promote()
     v = registered((mean - 0.02, mean, mean + 0.02))  # limit 0.92 - 0.02
-    gate = check(store, v, gates, predict=threshold)[2]
+    gate = check(store, THRESHOLD, v, gates)[2]
     assert gate.limit == pytest.approx(0.90)
     assert gate.measured == pytest.approx(mean)
     assert gate.passed is passes
@@ -124,7 +127,7 @@ def test_a_version_without_measurements_passes_nothing(store, registered, gates)
     for key in tags:
         store.client.delete_model_version_tag(bare.name, str(bare.version), key)
     with pytest.raises(PromotionRefused, match="5 of 6 gates failed"):
-        promotion.promote(store, "moke-unet", reason="try", gates=gates, predict=threshold)
+        promotion.promote(store, THRESHOLD, "moke-unet", reason="try", gates=gates)
 
 
 def test_a_refusal_crosses_to_another_process_whole(registered, promote):
@@ -264,8 +267,9 @@ def test_promotions_at_once_form_one_chain(store, registered, promote):
 def test_masks_of_another_shape_do_not_pass(store, registered, gates):
     v = registered()
 
-    def cropped(folder, images):
-        return [np.zeros((2, 2), np.uint8) for _ in images]
+    class Cropped(Threshold):
+        def predict(self, predictor, image):
+            return np.zeros((2, 2), np.uint8)
 
-    gate = check(store, v, gates, predict=cropped)[5]
+    gate = check(store, Cropped(), v, gates)[5]
     assert not gate.passed

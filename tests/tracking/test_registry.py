@@ -16,10 +16,11 @@ from tests.tracking.conftest import (
 )
 
 from spinscope.errors import SpinscopeError
+from spinscope.families.moke_unet import FAMILY
 from spinscope.files import sha256_folder
 from spinscope.inference.predict import Predictor
 from spinscope.tracking import compare, register, resolve, version, versions
-from spinscope.tracking.registry import current, predict_classes, stored_predictions, version_folder
+from spinscope.tracking.registry import current, predictions, stored_predictions, version_folder
 
 
 def test_a_version_carries_what_it_was_measured_to_do(store, registered, tags):
@@ -70,6 +71,7 @@ def network(tmp_path):
 def test_mlflow_gives_the_mask_that_the_predictor_gives(store, registered, network):
     v = register(
         store,
+        FAMILY,
         registered().run_id,
         network,
         "moke-unet",
@@ -88,7 +90,7 @@ def test_mlflow_gives_the_mask_that_the_predictor_gives(store, registered, netwo
     # What is served may be computed in bf16.
     assert np.mean(mask == Predictor.load(network).classes(image)) > 0.98
     assert (stored_predictions(store, v)[1][1] == Predictor.load(network).classes(image)).all()
-    assert (predict_classes(resolve(store, v.ref), [image])[0] == mask).mean() > 0.98
+    assert (predictions(FAMILY, resolve(store, v.ref), [image])[0] == mask).mean() > 0.98
 
 
 def test_references_that_need_no_registry_open_none(network, params):

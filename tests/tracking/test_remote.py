@@ -16,10 +16,11 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from tests.tracking.conftest import frames, report, threshold, threshold_folder
+from tests.tracking.conftest import THRESHOLD, frames, report, threshold, threshold_folder
 
 from spinscope.config import Tracking
 from spinscope.errors import SpinscopeError
+from spinscope.families.moke_unet import FAMILY
 from spinscope.tracking import history, lineage, open_store, parent_run, resolve, seed_run
 from spinscope.tracking.promotion import promote
 from spinscope.tracking.registry import register, stored_predictions
@@ -128,6 +129,7 @@ def test_runs_registry_and_promotion_on_a_server(remote, params, tmp_path):
     folder = threshold_folder(tmp_path / "model")
     v = register(
         store,
+        THRESHOLD,
         run.run_id,
         folder,
         "moke-unet",
@@ -137,9 +139,8 @@ def test_runs_registry_and_promotion_on_a_server(remote, params, tmp_path):
         measured_on="x",
         validated=True,
         examples=frames(),
-        predict=threshold,
     )
-    step = promote(store, "moke-unet", reason="first", gates=params.gates, predict=threshold)
+    step = promote(store, THRESHOLD, "moke-unet", reason="first", gates=params.gates)
     fetched = resolve(remote, step.ref)
     assert fetched.is_relative_to(tmp_path / "build/models")
     assert (fetched / "card.md").read_bytes() == (folder / "card.md").read_bytes()
@@ -189,6 +190,7 @@ def test_mlflow_alone_can_load_what_a_server_keeps(remote, params, tmp_path, mon
         pass
     register(
         store,
+        FAMILY,
         run.run_id,
         folder,
         "served-unet",

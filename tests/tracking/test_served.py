@@ -26,6 +26,7 @@ from tests.conftest import tracking_at
 from tests.tracking.conftest import mask_of, report, small_network
 
 from spinscope.analysis import measure, with_units
+from spinscope.families.moke_unet import FAMILY
 from spinscope.files import sha256
 from spinscope.inference.predict import Predictor
 from spinscope.models.store import EXPORT
@@ -49,6 +50,7 @@ def registered(fresh_store, tmp_path_factory):
     with parent_run(store, params, lineage(params, "md5:1")) as run:
         of = register(
             store,
+            FAMILY,
             run.run_id,
             network,
             "moke-unet",

@@ -9,7 +9,7 @@ import sys
 
 import mlflow
 import pytest
-from tests.tracking.conftest import frames, threshold, tracking_at
+from tests.tracking.conftest import THRESHOLD, frames, threshold, tracking_at
 
 from spinscope.config import Tracking
 from spinscope.errors import SpinscopeError
@@ -92,7 +92,7 @@ def test_a_store_in_another_folder_finds_its_artifacts_there(
     store, registered, params, tmp_path, carry
 ):
     v = registered()
-    promote(store, v.name, reason="first", gates=params.gates, predict=threshold)
+    promote(store, THRESHOLD, v.name, reason="first", gates=params.gates)
     new = tmp_path / "moved project" / "mlruns"
     new.parent.mkdir()
     carry(tmp_path / "mlruns", new)

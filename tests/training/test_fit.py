@@ -13,6 +13,7 @@ from spinscope.config import load_params, overridden
 from spinscope.datasets import open_dataset, split_by_batch
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import confusion, scores
+from spinscope.families.moke_unet import FAMILY
 from spinscope.images import to_scheme
 from spinscope.inference.predict import Predictor
 from spinscope.models.store import load_model
@@ -45,11 +46,15 @@ def test_a_killed_training_ends_with_the_same_history(params, splits, tmp_path, 
     base = [f"model.{key}={value}" for key, value in params.model.layers.items()]
     small = [f"training.{key}={getattr(params.training, key)}"
              for key in ("steps_per_epoch", "batch", "crop")]  # fmt: skip
-    params = load_params("demo", [*base, *small, "training.epochs=4", "model.dropout=0.3", *extra])
-    whole = fit(splits, params, seed=3, folder=tmp_path / "whole")
+    params = load_params(
+        "demo",
+        [*base, *small, "training.epochs=4", "model.dropout=0.3", *extra],
+        family=FAMILY.name,
+    )
+    whole = fit(FAMILY, splits, params, seed=3, folder=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        fit(splits, params, seed=3, folder=tmp_path / "killed", on_epoch=stop_after(1))
-    resumed = fit(splits, params, seed=3, folder=tmp_path / "killed")
+        fit(FAMILY, splits, params, seed=3, folder=tmp_path / "killed", on_epoch=stop_after(1))
+    resumed = fit(FAMILY, splits, params, seed=3, folder=tmp_path / "killed")
     assert resumed.history == whole.history
     assert resumed.best_epoch == whole.best_epoch
     weights = [load_model(result.model)[0].get_weights() for result in (whole, resumed)]
@@ -61,23 +66,22 @@ def test_a_killed_training_ends_with_the_same_history(params, splits, tmp_path, 
 def test_the_kept_weights_are_those_of_the_epoch(params, splits, tmp_path, keep):
     given = {"keep": keep, "epochs": 4, "learning_rate": 0.05, "early_stopping": 1}
     params = params.model_copy(update={"training": params.training.model_copy(update=given)})
-    result = fit(splits, params, seed=2, folder=tmp_path / "run")
+    result = fit(FAMILY, splits, params, seed=2, folder=tmp_path / "run")
     scores = result.history["val_mcc"]
     if keep == "last":
         assert (len(scores), result.best_epoch) == (4, 3)
     else:
         assert scores[result.best_epoch] == max(scores)
-    model = module.compiled_unet(params, 0)
+    model = module.compiled(FAMILY, params, 0)
     model.set_weights(load_model(result.model)[0].get_weights())
-    frames = module.load_frames(splits.validation, params.data.scheme)
-    batches = module.validation_batches(frames, module.size_multiple(params.model))
+    batches = FAMILY.validation_batches(splits.validation, params)
     found = model.evaluate(batches, verbose=0, return_dict=True)
     assert found["mcc"] == pytest.approx(scores[result.best_epoch], abs=1e-5)
 
 
 def test_a_finished_training_is_read_back(params, splits, tmp_path):
-    first = fit(splits, params, seed=0, folder=tmp_path / "a")
-    again = fit(splits, params, seed=0, folder=tmp_path / "a", on_epoch=stop_after(0))
+    first = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "a")
+    again = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "a", on_epoch=stop_after(0))
     assert (again.history, again.seconds) == (first.history, first.seconds)
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
         "history.json", "model", "result.json", "settings.json",
@@ -91,21 +95,28 @@ def test_saved_model_is_the_best_epoch(params, splits, tmp_path):
     plain = overridden(
         params, ["model.upscale=null", "model.min_peak_probability=null"]
     )  # as it is validated
-    result = fit(splits, plain, seed=1, folder=tmp_path / "a")
+    result = fit(FAMILY, splits, plain, seed=1, folder=tmp_path / "a")
     predictor = Predictor.load(result.model)
     report = evaluate(
         predictor.classes, splits.validation, predictor.info["classes"], Evaluation(tta=1)
     )
-    assert report["mcc"] == pytest.approx(result.val_mcc, abs=2e-3)
+    assert report["mcc"] == pytest.approx(result.score, abs=2e-3)
 
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_training_of_other_settings_is_moved_aside(params, splits, tmp_path, stopped):
     folder = tmp_path / "a"
     with contextlib.suppress(KeyboardInterrupt):
-        fit(splits, params, seed=0, folder=folder, on_epoch=stop_after(0) if stopped else None)
+        fit(
+            FAMILY,
+            splits,
+            params,
+            seed=0,
+            folder=folder,
+            on_epoch=stop_after(0) if stopped else None,
+        )
     kept = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    assert fit(splits, params, seed=1, folder=folder).seed == 1
+    assert fit(FAMILY, splits, params, seed=1, folder=folder).seed == 1
     (aside,) = tmp_path.glob("a.*")
     assert {p.relative_to(aside): p.read_bytes() for p in aside.rglob("*") if p.is_file()} == kept
 
@@ -113,19 +124,19 @@ def test_a_training_of_other_settings_is_moved_aside(params, splits, tmp_path, s
 def test_other_weights_of_the_same_name_are_another_training(params, splits, tmp_path):
     """A reference such as models:/x@lab moves on to another network."""
     start = shutil.copytree(
-        fit(splits, params, seed=0, folder=tmp_path / "a").model, tmp_path / "m"
+        fit(FAMILY, splits, params, seed=0, folder=tmp_path / "a").model, tmp_path / "m"
     )
-    first = fit(splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
-    again = fit(splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
+    first = fit(FAMILY, splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
+    again = fit(FAMILY, splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
     assert again.seconds == first.seconds
     shutil.copytree(first.model, start, dirs_exist_ok=True)
-    fit(splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
+    fit(FAMILY, splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
     assert len(list(tmp_path.glob("b.*"))) == 1
 
 
 def test_a_full_disk_keeps_the_last_whole_checkpoint(params, splits, tmp_path, monkeypatch):
     """The disk fills while the second backup is written; once it has room, training goes on."""
-    whole = fit(splits, params, seed=0, folder=tmp_path / "whole")
+    whole = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "whole")
     save = module.Resume._save_model
 
     def full(self):
@@ -145,19 +156,19 @@ def test_a_full_disk_keeps_the_last_whole_checkpoint(params, splits, tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(module.Resume, "_save_model", full)
         with pytest.raises(SpinscopeError, match="No space left on device"):
-            fit(splits, params, seed=0, folder=tmp_path / "full")
+            fit(FAMILY, splits, params, seed=0, folder=tmp_path / "full")
     state = json.loads((tmp_path / "full" / "backup" / "state.json").read_text())
     assert state["epoch"] == 1
     assert not list((tmp_path / "full").glob(".*"))
-    assert fit(splits, params, seed=0, folder=tmp_path / "full").history == whole.history
+    assert fit(FAMILY, splits, params, seed=0, folder=tmp_path / "full").history == whole.history
 
 
 def test_pretrained_weights_are_the_start(params, splits, tmp_path):
-    first = fit(splits, params, seed=0, folder=tmp_path / "a")
+    first = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "a")
     still = params.model_copy(
         update={"training": params.training.model_copy(update={"learning_rate": 1e-12})}
     )
-    second = fit(splits, still, seed=1, folder=tmp_path / "b", pretrained=first.model)
+    second = fit(FAMILY, splits, still, seed=1, folder=tmp_path / "b", pretrained=first.model)
     for a, b in zip(
         load_model(first.model)[0].get_weights(),
         load_model(second.model)[0].get_weights(),
@@ -167,10 +178,10 @@ def test_pretrained_weights_are_the_start(params, splits, tmp_path):
 
 
 def test_pretrained_of_another_shape_is_refused(params, splits, tmp_path):
-    first = fit(splits, params, seed=0, folder=tmp_path / "a")
+    first = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "a")
     wider = params.model_copy(update={"model": params.model.model_copy(update={"width": 6})})
     with pytest.raises(SpinscopeError, match="other shapes"):
-        fit(splits, wider, seed=0, folder=tmp_path / "b", pretrained=first.model)
+        fit(FAMILY, splits, wider, seed=0, folder=tmp_path / "b", pretrained=first.model)
 
 
 def test_settings_that_do_not_change_the_outcome_do_not_count(params):
@@ -182,16 +193,18 @@ def test_settings_that_do_not_change_the_outcome_do_not_count(params):
 
 
 def test_an_anchor_averages_the_weights_with_the_first(params, splits, tmp_path):
-    start = fit(splits, params, seed=0, folder=tmp_path / "start")
+    start = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "start")
     weights, scores_ = {}, {}
     for share in (0.0, 0.25):
         own = overridden(
             params,
             [f"training.anchor={share}", "model.upscale=null", "model.min_peak_probability=null"],
         )
-        result = fit(splits, own, seed=1, folder=tmp_path / str(share), pretrained=start.model)
+        result = fit(
+            FAMILY, splits, own, seed=1, folder=tmp_path / str(share), pretrained=start.model
+        )
         weights[share] = load_model(result.model)[0].get_weights()
-        scores_[share] = result.val_mcc
+        scores_[share] = result.score
     first = load_model(start.model)[0].get_weights()
     for before, after, kept in zip(first, weights[0.0], weights[0.25], strict=True):
         np.testing.assert_allclose(kept, 0.25 * before + 0.75 * after, atol=1e-6)

@@ -14,14 +14,13 @@ from typing import Annotated, Any
 
 import typer
 
-from spinscope.cli.shared import LTEM, Data, Json, Profile, Ref, Set, say, show_progress
+from spinscope.cli.shared import Data, Json, Profile, Ref, Set, say, show_progress
 from spinscope.cli.studies import study_app
 from spinscope.config import (
     Params,
     dataset_path,
     load_params,
     project_root,
-    tracking_of,
 )
 from spinscope.errors import SpinscopeError
 
@@ -142,7 +141,7 @@ def corpus_kerr(
 
     extra = [] if n is None else [f"kerr.n={n}"]
     extra += [] if seed is None else [f"seed={seed}"]
-    params = load_params(profile, [*overrides, *extra])
+    params = load_params(profile, [*overrides, *extra], family="moke-unet")
     path = corpus(params, out or out_folder("corpus/kerr"), progress=show_progress)
     print(f"{len(open_dataset(path))} frames in {path}")
     if preview is not None:
@@ -172,7 +171,7 @@ def corpus_films(
         raise SpinscopeError("--import takes films as they are; --n and --seed must be left out")
     extra = [] if n is None else [f"films.n={n}"]
     extra += [] if seed is None else [f"seed={seed}"]
-    params = load_params(profile, [*overrides, *extra], family=LTEM)
+    params = load_params(profile, [*overrides, *extra], family="ltem-unet")
     folder = out or jobs.out_folder("corpus/films")
     if files:
         jobs.import_films(params, files, folder, progress=show_progress)
@@ -199,7 +198,7 @@ def corpus_ltem(
     from spinscope.datasets import open_dataset
 
     extra = [] if seed is None else [f"seed={seed}"]
-    params = load_params(profile, [*overrides, *extra], family=LTEM)
+    params = load_params(profile, [*overrides, *extra], family="ltem-unet")
     folder = films or jobs.out_folder("corpus/films")
     path = jobs.ltem_corpus(params, folder, out or dataset_path(params), progress=show_progress)
     dataset = open_dataset(path)
@@ -258,7 +257,7 @@ def evaluate(
         data or dataset_path(params),
         batches=_integers("batches", batches),
         sources=_integers("sources", sources),
-        picture=picture,
+        image=picture,
         progress=show_progress,
     )
     if out is not None:
@@ -401,7 +400,7 @@ def registry_promote(
     from spinscope import jobs
     from spinscope.tracking import PromotionRefused
 
-    family = jobs.family_of_version(tracking_of(profile, overrides), name, version)
+    family = jobs.family_of_version(load_params(profile, overrides).tracking, name, version)
     params = load_params(profile, overrides, family=family)
     try:
         promotion = jobs.promote(params, name, version, reason)
@@ -494,7 +493,7 @@ def demo(overrides: Set = [], profile: Profile = "demo") -> None:  # noqa: B006
     """The main job on simulated frames, from corpus to promoted model, in minutes."""
     from spinscope.demo import demo as run
 
-    params = load_params(profile, overrides)
+    params = load_params(profile, overrides, family="moke-unet")
     with EpochBar(params) as bar:
         lines = run(params, on_epoch=bar, progress=show_progress, say=lambda text: print(text))
     print("\n".join(lines))
@@ -665,7 +664,7 @@ def _params_of(model: str, profile: str | None, overrides: list[str]) -> Params:
     """Settings of the family that a model is of."""
     from spinscope import jobs
 
-    family = jobs.family_of(tracking_of(profile, overrides), model)
+    family = jobs.family_of(load_params(profile, overrides).tracking, model)
     return load_params(profile, overrides, family=family)
 
 

@@ -19,8 +19,6 @@ Ref = Annotated[
     str, typer.Option("--model", help="models:/NAME@lab, bundled:NAME or a model folder.")
 ]
 
-LTEM = "ltem-unet"
-
 
 def show_progress(items, total: int | None = None, desc: str | None = None, **_: Any):
     """A bar for work over two seconds."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from spinscope.cli.shared import LTEM, Json, Profile, Set, say, show_progress
+from spinscope.cli.shared import Json, Profile, Set, say, show_progress
 from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
 
@@ -51,7 +51,7 @@ def study_ltem(
     from spinscope.studies.lorentz.study import Real, ltem_study
     from spinscope.studies.report import study_lines
 
-    params, out = load_params(profile, overrides, family=LTEM), out or out_folder("reports")
+    params, out = load_params(profile, overrides, family="ltem-unet"), out or out_folder("reports")
     report = ltem_study(
         params,
         model,
@@ -80,7 +80,7 @@ def study_ablate(
     from spinscope.studies.kerr.ablations import ablation_lines, ablations
 
     report = ablations(
-        load_params(profile, overrides),
+        load_params(profile, overrides, family="moke-unet"),
         out or _moke(),
         workers=workers,
         track=track,
@@ -102,7 +102,7 @@ def study_search(
     from spinscope.studies.kerr.search import search, search_lines
 
     report = search(
-        load_params(profile, overrides),
+        load_params(profile, overrides, family="moke-unet"),
         out or _moke(),
         workers=workers,
         track=track,
@@ -124,7 +124,7 @@ def study_relabel(
     from spinscope.studies.kerr.relabelling import relabel, relabel_lines
 
     report = relabel(
-        load_params(profile, overrides),
+        load_params(profile, overrides, family="moke-unet"),
         out or _moke(),
         workers=workers,
         track=track,
@@ -146,7 +146,7 @@ def study_views(
     from spinscope.studies.kerr.tta import augmented, augmented_lines
 
     report = augmented(
-        load_params(profile, overrides),
+        load_params(profile, overrides, family="moke-unet"),
         model or None,
         out or _moke(),
         track=track,
@@ -168,7 +168,7 @@ def study_probes(
     from spinscope.studies.kerr.probes import probe, probe_lines
 
     report = probe(
-        load_params(profile, overrides),
+        load_params(profile, overrides, family="moke-unet"),
         model,
         out or _moke(),
         track=track,
@@ -194,7 +194,7 @@ def study_crossval(
         train_on_all,
     )
 
-    params, out = load_params(profile, overrides), out or _moke()
+    params, out = load_params(profile, overrides, family="moke-unet"), out or _moke()
     report = cross_validate(params, out, workers=workers, track=track, progress=show_progress)
     say(report, as_json, cross_validation_lines)
     if final:
@@ -219,7 +219,9 @@ def study_moke(
     from spinscope.studies.report import study_lines
 
     out = out or out_folder("reports")
-    report = moke_study(load_params(profile, overrides), parts or _moke(), out, track=track)
+    report = moke_study(
+        load_params(profile, overrides, family="moke-unet"), parts or _moke(), out, track=track
+    )
     say(report, as_json, lambda report: [*study_lines(report), f"page: {out / 'moke.html'}"])
 
 

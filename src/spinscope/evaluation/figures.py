@@ -13,11 +13,23 @@ if TYPE_CHECKING:
 _LABEL, _PREDICTION = "#d62728", "#1f77b4"
 
 
-def training_curves(histories: Mapping[int, Mapping[str, Sequence[float]]]) -> Figure:
-    """Loss and MCC an epoch, training dashed and validation solid, one colour a seed."""
+def training_curves(
+    histories: Mapping[int, Mapping[str, Sequence[float]]],
+    metric: str = "mcc",
+    title: str = "MCC",
+) -> Figure:
+    """Plot loss and metric over the epochs: training dashed, validation solid, one colour per seed.
+
+    Parameters
+    ----------
+    histories : mapping
+        Seed → name of a curve → one value per epoch.
+    metric, title : str
+        Name of the metric's curve and its title.
+    """
     figure = _figure(9, 3.6)
     for axes, key, name in zip(
-        figure.subplots(1, 2), ("loss", "mcc"), ("loss", "MCC"), strict=True
+        figure.subplots(1, 2), ("loss", metric), ("loss", title), strict=True
     ):
         for colour, (seed, history) in enumerate(histories.items()):
             epochs = range(1, len(history[key]) + 1)

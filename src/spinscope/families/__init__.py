@@ -1,1 +1,48 @@
 """What is particular to a family of models, one module per family."""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+
+from spinscope.config import Params
+from spinscope.errors import SpinscopeError
+from spinscope.families.base import Family, Gate, Metric
+
+__all__ = ["Family", "Gate", "Metric", "get", "names", "of"]
+
+_SHARED = {"base", "segmentation"}
+
+
+def names() -> list[str]:
+    """Names of the families, sorted: the modules of this package's path."""
+    modules = {module.name for module in pkgutil.iter_modules(__path__)}
+    return sorted(name.replace("_", "-") for name in modules - _SHARED)
+
+
+def get(name: str) -> Family:
+    """Family of a name: ``FAMILY`` of its module.
+
+    Raises
+    ------
+    SpinscopeError
+        If there is no such family; the sentence lists those that exist.
+    """
+    if name not in names():
+        raise SpinscopeError(f"family {name!r} must be one of {', '.join(names())}")
+    return import_module(f"{__name__}.{name.replace('-', '_')}").FAMILY
+
+
+def of(params: Params) -> Family:
+    """Family that settings were loaded for, its options checked.
+
+    Raises
+    ------
+    SpinscopeError
+        If the settings are those of no family, or an option is unknown.
+    """
+    if params.family is None:
+        raise SpinscopeError(f"a family must be named, one of {', '.join(names())}")
+    family = get(params.family)
+    family.options(params)
+    return family

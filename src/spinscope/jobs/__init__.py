@@ -2,7 +2,7 @@
 
 from spinscope.jobs.corpora import corpus, film_lines, films, import_films, ltem_corpus, scripts
 from spinscope.jobs.data import CheckedData, checked_data, out_folder, split
-from spinscope.jobs.evaluating import draw_frame, evaluate_model, family_of, fullest, predictor
+from spinscope.jobs.evaluating import evaluate_model, family_of, predictor
 from spinscope.jobs.promotion import add, family_of_version, promote
 from spinscope.jobs.recordings import export, measure, segment
 from spinscope.jobs.training import (
@@ -18,7 +18,6 @@ __all__ = [
     "add",
     "checked_data",
     "corpus",
-    "draw_frame",
     "evaluate_model",
     "export",
     "family_of",
@@ -26,7 +25,6 @@ __all__ = [
     "film_lines",
     "films",
     "finish_training",
-    "fullest",
     "holds_seed",
     "import_films",
     "ltem_corpus",

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from spinscope import families
 from spinscope.config import Params
-from spinscope.errors import SpinscopeError
 from spinscope.progress import Progress, no_progress
 
 
-def corpus(params: Params, out: Path, *, progress: Progress = no_progress) -> Path:
-    """Write the simulated Kerr corpus unless it is in the folder `out`; returns `out`."""
-    from spinscope.corpora.kerr import corpus_header, make_kerr_corpus
-    from spinscope.corpora.writing import kept_corpus
+def corpus(
+    params: Params, out: Path, *, source: Path | None = None, progress: Progress = no_progress
+) -> Path:
+    """Write the simulated corpus of a family unless it is in the folder `out`; returns `out`.
 
-    kerr, seed = params.kerr, params.seed
-    return kept_corpus(
-        out,
-        {**corpus_header(seed, kerr), "n": kerr.n},
-        lambda: make_kerr_corpus(out, kerr.n, seed, kerr, progress=progress),
-    )
+    source : folder of the corpus that this one is computed from, for a family that needs one.
+    """
+    return families.of(params).corpus(params, out, source=source, progress=progress)
 
 
 def films(params: Params, out: Path, *, progress: Progress = no_progress) -> Path:
@@ -79,25 +76,5 @@ def scripts(params: Params, folder: Path, out: Path) -> list[Path]:
 def ltem_corpus(
     params: Params, folder: Path, out: Path, *, progress: Progress = no_progress
 ) -> Path:
-    """Write Lorentz images of the films in `folder` unless they are in `out`; returns `out`.
-
-    Raises
-    ------
-    SpinscopeError
-        If `folder` holds no films.
-    """
-    from spinscope.corpora.films import HEADER, open_films
-    from spinscope.corpora.ltem import corpus_header, make_ltem_corpus
-    from spinscope.corpora.writing import kept_corpus
-
-    if not (folder / HEADER).is_file():
-        raise SpinscopeError(
-            f"there are no films at {folder}: run `spinscope corpus films`, or name a corpus of "
-            "films with --films"
-        )
-    films = open_films(folder)
-    return kept_corpus(
-        out,
-        corpus_header(films, params.seed, params.ltem),
-        lambda: make_ltem_corpus(out, films, params.seed, params.ltem, progress=progress),
-    )
+    """Write Lorentz images of the films in `folder` unless they are in `out`; returns `out`."""
+    return corpus(params, out, source=folder, progress=progress)

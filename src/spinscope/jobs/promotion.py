@@ -1,4 +1,4 @@
-"""A model into the registry, and a registered version through the gates to the lab."""
+"""Registration of models trained elsewhere, and promotion through the gates."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from spinscope.config import DEFAULT_FAMILY, Params, Tracking
+from spinscope import families
+from spinscope.config import Params, Tracking
 from spinscope.datasets import data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
 from spinscope.jobs.data import checked_data, split
-from spinscope.jobs.evaluating import score
 from spinscope.jobs.training import examples, with_fast_network
 from spinscope.models.store import resolve_local
 
@@ -20,23 +20,32 @@ if TYPE_CHECKING:
 
 
 def add(params: Params, model_ref: str, name: str) -> Version:
-    """Register a model that was trained elsewhere, measured on the validation frames of `params`.
+    """Register a model that was trained elsewhere, evaluated on the validation frames.
 
-    So a bundled model, or a colleague's folder, comes before the gates without being trained here.
-    Raises SpinscopeError for a reference that is registered already and for data that is bad.
+    Parameters
+    ----------
+    params : Params
+        Settings of the model's family.
+    model_ref : str
+        A bundled model or a model folder.
+    name : str
+        Registered name.
+
+    Raises
+    ------
+    SpinscopeError
+        If the reference is registered already, or the data is not valid.
     """
-    from spinscope.inference.predict import Predictor
-    from spinscope.models.store import NETWORK
+    from spinscope.models.store import NETWORK, model_info
     from spinscope.tracking import lineage, measured_on, open_store, register
     from spinscope.tracking.runs import added_run, log_report
 
     if model_ref.startswith("models:"):
         raise SpinscopeError(f"{model_ref} is registered already; name a bundled model or a folder")
-    folder = resolve_local(model_ref)
+    family, folder = families.of(params), resolve_local(model_ref)
     data = checked_data(params)
-    predictor = Predictor.load(folder)
-    report = score(params, predictor, data.splits.validation, 1)
-    seed = int(predictor.info.get("seed", 0))
+    report = family.score(family.predictor(folder), data.splits.validation, params)
+    seed = int(model_info(folder).get("seed", 0))
     tags = lineage(params, data.hash, seed) | {
         "added.from": model_ref,
         "network.sha256": sha256(folder / NETWORK),
@@ -47,6 +56,7 @@ def add(params: Params, model_ref: str, name: str) -> Version:
         copy = with_fast_network(folder, Path(temporary) / "model")
         return register(
             store,
+            family,
             run.run_id,
             copy,
             name,
@@ -60,26 +70,45 @@ def add(params: Params, model_ref: str, name: str) -> Version:
 
 
 def family_of_version(tracking: Tracking, name: str, version: int | None) -> str:
-    """Family of a registered version, the newest if none is named."""
+    """Name of the family of a registered version, by default the newest."""
+    from spinscope.jobs.evaluating import family_of
     from spinscope.tracking import open_store
     from spinscope.tracking import version as find_version
 
-    return find_version(open_store(tracking), name, version).tags.get("family", DEFAULT_FAMILY)
+    found = find_version(open_store(tracking), name, version)
+    return found.tags.get("family") or family_of(tracking, found.ref)
 
 
 def promote(
     params: Params, name: str, version: int | None, reason: str, *, who: str | None = None
 ) -> Promotion:
-    """Promote a registered version through the gates of `params`.
+    """Promote a registered version to the lab if it passes the gates of the settings.
 
-    The current lab version is measured on the candidate's frames where they differ.
+    The current lab version is evaluated on the candidate's validation frames if it was measured
+    on others.
+
+    Parameters
+    ----------
+    params : Params
+        Settings of the version's family.
+    name : str
+    version : int, optional
+        By default the newest.
+    reason : str
+        At most 2000 characters.
+    who : str, optional
+        By default the user of this process.
+
+    Raises
+    ------
+    PromotionRefused
+        If a gate fails.
     """
-    from spinscope.inference.predict import Predictor
     from spinscope.tracking import measured_on, open_store
     from spinscope.tracking import promote as promote_version
     from spinscope.tracking import version as find_version
 
-    store = open_store(params.tracking)
+    family, store = families.of(params), open_store(params.tracking)
     candidate = find_version(store, name, version)
 
     def measure(folder: Path) -> float:
@@ -90,10 +119,12 @@ def promote(
                 f"{candidate.ref} was measured on other frames ({there}) than the settings name "
                 f"({here}); promote it with the profile that it was trained with"
             )
-        return score(params, Predictor.load(folder), splits.validation, 1)["mcc"]
+        report = family.score(family.predictor(folder), splits.validation, params)
+        return report[family.metric.name]
 
     return promote_version(
         store,
+        family,
         name,
         candidate.version,
         reason=reason,

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from spinscope.config import Params
 from spinscope.errors import SpinscopeError
+from spinscope.families.segmentation import fewer_views
 from spinscope.files import sha256
-from spinscope.jobs.evaluating import fewer_views, predictor
+from spinscope.jobs.evaluating import predictor
 from spinscope.recordings import Recording, RecordingError
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
-"""The training of a family over seeds: each trained, evaluated and tracked, the best registered.
+"""Training of a family over seeds: train, evaluate and track each, register the best.
 
-Results are on disk before they are tracked: a store that fails loses no training.
+Results are written to disk before they are tracked: a failing store loses no training.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spinscope import families
 from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, data_hash
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_folder, sha256, write_json
-from spinscope.jobs.data import checked_data, first_weights, made_as, plain, split
-from spinscope.jobs.evaluating import score
+from spinscope.families.base import Family
+from spinscope.files import atomic_folder, kept, sha256, write_json
+from spinscope.jobs.data import checked_data, first_weights, split
+from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from spinscope.tracking import Store, Version
+    from spinscope.tracking import Run, Version
 
 EXAMPLES = 2
-"""Frames whose predictions are stored with a registered version."""
+"""Number of frames whose predictions are stored with a registered version."""
 
 
 def seeds(params: Params) -> list[int]:
-    """The seeds of an experiment: params.seed and those that follow it."""
+    """The seeds of an experiment: `params.seed` and the integers that follow it."""
     return [params.seed + k for k in range(params.training.seeds)]
 
 
@@ -42,13 +44,32 @@ def train(
     *,
     run_seeds: Callable[[list[int], str], list[dict]] | None = None,
     on_epoch: Callable[[int, int, dict[str, float]], None] | None = None,
-    progress=plain,
+    progress: Progress = no_progress,
 ) -> dict:
-    """Validate, train every seed, evaluate, track and register: the main job of a family.
+    """Validate the data, train every seed, evaluate, track and register the best model.
 
-    run_seeds : (seeds, id of the parent run) → rows of `train_seed`, where a flow brings its own
-        concurrency and retries; in order by default.
-    Returns the report that is also written to `out/report.json`.
+    Parameters
+    ----------
+    params : Params
+        Settings of a family.
+    out : Path
+        Receives `seed-SEED/`, `best/`, `validation/` and `report.json`.
+    run_seeds : callable, optional
+        (seeds, id of the parent run) → rows of `train_seed`, for a caller with its own concurrency
+        and retries; by default one seed after the other.
+    on_epoch : callable, optional
+        Called with (seed, epoch, logs) after every epoch.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        The report of `finish_training`.
+
+    Raises
+    ------
+    SpinscopeError
+        If the data is not fit to train on, or the tracking store fails.
     """
     from spinscope.tracking import lineage, open_store, parent_run
 
@@ -80,53 +101,89 @@ def train_seed(
     *,
     parent_id: str | None = None,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
-    progress=plain,
+    progress: Progress = no_progress,
 ) -> dict:
-    """Train, evaluate and track one seed in `out/seed-SEED`; what has ended is read back.
+    """Train, evaluate and track one seed in `out/seed-SEED`; finished parts are read back.
 
-    Returns {seed, folder, seconds, val_mcc, best_epoch, run_id, validation, tta}: the reports on
-    the validation frames without and with test-time augmentation.
+    Parameters
+    ----------
+    params : Params
+    seed : int
+    out : Path
+    parent_id : str, optional
+        Id of the parent run; without one nothing is tracked.
+    on_epoch : callable, optional
+        Called with (epoch, logs) after every epoch.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        {seed, folder, sha256, seconds, val_METRIC, best_epoch, run_id} and the reports of the
+        family on the validation frames.
     """
-    from spinscope.inference.predict import Predictor
+    from spinscope.models.store import NETWORK
+    from spinscope.tracking import measured_on
     from spinscope.training.fit import fit
 
-    folder = out / f"seed-{seed}"
+    family, folder = families.of(params), out / f"seed-{seed}"
     dataset, splits = split(params)
-    info = {"data_hash": data_hash(dataset), "params": params.digest(), **made_as(dataset)}
-    with _tracked_seed(params, seed, info["data_hash"], parent_id) as track:
+    hash_ = data_hash(dataset)
+    info = {"data_hash": hash_, "params": params.digest(), **family.data_info(dataset)}
+    with _seed_run(params, seed, hash_, parent_id) as run:
+
+        def every_epoch(epoch: int, logs: dict[str, float]) -> None:
+            if on_epoch is not None:
+                on_epoch(epoch, logs)
+            if run is not None:
+                from spinscope.tracking.runs import log_epoch
+
+                # A store that fails for a moment must not end a training: all curves are logged
+                # again at its end.
+                with contextlib.suppress(SpinscopeError):
+                    log_epoch(run, epoch, logs)
+
         result = fit(
+            family,
             splits,
             params,
             seed=seed,
             folder=folder,
             pretrained=first_weights(params),
             info=info,
-            on_epoch=_both(on_epoch, track.epoch),
+            on_epoch=every_epoch,
         )
-        predictor = Predictor.load(result.model)
         row = {
             "seed": seed,
             "folder": str(result.model),
+            "sha256": sha256(result.model / NETWORK),
             "seconds": result.seconds,
-            "val_mcc": result.val_mcc,
+            f"val_{family.metric.name}": result.score,
             "best_epoch": result.best_epoch,
-            "run_id": track.run_id,
+            "run_id": run and run.run_id,
         }
-        for name, views in (("validation", 1), ("tta", params.evaluation.tta)):
-            row[name] = _cached_report(
+        predictor = family.predictor(result.model)
+        for name, views in family.reports(params).items():
+            row[name] = kept(
                 folder / f"{name}.json",
-                result.model,
-                lambda views=views: score(
-                    params, predictor, splits.validation, views, progress=progress
+                [row["sha256"], measured_on(params, hash_), views],
+                partial(
+                    family.score,
+                    predictor,
+                    splits.validation,
+                    params,
+                    views=views,
+                    progress=progress,
                 ),
             )
         write_json(folder / "row.json", row)
-        track.finish(result.history, row)
+        if run is not None:
+            _track_seed(family, run, result.history, row, family.reports(params))
     return row
 
 
 def holds_seed(out: Path, seed: int, settings: str) -> bool:
-    """Whether `out` holds the finished training of a seed with settings of this digest."""
+    """Whether `out` contains the finished training of a seed with settings of this digest."""
     from spinscope.training.fit import RESULT
 
     path = out / f"seed-{seed}" / RESULT
@@ -141,35 +198,53 @@ def finish_training(
     parent_id: str | None = None,
     validated: bool = False,
 ) -> dict:
-    """Summarise the seeds, keep the best model in `out/best`, track and register it.
+    """Summarise the seeds, copy the best model to `out/best`, track and register it.
 
-    validated : whether the data passed validation; a gate asks for it.
-    Returns the training's report: table over the seeds, best seed, registered reference.
+    Parameters
+    ----------
+    params : Params
+    rows : sequence of dict
+        Rows of `train_seed`.
+    out : Path
+    parent_id : str, optional
+        Id of the parent run; without one nothing is tracked or registered.
+    validated : bool, default False
+        Whether the data passed validation, which a gate requires.
+
+    Returns
+    -------
+    dict
+        Also written to `out/report.json`: {family, profile, data, seeds, best_seed, best,
+        registered}, `seeds` with one row per seed, and mean and SD over the seeds for every report
+        of the family.
     """
     from spinscope.tracking import over_seeds
 
+    family = families.of(params)
+    metric, reports = family.metric, family.reports(params)
     rows = sorted(rows, key=lambda row: row["seed"])
-    best = max(rows, key=lambda row: row["validation"]["mcc"])
+    best = rows[metric.best([row["validation"][metric.name] for row in rows])]
     _keep_best(Path(best["folder"]), out / "best")
     report = {
-        "family": params.family,
+        "family": family.name,
         "profile": params.profile,
         "data": str(dataset_path(params)),
         "seeds": [
             {
                 **{key: row[key] for key in ("seed", "seconds", "best_epoch", "run_id")},
-                "mcc": row["validation"]["mcc"],
-                "mcc_tta": row["tta"]["mcc"],
-                "objects": row["validation"]["objects"],
+                **{
+                    metric.name + ("" if name == "validation" else f"_{name}"): row[name][
+                        metric.name
+                    ]
+                    for name in reports
+                },
+                **{key: row["validation"][key] for key in family.listed},
             }
             for row in rows
         ],
         "best_seed": best["seed"],
         "best": str(out / "best"),
-        **{
-            name: over_seeds({row["seed"]: row[name] for row in rows})
-            for name in ("validation", "tta")
-        },
+        **{name: over_seeds({row["seed"]: row[name] for row in rows}) for name in reports},
     }
     if parent_id is not None:
         version = _track_experiment(params, rows, best, report, out, parent_id, validated)
@@ -179,11 +254,11 @@ def finish_training(
 
 
 def _keep_best(model: Path, best: Path) -> None:
-    """Copy the best seed's model folder with its OpenVINO network, unless it stands there."""
+    """Copy the best seed's model folder with its OpenVINO network, unless the copy exists."""
     from spinscope.models.store import EXPORT, NETWORK
 
-    kept = (best / NETWORK).is_file() and sha256(best / NETWORK) == sha256(model / NETWORK)
-    if not (kept and (best / EXPORT).is_file()):
+    same = (best / NETWORK).is_file() and sha256(best / NETWORK) == sha256(model / NETWORK)
+    if not (same and (best / EXPORT).is_file()):
         with_fast_network(model, best)
 
 
@@ -204,8 +279,38 @@ def with_fast_network(model: Path, target: Path) -> Path:
 
 
 def examples(frames: Dataset) -> list[np.ndarray]:
-    """The first frames (H, W), whose predictions are stored with a registered version."""
+    """The first frames, whose predictions are stored with a registered version."""
     return [frames.image(index) for index in range(min(EXAMPLES, len(frames)))]
+
+
+@contextlib.contextmanager
+def _seed_run(params: Params, seed: int, hash_: str, parent_id: str | None):
+    """The run of one seed; None without a parent."""
+    if parent_id is None:
+        yield None
+        return
+    from spinscope.tracking import Run, lineage, open_store, seed_run
+
+    parent = Run(open_store(params.tracking), parent_id)
+    with seed_run(parent, lineage(params, hash_, seed)) as run:
+        yield run
+
+
+def _track_seed(
+    family: Family, run: Run, history: dict[str, list[float]], row: dict, reports: Sequence[str]
+) -> None:
+    """Log curves, reports and figures of one seed."""
+    from spinscope.evaluation import figures
+    from spinscope.tracking.runs import log_curves, log_figure, log_metrics, log_report
+
+    log_curves(run, history)
+    log_metrics(run, {"seconds": row["seconds"], "best_epoch": row["best_epoch"]})
+    for name in reports:
+        log_report(run, row[name], name)
+    metric = family.metric
+    curves = figures.training_curves({row["seed"]: history}, metric.name, metric.title)
+    for name, figure in {"curves.png": curves, **family.figures(row["validation"])}.items():
+        log_figure(run, _png(figure), name)
 
 
 def _track_experiment(
@@ -217,29 +322,32 @@ def _track_experiment(
     parent_id: str,
     validated: bool,
 ) -> Version:
+    """Log what belongs to all seeds and register the best model, unless it is the newest version."""
     from spinscope.evaluation import figures
     from spinscope.tracking import Run, lineage, measured_on, open_store, register
+    from spinscope.tracking.registry import same_version
     from spinscope.tracking.runs import log_figure, log_json, log_metrics
 
-    store: Store = open_store(params.tracking)
-    parent = Run(store, parent_id)
+    family, store = families.of(params), open_store(params.tracking)
+    parent, metric = Run(store, parent_id), family.metric
     dataset, splits = split(params)
-    log_metrics(parent, report["validation"])
-    log_metrics(parent, {f"tta.{key}": value for key, value in report["tta"].items()})
+    for name in family.reports(params):
+        prefix = "" if name == "validation" else f"{name}."
+        log_metrics(parent, {f"{prefix}{key}": value for key, value in report[name].items()})
     log_json(parent, report, "report.json")
     histories = {
         row["seed"]: json.loads((out / f"seed-{row['seed']}" / "history.json").read_text())
         for row in rows
     }
-    log_figure(parent, _png(figures.training_curves(histories)), "curves.png")
+    curves = figures.training_curves(histories, metric.name, metric.title)
+    log_figure(parent, _png(curves), "curves.png")
     hash_, name = data_hash(dataset), params.tracking.experiment
-    tags = lineage(params, hash_, best["seed"]) | {
-        "network.sha256": best["validation"]["model_sha256"]
-    }
-    if same := _registered_before(store, name, tags):
+    tags = lineage(params, hash_, best["seed"]) | {"network.sha256": best["sha256"]}
+    if same := same_version(store, name, tags):
         return same
     return register(
         store,
+        family,
         best["run_id"] or parent_id,
         out / "best",
         name,
@@ -250,90 +358,6 @@ def _track_experiment(
         validated=validated,
         examples=examples(splits.validation),
     )
-
-
-def _registered_before(store: Store, name: str, tags: dict[str, str]) -> Version | None:
-    """The newest version, if it is of the same network, settings and data."""
-    from spinscope.tracking import registry
-
-    if name not in registry.names(store):
-        return None
-    newest = registry.version(store, name)
-    same = ("network.sha256", "params.digest", "data.hash")
-    return newest if all(newest.tags.get(key) == tags[key] for key in same) else None
-
-
-def _cached_report(path: Path, model: Path, make: Callable[[], dict]) -> dict:
-    """A report that is kept beside the model it is of, so that a repeated call reads it."""
-    from spinscope.models.store import NETWORK
-
-    digest = sha256(model / NETWORK)
-    if path.is_file():
-        kept = json.loads(path.read_text())
-        if kept.get("model_sha256") == digest:
-            return kept
-    report = {**make(), "model_sha256": digest}
-    write_json(path, report)
-    return report
-
-
-def _both(*calls: Callable | None) -> Callable:
-    def every(*arguments):
-        for call in calls:
-            if call is not None:
-                call(*arguments)
-
-    return every
-
-
-class _Untracked:
-    """Stands in for a tracked seed where no parent run is named."""
-
-    run_id: str | None = None
-
-    def epoch(self, epoch: int, logs: dict[str, float]) -> None: ...
-    def finish(self, history: dict[str, list[float]], row: dict) -> None: ...
-
-
-class _TrackedSeed(_Untracked):
-    """Writes one seed's curves, reports and figures to its run."""
-
-    def __init__(self, run):
-        self.run, self.run_id = run, run.run_id
-
-    def epoch(self, epoch: int, logs: dict[str, float]) -> None:
-        from spinscope.tracking.runs import log_epoch
-
-        # A store that fails for a moment must not end a training; `finish` logs all again.
-        with contextlib.suppress(SpinscopeError):
-            log_epoch(self.run, epoch, logs)
-
-    def finish(self, history: dict[str, list[float]], row: dict) -> None:
-        from spinscope.evaluation import figures
-        from spinscope.tracking.runs import log_curves, log_figure, log_metrics, log_report
-
-        log_curves(self.run, history)
-        log_metrics(self.run, {"seconds": row["seconds"], "best_epoch": row["best_epoch"]})
-        for name in ("validation", "tta"):
-            log_report(self.run, row[name], name)
-        for name, figure in (
-            ("curves.png", figures.training_curves({row["seed"]: history})),
-            ("sizes.png", figures.size_distribution(row["validation"])),
-            ("confusion.png", figures.confusion_matrix(row["validation"])),
-        ):
-            log_figure(self.run, _png(figure), name)
-
-
-@contextlib.contextmanager
-def _tracked_seed(params: Params, seed: int, hash_: str, parent_id: str | None):
-    if parent_id is None:
-        yield _Untracked()
-        return
-    from spinscope.tracking import Run, lineage, open_store, seed_run
-
-    parent = Run(open_store(params.tracking), parent_id)
-    with seed_run(parent, lineage(params, hash_, seed)) as run:
-        yield _TrackedSeed(run)
 
 
 def _png(figure) -> bytes:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spinscope.config import bundled_models
+from spinscope.config import bundled_models, renamed
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256
 
@@ -62,7 +62,14 @@ def model_info(folder: Path | str) -> dict[str, Any]:
             raise SpinscopeError(
                 f"model folder {folder}: {name} has sha256 {found[:12]}, {SUMS} says {digest[:12]}"
             )
-    return json.loads((folder / INFO).read_text())
+    return _present_names(json.loads((folder / INFO).read_text()))
+
+
+def _present_names(info: dict[str, Any]) -> dict[str, Any]:
+    """Info with the keys of former releases replaced; their models are all of one family."""
+    former = {name: info[name] for name in ("magnify", "peak") if name in info}
+    kept = {key: value for key, value in info.items() if key not in former}
+    return {"family": "moke-unet"} | kept | renamed(former, "model")
 
 
 def load_model(folder: Path | str):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spinscope import families
 from spinscope.config import Params
 from spinscope.datasets import Splits, data_hash
 from spinscope.errors import SpinscopeError
@@ -31,6 +32,7 @@ def trained(params: Params, seed: int, folder: Path, watch: Watch) -> tuple[FitR
 
     splits, hash_ = frames(params)
     result = fit(
+        families.of(params),
         splits,
         params,
         seed=seed,

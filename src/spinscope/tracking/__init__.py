@@ -1,8 +1,8 @@
 """Tracking: runs and their lineage, the model registry, and promotion to the lab."""
 
+from spinscope.families import Gate
 from spinscope.tracking.lineage import lineage, measured_on
 from spinscope.tracking.promotion import (
-    Gate,
     Promotion,
     PromotionRefused,
     check,

@@ -24,7 +24,7 @@ def lineage(
     packages, `host.cpus`.
     """
     return {
-        "family": params.family,
+        **({"family": params.family} if params.family else {}),
         "data.hash": data_hash,
         "params.digest": params.digest(),
         "params.profile": params.profile,
@@ -42,6 +42,7 @@ def measured_on(params: Params, data_hash: str) -> str:
         "validation": params.data.validation_batches,
         "scheme": params.data.scheme,
         **params.evaluation.model_dump(),
+        **params.options,
     }
     return " ".join(f"{key}={value}".replace(" ", "") for key, value in parts.items())
 

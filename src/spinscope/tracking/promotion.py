@@ -23,26 +23,16 @@ import numpy as np
 
 from spinscope.config import Gates
 from spinscope.errors import SpinscopeError
+from spinscope.families import Family, Gate, Metric
 from spinscope.tracking import registry
-from spinscope.tracking.registry import LAB, Predict, Version
+from spinscope.tracking.registry import LAB, Version
 from spinscope.tracking.store import Store, reachable
 
 _RECORD = "promotion."
 _MAX_REASON = 2000
 
 Measure = Callable[[Path], float]
-"""Model folder → MCC on the candidate's validation frames."""
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One rule of promotion, what was measured and whether it passed."""
-
-    name: str
-    rule: str
-    measured: float | None
-    limit: float | None
-    passed: bool
+"""Model folder → headline metric on the candidate's validation frames."""
 
 
 @dataclass(frozen=True)
@@ -81,27 +71,37 @@ class PromotionRefused(SpinscopeError):
 
 
 def check(
-    store: Store,
-    of: Version,
-    gates: Gates,
-    *,
-    measure: Measure | None = None,
-    predict: Predict | None = None,
+    store: Store, family: Family, of: Version, gates: Gates, *, measure: Measure | None = None
 ) -> tuple[Gate, ...]:
-    """Measure every gate of a version against the limits and the current `lab` version."""
-    lab = registry.current(store, of.name)
+    """Measure every gate of a version against the limits and the current `lab` version.
+
+    Parameters
+    ----------
+    store : Store
+    family : Family
+        Headline metric, further gates and how a model is applied.
+    of : Version
+    gates : Gates
+        Limits.
+    measure : callable, optional
+        See `promote`.
+    """
+    lab, metric = registry.current(store, of.name), family.metric
+    limit = Gate.at_least if metric.maximise else Gate.at_most
+    mean = of.number(f"{metric.name}.mean")
     return (
         _validated(of),
-        _least("mean MCC over seeds", of.number("mcc.mean"), gates.min_mcc),
-        _not_worse(store, of, lab, gates.mcc_spread, measure),
-        _most("count error", of.number("count_error"), gates.max_count_error),
-        _most("frame time in ms", of.number("frame_ms"), gates.max_frame_ms),
-        _reproduces(store, of, gates.reproduce_tolerance, predict or registry.predict_classes),
+        limit(f"mean {metric.title} over seeds", mean, gates.metric_limit),
+        _not_worse(store, metric, of, lab, gates.metric_spread, measure),
+        *family.gates(of.number, gates),
+        Gate.at_most("frame time in ms", of.number("frame_ms"), gates.max_frame_ms),
+        _reproduces(store, family, of, gates.reproduce_tolerance),
     )
 
 
 def promote(
     store: Store,
+    family: Family,
     name: str,
     version: int | None = None,
     *,
@@ -109,20 +109,41 @@ def promote(
     gates: Gates,
     who: str | None = None,
     measure: Measure | None = None,
-    predict: Predict | None = None,
 ) -> Promotion:
-    """Make a version (the newest, where none is named) the one behind `models:/NAME@lab`.
+    """Point `models:/NAME@lab` to a version that passes every gate.
 
-    measure : gives the current lab version's MCC on the candidate's validation frames; needed
-        only where the two were measured on different data or in different ways.
-    Promoting what is already there changes nothing.
-    Raises PromotionRefused with the table of gates where one fails; SpinscopeError for an
-    unknown name or version, or an empty reason.
+    Promoting the current lab version changes nothing.
+
+    Parameters
+    ----------
+    store : Store
+    family : Family
+        See `check`.
+    name : str
+        Registered name.
+    version : int, optional
+        By default the newest.
+    reason : str
+        At most 2000 characters.
+    gates : Gates
+        Limits.
+    who : str, optional
+        By default the user of this process.
+    measure : callable, optional
+        Returns the headline metric of the current lab version on the candidate's validation
+        frames. Needed only if the two were measured on different data or in different ways.
+
+    Raises
+    ------
+    PromotionRefused
+        If a gate fails; holds the table of gates.
+    SpinscopeError
+        If the name or version is unknown, or the reason is empty.
     """
     reason = _checked(reason)
     with store.locked(f"promotion-{name}"):
         of = registry.version(store, name, version)
-        table = check(store, of, gates, measure=measure, predict=predict)
+        table = check(store, family, of, gates, measure=measure)
         if not all(gate.passed for gate in table):
             raise PromotionRefused(of, table)
         return _move(store, name, "promote", of.version, reason, who, table)
@@ -166,55 +187,54 @@ def _validated(of: Version) -> Gate:
     return Gate("validated data", "the data passed validation", float(passed), 1.0, passed)
 
 
-def _least(what: str, measured: float | None, limit: float) -> Gate:
-    passed = measured is not None and measured >= limit
-    return Gate(what, "at least the limit", measured, limit, passed)
-
-
-def _most(what: str, measured: float | None, limit: float) -> Gate:
-    passed = measured is not None and measured <= limit
-    return Gate(what, "at most the limit", measured, limit, passed)
-
-
 def _not_worse(
-    store: Store, of: Version, lab: Version | None, spread: float, measure: Measure | None
+    store: Store,
+    metric: Metric,
+    of: Version,
+    lab: Version | None,
+    spread: float,
+    measure: Measure | None,
 ) -> Gate:
-    """Mean MCC at least the lab's minus `spread` pooled standard deviations over the seeds.
+    """Mean metric no worse than the lab's by more than `spread` pooled SD over the seeds.
 
     .. math:: M \\ge M_{lab} - s \\sqrt{(\\sigma^2 + \\sigma_{lab}^2) / 2}
     """
-    what = f"mean MCC against @{LAB}"
-    mean = of.number("mcc.mean")
+    what = f"mean {metric.title} against @{LAB}"
+    key, key_sd = f"{metric.name}.mean", f"{metric.name}.sd"
+    mean = of.number(key)
     if lab is None or lab.version == of.version:
         return Gate(what, f"no other version is @{LAB}", mean, None, mean is not None)
-    lab_mean, rule = lab.number("mcc.mean"), f"within the seeds' spread of version {lab.version}"
+    lab_mean, rule = lab.number(key), f"within the seeds' spread of version {lab.version}"
     if of.tags.get("measured_on") != lab.tags.get("measured_on"):
         if measure is None:
             rule = f"version {lab.version} was measured on other data; measure it on these frames"
             return Gate(what, rule, mean, None, False)
         lab_mean = float(measure(registry.version_folder(store, lab)))
         rule += ", measured on these frames"
-    sds = of.number("mcc.sd"), lab.number("mcc.sd")
+    sds = of.number(key_sd), lab.number(key_sd)
     if mean is None or lab_mean is None or None in sds:
-        return Gate(what, "both versions carry mcc.mean and mcc.sd", mean, lab_mean, False)
-    limit = lab_mean - spread * math.sqrt((sds[0] ** 2 + sds[1] ** 2) / 2)
-    return Gate(what, rule, mean, limit, mean >= limit)
+        return Gate(what, f"both versions carry {key} and {key_sd}", mean, lab_mean, False)
+    loss = spread * math.sqrt((sds[0] ** 2 + sds[1] ** 2) / 2)
+    if metric.maximise:
+        return Gate(what, rule, mean, lab_mean - loss, mean >= lab_mean - loss)
+    return Gate(what, rule, mean, lab_mean + loss, mean <= lab_mean + loss)
 
 
-def _reproduces(store: Store, of: Version, tolerance: float, predict: Predict) -> Gate:
-    """Fraction of pixels of the stored frames that the stored model now gives another class."""
+def _reproduces(store: Store, family: Family, of: Version, tolerance: float) -> Gate:
+    """Mean difference between the stored predictions and those that the stored model now makes."""
     what, rule = "reproduces its predictions", "differing pixels at most the limit"
     try:
         stored = registry.stored_predictions(store, of)
         if not stored:
             return Gate(what, "the version holds stored predictions", None, tolerance, False)
-        now = predict(registry.version_folder(store, of), [image for image, _ in stored])
+        folder = registry.version_folder(store, of)
+        now = registry.predictions(family, folder, [image for image, _ in stored])
     except SpinscopeError as error:
         return Gate(what, f"the stored model must load: {error}", None, tolerance, False)
-    pairs = [(mask, old) for mask, (_, old) in zip(now, stored, strict=True)]
-    if any(mask.shape != old.shape for mask, old in pairs):
+    pairs = [(output, old) for output, (_, old) in zip(now, stored, strict=True)]
+    if any(np.shape(output) != np.shape(old) for output, old in pairs):
         return Gate(what, "masks must keep their shape", None, tolerance, False)
-    differing = float(np.mean(np.concatenate([(mask != old).ravel() for mask, old in pairs])))
+    differing = float(np.mean([family.difference(*pair) for pair in pairs]))
     return Gate(what, rule, differing, tolerance, differing <= tolerance)
 
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 
 from spinscope.config import Tracking, project_root
 from spinscope.errors import SpinscopeError
+from spinscope.families import Family
 from spinscope.files import atomic_folder
 from spinscope.tracking.runs import numbers, over_seeds
 from spinscope.tracking.store import Store, digest, open_store, reachable
@@ -25,13 +26,9 @@ from spinscope.tracking.store import Store, digest, open_store, reachable
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-Predict = Callable[[Path, Sequence[np.ndarray]], list[np.ndarray]]
-"""(model folder, frames (H, W)) → class masks (H, W)."""
-
 LAB = "lab"
 _MODEL, _PREDICTIONS = "model", "predictions.npz"
 _MAX_DESCRIPTION = 5000
-_SUMMARISED = ("mcc", "accuracy", "f1", "jaccard", "size.wasserstein_px")
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,7 @@ class Version:
 
 def register(
     store: Store,
+    family: Family,
     run_id: str,
     folder: Path | str,
     name: str,
@@ -70,16 +68,38 @@ def register(
     measured_on: str,
     validated: bool,
     examples: Sequence[np.ndarray],
-    predict: Predict | None = None,
 ) -> Version:
-    """Register the model folder of one seed as a new version of `name`.
+    """Register the model folder of one seed as a new version; it appears once it is complete.
 
-    reports : seed → evaluation report, of every seed; mean and SD become tags of the version,
-        as do the figures of `seed`.
-    measured_on : names the frames and settings of the reports (`lineage.measured_on`).
-    validated : whether the data passed validation.
-    examples : a few frames (H, W); the classes that the model gives them are stored with it.
-    The version appears only when everything of it is stored.
+    Parameters
+    ----------
+    store : Store
+    family : Family
+        Numbers that become tags, and how the model is applied.
+    run_id : str
+        Run that trained or measured the model.
+    folder : Path
+        Model folder.
+    name : str
+        Registered name.
+    seed : int
+        Seed of the model.
+    reports : mapping
+        Seed → evaluation report, of every seed. Mean and SD become tags of the version, and so do
+        the numbers of `seed`.
+    lineage : mapping
+        Further tags (`lineage.lineage`).
+    measured_on : str
+        Name of the frames and settings of the reports (`lineage.measured_on`).
+    validated : bool
+        Whether the data passed validation.
+    examples : sequence of arrays
+        A few inputs; the model's outputs are stored with the version.
+
+    Raises
+    ------
+    SpinscopeError
+        If `seed` has no report or `examples` is empty, or the store fails.
     """
     folder = Path(folder)
     if seed not in reports:
@@ -93,15 +113,15 @@ def register(
         "seeds": ",".join(map(str, sorted(reports))),
         "data.validated": str(validated).lower(),
         "measured_on": measured_on,
-        **_measured(reports, seed),
+        **_measured(family, reports, seed),
     }
-    masks = (predict or predict_classes)(folder, examples)
+    outputs = predictions(family, folder, examples)
     client = store.client
     with tempfile.TemporaryDirectory() as temporary, reachable(store.uri):
         logged = client.create_logged_model(
-            store.experiment_id, name=name, source_run_id=run_id, model_type="segmentation"
+            store.experiment_id, name=name, source_run_id=run_id, model_type=family.name
         )
-        packed = _pack(Path(temporary), folder, examples, masks, run_id, logged.model_id)
+        packed = _pack(Path(temporary), folder, examples, outputs, run_id, logged.model_id)
         client.log_model_artifacts(logged.model_id, str(packed))
         client.finalize_logged_model(logged.model_id, "READY")
         _create_name(store, name)
@@ -117,12 +137,10 @@ def register(
     return version(store, name, int(created.version))
 
 
-def predict_classes(folder: Path, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Classes (H, W) that the model of a folder gives each frame, without augmentation."""
-    from spinscope.inference.predict import Predictor
-
-    predictor = Predictor.load(folder)
-    return [predictor.classes(image) for image in images]
+def predictions(family: Family, folder: Path, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Outputs of the model of a folder for some images, without augmented views."""
+    predictor = family.predictor(folder)
+    return [np.asarray(family.predict(predictor, image)) for image in images]
 
 
 def names(store: Store) -> list[str]:
@@ -200,13 +218,15 @@ def tag(store: Store, of: Version, tags: Mapping[str, Any]) -> None:
 
 
 def stored_predictions(store: Store, of: Version) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Example frames (H, W) and the classes that the model gave them when it was registered."""
+    """Example inputs and the outputs of the model at its registration."""
     path = _artifacts(store, of) / _PREDICTIONS
     if not path.is_file():
         return []
     with np.load(path, allow_pickle=False) as arrays:
         count = len(arrays.files) // 2
-        return [(arrays[f"image_{i}"], arrays[f"classes_{i}"]) for i in range(count)]
+        # Versions that were registered before there were other families hold `classes_I`.
+        kind = "output" if "output_0" in arrays else "classes"
+        return [(arrays[f"image_{i}"], arrays[f"{kind}_{i}"]) for i in range(count)]
 
 
 def versions(store: Store, name: str | None = None):
@@ -250,21 +270,24 @@ def compare(a: Version, b: Version):
     return pd.DataFrame(rows, columns=["key", a.ref, b.ref, "change"])
 
 
-def count_error(report: Mapping[str, Any]) -> float:
-    """|predicted / labelled - 1| of the objects of a report."""
-    objects = report["objects"]
-    return abs(objects["predicted"] / max(objects["true"], 1) - 1)
+def same_version(store: Store, name: str, tags: Mapping[str, str]) -> Version | None:
+    """The newest version of a name, if network, settings and data are those of `tags`."""
+    if name not in names(store):
+        return None
+    newest = version(store, name)
+    same = ("network.sha256", "params.digest", "data.hash")
+    return newest if all(newest.tags.get(key) == tags[key] for key in same) else None
 
 
-def _measured(reports: Mapping[int, Mapping[str, Any]], seed: int) -> dict[str, str]:
-    """Tags of what was measured: mean and SD over the seeds, and the figures of `seed`."""
-    own = numbers(reports[seed])
+def _measured(family: Family, reports: Mapping[int, Mapping[str, Any]], seed: int) -> dict:
+    """Tags of the measured numbers: mean and SD over the seeds, and the numbers of `seed`."""
+    summarised = {family.metric.name, *family.summarised}
     summary = {
         key: value
         for key, value in over_seeds(reports).items()
-        if key.removesuffix(".mean").removesuffix(".sd") in _SUMMARISED
+        if key.rpartition(".")[0] in summarised
     }
-    measured = {**own, **summary, "count_error": count_error(reports[seed])}
+    measured = {**numbers(reports[seed]), **summary, **family.facts(reports[seed])}
     return {key: f"{value:.8g}" for key, value in measured.items()}
 
 
@@ -272,7 +295,7 @@ def _pack(
     temporary: Path,
     folder: Path,
     images: Sequence[np.ndarray],
-    masks: Sequence[np.ndarray],
+    outputs: Sequence[np.ndarray],
     run_id: str,
     model_id: str,
 ) -> Path:
@@ -282,7 +305,7 @@ def _pack(
 
     shutil.copytree(folder, temporary / _MODEL)
     arrays = {f"image_{i}": image for i, image in enumerate(images)}
-    arrays |= {f"classes_{i}": mask for i, mask in enumerate(masks)}
+    arrays |= {f"output_{i}": output for i, output in enumerate(outputs)}
     np.savez_compressed(temporary / _PREDICTIONS, **arrays)
     with warnings.catch_warnings():
         # MLflow would rather infer the signature that is given here.

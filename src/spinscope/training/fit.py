@@ -12,24 +12,36 @@ from pathlib import Path
 
 import keras
 
-from spinscope.classes import CLASSES
-from spinscope.config import Params
+from spinscope.config import Params, Training
 from spinscope.datasets import Splits
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder, sha256, write_json
-from spinscope.models.losses import SkyrmionMCC, segmentation_loss
 from spinscope.models.store import NETWORK, load_model, model_info, save_model
-from spinscope.models.unet import size_multiple, unet
-from spinscope.training.pipeline import load_frames, training_batches, validation_batches
+from spinscope.training.protocol import Metric, Trainable
 
 BEST = "best.weights.h5"
 RESULT = "result.json"
-MONITOR = {"monitor": "val_mcc", "mode": "max"}
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a training gave: curves a value an epoch, its best epoch (from 0), where it lies."""
+    """A finished training.
+
+    Parameters
+    ----------
+    seed : int
+    history : dict
+        Name of a curve → one value per epoch.
+    best_epoch : int
+        Epoch, counted from 0, whose weights are saved.
+    seconds : float
+        Duration, summed over interruptions.
+    folder : Path
+    info : dict
+        What the model folder stores.
+    score : float
+        Validation value of the headline metric of the saved model.
+    """
 
     seed: int
     history: dict[str, list[float]]
@@ -37,19 +49,16 @@ class FitResult:
     seconds: float
     folder: Path
     info: dict
+    score: float
 
     @property
     def model(self) -> Path:
         """The model folder."""
         return self.folder / "model"
 
-    @property
-    def val_mcc(self) -> float:
-        """Validation MCC of the saved model."""
-        return self.info["val_mcc"]
-
 
 def fit(
+    family: Trainable,
     splits: Splits,
     params: Params,
     *,
@@ -59,45 +68,59 @@ def fit(
     info: dict | None = None,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
 ) -> FitResult:
-    """Train the U-Net of `params` on `splits.train`, choosing the epoch by `splits.validation`.
+    """Train the network of a family on `splits.train` and choose an epoch on `splits.validation`.
 
-    With `training.keep` "last" no epoch is chosen: the last is kept.
+    An interrupted training resumes from its last checkpoint; a finished one is read back. A
+    training of other settings that `folder` contains is moved aside.
 
-    folder : holds `model/` (the best epoch's averaged weights), `history.json` and `result.json`
-        at the end, and what a killed training needs to go on before that; a training that has
-        ended is read back and not run again.
-    pretrained : model folder whose weights the training starts from.
-    With `training.anchor` a the weights that are kept are averaged with it: a w0 + (1 - a) w.
-    on_epoch : called with (epoch, logs) after every epoch, to show or to track it.
-    A training of other settings that the folder holds is moved aside, not lost.
+    Parameters
+    ----------
+    family : Trainable
+        Network, loss, batches and metric.
+    splits : Splits
+        Frames of training and validation.
+    params : Params
+        With `training.keep` "last" no epoch is chosen: the last one is saved. With
+        `training.anchor` a the saved weights are averaged with the first ones, a w0 + (1 - a) w.
+    seed : int
+        Seed of weights, dropout and augmentation.
+    folder : Path
+        Receives `model/` (the averaged weights of the best epoch), `history.json` and
+        `result.json`; until then it holds the checkpoints.
+    pretrained : Path, optional
+        Model folder whose weights the training starts from.
+    info : dict, optional
+        Stored in the model folder as well.
+    on_epoch : callable, optional
+        Called with (epoch, logs) after every epoch.
+
+    Raises
+    ------
+    SpinscopeError
+        If the disk is full, or `pretrained` has weights of other shapes.
     """
     folder = Path(folder)
     settings = training_settings(params, seed, info, pretrained)
-    if done := finished(folder, settings):
+    if done := finished(family, folder, settings):
         return done
     _claim(folder, settings)
-    model = compiled_unet(params, seed)
+    model = compiled(family, params, seed)
     if pretrained is not None:
         _start_from(model, pretrained)
-    training, scheme = params.training, params.data.scheme
-    frames = load_frames(splits.train, scheme, balance=training.source_balance)
-    checks = load_frames(splits.validation, scheme)
+    training, value = params.training, f"val_{family.metric.name}"
+    validation = family.validation_batches(splits.validation, params)
     resume = Resume(folder / "backup", on_epoch)
     started = time.monotonic()
     try:
         first = resume.epoch()
         model.fit(
-            training_batches(
-                frames,
-                training,
-                params.augmentation,
-                seed=seed,
-                start=first * training.steps_per_epoch,
+            family.training_batches(
+                splits.train, params, seed=seed, start=first * training.steps_per_epoch
             ),
-            validation_data=validation_batches(checks, size_multiple(params.model)),
+            validation_data=validation,
             epochs=training.epochs,
             steps_per_epoch=training.steps_per_epoch,
-            callbacks=_callbacks(params, folder, resume),
+            callbacks=_callbacks(family.metric, training, folder, resume),
             shuffle=False,
             verbose=0,
         )
@@ -105,49 +128,48 @@ def fit(
         raise SpinscopeError(
             f"training in {folder} stopped, its last whole checkpoint is kept: {error}"
         ) from error
-    history = resume.history
-    best = len(history["val_mcc"]) - 1
-    if training.keep == "best":
-        best = max(range(len(history["val_mcc"])), key=history["val_mcc"].__getitem__)
-    # Without optimizer and loss, which nobody who applies the model needs.
-    network = unet(params.model, scheme)
+    values = resume.history[value]
+    best = family.metric.best(values) if training.keep == "best" else len(values) - 1
+    network = family.network(params)  # without optimizer and loss
     network.load_weights(folder / BEST, skip_mismatch=False)
-    val_mcc = history["val_mcc"][best]
+    score = values[best]
     if training.anchor and pretrained is not None:
         anchor(network, pretrained, training.anchor)
         model.set_weights(network.get_weights())
-        scored = validation_batches(checks, size_multiple(params.model))
-        val_mcc = float(model.evaluate(scored, verbose=0, return_dict=True)["mcc"])
+        logs = model.evaluate(validation, verbose=0, return_dict=True)
+        score = float(logs[family.metric.name])
     record = {
-        "family": params.family,
-        "symmetry": params.augmentation.symmetry,
-        "scheme": scheme,
-        "classes": list(CLASSES[:scheme]),
-        "model": params.model.layers,
-        **params.model.rules,
-        "size_multiple": size_multiple(params.model),
+        "family": family.name,
+        **family.info(params),
         "parameters": model.count_params(),
         "seed": seed,
         "best_epoch": best,
-        "val_mcc": val_mcc,
+        value: score,
         **(info or {}),
     }
-    save_model(folder / "model", network, record, card=_card(record))
-    write_json(folder / "history.json", history)
+    save_model(folder / "model", network, record, card=family.card(record))
+    write_json(folder / "history.json", resume.history)
     seconds = resume.seconds_before + time.monotonic() - started
     result = {**settings, "best_epoch": best, "seconds": seconds, "info": record}
     write_json(folder / RESULT, result)
     shutil.rmtree(folder / "backup", ignore_errors=True)
     (folder / BEST).unlink(missing_ok=True)
-    return FitResult(seed, history, best, seconds, folder, record)
+    return FitResult(seed, resume.history, best, seconds, folder, record, score)
 
 
 def training_settings(
     params: Params, seed: int, info: dict | None = None, pretrained: Path | None = None
 ) -> dict:
-    """What decides a training's outcome: its settings, seed, data's hash and first weights.
+    """Everything that decides the outcome of a training: settings, seed, data and first weights.
 
-    pretrained : model folder; the digest of its network counts, for a reference may move on.
+    Parameters
+    ----------
+    params : Params
+    seed : int
+    info : dict, optional
+        Holds the `data_hash`.
+    pretrained : Path, optional
+        Model folder; the checksum of its network counts, not its name.
     """
     sections = {
         name: getattr(params, name).model_dump(mode="json")
@@ -155,6 +177,8 @@ def training_settings(
     }
     sections["training"].pop("seeds")
     sections["data"].pop("path")
+    if params.options:
+        sections["options"] = dict(params.options)
     return {
         "seed": seed,
         "settings": sections,
@@ -163,27 +187,29 @@ def training_settings(
     }
 
 
-def finished(folder: Path | str, settings: dict) -> FitResult | None:
-    """The training of these settings that has ended in `folder`, or None."""
-    folder = Path(folder)
+def finished(family: Trainable, folder: Path, settings: dict) -> FitResult | None:
+    """Read the finished training of these settings from `folder`; None without one."""
     if not (folder / RESULT).is_file():
         return None
     result = json.loads((folder / RESULT).read_text())
     if not _same(result, settings):
         return None
     history = json.loads((folder / "history.json").read_text())
+    info = result["info"]
+    score = info[f"val_{family.metric.name}"]
     return FitResult(
-        result["seed"], history, result["best_epoch"], result["seconds"], folder, result["info"]
+        result["seed"], history, result["best_epoch"], result["seconds"], folder, info, score
     )
 
 
-def compiled_unet(params: Params, seed: int) -> keras.Model:
-    """The U-Net of `params` with loss, optimizer and score, ready to fit.
+def compiled(family: Trainable, params: Params, seed: int) -> keras.Model:
+    """Network of a family with loss, optimizer and metrics, ready to fit.
 
-    AdamW; with `training.ema` the weights are averaged over the steps; the learning rate warms up
-    over a twentieth of the steps and falls by a cosine, or follows the plateaus of the score.
+    The optimizer is AdamW. With `training.ema` the weights are averaged over the steps. The
+    learning rate warms up over a twentieth of the steps and decays by a cosine, or is reduced
+    where the metric reaches a plateau.
     """
-    training, scheme = params.training, params.data.scheme
+    training = params.training
     steps = training.epochs * training.steps_per_epoch
     rate = training.learning_rate
     if training.schedule == "cosine":
@@ -192,11 +218,11 @@ def compiled_unet(params: Params, seed: int) -> keras.Model:
             1e-2 * rate, max(1, steps - warm), alpha=1e-2, warmup_target=rate, warmup_steps=warm
         )
     averaged = {"use_ema": True, "ema_momentum": training.ema} if training.ema else {}
-    model = unet(params.model, scheme, seed=seed)
+    model = family.network(params, seed)
     model.compile(
         keras.optimizers.AdamW(rate, weight_decay=training.weight_decay, clipnorm=1.0, **averaged),
-        segmentation_loss(scheme, training.label_smoothing, training.class_weights),
-        metrics=[SkyrmionMCC()],
+        family.loss(params),
+        metrics=family.metrics(params),
     )
     model.optimizer.build(model.trainable_variables)  # else the step is traced twice: 4 s
     return model
@@ -279,19 +305,24 @@ def _counters(callback) -> dict:
     }
 
 
-def _callbacks(params: Params, folder: Path, resume: Resume) -> list[keras.callbacks.Callback]:
-    training = params.training
+def _callbacks(
+    metric: Metric, training: Training, folder: Path, resume: Resume
+) -> list[keras.callbacks.Callback]:
     callbacks: list[keras.callbacks.Callback] = []
     if training.ema:
-        # First: what follows then sees, checks and keeps the averaged weights.
+        # First, so that the following callbacks validate and save the averaged weights.
         callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-    callbacks.append(AtomicCheckpoint(folder / BEST, every=training.keep == "last"))
+    callbacks.append(AtomicCheckpoint(folder / BEST, metric, every=training.keep == "last"))
     if training.keep == "best":
-        callbacks.append(keras.callbacks.EarlyStopping(patience=training.early_stopping, **MONITOR))
+        callbacks.append(
+            keras.callbacks.EarlyStopping(patience=training.early_stopping, **metric.monitor)
+        )
     if training.schedule == "plateau":
         callbacks.append(
             keras.callbacks.ReduceLROnPlateau(
-                factor=training.plateau_factor, patience=training.plateau_patience, **MONITOR
+                factor=training.plateau_factor,
+                patience=training.plateau_patience,
+                **metric.monitor,
             )
         )
     resume.others = list(callbacks)
@@ -299,18 +330,19 @@ def _callbacks(params: Params, folder: Path, resume: Resume) -> list[keras.callb
 
 
 class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
-    """Keras' checkpoint of the best, or of `every` epoch's weights; a full disk leaves the last."""
+    """Keras' checkpoint of the best, or of `every` epoch's weights; a full disk keeps the last."""
 
-    def __init__(self, path: Path, every: bool = False):
-        super().__init__(str(path), save_best_only=True, save_weights_only=True, **MONITOR)
+    def __init__(self, path: Path, metric: Metric, every: bool = False):
+        super().__init__(str(path), save_best_only=True, save_weights_only=True, **metric.monitor)
         self.every = every
 
     def _save_model(self, epoch, batch, logs):
-        if not self.every and not self._is_improvement(float(logs["val_mcc"]), self.best):
+        value = float(logs[self.monitor])
+        if not self.every and not self._is_improvement(value, self.best):
             return
         with atomic_file(self.filepath) as partial:
             self.model.save_weights(partial)
-        self.best = float(logs["val_mcc"])
+        self.best = value
 
 
 def _claim(folder: Path, settings: dict) -> None:
@@ -358,12 +390,3 @@ def anchor(model: keras.Model, pretrained: Path, share: float) -> None:
     first = load_model(pretrained)[0].get_weights()
     pairs = zip(first, model.get_weights(), strict=True)
     model.set_weights([share * before + (1 - share) * after for before, after in pairs])
-
-
-def _card(record: dict) -> str:
-    return (
-        f"# {record['family']}, seed {record['seed']}\n\n"
-        f"U-Net of {record['parameters']} parameters, {record['scheme']} classes "
-        f"({', '.join(record['classes'])}), `{json.dumps(record['model'])}`.\n"
-        f"Validation MCC {record['val_mcc']:.4f} at epoch {record['best_epoch'] + 1}.\n"
-    )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spinscope import families
 from spinscope.config import Params, dataset_path, overridden
 from spinscope.datasets import Dataset, Splits, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
@@ -184,6 +185,7 @@ def _trained(settings: Params, fold: Fold, folder: Path) -> tuple[FitResult, Dat
     only_training = sorted({r.batch for r in dataset.records if r.use == "only_training"})
     splits = Splits(dataset.select([*rest, *only_training]), held)
     result = fit(
+        families.of(settings),
         splits,
         settings,
         seed=seed,

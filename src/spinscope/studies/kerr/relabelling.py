@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spinscope import families
 from spinscope.config import Params, overridden
 from spinscope.datasets import Dataset, Splits, data_hash, open_dataset, split_by_batch
 from spinscope.errors import SpinscopeError
@@ -160,6 +161,7 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
     info = {"data_hash": data_hash(dataset), "params": settings.digest()}
     folder = plan.model(kind, seed).parent
     result: FitResult = fit(
+        families.of(settings),
         splits,
         settings,
         seed=seed,

@@ -1,0 +1,248 @@
+"""The interface of a family of models."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import ValidationError
+
+from spinscope.config import Gates, Params, Section, first_error
+from spinscope.datasets import Dataset, Splits, open_dataset
+from spinscope.errors import SpinscopeError
+from spinscope.progress import Progress, no_progress
+from spinscope.training.protocol import Metric
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+__all__ = ["Family", "Gate", "Metric"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One rule of promotion: what was measured, its limit and whether it passed."""
+
+    name: str
+    rule: str
+    measured: float | None
+    limit: float | None
+    passed: bool
+
+    @classmethod
+    def at_least(cls, name: str, measured: float | None, limit: float) -> Gate:
+        """Gate that a value passes from `limit` upwards; a missing value fails."""
+        passed = measured is not None and measured >= limit
+        return cls(name, "at least the limit", measured, limit, passed)
+
+    @classmethod
+    def at_most(cls, name: str, measured: float | None, limit: float) -> Gate:
+        """Gate that a value passes up to `limit`; a missing value fails."""
+        passed = measured is not None and measured <= limit
+        return cls(name, "at most the limit", measured, limit, passed)
+
+
+class NoOptions(Section):
+    """Options of a family that has none."""
+
+
+class Family(ABC):
+    """Everything that is particular to one family of models.
+
+    A subclass sets `name`, `modality`, `title` and `metric` and implements the abstract methods;
+    its module holds one instance, ``FAMILY``. A report is a dict that JSON can hold, with at least
+    the headline metric, `n_images`, `frame_ms` (median time of one frame in ms) and a `per_image`
+    list.
+    """
+
+    name: ClassVar[str]
+    """Name in params.yaml, in the registry and on the command line."""
+    modality: ClassVar[str]
+    """Imaging modality, "Kerr" or "Lorentz"."""
+    title: ClassVar[str]
+    """What the models do, in a few words."""
+    metric: ClassVar[Metric]
+    """Headline metric."""
+    summarised: ClassVar[tuple[str, ...]] = ()
+    """Other numbers of a report whose mean and SD over the seeds become tags of a version."""
+    listed: ClassVar[tuple[str, ...]] = ()
+    """Entries of a report that the training's table repeats for every seed."""
+    options_type: ClassVar[type[Section]] = NoOptions
+    """Settings of this family alone, the section `options` of params.yaml."""
+
+    def options(self, params: Params) -> Any:
+        """Validated settings of the section `options`, an `options_type`.
+
+        Raises
+        ------
+        SpinscopeError
+            If a key is unknown or a value is not valid.
+        """
+        try:
+            return self.options_type.model_validate(params.options)
+        except ValidationError as error:
+            raise SpinscopeError(
+                f"params: {first_error(error, self.options_type, 'options')}"
+            ) from error
+
+    # data
+
+    def corpus(
+        self,
+        params: Params,
+        out: Path,
+        *,
+        source: Path | None = None,
+        progress: Progress = no_progress,
+    ) -> Path:
+        """Write the simulated corpus of these settings into `out`; a complete one is kept.
+
+        source : folder of the corpus that this one is computed from, for a family that needs one.
+        """
+        raise SpinscopeError(f"family {self.name} has no simulated corpus")
+
+    def open(self, folder: Path) -> Dataset:
+        """Open a dataset folder."""
+        return open_dataset(folder)
+
+    def validate(
+        self,
+        dataset: Dataset,
+        splits: Splits,
+        out: Path | None,
+        *,
+        progress: Progress = no_progress,
+    ) -> Path | None:
+        """Raise SpinscopeError, naming file and rule, for data that is not fit to train on.
+
+        Returns the report that is written to `out`, None without one.
+        """
+        from spinscope.datasets.validate import require_valid, validate
+
+        validation = validate(dataset, splits, out, progress=progress)
+        require_valid(validation)
+        return validation.report
+
+    def data_info(self, dataset: Dataset) -> dict[str, Any]:
+        """What a model stores of its training data: the header of a simulated corpus."""
+        from spinscope.datasets.shards import HEADER, read_header
+
+        if not (dataset.path / HEADER).is_file():
+            return {}
+        header = read_header(dataset.path)
+        return {"corpus": {key: value for key, value in header.items() if key != "sha256"}}
+
+    # training
+
+    @abstractmethod
+    def network(self, params: Params, seed: int = 0) -> keras.Model:
+        """Build the network, not compiled; equal seeds give equal initial weights."""
+
+    @abstractmethod
+    def loss(self, params: Params) -> Callable | str:
+        """Loss that Keras minimises."""
+
+    @abstractmethod
+    def metrics(self, params: Params) -> list[keras.metrics.Metric]:
+        """Metrics of an epoch; one has the name of `metric`."""
+
+    @abstractmethod
+    def training_batches(self, frames: Dataset, params: Params, *, seed: int, start: int = 0):
+        """Endless (inputs, targets); the first `start` batches are skipped."""
+
+    @abstractmethod
+    def validation_batches(self, frames: Dataset, params: Params):
+        """Finite (inputs, targets) that can be iterated repeatedly."""
+
+    def info(self, params: Params) -> dict[str, Any]:
+        """What a model folder stores to apply the network."""
+        return {"options": dict(params.options)} if params.options else {}
+
+    def card(self, info: dict[str, Any]) -> str:
+        """Model card in Markdown."""
+        value = info[f"val_{self.metric.name}"]
+        return (
+            f"# {self.name}, seed {info['seed']}\n\n"
+            f"{self.title}: a network of {info['parameters']} parameters.\n"
+            f"Validation {self.metric.title} {value:.4f} at epoch {info['best_epoch'] + 1}.\n"
+        )
+
+    # inference and evaluation
+
+    @abstractmethod
+    def predictor(self, folder: Path, params: Params | None = None, *, streams: int = 1) -> Any:
+        """Load a model folder to apply it.
+
+        Parameters
+        ----------
+        folder : Path
+            Model folder, whose checksums are verified.
+        params : Params, optional
+            Engine and rules of application; by default Keras, the reference.
+        streams : int, default 1
+            Frames that are computed at once.
+        """
+
+    @abstractmethod
+    def predict(self, predictor: Any, image: np.ndarray) -> np.ndarray:
+        """Output of a loaded model for one image, without augmented views."""
+
+    @abstractmethod
+    def score(
+        self,
+        predictor: Any,
+        frames: Dataset,
+        params: Params,
+        *,
+        views: int = 1,
+        progress: Progress = no_progress,
+    ) -> dict[str, Any]:
+        """Report of a loaded model on frames with labels.
+
+        views : number of augmented views that are averaged, 1 for none.
+        """
+
+    def reports(self, params: Params) -> dict[str, int]:
+        """Reports of every seed on the validation frames: name → number of augmented views."""
+        return {"validation": 1}
+
+    def figures(self, report: Mapping[str, Any]) -> dict[str, Figure]:
+        """Figures of a report: file name → Matplotlib figure."""
+        return {}
+
+    def draw(
+        self, predictor: Any, frames: Dataset, report: Mapping[str, Any], views: int, out: Path
+    ) -> Path:
+        """Draw one frame of a report with its label and the prediction."""
+        raise SpinscopeError(f"family {self.name} draws no frame")
+
+    # registry
+
+    def facts(self, report: Mapping[str, Any]) -> dict[str, float]:
+        """Numbers derived from a report that become tags of a version."""
+        return {}
+
+    def gates(self, number: Callable[[str], float | None], limits: Gates) -> Sequence[Gate]:
+        """Gates beyond the generic ones.
+
+        Parameters
+        ----------
+        number : callable
+            Name of a tag of the version → its value, None without one.
+        limits : Gates
+            Section `gates` of params.yaml.
+        """
+        return ()
+
+    def difference(self, now: np.ndarray, stored: np.ndarray) -> float:
+        """How far an output differs from the stored one of the same image: 0 for equal outputs.
+
+        The default is the largest difference, relative to the largest stored value.
+        """
+        scale = max(float(np.abs(stored).max()), 1e-12)
+        return float(np.abs(np.asarray(now, float) - stored).max()) / scale

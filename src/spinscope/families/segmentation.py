@@ -1,0 +1,192 @@
+"""What the families of segmentation networks share: a U-Net that classifies every pixel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spinscope.classes import CLASSES
+from spinscope.config import Gates, Params
+from spinscope.datasets import Dataset
+from spinscope.families.base import Family, Gate, Metric
+from spinscope.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+    from spinscope.inference.predict import Predictor
+
+
+class Segmentation(Family):
+    """U-Net that gives every pixel of an image a class."""
+
+    metric = Metric("mcc", "MCC")
+    summarised = ("accuracy", "f1", "jaccard", "size.wasserstein_px")
+    listed = ("objects",)
+
+    def network(self, params: Params, seed: int = 0) -> keras.Model:
+        """Build the U-Net of the section `model` for `data.scheme` classes."""
+        from spinscope.models.unet import unet
+
+        return unet(params.model, params.data.scheme, seed=seed)
+
+    def loss(self, params: Params) -> Callable:
+        """Weighted cross entropy of smoothed labels."""
+        from spinscope.models.losses import segmentation_loss
+
+        training = params.training
+        return segmentation_loss(
+            params.data.scheme, training.label_smoothing, training.class_weights
+        )
+
+    def metrics(self, params: Params) -> list[keras.metrics.Metric]:
+        """Matthews correlation of skyrmion against the rest."""
+        from spinscope.models.losses import SkyrmionMCC
+
+        return [SkyrmionMCC()]
+
+    def training_batches(self, frames: Dataset, params: Params, *, seed: int, start: int = 0):
+        """Augmented crops and their labels."""
+        from spinscope.training.pipeline import load_frames, training_batches
+
+        held = load_frames(frames, params.data.scheme, balance=params.training.source_balance)
+        return training_batches(held, params.training, params.augmentation, seed=seed, start=start)
+
+    def validation_batches(self, frames: Dataset, params: Params):
+        """Whole frames and their labels."""
+        from spinscope.training.pipeline import load_frames, validation_batches
+
+        return validation_batches(
+            load_frames(frames, params.data.scheme), params.model.size_multiple
+        )
+
+    def info(self, params: Params) -> dict[str, Any]:
+        """Classes, symmetry, architecture and rules of application."""
+        scheme = params.data.scheme
+        return {
+            "symmetry": params.augmentation.symmetry,
+            "scheme": scheme,
+            "classes": list(CLASSES[:scheme]),
+            "model": params.model.layers,
+            **params.model.rules,
+            "size_multiple": params.model.size_multiple,
+        }
+
+    def card(self, info: dict[str, Any]) -> str:
+        """Model card: architecture, classes and validation MCC."""
+        return (
+            f"# {self.name}, seed {info['seed']}\n\n"
+            f"U-Net of {info['parameters']} parameters, {info['scheme']} classes "
+            f"({', '.join(info['classes'])}), `{json.dumps(info['model'])}`.\n"
+            f"Validation MCC {info['val_mcc']:.4f} at epoch {info['best_epoch'] + 1}.\n"
+        )
+
+    def predictor(
+        self, folder: Path, params: Params | None = None, *, streams: int = 1
+    ) -> Predictor:
+        """Load a model folder on the engine of the section `inference`.
+
+        Frames are rotated and scaled as the section `segment` sets; without `params` they are
+        not, and Keras computes the network.
+        """
+        from spinscope.inference.predict import Predictor
+        from spinscope.inference.tiling import Tiling
+
+        if params is None:
+            return Predictor.load(folder)
+        inference = params.inference
+        return Predictor.load(
+            folder,
+            inference.engine,
+            inference.precision,
+            streams=streams,
+            tiling=Tiling(inference.tile, inference.overlap),
+            axis_deg=params.segment.axis_deg,
+            scale=params.segment.scale,
+        )
+
+    def predict(self, predictor: Predictor, image: np.ndarray) -> np.ndarray:
+        """Mask of an image, (H, W) uint8."""
+        return predictor.classes(image)
+
+    def score(
+        self,
+        predictor: Predictor,
+        frames: Dataset,
+        params: Params,
+        *,
+        views: int = 1,
+        progress: Progress = no_progress,
+    ) -> dict[str, Any]:
+        """Report of `spinscope.evaluation.evaluate`, with the number of views that were averaged."""
+        from spinscope.evaluation import evaluate
+
+        predictor.classes(frames.image(0), views)  # traces the network, outside the timed frames
+        report = evaluate(
+            lambda image: predictor.classes(image, views),
+            frames,
+            predictor.info["classes"],
+            params.evaluation,
+            progress=progress,
+        )
+        report["tta"] = len(predictor.transforms(views))
+        note = fewer_views([predictor], views)
+        return report | ({"note": note} if note else {})
+
+    def reports(self, params: Params) -> dict[str, int]:
+        """One report without and one with test-time augmentation."""
+        return {"validation": 1, "tta": params.evaluation.tta}
+
+    def figures(self, report: Mapping[str, Any]) -> dict[str, Figure]:
+        """Size distribution and confusion matrix."""
+        from spinscope.evaluation import figures
+
+        return {
+            "sizes.png": figures.size_distribution(report),
+            "confusion.png": figures.confusion_matrix(report),
+        }
+
+    def draw(
+        self, predictor: Any, frames: Dataset, report: Mapping[str, Any], views: int, out: Path
+    ) -> Path:
+        """Draw the frame with the most labelled skyrmions, its label and the mask side by side."""
+        from spinscope.drawing import label_panels, write_panels
+        from spinscope.images import to_scheme
+
+        index = most_skyrmions(report)
+        image = frames.image(index)
+        label = to_scheme(frames.label(index), len(predictor.info["classes"]))
+        write_panels(out, label_panels(image, (label, predictor.classes(image, views))))
+        return out
+
+    def facts(self, report: Mapping[str, Any]) -> dict[str, float]:
+        """Count error: abs(predicted / labelled - 1) of the objects of a report."""
+        objects = report["objects"]
+        return {"count_error": abs(objects["predicted"] / max(objects["true"], 1) - 1)}
+
+    def gates(self, number: Callable[[str], float | None], limits: Gates) -> Sequence[Gate]:
+        """Largest count error."""
+        return [Gate.at_most("count error", number("count_error"), limits.max_count_error)]
+
+    def difference(self, now: np.ndarray, stored: np.ndarray) -> float:
+        """Fraction of pixels whose class differs."""
+        return float(np.mean(now != stored))
+
+
+def fewer_views(predictors: Sequence[Predictor], views: int) -> str | None:
+    """Note that the symmetry of a model allows fewer than `views`; None if all allow them."""
+    used = min(len(predictor.transforms(views)) for predictor in predictors)
+    if used == views:
+        return None
+    return f"{used} of {views} views averaged: the model's symmetry allows no more"
+
+
+def most_skyrmions(report: Mapping[str, Any]) -> int:
+    """Index of the frame with the most labelled skyrmions."""
+    counts = [row["objects_true"] for row in report["per_image"]]
+    return counts.index(max(counts))
