@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 from spinscope.config import Params
 from spinscope.errors import SpinscopeError
 from spinscope.families.base import Family, Gate, Metric
 
-__all__ = ["Family", "Gate", "Metric", "get", "names", "of"]
+__all__ = ["Family", "Gate", "Metric", "get", "names", "of", "of_model"]
 
 _SHARED = {"base", "segmentation"}
 
@@ -31,6 +33,17 @@ def get(name: str) -> Family:
     if name not in names():
         raise SpinscopeError(f"family {name!r} must be one of {', '.join(names())}")
     return import_module(f"{__name__}.{name.replace('-', '_')}").FAMILY
+
+
+def of_model(info: Mapping[str, Any]) -> Family:
+    """Family of a model, by the info of its folder; early folders name none, they are Kerr models.
+
+    Raises
+    ------
+    SpinscopeError
+        If there is no such family here.
+    """
+    return get(info.get("family", "moke-unet"))
 
 
 def of(params: Params) -> Family:

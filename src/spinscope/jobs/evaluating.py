@@ -74,7 +74,7 @@ def family_of(tracking: Tracking, model_ref: str) -> str:
     from spinscope.models.store import model_info
     from spinscope.tracking import resolve
 
-    return model_info(resolve(tracking, model_ref))["family"]
+    return families.of_model(model_info(resolve(tracking, model_ref))).name
 
 
 def predictor(params: Params, model_ref: str, *, streams: int = 1) -> Any:
@@ -92,7 +92,7 @@ def predictor(params: Params, model_ref: str, *, streams: int = 1) -> Any:
     from spinscope.tracking import resolve
 
     folder = resolve(params.tracking, model_ref)
-    return families.get(model_info(folder)["family"]).predictor(folder, params, streams=streams)
+    return families.of_model(model_info(folder)).predictor(folder, params, streams=streams)
 
 
 def score(

@@ -66,10 +66,10 @@ def model_info(folder: Path | str) -> dict[str, Any]:
 
 
 def _present_names(info: dict[str, Any]) -> dict[str, Any]:
-    """Info with the keys of former releases replaced; their models are all of one family."""
+    """Info with the keys of former releases replaced."""
     former = {name: info[name] for name in ("magnify", "peak") if name in info}
     kept = {key: value for key, value in info.items() if key not in former}
-    return {"family": "moke-unet"} | kept | renamed(former, "model")
+    return kept | renamed(former, "model")
 
 
 def load_model(folder: Path | str):
