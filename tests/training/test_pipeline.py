@@ -198,7 +198,7 @@ def noise_of(views: np.ndarray) -> np.ndarray:
 
 
 def test_a_detectors_noise_has_the_strength_asked_for():
-    strengths = noise_of(detected(60, noise=3.0, noise_chance=0.8))
+    strengths = noise_of(detected(60, noise=3.0, noise_probability=0.8))
     assert np.mean(strengths < 0.01) == pytest.approx(0.24, abs=0.13)
     assert strengths.max() == pytest.approx(2.9, abs=0.35)
     # Drawn as a square: half of the noisy views have less than a quarter of the most.
@@ -206,18 +206,18 @@ def test_a_detectors_noise_has_the_strength_asked_for():
 
 
 def test_no_two_views_bear_the_same_noise_and_each_can_be_drawn_again():
-    views = detected(12, noise=3.0, noise_chance=1.0, seed=3)
+    views = detected(12, noise=3.0, noise_probability=1.0, seed=3)
     frame, _ = periodic()
     shares = np.einsum("nyx,yx->n", views, frame) / frame.size
     residuals = views - shares[:, None, None] * frame
     correlation = np.corrcoef(residuals.reshape(12, -1)) - np.eye(12)
     assert np.abs(correlation).max() < 0.1
-    np.testing.assert_array_equal(views, detected(12, noise=3.0, noise_chance=1.0, seed=3))
+    np.testing.assert_array_equal(views, detected(12, noise=3.0, noise_probability=1.0, seed=3))
 
 
 def test_salt_and_pepper_are_extremes_of_the_grey_levels():
     frame, _ = periodic()
-    views = detected(40, salt=0.2, noise_chance=1.0)
+    views = detected(40, salt=0.2, noise_probability=1.0)
     changed = []
     for view in views:
         gain, offset = np.polyfit(frame.ravel(), view.ravel(), 1)
@@ -230,8 +230,8 @@ def test_salt_and_pepper_are_extremes_of_the_grey_levels():
 
 
 def test_clipped_views_keep_to_the_frames_grey_levels():
-    free = detected(20, noise=3.0, noise_chance=1.0)
-    clipped = detected(20, noise=3.0, noise_chance=1.0, clip=1.0)
+    free = detected(20, noise=3.0, noise_probability=1.0)
+    clipped = detected(20, noise=3.0, noise_probability=1.0, clip=1.0)
     at_ends = []
     for view, other in zip(clipped, free, strict=True):
         at_ends.append(np.mean((view == view.min()) | (view == view.max())))
@@ -240,7 +240,7 @@ def test_clipped_views_keep_to_the_frames_grey_levels():
 
 
 def test_blur_takes_noise_or_leaves_it_and_mirrors_at_the_borders():
-    views = detected(40, noise=1.0, noise_chance=1.0, blur=1.0, blur_px=(2.0, 2.0))
+    views = detected(40, noise=1.0, noise_probability=1.0, blur=1.0, blur_px=(2.0, 2.0))
     rough = np.abs(np.diff(views, axis=2)).mean(axis=(1, 2))
     smooth = rough < 0.5 * np.median(np.sort(rough)[-10:])
     assert 8 < smooth.sum() < 32  # after the noise as often as before
