@@ -1,4 +1,4 @@
-"""The dashboard: `spinscope serve` opens it; every page is a file beside this one."""
+"""The dashboard, one file per page; `spinscope serve` starts it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from _shared import keep_choices
+from components.layout import remember_choices
 
 HERE = Path(__file__).parent
 
 st.set_page_config("spinscope", str(HERE / "logo.svg"), layout="wide")
 st.logo(str(HERE / "logo.svg"), size="large")
 st.html("<style>.stMainBlockContainer { padding: 2.5rem 3rem }</style>")
-keep_choices()
+remember_choices()
 pages = [
     st.Page(
         HERE / "predictions.py", title="Predictions", icon=":material/image_search:", default=True

@@ -1,165 +1,145 @@
-"""One frame: the image, its label and a model's prediction, and where the two differ."""
+"""One frame: its image, its label, the prediction of a model, and their differences."""
 
 from __future__ import annotations
 
 import numpy as np
 import streamlit as st
 
-from _pictures import (
+from components.choices import (
+    choose_augmentation,
+    choose_batches,
+    choose_dataset,
+    choose_model,
+    in_training,
+)
+from components.display import choose_display, show_images
+from components.images import (
     class_legend,
     class_map,
-    cut,
     difference_legend,
     differences,
-    enlarged,
-    frame,
+    grey,
     tinted,
 )
-from _shared import (
-    choose_dataset,
-    choose_frames,
-    choose_model,
-    choose_views,
-    legend,
-    page,
-    predicted,
-    seen_in_training,
-)
+from components.layout import legend, page, show_metrics, warn
+from components.masks import segment
 from spinscope.classes import SKYRMION
-from spinscope.config import Params
+from spinscope.config import Evaluation
 from spinscope.datasets import Dataset
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.evaluation.objects import match_objects, size_distance
 from spinscope.images import to_scheme
 
+SIDE_BY_SIDE, OVERLAY, DIFFERENCES = "Side by side", "Overlay", "Differences"
+
 
 def choose_frame(frames: Dataset) -> int:
-    """Index of a frame, chosen by its name or by stepping on."""
+    """Choose a frame by its name, or with the buttons before and after it."""
     names = [f"{record.name} · source {record.source}" for record in frames.records]
     if st.session_state.get("frame") not in names:
         st.session_state["frame"] = names[0]
 
     def step(by: int) -> None:
-        at = names.index(st.session_state["frame"])
-        st.session_state["frame"] = names[(at + by) % len(names)]
+        index = names.index(st.session_state["frame"])
+        st.session_state["frame"] = names[(index + by) % len(names)]
 
-    choice, back, on = st.columns([8, 1, 1], vertical_alignment="bottom")
+    choice, *sides = st.columns([8, 1, 1], vertical_alignment="bottom")
     choice.selectbox(f"Frame, one of {len(names)}", names, key="frame")
-    back.button(
-        "",
-        icon=":material/chevron_left:",
-        help="previous frame",
-        key="back",
-        on_click=step,
-        args=(-1,),
-        width="stretch",
-    )
-    on.button(
-        "",
-        icon=":material/chevron_right:",
-        help="next frame",
-        key="on",
-        on_click=step,
-        args=(1,),
-        width="stretch",
-    )
+    for side, word, icon, by in zip(
+        sides, ("previous", "next"), ("left", "right"), (-1, 1), strict=True
+    ):
+        side.button(
+            "",
+            icon=f":material/chevron_{icon}:",
+            help=f"{word} frame",
+            key=word,
+            on_click=step,
+            args=(by,),
+            width="stretch",
+        )
     return names.index(st.session_state["frame"])
 
 
-def show_scores(label: np.ndarray, found: np.ndarray, n_classes: int, params: Params) -> None:
-    """Scores of this frame, skyrmion against the rest."""
-    of_pixels = scores(confusion(label, found, n_classes))
-    settings = params.evaluation
+def show_scores(label: np.ndarray, mask: np.ndarray, n_classes: int, settings: Evaluation) -> None:
+    """Show the scores of this frame, skyrmion against the other classes."""
+    pixels = scores(confusion(label, mask, n_classes))
     match = match_objects(
-        label == SKYRMION, found == SKYRMION, iou=settings.iou, min_px=settings.min_object_px
+        label == SKYRMION, mask == SKYRMION, iou=settings.iou, min_px=settings.min_object_px
     )
-    distance = size_distance(match.true_px, match.predicted_px)
-    medians = [
-        f"{np.median(px):.1f}" if len(px) else "–" for px in (match.true_px, match.predicted_px)
-    ]
-    share = lambda value: "–" if value is None else f"{value:.3f}"  # noqa: E731
-    figures = (
-        ("MCC", f"{of_pixels['mcc']:.3f}", "Matthews correlation of skyrmion pixels with the rest"),
-        ("Jaccard", f"{of_pixels['jaccard']:.3f}", "Skyrmion pixels in both over those in either"),
-        (
-            "Skyrmions",
-            f"{len(match.predicted_px)} / {len(match.true_px)}",
-            f"Predicted / labelled, from {settings.min_object_px} px up",
-        ),
-        (
-            "Precision",
-            share(match.precision),
-            f"Predicted skyrmions matched at IoU {settings.iou:g}",
-        ),
-        ("Recall", share(match.recall), f"Labelled skyrmions matched at IoU {settings.iou:g}"),
-        (
-            "Diameter, px",
-            f"{medians[1]} / {medians[0]}",
-            "Median of predicted / labelled: of the disc of the same area",
-        ),
-        (
-            "Size distance, px",
-            "–" if distance is None else f"{distance:.2f}",
-            "Wasserstein distance of the two size distributions",
-        ),
+    true, predicted = match.true_px, match.predicted_px
+    number = lambda value, digits: "–" if value is None else f"{value:.{digits}f}"  # noqa: E731
+    median = lambda px: number(np.median(px) if len(px) else None, 1)  # noqa: E731
+    show_metrics(
+        {
+            "MCC": (f"{pixels['mcc']:.3f}", "Matthews correlation of the skyrmion pixels"),
+            "Jaccard": (
+                f"{pixels['jaccard']:.3f}",
+                "Skyrmion pixels in label and prediction, over those in either",
+            ),
+            "Skyrmions": (
+                f"{len(predicted)} / {len(true)}",
+                f"Predicted / labelled, of at least {settings.min_object_px} px",
+            ),
+            "Precision": (
+                number(match.precision, 3),
+                f"Fraction of predicted skyrmions matched at IoU {settings.iou:g}",
+            ),
+            "Recall": (
+                number(match.recall, 3),
+                f"Fraction of labelled skyrmions matched at IoU {settings.iou:g}",
+            ),
+            "Diameter, px": (
+                f"{median(predicted)} / {median(true)}",
+                "Median equivalent diameter, predicted / labelled",
+            ),
+            "Size distance, px": (
+                number(size_distance(true, predicted), 2),
+                "Wasserstein distance of the two size distributions",
+            ),
+        },
+        widths=[4, 4, 6, 4, 4, 6, 5],
     )
-    widths = [4, 4, 6, 4, 4, 6, 5]
-    for column, (name, value, text) in zip(st.columns(widths), figures, strict=True):
-        column.metric(name, value, help=text)
 
 
-with page("Predictions", "What a model sees in a frame, beside what a person labelled.") as params:
-    dataset = choose_dataset(params)
-    frames = choose_frames(params, dataset)
+with page("Predictions", "Prediction of a model and label of the same frame.") as params:
+    frames = choose_batches(params, choose_dataset(params))
     model = choose_model(params)
-    views = choose_views()
+    views = choose_augmentation()
 
     index = choose_frame(frames)
     record, image = frames.records[index], frames.image(index)
     n_classes = len(model.classes)
     label = to_scheme(frames.label(index), n_classes)
-    found = predicted(model, image, views)
+    with st.spinner("Segmenting …"):
+        mask = segment(model, image, views, engine="keras")[0]
 
-    show_scores(label, found, n_classes, params)
-    if seen_in_training(params, frames, index):
-        st.warning(
-            "The settings train on this frame: its scores flatter a model made with them.",
-            icon=":material/school:",
+    show_scores(label, mask, n_classes, params.evaluation)
+    if in_training(params, frames, index):
+        warn(
+            "The settings train on this frame: the scores of a model trained with them are too "
+            "high here."
         )
-
-    left, middle, right = st.columns([3, 2, 2], vertical_alignment="bottom", gap="large")
-    how = left.segmented_control(
-        "View", ["Side by side", "Overlay", "Differences"], default="Overlay", key="how"
+    display, opacity, window = choose_display(
+        [SIDE_BY_SIDE, OVERLAY, DIFFERENCES], OVERLAY, with_opacity=OVERLAY
     )
-    opacity = middle.slider("Opacity, %", 0, 100, 45, 5, key="opacity", disabled=how != "Overlay")
-    zoom = right.select_slider("Zoom", [1, 2, 4, 8], key="zoom")
-    x = y = 0.5
-    if zoom > 1:
-        across, down = st.columns(2)
-        x = across.slider("Across, %", 0, 100, 50, key="x") / 100
-        y = down.slider("Down, %", 0, 100, 50, key="y") / 100
-    image, label, found = (cut(array, zoom, x, y) for array in (image, label, found))
-
-    if how == "Side by side":
-        panels = {"Frame": frame(image), "Label": class_map(label), "Prediction": class_map(found)}
-        colours = class_legend(n_classes)
-    elif how == "Differences":
-        panels = {"Frame": frame(image), "Differences": differences(image, label, found)}
-        colours = difference_legend()
+    height, width = image.shape
+    image, label, mask = map(window, (image, label, mask))
+    if display == SIDE_BY_SIDE:
+        images = {"Frame": grey(image), "Label": class_map(label), "Prediction": class_map(mask)}
+        colours = class_legend(n_classes, background=True)
+    elif display == DIFFERENCES:
+        images = {"Frame": grey(image), "Differences": differences(image, label, mask)}
+        colours = difference_legend("in both", "only in the label", "only in the prediction")
     else:
-        panels = {
-            "Label": tinted(image, label, opacity / 100),
-            "Prediction": tinted(image, found, opacity / 100),
+        images = {
+            "Label": tinted(image, label, opacity),
+            "Prediction": tinted(image, mask, opacity),
         }
-        colours = {
-            name: rgb for name, rgb in class_legend(n_classes).items() if name != "background"
-        }
-    for column, (name, picture) in zip(st.columns(len(panels)), panels.items(), strict=True):
-        column.image(enlarged(picture), caption=name, width="stretch")
+        colours = class_legend(n_classes)
+    show_images(images)
     legend(colours)
 
     batch = "" if record.batch is None else f", batch {record.batch}"
-    height, width = frames.image(index).shape
     st.caption(
         f"Frame {record.name}, source {record.source}{batch}, {width} × {height} px, "
         f"{frames.depth(index)} bit · model {model.ref}, network {model.digest[:12]}"

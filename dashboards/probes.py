@@ -1,158 +1,134 @@
-"""Probes of models: frames whose answer is known, and test-time augmentation beside them."""
+"""Probes of models: frames whose correct mask is known, and test-time augmentation."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from _probes import (
-    GREY,
+from components.layout import hint, legend, missing, page, read_report, show_table
+from components.lorentz_study import colours_of
+from components.probe_report import (
+    GREY_FRAMES,
     LIMITS,
     PUBLISHED,
-    augmented_rows,
-    colours,
+    augmentation_table,
+    false_object_chart,
     grey_chart,
-    inverted_rows,
+    inverted_table,
     limit_chart,
-    limit_rows,
-    speckle_chart,
+    limit_table,
 )
-from _shared import legend, missing, page
 from spinscope.config import project_root
-from spinscope.errors import SpinscopeError
 
 FOLDER = "build/study/moke"
-PARTS = {
-    "probes.json": {"models", "grey", "patch", "speckles", "limits", "limit_at", "inverted"},
-    "tta.json": {"rows", "data"},
-}
-COMMAND = {"probes.json": "spinscope study probes", "tta.json": "spinscope flow run evaluate-tta"}
+PROBE_KEYS = ("models", "grey", "patch", "speckles", "limits", "limit_at", "inverted")
+PROBE, AUGMENT = "spinscope study probes", "spinscope flow run evaluate-tta"
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
-def read_report(path: str, changed: int) -> dict:
-    """A report, read again only when it has changed."""
-    name = Path(path).name
-    try:
-        found = json.loads(Path(path).read_text())
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not PARTS[name] <= found.keys():
-        raise SpinscopeError(f"{path} must be a report of `{COMMAND[name]}`")
-    return found
-
-
-def report(name: str) -> dict | None:
-    """The report of that name, or None where it was not made yet."""
-    path = project_root() / FOLDER / name
-    return read_report(str(path), path.stat().st_mtime_ns) if path.is_file() else None
-
-
-def show_probes(found: dict, tta: dict | None) -> None:
-    """Curves and tables of the models that are chosen."""
-    every = [model["name"] for model in found["models"]]
+def show_probes(report: dict[str, Any], augmented: dict[str, Any] | None) -> None:
+    """Show charts and tables of the models that are chosen."""
+    models = [model["name"] for model in report["models"]]
     with st.sidebar:
-        names = st.multiselect("Models", every, every, key="probe models")
+        names = st.multiselect("Models", models, models, key="probe models")
     if not names:
-        st.info("Choose a model on the left.", icon=":material/info:")
+        hint("Choose a model on the left.")
         return
-    shades = colours(every)
-    size, data = found["settings"], found["data"]
+    colours = {name: rgb for name, rgb in colours_of(models).items() if name in names}
+    settings, data = report["settings"], report["data"]
     frames = f"{data['n_images']} labelled frames" if data else "No labelled frames"
     st.caption(
-        f"Single passes, no views averaged. {frames} of the validation batches, which "
-        f"`bundled:moke-unet` was trained on too; {size['frames']} simulated frames of "
-        f"{size['width']}×{size['height']} px at every point."
+        f"Without test-time augmentation. {frames} of the validation batches, which "
+        f"`bundled:moke-unet` was trained on, too; {settings['frames']} simulated frames of "
+        f"{settings['width']}×{settings['height']} px at every point."
     )
-    legend({**{name: shades[name] for name in names}, PUBLISHED: "black"})
-    show_grey(found, names, shades)
-    show_inverted_and_views(found, names, tta)
-    show_speckles(found, names, shades)
-    show_limits(found, names, shades)
-
-
-def show_grey(found: dict, names: list[str], shades: dict[str, str]) -> None:
-    """Grey frames."""
-    st.subheader("Grey")
-    for column, key in zip(st.columns(2, gap="large"), GREY, strict=True):
-        column.altair_chart(grey_chart(found, names, shades, key), width="stretch")
-    st.caption(
-        "A pixel of a frame without any texture should never be a skyrmion. These networks are "
-        "given standardised frames, which leaves nothing of the level of a uniform one (left); "
-        "the patch (right) keeps it, relative to the film around."
-    )
-
-
-def show_inverted_and_views(found: dict, names: list[str], tta: dict | None) -> None:
-    """Inverted frames, and test-time augmentation beside them."""
+    legend({**colours, PUBLISHED: "black"})
+    show_grey(report, names, colours)
     left, right = st.columns([1, 1], gap="large")
     with left:
-        st.subheader("Inverted frames")
-        if found["inverted"]:
-            table = inverted_rows(found, names)
-            st.dataframe(table.style.format(precision=3), hide_index=True, width="stretch")
-            st.caption(
-                "Below 0 a model marks the film between the skyrmions: it goes by brightness. One "
-                "that was trained with inversion scores the same twice."
-            )
-        else:
-            st.caption("There were no labelled frames to invert.")
+        show_inverted(report, names)
     with right:
-        st.subheader("Test-time augmentation")
-        if tta is None:
-            st.caption(f"Not measured yet: `{COMMAND['tta.json']}`.")
-        else:
-            table = augmented_rows(tta)
-            formats = {"MCC": "{:.4f}", "more, %": "{:+.1f}", "ms": "{:.0f}"}
-            st.dataframe(table.style.format(formats, na_rep="–"), hide_index=True, width="stretch")
-            st.caption(
-                f"{tta['data']['n_images']} validation frames of {labelled(tta)} labelled "
-                "skyrmions; more: predicted beyond them; ms: median time a frame."
-            )
+        show_augmentation(augmented)
+    show_false_objects(report, names, colours)
+    show_limits(report, names, colours)
 
 
-def labelled(tta: dict) -> str:
-    """Labelled skyrmions of the frames, as they are counted in every row."""
-    return ", ".join(sorted({str(row["objects_true"]) for row in tta["rows"]}))
+def show_grey(report: dict[str, Any], names: list[str], colours: dict[str, str]) -> None:
+    """Show the response to uniform grey levels."""
+    st.subheader("Grey frames")
+    for column, key in zip(st.columns(2, gap="large"), GREY_FRAMES, strict=True):
+        column.altair_chart(grey_chart(report, names, colours, key), width="stretch")
+    st.caption(
+        "No pixel of a frame without texture is a skyrmion. The networks receive standardised "
+        "frames, in which the grey level of a uniform frame is lost (left); that of a patch is "
+        "kept relative to the surrounding film (right)."
+    )
 
 
-def show_speckles(found: dict, names: list[str], shades: dict[str, str]) -> None:
-    """Skyrmions that are not there."""
-    st.subheader("Made up")
+def show_inverted(report: dict[str, Any], names: list[str]) -> None:
+    """Show the scores on inverted frames."""
+    st.subheader("Inverted frames")
+    if not report["inverted"]:
+        st.caption("There were no labelled frames to invert.")
+        return
+    show_table(inverted_table(report, names))
+    st.caption(
+        "Below 0, a model marks the film between the skyrmions, because it relies on brightness. "
+        "A model that was trained with inversion has the same score twice."
+    )
+
+
+def show_augmentation(report: dict[str, Any] | None) -> None:
+    """Show the gain and the cost of test-time augmentation."""
+    st.subheader("Test-time augmentation")
+    if report is None:
+        st.caption(f"Not measured yet: `{AUGMENT}`.")
+        return
+    formats = {"MCC": "{:.4f}", "excess, %": "{:+.1f}", "ms": "{:.0f}"}
+    show_table(augmentation_table(report), formats)
+    labelled = ", ".join(sorted({str(row["objects_true"]) for row in report["rows"]}))
+    st.caption(
+        f"{report['data']['n_images']} validation frames with {labelled} labelled skyrmions. "
+        "Excess: predicted over labelled skyrmions, minus 1. ms: median time per frame."
+    )
+
+
+def show_false_objects(report: dict[str, Any], names: list[str], colours: dict[str, str]) -> None:
+    """Show the number of false skyrmions against the noise."""
+    st.subheader("False skyrmions")
     left, right = st.columns(2, gap="large")
-    left.altair_chart(speckle_chart(found, names, shades, "empty"), width="stretch")
-    left.caption("Simulated film without a skyrmion: on bare film; dashed: at dust.")
-    if found["speckles"]["real"]:
-        right.altair_chart(speckle_chart(found, names, shades, "real"), width="stretch")
+    left.altair_chart(false_object_chart(report, names, colours, "empty"), width="stretch")
+    left.caption("Simulated film without skyrmions. Solid: on bare film. Dashed: at dust.")
+    if report["speckles"]["real"]:
+        right.altair_chart(false_object_chart(report, names, colours, "real"), width="stretch")
         right.caption(
-            "Labelled frames with noise added: objects that touch no labelled skyrmion; dashed: "
-            "specks of at most a quarter of the frame's median skyrmion."
+            "Labelled frames with added noise. Solid: objects that touch no labelled skyrmion. "
+            "Dashed: those of at most a quarter of the median skyrmion area of the frame."
         )
 
 
-def show_limits(found: dict, names: list[str], shades: dict[str, str]) -> None:
-    """Signal-to-noise, contrast and gradient."""
+def show_limits(report: dict[str, Any], names: list[str], colours: dict[str, str]) -> None:
+    """Show the limits in signal-to-noise ratio, contrast and illumination gradient."""
     st.subheader("Limits")
     for column, curve in zip(st.columns(3, gap="medium"), LIMITS, strict=True):
-        column.altair_chart(limit_chart(found, names, shades, curve), width="stretch")
+        column.altair_chart(limit_chart(report, names, colours, curve), width="stretch")
     left, right = st.columns(2, gap="large")
-    table = limit_rows(found, names)
-    left.dataframe(table.style.format(precision=2, na_rep="–"), hide_index=True, width="stretch")
+    with left:
+        show_table(limit_table(report, names), precision=2)
     right.caption(
-        f"MCC on simulated skyrmions of 8 to 16 px, and where it falls below {found['enough']} "
-        "(diamonds; table, in grey levels). The same patterns and the same noise at every point. "
-        "Signal-to-noise: the noise varies. Contrast: the noise goes along with it, so that the "
-        "8 bits of the camera and the illumination hide it. Bands: one SD over the frames."
+        f"MCC on simulated skyrmions of 8 to 16 px. The limit of a model is where its MCC falls "
+        f"below {report['enough']} (diamonds; table, in grey levels). Skyrmions and noise patterns "
+        "are the same at every point. Signal-to-noise ratio: the noise varies. Contrast: the "
+        "noise is proportional to the contrast, so that quantisation to 8 bits and illumination "
+        "limit it. Bands: one SD over the frames."
     )
 
 
 with page(
-    "Probes", "What a model makes of frames whose answer is known: grey, inverted, noisy, faint."
+    "Probes", "Response of models to frames whose correct mask is known: grey, inverted, noisy."
 ):
-    probes = report("probes.json")
+    folder = project_root() / FOLDER
+    probes = read_report(folder / "probes.json", PROBE_KEYS, PROBE)
     if probes is None:
-        missing("No model was probed yet.", f"{COMMAND['probes.json']} --model REF")
-    else:
-        show_probes(probes, report("tta.json"))
+        missing("No model has been probed yet.", f"{PROBE} --model REF")
+    show_probes(probes, read_report(folder / "tta.json", ("rows", "data"), AUGMENT))

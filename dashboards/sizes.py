@@ -1,25 +1,25 @@
-"""How large the skyrmions are: label against prediction, and model against model."""
+"""Size distributions of the skyrmions: label against prediction, and model against model."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from _distributions import cumulative, histogram
-from _shared import (
-    COLOURS,
+from components.charts import cumulative, histogram, percent, steps
+from components.choices import (
     Model,
+    choose_augmentation,
+    choose_batches,
     choose_dataset,
-    choose_frames,
     choose_model,
-    choose_views,
-    legend,
-    page,
-    predicted,
-    seen_in_training,
+    in_training,
 )
+from components.layout import GREY, PALETTE, hint, legend, page, show_table, warn
+from components.masks import segment
 from spinscope.analysis import equivalent_diameter, label_objects
 from spinscope.classes import SKYRMION
 from spinscope.config import Params
@@ -34,99 +34,95 @@ LABEL = "label"
 def measure(
     params: Params, frames: Dataset, models: dict[str, Model], views: int
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """Diameters (px) of all objects by who found them, and a row a frame with counts and MCC."""
+    """Measure all skyrmions of the label and of each model.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    frames : Dataset
+        Frames to measure.
+    models : dict of str to Model
+        Models by name.
+    views : int
+        Augmented views that are averaged.
+
+    Returns
+    -------
+    dict of str to (n,) array, DataFrame
+        Diameters in px by name, and one row per frame with MCC and counts.
+    """
     diameters: dict[str, list[np.ndarray]] = {name: [] for name in (LABEL, *models)}
     rows = []
     bar = st.progress(0.0)
     for index, (record, image, label) in enumerate(frames):
         bar.progress(index / len(frames), f"Frame {record.name}")
-        masks = {LABEL: label == SKYRMION}
+        masks = {LABEL: label}
         row = {"frame": record.name, "source": record.source}
         for name, model in models.items():
-            found = predicted(model, image, views)
-            masks[name] = found == SKYRMION
+            masks[name] = segment(model, image, views, engine="keras")[0]
             n = len(model.classes)
-            row[f"MCC {name}"] = scores(confusion(to_scheme(label, n), found, n))["mcc"]
+            row[f"MCC {name}"] = scores(confusion(to_scheme(label, n), masks[name], n))["mcc"]
         for name, mask in masks.items():
-            _, areas = label_objects(mask, params.evaluation.min_object_px)
+            _, areas = label_objects(mask == SKYRMION, params.evaluation.min_object_px)
             diameters[name].append(equivalent_diameter(areas))
             row[f"skyrmions {name}"] = len(areas)
         rows.append(row)
     bar.empty()
-    pooled = {name: np.concatenate(parts) for name, parts in diameters.items()}
-    return pooled, pd.DataFrame(rows)
+    return {name: np.concatenate(px) for name, px in diameters.items()}, pd.DataFrame(rows)
 
 
-def summary(diameters: dict[str, np.ndarray], scale: float, unit: str) -> pd.DataFrame:
-    """A row for the label and for each model."""
-    rows = []
-    for name, px in diameters.items():
-        distance = size_distance(diameters[LABEL], px)
-        true = len(diameters[LABEL])
-        rows.append(
-            {
-                "": name,
-                "skyrmions": len(px),
-                "count error, %": 100 * (len(px) / true - 1) if true else None,
-                f"mean diameter, {unit}": scale * px.mean() if len(px) else None,
-                f"median, {unit}": scale * np.median(px) if len(px) else None,
-                f"SD, {unit}": scale * px.std(ddof=1) if len(px) > 1 else None,
-                f"Wasserstein distance to the label, {unit}": None
-                if distance is None
-                else scale * distance,
+def summary(diameters: dict[str, np.ndarray], unit: str) -> pd.DataFrame:
+    """One row for the label and for each model: count, mean, median, SD, distance to the label."""
+    label = diameters[LABEL]
+    return pd.DataFrame(
+        {
+            name: {
+                "skyrmions": len(values),
+                "count error, %": 100 * (len(values) / len(label) - 1) if len(label) else None,
+                f"mean diameter, {unit}": values.mean() if len(values) else None,
+                f"median, {unit}": np.median(values) if len(values) else None,
+                f"SD, {unit}": values.std(ddof=1) if len(values) > 1 else None,
+                f"Wasserstein distance to the label, {unit}": size_distance(label, values),
             }
-        )
-    return pd.DataFrame(rows).set_index("")
+            for name, values in diameters.items()
+        }
+    ).T.astype(float)
 
 
-def charts(diameters: dict[str, np.ndarray], unit: str, bins: int) -> None:
-    """Histogram, and the cumulative distribution beside it."""
-    colours = dict(zip(diameters, COLOURS.values(), strict=False))
-    colour = alt.Color(
-        "who:N",
-        scale=alt.Scale(domain=list(colours), range=list(colours.values())),
-        legend=None,
+def show_charts(diameters: dict[str, np.ndarray], unit: str, bins: int) -> None:
+    """Show the histogram and the cumulative distribution of the diameters."""
+    colours = dict(zip(diameters, (GREY, *PALETTE), strict=False))
+    # The axis ends near the 99.5th percentile, so that a few huge objects do not dominate it.
+    largest = 1.05 * max(
+        np.percentile(values, 99.5) for values in diameters.values() if len(values)
     )
-    # A few runaway objects must not squeeze all others into one bin.
-    largest = 1.05 * max(np.percentile(px, 99.5) for px in diameters.values() if len(px))
-    beyond = {name: int((px > largest).sum()) for name, px in diameters.items()}
     x = alt.X(
         "value:Q",
         title=f"equivalent diameter, {unit}",
         scale=alt.Scale(domain=[0, largest], nice=False),
     )
-    steps = alt.Chart(histogram(diameters, np.linspace(0, largest, bins + 1))).encode(
-        x, alt.Y("share:Q", title="share of the skyrmions", axis=alt.Axis(format="%")), colour
-    )
-    filled = steps.transform_filter(alt.datum.who == LABEL).mark_area(
-        interpolate="step-after", opacity=0.3
-    )
-    lines = steps.mark_line(interpolate="step-after", strokeWidth=2)
-    sums = (
-        alt.Chart(cumulative(diameters))
-        .mark_line(interpolate="step-after", strokeWidth=2, clip=True)
-        .encode(
-            x,
-            alt.Y("share:Q", title="share up to this diameter", axis=alt.Axis(format="%")),
-            colour,
-        )
-    )
     legend(colours)
     left, right = st.columns(2, gap="large")
-    left.altair_chart((filled + lines).properties(height=360), width="stretch")
-    right.altair_chart(sums.properties(height=360), width="stretch")
+    table = histogram(diameters, np.linspace(0, largest, bins + 1))
+    y = percent("fraction of the skyrmions")
+    left.altair_chart(steps(table, colours, x, y, filled=[LABEL], height=360), width="stretch")
+    y = percent("fraction up to this diameter")
+    chart = steps(cumulative(diameters), colours, x, y, height=360)
+    right.altair_chart(chart, width="stretch")
+    beyond = {name: int((values > largest).sum()) for name, values in diameters.items()}
     st.caption(
-        "Right: the area between two curves is their Wasserstein distance. All skyrmions of the "
-        "chosen frames are pooled; the diameter is that of the disc of the same area."
-        + "".join(f" Beyond the axis: {n} of {name}." for name, n in beyond.items() if n)
+        "All skyrmions of the chosen frames are pooled; the equivalent diameter is that of the "
+        "disc of the same area. Right: the area between two curves is their Wasserstein distance."
+        + "".join(f" Not shown: {n} larger ones of {name}." for name, n in beyond.items() if n)
     )
 
 
-with page("Sizes", "The size distribution of the skyrmions, labelled and predicted.") as params:
-    frames = choose_frames(params, choose_dataset(params))
+with page("Sizes", "Size distributions of labelled and predicted skyrmions.") as params:
+    frames = choose_batches(params, choose_dataset(params))
     first = choose_model(params, "Model A", "model")
     second = choose_model(params, "Model B", "model b", none="none")
-    views = choose_views()
+    views = choose_augmentation()
     with st.sidebar:
         names = [record.name for record in frames.records]
         wanted = st.multiselect(
@@ -140,34 +136,33 @@ with page("Sizes", "The size distribution of the skyrmions, labelled and predict
         )
         bins = st.slider("Bins", 8, 96, params.evaluation.size_bins, key="bins")
     if wanted:
-        keep = sorted(wanted)
-        frames = Dataset(
-            frames.path,
-            tuple(frames.records[i] for i in keep),
-            frames.store,
-            tuple(frames.rows[i] for i in keep),
+        frames = replace(
+            frames,
+            records=tuple(frames.records[i] for i in sorted(wanted)),
+            rows=tuple(frames.rows[i] for i in sorted(wanted)),
         )
     models = {f"A: {first.ref}": first} | ({f"B: {second.ref}": second} if second else {})
     scale, unit = (size, "µm") if size else (1.0, "px")
 
-    px, per_frame = measure(params, frames, models, views)
-    table = summary(px, scale, unit)
-    if any(seen_in_training(params, frames, i) for i in range(len(frames))):
-        st.warning(
-            "The settings train on some of these frames: they flatter a model made with them.",
-            icon=":material/school:",
+    diameters, per_frame = measure(params, frames, models, views)
+    diameters = {name: scale * px for name, px in diameters.items()}
+    if any(in_training(params, frames, i) for i in range(len(frames))):
+        warn(
+            "The settings train on some of these frames: the results of a model trained with them "
+            "are too good here."
         )
-    if not any(len(values) for values in px.values()):
-        st.info("Neither the label nor a model finds a skyrmion in these frames.")
+    if not any(len(values) for values in diameters.values()):
+        hint("There is no skyrmion in these frames, labelled or predicted.")
         st.stop()
-    charts({name: scale * values for name, values in px.items()}, unit, bins)
-    st.dataframe(table.style.format(precision=2, na_rep="–"), width="stretch")
+    show_charts(diameters, unit, bins)
+    formats = {"skyrmions": "{:.0f}"}
+    show_table(summary(diameters, unit), formats, precision=2, index=True)
     if second:
-        a, b = (px[name] for name in models)
+        a, b = (diameters[name] for name in models)
         distance = size_distance(a, b)
         st.markdown(
             f"**A against B**: {len(a)} and {len(b)} skyrmions, Wasserstein distance "
-            + ("–" if distance is None else f"{scale * distance:.2f} {unit}")
+            + ("–" if distance is None else f"{distance:.2f} {unit}")
         )
     st.subheader("Frame by frame")
-    st.dataframe(per_frame.style.format(precision=3), width="stretch", hide_index=True)
+    show_table(per_frame)

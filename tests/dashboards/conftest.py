@@ -254,11 +254,11 @@ def shoot(tab, name: str) -> Path:
 
 @pytest.fixture
 def load(monkeypatch) -> Callable[[str], ModuleType]:
-    """Import a module that stands beside the pages."""
+    """Import a module of `dashboards/components` by its name."""
     monkeypatch.syspath_prepend(str(DASHBOARDS))
 
     def load_one(name: str) -> ModuleType:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-        return importlib.import_module(name)
+        monkeypatch.delitem(sys.modules, f"components.{name}", raising=False)
+        return importlib.import_module(f"components.{name}")
 
     return load_one

@@ -10,11 +10,11 @@ SAYS = {
     "Review": "20 frames: none reviewed yet",
     "Comparison": "A and B are the same network",
     "Sizes": "Frame by frame",
-    "Seeds": "mean ± SD of a sample over the seeds",
-    "Registry": "Where it comes from, and what it was measured to do",
-    "Simulated and real": "90 % is a perfect likeness",
+    "Seeds": "mean ± sample SD over the seeds",
+    "Registry": "Lineage and measurements",
+    "Simulated and real": "90 % is expected of identical distributions",
     "Lorentz": "There is no study of Lorentz models yet",
-    "Probes": "No model was probed yet",
+    "Probes": "No model has been probed yet",
 }
 CHARTS = {"Sizes": 2, "Seeds": 3, "Registry": 1, "Simulated and real": 3}
 
@@ -40,7 +40,7 @@ def test_a_person_looks_at_differences_and_steps_on(tab, complaints):
     open_tab(tab, "Predictions")
     first = tab.get_by_text("network").inner_text()
     tab.get_by_test_id("stButtonGroup").get_by_text("Differences").click()
-    tab.get_by_text("made up").wait_for()
+    tab.get_by_text("only in the prediction").wait_for()
     tab.get_by_test_id("stButton").last.click()
     tab.get_by_text("network").filter(has_not_text=first.split(",")[0]).wait_for()
     settled(tab)

@@ -157,7 +157,7 @@ def test_a_stroke_is_undone_painted_again_saved_and_there_after_a_reload(
     painted = hand.colour(150, 120)
     SHOTS.mkdir(parents=True, exist_ok=True)
     tab.screenshot(path=str(SHOTS / "review-painted.png"))
-    assert tab.get_by_text("Nothing is reviewed yet.").count() == 1
+    assert tab.get_by_text("No frame has been reviewed yet.").count() == 1
     hand.save("s", "corrected, version 1")
     assert not hand.edited
     tab.get_by_test_id("stMultiSelect").get_by_text("film-").first.wait_for(state="attached")
@@ -242,7 +242,7 @@ def test_strokes_outlive_a_step_to_another_frame_and_a_run_of_the_page(tab, hand
     assert hand.edited
     tab.get_by_text("Most uncertain first").click()
     settled(tab)
-    tab.get_by_text("doubt, %").first.wait_for(state="attached")
+    tab.get_by_text("uncertain, %").first.wait_for(state="attached")
     name = tab.locator(".editor .name").filter(has_not_text="0000")
     name.wait_for()  # that frame has a word already
     tab.get_by_text("As recorded").click()
@@ -280,18 +280,18 @@ def test_objects_outside_a_range_are_dimmed_and_deleted_in_one_step(tab, hand, r
     hand.keys("p")
     hand.frame("0001")
     start = read_label(reviews().latest("0001").label)
-    tab.get_by_text("Filter objects by what is measured").click()
+    tab.get_by_text("Filter objects by a measured quantity").click()
     settled(tab)
-    lower = tab.get_by_test_id("stSlider").filter(has_text="Range that stays")
+    lower = tab.get_by_test_id("stSlider").filter(has_text="Range to keep")
     lower = lower.get_by_role("slider").first
     lower.focus()
     for _ in range(12):
         lower.press("ArrowRight")
     settled(tab)
-    delete = tab.get_by_role("button", name="Delete those outside")
+    delete = tab.get_by_role("button", name="Delete objects outside")
     tab.wait_for_function("e => !e.disabled", arg=delete.element_handle())
     shoot(tab, "review-filter")
-    for words in ("Most uncertain first", "Delete those outside"):
+    for words in ("Most uncertain first", "Delete objects outside"):
         assert tab.get_by_text(words).first.evaluate(UNCUT)
     delete.click()
     settled(tab)
@@ -303,7 +303,7 @@ def test_objects_outside_a_range_are_dimmed_and_deleted_in_one_step(tab, hand, r
     after = read_label(reviews().latest("0001").label)
     assert 0 < (after == 1).sum() < (start == 1).sum()
     assert (start[after == 1] == 1).all()
-    tab.get_by_text("Filter objects by what is measured").click()
+    tab.get_by_text("Filter objects by a measured quantity").click()
     settled(tab)
 
 

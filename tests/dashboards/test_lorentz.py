@@ -68,7 +68,7 @@ def test_nothing_to_show_says_what_to_run(tmp_path, monkeypatch):
     app = open_page("lorentz.py")
     assert not app.exception
     assert "spinscope study ltem" in app.info[0].value
-    app.segmented_control("lorentz view").set_value("One film").run()
+    app.segmented_control("lorentz display").set_value("One film").run()
     assert not app.exception
     assert "spinscope corpus films" in app.info[0].value
     assert not (tmp_path / "mlruns").exists()
@@ -99,7 +99,7 @@ def test_curves_sizes_and_findings(opened, studied):
 
 def test_one_film_live(opened, studied):
     app = opened
-    app.segmented_control("lorentz view").set_value("One film").run()
+    app.segmented_control("lorentz display").set_value("One film").run()
     app.selectbox("lorentz model").set_value("another folder …").run()
     app.text_input("lorentz model folder").set_value(str(studied / "model")).run()
     assert not app.exception
@@ -121,7 +121,7 @@ def test_one_film_live(opened, studied):
         found = Predictor(loaded.engine, loaded.info, geometry=turn).classes(image)
         return f"{lorentz.image_scores(one.label, found)['accuracy']:.3f}"
 
-    assert shown["Subset accuracy"] == score(lorentz.Point())
+    assert shown["Pixel accuracy"] == score(lorentz.Point())
     app.slider("lorentz noise").set_value(50)
     app.slider("lorentz axis").set_value(45).run()
     blind = app.metric[2].value
@@ -134,7 +134,7 @@ def test_one_film_live(opened, studied):
 
 def test_a_model_that_knows_no_axis_is_not_told_one(opened):
     app = opened
-    app.segmented_control("lorentz view").set_value("One film").run()
+    app.segmented_control("lorentz display").set_value("One film").run()
     app.selectbox("lorentz model").set_value("another folder …").run()
     app.text_input("lorentz model folder").set_value(str(BUNDLED)).run()
     assert not app.error, text(app)
@@ -154,12 +154,12 @@ def test_a_damaged_report_is_named(opened, studied):
 
 
 def test_means_of_the_chart_are_those_of_the_report(studied, load):
-    study = load("_study")
+    study = load("lorentz_study")
     report = json.loads((studied / "build/reports/ltem.json").read_text())
-    table = study.steps(report, ["fixed"], "axis", "f1")
-    as_it_is = table[table["manner"] == "as it is"]
+    table = study.curve_table(report, ["fixed"], "axis", "f1")
+    unchanged = table[table["style"] == "unchanged"]
     np.testing.assert_allclose(
-        as_it_is["mean"], [s["f1"]["mean"] for s in report["curves"]["fixed"]["axis"]]
+        unchanged["y"], [s["f1"]["mean"] for s in report["curves"]["fixed"]["axis"]]
     )
-    assert set(table["manner"]) == {"as it is", "axis given"}
-    assert study.published(report, "jaccard")["mean"].tolist() == [0.861, 0.874, 0.551]
+    assert set(table["style"]) == {"unchanged", "axis given"}
+    assert study.published(report, "jaccard")["y"].tolist() == [0.861, 0.874, 0.551]

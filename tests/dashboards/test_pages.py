@@ -74,18 +74,18 @@ def test_stepping_through_frames_goes_round(opened):
     app = opened("predictions.py")
     names = app.selectbox("frame").options
     assert app.selectbox("frame").value == names[0]
-    app.button("on").click().run()
+    app.button("next").click().run()
     assert app.selectbox("frame").value == names[1]
-    app.button("back").click().run()
-    app.button("back").click().run()
+    app.button("previous").click().run()
+    app.button("previous").click().run()
     assert app.selectbox("frame").value == names[-1]
 
 
 def test_views_of_a_frame(opened):
     app = opened("predictions.py")
-    app.segmented_control("how").set_value("Side by side").run()
+    app.segmented_control("display").set_value("Side by side").run()
     assert len(app.get("image")) == 3
-    app.segmented_control("how").set_value("Differences").run()
+    app.segmented_control("display").set_value("Differences").run()
     assert len(app.get("image")) == 2
     app.select_slider("zoom").set_value(4).run()
     app.slider("x").set_value(100).run()
@@ -156,9 +156,9 @@ def test_the_registry_tells_who_when_and_why(opened):
     app = opened("registry.py")
     assert _metrics(app)["In the lab"] == "version 1"
     history = app.dataframe[-1].value
-    assert history["what"].tolist() == ["rollback", "promote", "promote"]
+    assert history["action"].tolist() == ["rollback", "promote", "promote"]
     assert history["who"].tolist() == ["Emmy", "Ada", "Ada"]
-    assert history["why"].tolist() == ["counts drift", REASON, "the first model"]
+    assert history["reason"].tolist() == ["counts drift", REASON, "the first model"]
     gates = next(d.value for d in app.dataframe if "gate" in d.value)
     assert "validated data" in gates["gate"].tolist()
     difference = next(d.value for d in app.dataframe if "key" in d.value)

@@ -76,7 +76,7 @@ def test_curves_and_tables(folder, load):
     app = open_page("probes.py")
     views = app.dataframe[1].value
     assert views["views"].tolist() == [1, 3, 8]
-    assert views["more, %"].tolist() == pytest.approx([-5.0] * 3)
+    assert views["excess, %"].tolist() == pytest.approx([-5.0] * 3)
     assert "200 labelled" in text(app)
     app.multiselect("probe models").set_value(["three classes"]).run()
     assert not app.exception
@@ -84,8 +84,8 @@ def test_curves_and_tables(folder, load):
     app.multiselect("probe models").set_value([]).run()
     assert "Choose a model" in app.info[0].value
     # A colour belongs to a model, not to its place among those that are chosen.
-    helper = load("_probes")
-    shades = helper.colours(NAMES)
+    helper = load("probe_report")
+    shades = load("lorentz_study").colours_of(NAMES)
     chart = helper.grey_chart(PROBES, ["three classes"], shades, "patch").to_dict()
     scale = chart["layer"][0]["encoding"]["color"]["scale"]
     assert scale == {"domain": ["three classes"], "range": [shades["three classes"]]}

@@ -37,18 +37,18 @@ def desk(load, frame, tmp_path):
     """A frame on the desk, with the mask of a model."""
     image, mask = frame
     reviews = Reviews.open(tmp_path / "film-0123abcd")
-    return load("_desk").Desk(reviews, "0007", image, mask, 3, "bundled:moke-unet", "ab" * 32)
+    return load("desk").Desk(reviews, "0007", image, mask, 3, "bundled:moke-unet", "ab" * 32)
 
 
 def _action(load, desk, kind: str, mask: np.ndarray | None = None) -> dict:
-    sent = {} if mask is None else {"mask": load("_editor").encode_mask(mask)}
+    sent = {} if mask is None else {"mask": load("editor").encode_mask(mask)}
     return {"action": kind, "id": desk.identity, **sent}
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (64, 48), (200, 300)])
 @pytest.mark.parametrize("kind", ["noise", "blobs", "one class"])
 def test_masks_travel_unchanged(load, shape, kind):
-    editor, rng = load("_editor"), np.random.default_rng(shape[0])
+    editor, rng = load("editor"), np.random.default_rng(shape[0])
     mask = rng.integers(0, 5, shape, dtype=np.uint8)
     if kind == "blobs":
         mask = np.sort(mask, axis=1)
@@ -59,7 +59,7 @@ def test_masks_travel_unchanged(load, shape, kind):
 
 
 def test_what_a_browser_may_not_send_is_refused(load):
-    editor = load("_editor")
+    editor = load("editor")
     good = editor.encode_mask(np.full((4, 4), 2, np.uint8))
     for sent, says in ((None, "no mask"), ("%%", "no mask"), ("AAA=", "no mask")):
         with pytest.raises(SpinscopeError, match=says):
@@ -73,7 +73,7 @@ def test_what_a_browser_may_not_send_is_refused(load):
 
 
 def test_accepting_says_accepted_or_corrected_as_the_mask_says(load, desk):
-    act = load("_desk").act
+    act = load("desk").act
     outcome = act(desk, _action(load, desk, "accept", desk.mask), "Ada")
     assert (outcome.bad, outcome.move) == (False, "open")
     changed = desk.mask.copy()
@@ -96,7 +96,7 @@ def test_accepting_says_accepted_or_corrected_as_the_mask_says(load, desk):
     ("change", "who", "says"),
     [
         ({}, " ", "Type your name"),
-        ({"id": "film/0008/0"}, "Ada", "gone on to another frame"),
+        ({"id": "film/0008/0"}, "Ada", "shows another frame by now"),
         ({"action": "delete"}, "Ada", "'delete'"),
         ({"mask": "AAAA"}, "Ada", "the editor sent"),
         ({"mask": None}, "Ada", "the editor sent no mask"),
@@ -104,7 +104,7 @@ def test_accepting_says_accepted_or_corrected_as_the_mask_says(load, desk):
 )
 def test_a_refused_action_saves_nothing_and_moves_nowhere(load, desk, change, who, says):
     action = _action(load, desk, "accept", desk.mask) | change
-    outcome = load("_desk").act(desk, action, who)
+    outcome = load("desk").act(desk, action, who)
     assert outcome.bad
     assert outcome.move is None
     assert says in outcome.text
@@ -115,11 +115,11 @@ def test_strokes_belong_to_the_reviewer_who_painted_them(load, desk):
     hers, his = replace(desk, who="Ada"), replace(desk, who="Emil")
     assert len({desk.identity, hers.identity, his.identity}) == 3
     assert hers.unnamed == his.unnamed == desk.identity
-    outcome = load("_desk").act(hers, _action(load, hers, "accept", desk.mask), "Emil")
+    outcome = load("desk").act(hers, _action(load, hers, "accept", desk.mask), "Emil")
     assert outcome.bad
     assert "those of Ada, not of Emil" in outcome.text
     assert desk.reviews.frames() == []
-    assert not load("_desk").act(hers, _action(load, hers, "accept", desk.mask), "Ada ").bad
+    assert not load("desk").act(hers, _action(load, hers, "accept", desk.mask), "Ada ").bad
 
 
 def test_a_full_disk_is_told_and_the_frame_stays(load, desk, monkeypatch):
@@ -127,7 +127,7 @@ def test_a_full_disk_is_told_and_the_frame_stays(load, desk, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("spinscope.reviews.folder.os.link", no_space)
-    outcome = load("_desk").act(desk, _action(load, desk, "accept", desk.mask), "Ada")
+    outcome = load("desk").act(desk, _action(load, desk, "accept", desk.mask), "Ada")
     assert outcome.bad
     assert outcome.move is None
     assert "No space left on device" in outcome.text
@@ -135,22 +135,22 @@ def test_a_full_disk_is_told_and_the_frame_stays(load, desk, monkeypatch):
 
 
 def test_the_most_uncertain_come_first_and_all_come(load):
-    desk = load("_desk")
-    order = desk.in_order(6, {1: 0.2, 4: 0.5, 5: 0.2})
+    desk = load("desk")
+    order = desk.order_by_uncertainty(6, {1: 0.2, 4: 0.5, 5: 0.2})
     assert order == [4, 1, 5, 0, 2, 3]
-    assert desk.sample(5) == [0, 1, 2, 3, 4]
-    assert desk.sample(10_000)[-1] == 9_999
-    assert len(desk.sample(10_000)) == desk.SAMPLE
-    assert desk.moved(order, 4, "next", set()) == 1
-    assert desk.moved(order, 4, "previous", set()) == 4
-    assert desk.moved(order, 3, "next", set()) == 3
-    assert desk.moved(order, 4, "open", {1, 5}) == 0
-    assert desk.moved(order, 3, "open", {0, 1, 2, 3, 4}) == 5  # round to what was left out
-    assert desk.moved(order, 4, None, set()) == 4
+    assert desk.evenly_spaced(5) == [0, 1, 2, 3, 4]
+    assert desk.evenly_spaced(10_000)[-1] == 9_999
+    assert len(desk.evenly_spaced(10_000)) == desk.SAMPLE
+    assert desk.frame_after(order, 4, "next", set()) == 1
+    assert desk.frame_after(order, 4, "previous", set()) == 4
+    assert desk.frame_after(order, 3, "next", set()) == 3
+    assert desk.frame_after(order, 4, "open", {1, 5}) == 0
+    assert desk.frame_after(order, 3, "open", {0, 1, 2, 3, 4}) == 5  # round to what was left out
+    assert desk.frame_after(order, 4, None, set()) == 4
 
 
 def test_two_reviewers_agree_as_far_as_their_masks_do(load, desk, frame):
-    module, (image, mask) = load("_desk"), frame
+    module, (image, mask) = load("desk"), frame
     other = np.roll(mask, 2, axis=1)
     said = {"model": "m", "model_sha256": "", "before": mask}
     assert module.agreement(desk.reviews, "0007") == []
@@ -167,16 +167,16 @@ def test_two_reviewers_agree_as_far_as_their_masks_do(load, desk, frame):
 
 def test_folders_of_reviews_can_be_named_in_one_command(load):
     """Whatever recordings are called: the command parts folders by commas."""
-    folders = [load("_desk").folder_of(name, "0123abcdef") for name in ("film, 3 K", "disc")]
+    folders = [load("desk").reviews_folder(name, "0123abcdef") for name in ("film, 3 K", "disc")]
     assert [folder.name for folder in folders] == ["film_ 3 K-0123abcd", "disc-0123abcd"]
-    command = load("_retrain").command(folders, "bundled:moke-unet", "lab", Path("out"), 2, 5)
+    command = load("retraining").command(folders, "bundled:moke-unet", "lab", Path("out"), 2, 5)
     named = command[command.index("--reviews") + 1]
     assert [Path(folder).name for folder in named.split(",")] == [f.name for f in folders]
     assert command[-4:] == ["--set", "training.seeds=2", "--set", "training.epochs=5"]
 
 
 def test_a_treated_frame_is_cropped_clipped_blurred_and_inverted(load, frame):
-    recordings, (image, _) = load("_recordings"), frame
+    recordings, (image, _) = load("recordings"), frame
     assert recordings.Treatment().applied(image) is image
     treatment = recordings.Treatment((8, 4, 40, 44), (10.0, 90.0), invert=True)
     treated = treatment.applied(image)
@@ -187,20 +187,20 @@ def test_a_treated_frame_is_cropped_clipped_blurred_and_inverted(load, frame):
     assert treatment.frame_name("7") == "7 [y 8-40, x 4-44]"
     assert treatment.whole(image) == image_sha256(image)
     assert recordings.Treatment(blur=2.0).applied(image).std() < image.std()
-    with pytest.raises(SpinscopeError, match="20x48 pixels has no part up to column 44"):
+    with pytest.raises(SpinscopeError, match="20x48 pixels cannot be cropped to column 44"):
         treatment.applied(image[:, :20])
 
 
 def test_every_object_has_its_seed_and_its_row(load):
-    objects = load("_objects")
+    objects = load("objects")
     mask = np.zeros((40, 60), bool)
     mask[30:34, 5:9] = mask[2:12, 20:30] = mask[3, 50] = True
-    found = objects.measured(mask, mask.astype(np.float32))
+    found = objects.measure_objects(mask, mask.astype(np.float32))
     assert len(found) == 3
     assert found.seeds.tolist() == [[2, 20], [3, 50], [30, 5]]
     assert found.table["area_px"].tolist() == [100, 1, 16]
     assert objects.typical_diameter(mask) == pytest.approx(np.sqrt(64 / np.pi))
-    assert len(objects.measured(np.zeros_like(mask), mask.astype(np.float32))) == 0
+    assert len(objects.measure_objects(np.zeros_like(mask), mask.astype(np.float32))) == 0
 
 
 # ---------------------------------------------------------------- the page
@@ -247,7 +247,7 @@ def test_a_stack_with_its_most_uncertain_frame_first(review, tmp_path, project):
     app.segmented_control("order").set_value("Most uncertain first").run()
     assert not app.exception
     table = app.dataframe[0].value
-    doubts = table["doubt"].to_numpy()
+    doubts = table["uncertain"].to_numpy()
     assert len(doubts) == 4
     assert (np.diff(doubts) <= 0).all()
     folder = Path(project[0], "build/train/best")
@@ -261,7 +261,7 @@ def test_a_stack_with_its_most_uncertain_frame_first(review, tmp_path, project):
         expected[f"{k:04d}"] = 100 * doubtful(predictor.probabilities(image).max(-1))
     table = app.dataframe[0].value
     np.testing.assert_allclose(
-        table["doubt"], [expected[name] for name in table["frame"]], rtol=0.02, atol=0.03
+        table["uncertain"], [expected[name] for name in table["frame"]], rtol=0.02, atol=0.03
     )
 
 
@@ -326,7 +326,7 @@ def test_the_masks_of_a_results_folder_are_shown_first(review, tmp_path, project
     _open_path(app, found.folder)
     assert not app.exception
     assert not app.error, text(app)
-    assert "the folder's own masks" in app.selectbox("review model").options
+    assert "masks of the results folder" in app.selectbox("review model").options
     desk = app.session_state["desk"]["desk"]
     assert desk.model == "models:/moke-unet/1"
     np.testing.assert_array_equal(desk.mask, found.mask(0))
@@ -346,7 +346,7 @@ def test_a_crop_is_a_frame_of_its_own(review, tmp_path, load):
     assert desk.whole == image_sha256(whole)
     assert desk.mask.shape == (50, 70)
     assert desk.treatment == {"clip": [0.0, 100.0], "blur": 0.0, "invert": True}
-    load("_desk").act(desk, _action(load, desk, "accept", desk.mask), "Ada")
+    load("desk").act(desk, _action(load, desk, "accept", desk.mask), "Ada")
     review = Reviews.open(desk.reviews.folder).latest(desk.frame)
     assert (review.treatment, review.window) == (desk.treatment, desk.window)
     app.slider("rows").set_value((0, 4)).run()
@@ -434,12 +434,12 @@ def test_the_objects_are_filtered(review, tmp_path):
     app.toggle("measure").set_value(True).run()
     assert not app.exception
     assert len(app.get("vega_lite_chart")) == 2
-    delete = next(button for button in app.button if button.label == "Delete those outside")
+    delete = next(button for button in app.button if button.label == "Delete objects outside")
     assert delete.disabled
-    span = next(slider for slider in app.slider if slider.label == "Range that stays")
+    span = next(slider for slider in app.slider if slider.label == "Range to keep")
     span.set_value((span.min + 0.3 * (span.max - span.min) // span.step * span.step, span.max))
     app.run()
-    delete = next(button for button in app.button if button.label == "Delete those outside")
+    delete = next(button for button in app.button if button.label == "Delete objects outside")
     assert not delete.disabled
     delete.click().run()
     command = app.session_state["command"]
@@ -447,7 +447,7 @@ def test_the_objects_are_filtered(review, tmp_path):
     assert command["id"] == desk.identity
     assert all(desk.mask[y, x] == SKYRMION for y, x in command["seeds"])
     for quantity in ("eccentricity", "holes", "contrast"):
-        app.selectbox("quantity of").set_value(quantity).run()
+        app.selectbox("filter by").set_value(quantity).run()
         assert not app.exception
         assert not app.error, text(app)
 
@@ -493,12 +493,12 @@ def _retrain_button(app):
 def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_path, load, project):
     _flow(tmp_path)
     app = _open_path(review(), _stack(tmp_path))
-    assert "Nothing is reviewed yet." in text(app)
+    assert "No frame has been reviewed yet." in text(app)
     _say(app, "Ada", np.zeros((96, 96), np.uint8))
     app.run()
     folder = app.session_state["desk"]["desk"].reviews.folder
     assert _trained_on(app).value == [folder]
-    assert "1 × 3 epochs of 20 steps. How long that takes here is known after" in text(app)
+    assert "1 × 3 epochs of 20 steps. The duration is estimated after" in text(app)
     app.number_input("retrain epochs").set_value(4).run()
     _retrain_button(app).click().run()
     assert not app.exception
@@ -506,13 +506,13 @@ def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_pat
     job = json.loads((place / "job.json").read_text())
     assert job["reviews"] == [str(folder)]
     assert os.getpgid(job["pid"]) == job["pid"]  # it lives on without the dashboard
-    assert "Training models:/moke-unet@lab again" in text(app)
+    assert "Retraining models:/moke-unet@lab" in text(app)
     assert _retrain_button(app).disabled
     other = review()  # in another tab, too
     assert _retrain_button(other).disabled
     assert [b.label for b in other.button if b.label == "Stop"] == ["Stop"]
     with pytest.raises(SpinscopeError, match="is running already"):
-        load("_retrain").start(project[1], [folder], "m", 1, 1)
+        load("retraining").start(project[1], [folder], "m", 1, 1)
     (tmp_path / "go").touch()
     _await(place / "out/report.json")
     app.run()
@@ -529,7 +529,7 @@ def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_pat
     log = (place / "log.txt").read_text()
     assert f"with {folder} training.seeds=1 training.epochs=4" in log
     assert not _retrain_button(app).disabled
-    assert "a minute or less, judged by the last retraining here" in text(app)
+    assert "a minute or less, estimated from the last retraining" in text(app)
     app.number_input("retrain seeds").set_value(1)
     job["created"] -= 3600
     (place / "job.json").write_text(json.dumps(job))
@@ -591,7 +591,7 @@ def test_two_models_are_compared_object_by_object(opened, project, tmp_path):
     assert len(objects) == len(match.true_px) + len(match.predicted_px) - match.matched
     pairs = objects[objects["found"] == "both"]
     np.testing.assert_allclose(pairs["change, px"], pairs["B, px"] - pairs["A, px"])
-    app.segmented_control("compare how").set_value("Side by side").run()
+    app.segmented_control("compare display").set_value("Side by side").run()
     app.select_slider("compare zoom").set_value(2).run()
     assert len(app.get("image")) == 2
     assert not app.exception

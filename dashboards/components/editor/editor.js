@@ -1,18 +1,18 @@
-// Mask editor: paints a class map over a frame, all of it in the browser.
+// Mask editor: paints a class map over a frame, entirely in the browser.
 //
-// In: data of `_editor.py`. Out: trigger "action" {action, id, mask, turn}, state "draft"
-// {id, mask} while data.sync asks for it, state "who" with the name this browser remembers.
+// Input: data of `mask_editor` (__init__.py). Output: trigger "action" {action, id, mask, answered},
+// state "draft" {id, mask} while data.sync is set, state "who" with the name that this browser stores.
 // A mask travels as runs: base64 of little-endian uint32, class << 24 | length.
 
 const MOST_STEPS = 300;
 const MOST_DRAFTS = 40;
 const MOST_BYTES = 2e8;
-const PATIENCE = 20000;
+const TIMEOUT_MS = 20000;
 const NAME_KEY = "spinscope reviewer";
 
-// Of the module, not of an element: both outlive every re-run and the way to another page and back.
+// Kept by the module, so that drafts and preferences survive a re-run and a visit to another page.
 const drafts = new Map(); // frame id → draft
-const manners = { tool: 1, size: 9, opacity: 45, contour: false, hidden: false, view: null };
+const preferences = { tool: 1, size: 9, opacity: 45, contour: false, hidden: false, view: null };
 const editors = new WeakMap(); // element → editor
 
 export default function (component) {
@@ -102,12 +102,12 @@ function makeDraft(data) {
   };
 }
 
-// The draft of a frame and a reviewer; one that was just saved goes on under its new name, with its
-// history and with what was painted since.
+// Draft of a frame and a reviewer. A draft that was just saved continues under its new name, with its
+// history and with later strokes.
 function draftOf(data, last) {
   let draft = drafts.get(data.id) ?? drafts.get(data.unnamed);
   if (draft && draft.id !== data.id) {
-    drafts.delete(draft.id); // painted before a name was typed
+    drafts.delete(draft.id); // strokes from before a name was typed
     draft.id = data.id;
   }
   if (!draft) {
@@ -121,12 +121,12 @@ function draftOf(data, last) {
   }
   draft.frame = data.frame;
   drafts.delete(data.id);
-  drafts.set(data.id, draft); // the newest is last
+  drafts.set(data.id, draft); // newest last
   forget(data.id);
   return draft;
 }
 
-// Drops the oldest drafts where there are many; those with strokes that were not saved go last.
+// Drops the oldest drafts once there are many; drafts with unsaved strokes are dropped last.
 function forget(kept) {
   const bytes = () => [...drafts.values()].reduce((sum, draft) => sum + 2 * draft.mask.length, 0);
   for (const limit of [1, 3]) {
@@ -169,7 +169,7 @@ function begin(draft) {
   draft.rect = wide(draft);
 }
 
-// Ends an edit as one step of the history; false where it changed nothing.
+// Ends an edit as one step of the history; returns false if nothing changed.
 function commit(draft) {
   const { before, rect, width } = draft;
   draft.before = null;
@@ -192,7 +192,7 @@ function setPixels(draft, indices, value) {
   }
 }
 
-// Paints every pixel whose centre is within `radius` of the way from a to b.
+// Paints every pixel whose centre is within `radius` of the segment from a to b.
 function stroke(draft, a, b, radius, value) {
   const r = Math.max(radius, 0.71);
   const x0 = Math.max(0, Math.floor(Math.min(a.x, b.x) - r));
@@ -231,7 +231,7 @@ class Editor {
     this.context = this.canvas.getContext("2d");
     this.frame = document.createElement("canvas");
     this.layer = document.createElement("canvas");
-    this.turn = -1;
+    this.answered = -1;
     this.waiting = null;
     this.pointer = null;
     this.drag = null;
@@ -260,11 +260,11 @@ class Editor {
     });
     on(this.canvas, "contextmenu", (e) => e.preventDefault());
     on(this.canvas, "wheel", (e) => this.wheel(e), { passive: false });
-    // Before Streamlit's own keys: R would run the page again.
+    // Handled before Streamlit's shortcuts: R would re-run the page.
     on(window, "keydown", (e) => this.key(e), { capture: true });
     on(this.$(".size"), "input", (e) => this.setSize(Number(e.target.value)));
     on(this.$(".opacity"), "input", (e) => {
-      manners.opacity = Number(e.target.value);
+      preferences.opacity = Number(e.target.value);
       this.show();
     });
     on(this.$(".contour"), "click", () => this.toggle("contour"));
@@ -298,9 +298,9 @@ class Editor {
     this.data = data;
     if (classes) this.makeClasses();
     this.remember();
-    if (data.turn !== this.turn) {
-      // An answer: what was asked for has happened, or was refused.
-      this.turn = data.turn;
+    if (data.answered !== this.answered) {
+      // The server has completed or refused the action.
+      this.answered = data.answered;
       clearTimeout(this.waiting);
       this.waiting = null;
       if (data.notice) this.say(data.notice.text, data.notice.bad);
@@ -313,7 +313,7 @@ class Editor {
       if (this.drag && draft !== this.draft) this.finish();
       this.draft = draft;
     }
-    if (this.picture !== data.picture) this.load(data.picture);
+    if (this.image !== data.image) this.load(data.image);
     this.command(data.command);
     this.dim(data.dim);
     if (fresh) this.paint();
@@ -322,7 +322,7 @@ class Editor {
     if (data.sync && this.sent !== this.draft.id) this.sync(0);
   }
 
-  // The name of the reviewer stays in this browser.
+  // Stores the name of the reviewer in this browser.
   remember() {
     try {
       const kept = localStorage.getItem(NAME_KEY);
@@ -332,21 +332,21 @@ class Editor {
         this.setState("who", kept);
       }
     } catch {
-      // A browser that keeps nothing: the name is typed again.
+      // This browser stores nothing; the name has to be typed again.
     }
   }
 
-  load(picture) {
-    this.picture = picture;
+  load(url) {
+    this.image = url;
     const image = new Image();
     image.onload = () => {
-      if (this.picture !== picture) return;
+      if (this.image !== url) return;
       this.frame.width = image.width;
       this.frame.height = image.height;
       this.frame.getContext("2d").drawImage(image, 0, 0);
       this.draw();
     };
-    image.src = picture;
+    image.src = url;
   }
 
   makeClasses() {
@@ -386,7 +386,7 @@ class Editor {
     );
   }
 
-  // ---- what the server asks for
+  // ---- requests of the server
 
   command(command) {
     const { draft } = this;
@@ -433,22 +433,22 @@ class Editor {
     if (this.waiting || !this.draft) return;
     if (this.drag) this.finish();
     const keeps = action === "accept" || action === "save";
-    const payload = { action, id: this.draft.id, turn: this.turn };
+    const payload = { action, id: this.draft.id, answered: this.answered };
     this.draft.sent = keeps ? encode(this.draft.mask) : null;
     if (keeps) payload.mask = this.draft.sent;
     this.leaving = action !== "save";
-    // Once the server has it, the strokes are no longer kept here.
+    // The strokes are dropped here once the server has stored them.
     this.settled = action === "accept" || action === "reject" ? this.draft : null;
     this.waiting = setTimeout(() => {
       this.waiting = null;
       this.say("The server has not answered; try again.", true);
       this.show();
-    }, PATIENCE);
+    }, TIMEOUT_MS);
     this.trigger("action", payload);
     this.show();
   }
 
-  // What is painted after a mask was sent and before the next frame comes would be lost.
+  // Locked between sending a mask and showing the next frame: strokes would be lost.
   get locked() {
     return Boolean(this.waiting) && this.leaving;
   }
@@ -456,25 +456,25 @@ class Editor {
   // ---- tools
 
   choose(tool) {
-    manners.tool = /^\d+$/.test(tool) ? Number(tool) : tool;
-    if (manners.tool === 0) manners.tool = "erase";
-    if (typeof manners.tool === "number") manners.brush = manners.tool;
+    preferences.tool = /^\d+$/.test(tool) ? Number(tool) : tool;
+    if (preferences.tool === 0) preferences.tool = "erase";
+    if (typeof preferences.tool === "number") preferences.brush = preferences.tool;
     this.show();
   }
 
-  // The class that an added object gets: of the brush that was used last.
+  // Class of an added object: that of the last brush.
   brush() {
-    const last = manners.brush || 1;
+    const last = preferences.brush || 1;
     return last < this.data.classes.length ? last : 1;
   }
 
   setSize(size) {
-    manners.size = Math.min(80, Math.max(1, size));
+    preferences.size = Math.min(80, Math.max(1, size));
     this.show();
   }
 
   toggle(what) {
-    manners[what] = !manners[what];
+    preferences[what] = !preferences[what];
     if (what === "contour") this.paint();
     this.show();
   }
@@ -520,20 +520,20 @@ class Editor {
       this.canvas.classList.add("pan");
       return;
     }
-    if (manners.hidden) this.toggle("hidden");
+    if (preferences.hidden) this.toggle("hidden");
     const { draft } = this;
-    const erase = event.button === 2 || manners.tool === "erase";
-    if (!erase && manners.tool === "delete") {
+    const erase = event.button === 2 || preferences.tool === "erase";
+    if (!erase && preferences.tool === "delete") {
       if (this.inside(at)) this.remove(Math.floor(at.y) * draft.width + Math.floor(at.x));
       return;
     }
     begin(draft);
-    if (!erase && manners.tool === "add") {
+    if (!erase && preferences.tool === "add") {
       stroke(draft, at, at, this.data.disc / 2, this.brush());
       if (commit(draft)) this.edited();
       return;
     }
-    this.drag = { last: at, value: erase ? 0 : manners.tool };
+    this.drag = { last: at, value: erase ? 0 : preferences.tool };
     this.stretch([at]);
   }
 
@@ -546,11 +546,11 @@ class Editor {
     if (commit(draft)) this.edited();
   }
 
-  // Draws the stroke on through these points, and shows it with the next frame of the screen.
+  // Extends the stroke through these points; it is drawn with the next screen refresh.
   stretch(points) {
     const rect = wide(this.draft);
     for (const at of points) {
-      const part = stroke(this.draft, this.drag.last, at, manners.size / 2, this.drag.value);
+      const part = stroke(this.draft, this.drag.last, at, preferences.size / 2, this.drag.value);
       if (part) grow(rect, part.x0, part.y0, part.x1, part.y1);
       this.drag.last = at;
     }
@@ -603,7 +603,7 @@ class Editor {
       target instanceof Element &&
       (target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName) ||
         (target.tagName === "INPUT" && !/^(range|checkbox|radio|button)$/.test(target.type)));
-    // A name that was entered is left: the next key is a command, not a letter of the name.
+    // Enter leaves the name field, so that the next key is a command.
     if (typing && event.key === "Enter" && target.type === "text") setTimeout(() => target.blur());
     if (typing || document.querySelector('[role="dialog"], [data-baseweb="popover"]')) return;
     const key = event.key.toLowerCase();
@@ -620,13 +620,13 @@ class Editor {
     if (key === "y") return () => this.step("redo");
     if (held) return null;
     if (/^\d$/.test(key) && Number(key) < this.data.classes.length) return () => this.choose(key);
-    const bySize = Math.max(1, Math.round(manners.size / 8));
+    const bySize = Math.max(1, Math.round(preferences.size / 8));
     return {
       e: () => this.choose("erase"),
       d: () => this.choose("delete"),
       o: () => this.choose("add"),
-      "[": () => this.setSize(manners.size - bySize),
-      "]": () => this.setSize(manners.size + bySize),
+      "[": () => this.setSize(preferences.size - bySize),
+      "]": () => this.setSize(preferences.size + bySize),
       h: () => this.toggle("hidden"),
       " ": () => this.toggle("hidden"),
       c: () => this.toggle("contour"),
@@ -639,7 +639,7 @@ class Editor {
     }[key];
   }
 
-  // ---- pictures
+  // ---- drawing
 
   whole() {
     const { width, height } = this.draft;
@@ -648,15 +648,15 @@ class Editor {
     return { scale, x: (box.width - width * scale) / 2, y: (box.height - height * scale) / 2 };
   }
 
-  // Frames of one size share a view: a corner that is looked at closely stays so.
+  // Frames of one size share a view, so that a zoomed region stays in place.
   view() {
     const of = `${this.draft.width}×${this.draft.height}`;
-    if (!manners.view || manners.view.of !== of) manners.view = { of, fitted: true, ...this.whole() };
-    return manners.view;
+    if (!preferences.view || preferences.view.of !== of) preferences.view = { of, fitted: true, ...this.whole() };
+    return preferences.view;
   }
 
   fit() {
-    manners.view = null;
+    preferences.view = null;
     this.draw();
   }
 
@@ -671,15 +671,15 @@ class Editor {
     const ratio = window.devicePixelRatio || 1;
     const size = [Math.round(width * ratio), Math.round(height * ratio)];
     if (this.canvas.width !== size[0] || this.canvas.height !== size[1]) {
-      const fitted = !manners.view || this.isWhole;
+      const fitted = !preferences.view || this.isWhole;
       this.canvas.style.height = `${height}px`;
       [this.canvas.width, this.canvas.height] = size;
-      if (fitted) manners.view = null;
+      if (fitted) preferences.view = null;
     }
     this.draw();
   }
 
-  // Colours the mask into the layer, in a rectangle or all of it.
+  // Colours the mask into the layer, in a rectangle or entirely.
   paint(rect) {
     const { draft } = this;
     const { width, height } = draft;
@@ -705,7 +705,7 @@ class Editor {
         const value = mask[at];
         if (!value) continue;
         if (
-          manners.contour && x > 0 && y > 0 && x < width - 1 && y < height - 1 &&
+          preferences.contour && x > 0 && y > 0 && x < width - 1 && y < height - 1 &&
           mask[at - 1] === value && mask[at + 1] === value &&
           mask[at - width] === value && mask[at + width] === value
         ) continue;
@@ -715,7 +715,7 @@ class Editor {
     this.layer.getContext("2d").putImageData(image, x0, y0);
   }
 
-  // However fast the pointer moves, the picture is drawn once for a frame of the screen.
+  // Draws at most once per screen refresh, however fast the pointer moves.
   drawSoon() {
     this.drawing ??= requestAnimationFrame(() => this.draw());
   }
@@ -737,8 +737,8 @@ class Editor {
     if (this.frame.width === draft.width && this.frame.height === draft.height) {
       context.drawImage(this.frame, 0, 0);
     }
-    if (!manners.hidden) {
-      context.globalAlpha = manners.contour ? Math.max(0.35, manners.opacity / 100) : manners.opacity / 100;
+    if (!preferences.hidden) {
+      context.globalAlpha = preferences.contour ? Math.max(0.35, preferences.opacity / 100) : preferences.opacity / 100;
       context.drawImage(this.layer, 0, 0);
       context.globalAlpha = 1;
     }
@@ -749,8 +749,8 @@ class Editor {
 
   drawPointer(scale) {
     const { context, pointer } = this;
-    const tool = manners.tool;
-    const size = tool === "add" ? this.data.disc : tool === "delete" ? 0 : manners.size;
+    const tool = preferences.tool;
+    const size = tool === "add" ? this.data.disc : tool === "delete" ? 0 : preferences.size;
     const colour = typeof tool === "number" ? this.data.colours[tool] : [255, 255, 255];
     const radius = Math.max(size / 2, 0.5);
     const cross = 5 / scale;
@@ -769,22 +769,22 @@ class Editor {
     }
   }
 
-  // Buttons, figures and words around the picture.
+  // Updates the buttons and texts around the image.
   show() {
     const { draft, data } = this;
     if (!draft) return;
     const edited = draft.undo.length > 0 && !same(draft.mask, draft.start);
-    if (typeof manners.tool === "number" && manners.tool >= data.classes.length) manners.tool = 1;
+    if (typeof preferences.tool === "number" && preferences.tool >= data.classes.length) preferences.tool = 1;
     for (const button of this.root.querySelectorAll("[data-tool]")) {
-      const mine = button.dataset.tool === String(manners.tool);
+      const mine = button.dataset.tool === String(preferences.tool);
       button.setAttribute("aria-pressed", String(mine));
     }
-    this.$(".size").value = manners.size;
-    this.$(".size-value").textContent = `${manners.size} px`;
-    this.$(".opacity").value = manners.opacity;
-    this.$(".opacity-value").textContent = `${manners.opacity} %`;
-    this.$(".contour").setAttribute("aria-pressed", String(manners.contour));
-    this.$(".hide").setAttribute("aria-pressed", String(manners.hidden));
+    this.$(".size").value = preferences.size;
+    this.$(".size-value").textContent = `${preferences.size} px`;
+    this.$(".opacity").value = preferences.opacity;
+    this.$(".opacity-value").textContent = `${preferences.opacity} %`;
+    this.$(".contour").setAttribute("aria-pressed", String(preferences.contour));
+    this.$(".hide").setAttribute("aria-pressed", String(preferences.hidden));
     this.$(".undo").disabled = !draft.undo.length;
     this.$(".redo").disabled = !draft.redo.length;
     this.$(".name").textContent = data.name;

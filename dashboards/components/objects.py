@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from spinscope.analysis import label_objects
+from components.charts import colour
+from components.layout import PALETTE
+from spinscope.analysis import equivalent_diameter, label_objects
 from spinscope.analysis.shapes import measure
 
 QUANTITIES = {
@@ -25,13 +27,26 @@ QUANTITIES = {
     "y_px": "row, px",
     "x_px": "column, px",
 }
-IN, OUT = "#2a6f97", "#c3c9d0"
+"""Column of the table of objects → name and unit."""
+
+DEFAULT_DIAMETER = 9.0
+"""Diameter in px of an object that is added to a mask without objects."""
+
+_COLOURS = {"within": PALETTE[0], "outside": "#c3c9d0"}
 _BINS = 30
 
 
 @dataclass(frozen=True)
 class Objects:
-    """Objects of one class: a table of quantities, and a pixel (y, x) of each."""
+    """Objects of one class.
+
+    Parameters
+    ----------
+    table : dict of str to (n,) array
+        Quantities of the objects, in order of their first pixel.
+    seeds : (n, 2) int array
+        One pixel (y, x) of each object.
+    """
 
     table: dict[str, np.ndarray]
     seeds: np.ndarray
@@ -40,8 +55,8 @@ class Objects:
         return len(self.seeds)
 
 
-def measured(mask: np.ndarray, image: np.ndarray) -> Objects:
-    """Measure the objects of a (H, W) bool mask, in order of their first pixel."""
+def measure_objects(mask: np.ndarray, image: np.ndarray) -> Objects:
+    """Measure the objects of an (H, W) bool mask on their image."""
     numbers, areas = label_objects(mask)
     first = np.unique(numbers, return_index=True)[1][-len(areas) :] if len(areas) else []
     seeds = np.stack(np.unravel_index(np.asarray(first, dtype=int), mask.shape), axis=1)
@@ -49,39 +64,41 @@ def measured(mask: np.ndarray, image: np.ndarray) -> Objects:
 
 
 def typical_diameter(mask: np.ndarray) -> float:
-    """Median diameter (px) of the objects of a (H, W) bool mask, 9 px where there is none."""
-    from spinscope.analysis import equivalent_diameter
-
+    """Median diameter in px of the objects of an (H, W) bool mask, or `DEFAULT_DIAMETER`."""
     areas = label_objects(mask)[1]
-    return float(np.median(equivalent_diameter(areas))) if len(areas) else 9.0
+    return float(np.median(equivalent_diameter(areas))) if len(areas) else DEFAULT_DIAMETER
 
 
 def choose_range(objects: Objects) -> tuple[str, np.ndarray]:
-    """A quantity and which objects lie within a range of it; the range holds on other frames."""
+    """Choose a quantity and a range; the range is kept for other frames.
+
+    Returns
+    -------
+    str, (n,) bool array
+        The quantity, and which objects lie within the range.
+    """
     left, right = st.columns([2, 5], vertical_alignment="bottom", gap="large")
     keys = [key for key in QUANTITIES if key in objects.table]
-    quantity = left.selectbox("Filter by", keys, format_func=QUANTITIES.get, key="quantity of")
+    quantity = left.selectbox("Filter by", keys, format_func=QUANTITIES.get, key="filter by")
     values = np.asarray(objects.table[quantity], dtype=float)
-    kept = st.session_state.setdefault("ranges", {})
-    low, high = kept.get(quantity, (-np.inf, np.inf))
+    ranges = st.session_state.setdefault("ranges", {})
+    low, high = ranges.get(quantity, (-np.inf, np.inf))
     finite = values[np.isfinite(values)]
     if not len(finite) or finite.min() == finite.max():
-        right.caption("All objects have the same value." if len(finite) else "Nothing is measured.")
+        right.caption("All objects have the same value." if len(finite) else "No values measured.")
         return quantity, np.ones(len(values), dtype=bool)
-    # The ends stand a little beyond the extremes, which so are never cut off by rounding.
-    step = _step(finite.max() - finite.min())
-    bottom, top = (
-        float(side(end / step) * step)
-        for side, end in ((np.floor, finite.min()), (np.ceil, finite.max()))
-    )
+    # Whole steps around the extremes, so that rounding cuts off no object.
+    step = 10.0 ** np.floor(np.log10((finite.max() - finite.min()) / 50))
+    bottom = float(np.floor(finite.min() / step) * step)
+    top = float(np.ceil(finite.max() / step) * step)
     key = f"range of {quantity} {bottom:g} {top:g}"
 
     def keep() -> None:
         first, last = st.session_state[key]
-        kept[quantity] = (-np.inf if first <= bottom else first, np.inf if last >= top else last)
+        ranges[quantity] = (-np.inf if first <= bottom else first, np.inf if last >= top else last)
 
     right.slider(
-        "Range that stays",
+        "Range to keep",
         bottom,
         top,
         (float(np.clip(low, bottom, top)), float(np.clip(high, bottom, top))),
@@ -92,26 +109,21 @@ def choose_range(objects: Objects) -> tuple[str, np.ndarray]:
     return quantity, ~(values < low) & ~(values > high)
 
 
-def _step(spread: float) -> float:
-    return 10.0 ** np.floor(np.log10(spread / 50))
-
-
 def show_histogram(objects: Objects, quantity: str, inside: np.ndarray) -> None:
-    """Distribution of a quantity; what lies outside the range is pale."""
+    """Show the distribution of a quantity; objects outside the range are pale."""
     values = np.asarray(objects.table[quantity], dtype=float)
-    values, inside = values[np.isfinite(values)], inside[np.isfinite(values)]
-    if not len(values):
+    finite = np.isfinite(values)
+    if not finite.any():
         return
-    edges = _edges(values)
-    counts = [np.histogram(values[part], edges)[0] for part in (inside, ~inside)]
+    edges = _edges(values[finite])
     table = pd.DataFrame(
         {
-            "from": np.tile(edges[:-1], 2),
-            "to": np.tile(edges[1:], 2),
-            "objects": np.concatenate(counts),
-            "where": np.repeat(["within", "outside"], len(edges) - 1),
+            "from": edges[:-1],
+            "to": edges[1:],
+            "within": np.histogram(values[finite & inside], edges)[0],
+            "outside": np.histogram(values[finite & ~inside], edges)[0],
         }
-    )
+    ).melt(["from", "to"], var_name="where", value_name="objects")
     chart = (
         alt.Chart(table)
         .mark_bar(stroke="white", strokeWidth=0.5)
@@ -119,7 +131,7 @@ def show_histogram(objects: Objects, quantity: str, inside: np.ndarray) -> None:
             alt.X("from:Q", bin="binned", title=QUANTITIES[quantity], scale=alt.Scale(zero=False)),
             alt.X2("to:Q"),
             alt.Y("objects:Q", title="objects", axis=alt.Axis(tickMinStep=1)),
-            _colour(),
+            colour(_COLOURS, "where"),
         )
         .properties(height=240)
     )
@@ -127,7 +139,7 @@ def show_histogram(objects: Objects, quantity: str, inside: np.ndarray) -> None:
 
 
 def _edges(values: np.ndarray) -> np.ndarray:
-    """Bins of equal width; whole numbers fall as many into one as into the other."""
+    """Bins of equal width; each holds the same number of integers where all values are integers."""
     if (values == np.round(values)).all():
         width = max(1, int(np.ceil((values.max() - values.min() + 1) / _BINS)))
         return np.arange(values.min() - 0.5, values.max() + width + 0.5, width)
@@ -135,7 +147,7 @@ def _edges(values: np.ndarray) -> np.ndarray:
 
 
 def show_map(objects: Objects, quantity: str, inside: np.ndarray, shape: tuple[int, int]) -> None:
-    """Where the objects lie; what lies outside the range is pale."""
+    """Show the positions of the objects; those outside the range are pale."""
     table = pd.DataFrame(
         {
             "x": objects.table["x_px"],
@@ -154,14 +166,9 @@ def show_map(objects: Objects, quantity: str, inside: np.ndarray, shape: tuple[i
             alt.X("x:Q", title="column, px", scale=alt.Scale(domain=[0, shape[1]]), axis=axis),
             alt.Y("y:Q", title="row, px", scale=alt.Scale(domain=[shape[0], 0]), axis=axis),
             alt.Size("diameter:Q", legend=None, scale=alt.Scale(range=[2, largest])),
-            _colour(),
+            colour(_COLOURS, "where"),
             tooltip=[alt.Tooltip(f"{QUANTITIES[quantity]}:Q", format=".3g"), "x:Q", "y:Q"],
         )
         .properties(height=240)
     )
     st.altair_chart(chart, width="stretch")
-
-
-def _colour() -> alt.Color:
-    scale = alt.Scale(domain=["within", "outside"], range=[IN, OUT])
-    return alt.Color("where:N", scale=scale, legend=None)

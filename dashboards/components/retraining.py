@@ -1,7 +1,7 @@
-"""A retraining as a program of its own: started, watched through its files, shown when it is done.
+"""A retraining as a process of its own, which outlives the page and the dashboard.
 
-build/retrain/STAMP/ holds job.json (what was started), log.txt and, when it is done, the report
-out/report.json. The program goes on when the page is closed or the dashboard is stopped.
+`build/retrain/STAMP/` holds `job.json` (what was started), `log.txt` and, when the training has
+ended, the report `out/report.json`.
 """
 
 from __future__ import annotations
@@ -18,77 +18,80 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from spinscope.config import Params, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.files import write_json
 from spinscope.serve import project_environment
 
 JOBS = "build/retrain"
-_children: dict[int, subprocess.Popen] = {}
+"""Folder of the project that holds all retrainings."""
+
+_LOG_BYTES = 20_000
+_CLOCK_S = 2.0
+_children: list[subprocess.Popen] = []
 
 
 @dataclass(frozen=True)
 class Job:
-    """A retraining that was started."""
+    """A retraining that was started: its folder, and the content of job.json."""
 
     folder: Path
     about: dict[str, Any]
 
     @property
     def log(self) -> Path:
-        """What the program prints."""
+        """File with the output of the process."""
         return self.folder / "log.txt"
 
     @property
+    def out(self) -> Path:
+        """Folder of the results."""
+        return self.folder / "out"
+
+    @property
     def report(self) -> dict[str, Any] | None:
-        """New model against old, once it is there."""
-        path = self.folder / "out" / "report.json"
+        """Comparison of the new model with the old one; None before the end."""
+        path = self.out / "report.json"
         return json.loads(path.read_text()) if path.is_file() else None
 
     @property
     def running(self) -> bool:
-        """Whether its program still runs."""
-        import psutil
-
-        pid = self.about["pid"]
-        if pid in _children and _children[pid].poll() is not None:
-            return False
-        try:
-            process = psutil.Process(pid)
-            started = abs(process.create_time() - self.about["created"]) < 2
-            return started and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return False
+        """Whether the process is alive."""
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self.about["pid"])
+            same = abs(process.create_time() - self.about["created"]) < _CLOCK_S
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        return False
 
     @property
     def minutes(self) -> float | None:
-        """How long it took to its report, None where there is none."""
-        path = self.folder / "out" / "report.json"
+        """Duration in minutes; None without a report."""
+        path = self.out / "report.json"
         return (path.stat().st_mtime - self.about["created"]) / 60 if path.is_file() else None
 
     def stop(self) -> None:
-        """End the program and what it started."""
+        """End the process and its children."""
         if self.running:
-            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.killpg(self.about["pid"], signal.SIGTERM)
 
     def tail(self, lines: int = 12) -> str:
-        """The last lines of the log; a progress bar counts as its last state."""
+        """Last lines of the log; of a progress bar its last state."""
         if not self.log.is_file():
             return ""
         with self.log.open("rb") as file:
-            file.seek(max(self.log.stat().st_size - 20_000, 0))
-            text = file.read().decode(errors="replace")
-        kept = [
-            line.rsplit("\r", 1)[-1].rstrip() for line in text.replace("\r\n", "\n").split("\n")
-        ]
-        return "\n".join([line for line in kept if line][-lines:])
+            file.seek(max(self.log.stat().st_size - _LOG_BYTES, 0))
+            text = file.read().decode(errors="replace").replace("\r\n", "\n")
+        shown = [line.rsplit("\r", 1)[-1].rstrip() for line in text.split("\n")]
+        return "\n".join([line for line in shown if line][-lines:])
 
 
 def command(
     folders: Sequence[Path], model: str, profile: str, out: Path, seeds: int, epochs: int
 ) -> list[str]:
-    """Command line of the flow that retrains."""
+    """Command line of the flow `retrain`."""
     return [
         *(sys.executable, "-m", "spinscope", "flow", "run", "retrain"),
         *("--reviews", ",".join(map(str, folders))),
@@ -97,22 +100,36 @@ def command(
     ]
 
 
-def expected(params: Params, seeds: int, epochs: int) -> str:
-    """How long a retraining may take, as far as an earlier one here tells."""
+def expected_duration(params: Params, seeds: int, epochs: int) -> str:
+    """Size of a retraining, and its duration estimated from the last one of this project."""
     steps = seeds * epochs * params.training.steps_per_epoch
-    what = f"{seeds} × {epochs} epochs of {params.training.steps_per_epoch} steps"
+    size = f"{seeds} × {epochs} epochs of {params.training.steps_per_epoch} steps"
     for job in jobs():
         if job.about.get("profile") == params.profile and (minutes := job.minutes):
             guess = minutes * steps / job.about["steps"]
-            about = "a minute or less" if guess <= 1 else f"about {guess:.0f} minutes"
-            return f"{what}: {about}, judged by the last retraining here."
-    return f"{what}. How long that takes here is known after the first retraining."
+            duration = "a minute or less" if guess <= 1 else f"about {guess:.0f} minutes"
+            return f"{size}: {duration}, estimated from the last retraining."
+    return f"{size}. The duration is estimated after the first retraining."
 
 
 def start(params: Params, folders: Sequence[Path], model: str, seeds: int, epochs: int) -> Job:
-    """Start a retraining from reviews, detached from the dashboard.
+    """Start a retraining, detached from the dashboard.
 
-    Raises SpinscopeError where one is running already.
+    Parameters
+    ----------
+    params : Params
+        Settings; their profile is that of the retraining.
+    folders : sequence of Path
+        Folders of reviews.
+    model : str
+        Reference of the model to train further.
+    seeds, epochs : int
+        Number of networks, and of epochs of each.
+
+    Raises
+    ------
+    SpinscopeError
+        If a retraining is running.
     """
     if any(job.running for job in jobs()):
         raise SpinscopeError("a retraining is running already; wait for it or stop it")
@@ -130,10 +147,13 @@ def start(params: Params, folders: Sequence[Path], model: str, seeds: int, epoch
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    _children[child.pid] = child
+    _children.append(child)
+    created = 0.0
+    with contextlib.suppress(psutil.Error):
+        created = psutil.Process(child.pid).create_time()
     about = {
         "pid": child.pid,
-        "created": _created(child.pid),
+        "created": created,
         "command": line[1:],
         "reviews": [str(path) for path in folders],
         "model": model,
@@ -144,16 +164,9 @@ def start(params: Params, folders: Sequence[Path], model: str, seeds: int, epoch
     return Job(folder, about)
 
 
-def _created(pid: int) -> float:
-    import psutil
-
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.Error:
-        return 0.0
-
-
 def jobs() -> list[Job]:
-    """Retrainings that were started, the last one first."""
+    """Retrainings of this project, the newest first."""
+    for child in _children:
+        child.poll()  # reaps it once it has ended
     files = sorted((project_root() / JOBS).glob("*/job.json"), reverse=True)
     return [Job(path.parent, json.loads(path.read_text())) for path in files]

@@ -1,0 +1,163 @@
+"""Frame of a page: heading, messages, legends, tables and reports read from disk."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+import streamlit as st
+
+from spinscope.config import Params, load_params
+from spinscope.errors import SpinscopeError
+
+REMEMBERED = (
+    *("data", "data folder", "batches", "sources", "model", "model folder", "views", "frame"),
+    *("recording", "recording path", "reviewer", "review model", "review model folder", "model b"),
+)
+"""Keys of the widgets whose values are kept when another page is opened."""
+
+PALETTE = ("#2a6f97", "#e07a1f", "#5a8f3c", "#8e5ea2", "#b5483a")
+"""Colours of models and seeds, in order."""
+
+GREY = "#7d8590"
+"""Colour of labels and reference data."""
+
+
+def remember_choices() -> None:
+    """Keep the values of `REMEMBERED`; Streamlit drops those of widgets that are not shown."""
+    for key in REMEMBERED:
+        if key in st.session_state:
+            st.session_state[key] = st.session_state[key]
+
+
+@contextlib.contextmanager
+def page(title: str, about: str) -> Iterator[Params]:
+    """Show the heading of a page, yield its settings, and show errors as one sentence."""
+    st.title(title)
+    st.caption(about)
+    with errors_shown():
+        yield load_params()
+
+
+@contextlib.contextmanager
+def errors_shown() -> Iterator[None]:
+    """Show bad input and errors of the file system as one sentence on the page."""
+    try:
+        yield
+    except (SpinscopeError, OSError) as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def hint(text: str) -> None:
+    """Show what the user has to choose first."""
+    st.info(text, icon=":material/info:")
+
+
+def stop(text: str) -> NoReturn:
+    """Show what the user has to choose first, and end the page."""
+    hint(text)
+    st.stop()
+
+
+def missing(what: str, command: str) -> NoReturn:
+    """Name what does not exist yet and the command that creates it, and end the page."""
+    stop(f"{what} Run `{command}` in a terminal, then reload this page.")
+
+
+def warn(text: str) -> None:
+    """Show a warning about the scores on a page."""
+    st.warning(text, icon=":material/school:")
+
+
+def legend(colours: Mapping[str, str]) -> None:
+    """Show names with swatches of their CSS colours, in one line."""
+    swatches = (
+        '<span style="display:inline-block;width:.8em;height:.8em;border-radius:.2em;'
+        f'background:{colour};margin:0 .35em 0 0"></span>'
+        f'<span style="margin-right:1.2em">{html.escape(name)}</span>'
+        for name, colour in colours.items()
+    )
+    st.html(f'<div style="font-size:.875rem;opacity:.8">{"".join(swatches)}</div>')
+
+
+def show_metrics(values: Mapping[str, Any], widths: list[int] | None = None) -> None:
+    """Show name → value, or (value, help), as metrics side by side."""
+    columns = st.columns(widths or len(values))
+    for column, (name, value) in zip(columns, values.items(), strict=True):
+        text, about = value if isinstance(value, tuple) else (value, None)
+        column.metric(name, text, help=about)
+
+
+def show_table(
+    table: pd.DataFrame,
+    formats: Mapping[str, str] | None = None,
+    *,
+    precision: int = 3,
+    rows: int | None = None,
+    index: bool = False,
+    **options: Any,
+) -> Any:
+    """Show a table over the full width; empty cells are dashes.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What is shown.
+    formats : mapping of str to str, optional
+        Column → format string; other numbers have `precision` decimals.
+    precision : int, default 3
+        Decimals of the numbers without a format.
+    rows : int, optional
+        Rows that are visible without scrolling; by default Streamlit decides.
+    index : bool, default False
+        Whether the index is shown.
+    **options
+        Passed on to `st.dataframe`.
+
+    Returns
+    -------
+    What `st.dataframe` returns.
+    """
+    if rows is not None:
+        options["height"] = 35 * (min(len(table), rows) + 1) + 3
+    styled = table.style.format(formats, precision=precision, na_rep="–")
+    return st.dataframe(styled, hide_index=not index, width="stretch", **options)
+
+
+def read_report(path: Path, keys: Collection[str], command: str) -> dict[str, Any] | None:
+    """Read a JSON report, None where it does not exist.
+
+    Parameters
+    ----------
+    path : Path
+        File of the report.
+    keys : collection of str
+        Keys that it must hold.
+    command : str
+        Command that writes it.
+
+    Raises
+    ------
+    SpinscopeError
+        If the file is not such a report.
+    """
+    if not path.is_file():
+        return None
+    report = _read_json(str(path), path.stat().st_mtime_ns)
+    if not isinstance(report, dict) or not set(keys) <= report.keys():
+        raise SpinscopeError(f"{path} must be a report of `{command}`")
+    return report
+
+
+@st.cache_data(max_entries=6, show_spinner=False)
+def _read_json(path: str, changed: int) -> Any:
+    """Content of a JSON file, read again when it has changed; None where it is damaged."""
+    try:
+        return json.loads(Path(path).read_text())
+    except ValueError:
+        return None
