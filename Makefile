@@ -1,8 +1,9 @@
-# The only targets: setup, demo, test, bench, serve, lint. Each sets up what it needs.
-.PHONY: setup demo test bench serve lint
+# The only targets: setup, demo, test, bench, serve, docs, lint. Each sets up what it needs.
+.PHONY: setup demo test bench serve docs lint
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
+WORKERS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -20,7 +21,7 @@ demo: setup
 	$(BIN)/spinscope demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .
@@ -32,3 +33,9 @@ bench: setup
 
 serve: setup
 	$(BIN)/spinscope serve
+
+# Builds without network access. Search in the site needs a server:
+# .venv/bin/python -m http.server --directory build/site --bind 127.0.0.1
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "site: build/site/index.html"

@@ -23,6 +23,45 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 for _name in ("ROOT", "SET", "PROFILE", "TRACKING_URI"):
     os.environ.pop(f"SPINSCOPE_{_name}", None)
 
+TESTS = Path(__file__).parent
+TOGETHER = ("flows", "dashboards")  # folders whose modules share a server
+LONGEST = (  # groups that take a minute or more; started first, so that the processes end together
+    "flows",
+    "training/test_fit.py",
+    "dashboards",
+    "test_cli.py",
+    "test_serve.py",
+    "studies/kerr/test_cross_validation.py",
+    "jobs/test_training.py",
+    "studies/kerr/test_relabelling.py",
+    "studies/kerr/test_ablations.py",
+    "jobs/test_ltem.py",
+    "tuning/test_tuning.py",
+    "test_demo.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give pytest-xdist groups of modules that share fixtures, the longest groups first.
+
+    A group runs in one process. Without pytest-xdist nothing changes.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    groups = {item: _group(item.path) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    rank = {group: k for k, group in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(groups[item], len(rank)))
+
+
+def _group(path: Path) -> str:
+    if not path.is_relative_to(TESTS):
+        return "doctests"
+    inside = path.relative_to(TESTS)
+    return inside.parts[0] if inside.parts[0] in TOGETHER else inside.as_posix()
+
 
 def discs(rng: np.random.Generator, size: int = 64, n: int = 8, radius: float = 5.0):
     """A frame of `n` dark discs on a grey ground: (image in [0, 1], five-class label)."""
