@@ -1,8 +1,8 @@
-"""Films as scripts of mumax3, so that another program can compute them again.
+"""Export of films as mumax3 scripts, so that another program can compute them.
 
-A script sets what `film.Material` says; a film of grains needs its map of regions beside it, an
-OVF file that mumax3 loads. mumax3 draws other random numbers than we do, so a run from a seed gives
-another pattern of the same kind; a run from a given start can give the same film.
+A script sets the constants of `film.Material`; the regions of a film with grains are in an OVF
+file beside it. mumax3 has its own random numbers: a run from a seed gives another pattern of the
+same kind, a run from a given start can give the same film.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ if TYPE_CHECKING:
     from spinscope.physics.film import Film, Material
 
 REGIONS = 256
-"""mumax3 counts its regions in one byte."""
+"""Regions that mumax3 can distinguish."""
 
 
 @dataclass(frozen=True)
 class Grains:
-    """Grains of a film: regions of their own saturation magnetisation.
+    """Grains of a film: regions with their own saturation magnetisation.
 
-    ms : of each region, from number 0 on, A/m.
-    exchange : factor on the exchange between two regions.
-    regions : name of an OVF file with each cell's region number, beside the script; or
-    size : of a grain, m, where mumax3 is to draw the regions by itself.
+    Exactly one of `regions` and `size` is given.
     """
 
     ms: tuple[float, ...]
+    """Saturation magnetisation of each region, A/m."""
     exchange: float = 0.9
+    """Factor on the exchange between two regions."""
     regions: str | None = None
+    """Name of the OVF file of region numbers, beside the script."""
     size: float | None = None
+    """Size of the grains that mumax3 draws by itself, m."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.ms) <= REGIONS:
@@ -58,12 +59,42 @@ class Grains:
         if self.size is not None and not (math.isfinite(self.size) and self.size > 0):
             raise SpinscopeError(f"grains: size (={self.size}) must be a positive length in m")
 
+    def lines(self, seed: int) -> list[str]:
+        """Return the lines of a script; `seed` is that of grains which mumax3 draws."""
+        count = len(self.ms)
+        if self.regions is not None:
+            lines = [f"regions.LoadFile({_string(self.regions)})"]
+        else:
+            lines = [f"ext_makegrains({float(self.size)!r}, {count}, {seed})"]
+        lines += [f"Msat.SetRegion({region}, {float(ms)!r})" for region, ms in enumerate(self.ms)]
+        if count > 1 and self.exchange != 1:
+            lines += [
+                f"for i := 0; i < {count}; i++ {{",
+                f"\tfor j := i + 1; j < {count}; j++ {{",
+                f"\t\text_ScaleExchange(i, j, {float(self.exchange)!r})",
+                "\t}",
+                "}",
+            ]
+        return [*lines, ""]
+
 
 def grains_of(film: Film, regions: str, exchange: float = 0.9) -> Grains | None:
-    """Grains of a film whose map of regions is in the file `regions`; None for a uniform film.
+    """Return the grains of a film; None for a film without grains.
 
-    Raises SpinscopeError where Ms varies within a grain, or varies though the film has no grains:
-    mumax3 knows one Ms a region.
+    Parameters
+    ----------
+    film : Film
+        Film with at most 256 grains.
+    regions : str
+        Name of the OVF file of region numbers.
+    exchange : float, default 0.9
+        Factor on the exchange between grains.
+
+    Raises
+    ------
+    SpinscopeError
+        If the saturation magnetisation varies within a grain, or without grains: mumax3 has one
+        value per region.
     """
     if film.grain is None:
         if film.ms is not None and np.ptp(film.ms) > 0:
@@ -71,15 +102,12 @@ def grains_of(film: Film, regions: str, exchange: float = 0.9) -> Grains | None:
                 "film: Ms varies though it has no grains; mumax3 must have one Ms a region"
             )
         return None
-    ms = film.material.ms if film.ms is None else film.ms
-    ms = np.broadcast_to(ms, film.shape)
-    low = np.full(REGIONS, np.inf)
-    high = np.full(REGIONS, -np.inf)
+    ms = np.broadcast_to(film.material.ms if film.ms is None else film.ms, film.shape)
+    low, high = np.full(REGIONS, np.inf), np.full(REGIONS, -np.inf)
     np.minimum.at(low, film.grain, ms)
     np.maximum.at(high, film.grain, ms)
-    uneven = np.flatnonzero(high > low)
-    if uneven.size:
-        grain = int(uneven[0])
+    if (high > low).any():
+        grain = int(np.argmax(high > low))
         raise SpinscopeError(
             f"film: Ms of grain {grain} varies from {low[grain]:g} to {high[grain]:g} A/m; mumax3 "
             "must have one Ms a region"
@@ -98,51 +126,64 @@ def mx3_script(
     start: str | None = None,
     output: str = "m_full",
 ) -> str:
-    """Script with which mumax3 relaxes a film, periodic in its plane, and saves it as an OVF file.
+    """Return the script with which mumax3 relaxes a periodic film and saves it as an OVF file.
 
-    shape : (H, W) cells.   seed : of mumax3's random state and of the grains that it draws.
-    images : periods on each side whose demagnetising field is summed.
-    start : OVF file to begin with in place of a random state.
-    output : name of the saved file; it holds M in A/m, which `ovf.film_of` turns into m and Ms.
+    The script names the axis of an anisotropy: mumax3's default is the zero vector, with which Ku1
+    has no effect.
 
-    The axis of the anisotropy is always named where there is one: it is the zero vector by
-    default, and Ku1 without an axis acts as zero. A published script forgot it, so that films said
-    to have Ku1 = 1.5e6 J/m³ were computed with none.
+    Parameters
+    ----------
+    material : Material
+        Constants of the film.
+    shape : (int, int)
+        Rows and columns of cells.
+    seed : int
+        Seed of the random state and of grains that mumax3 draws.
+    grains : Grains, optional
+        Regions of their own saturation magnetisation.
+    images : int, default 2
+        Periodic images on each side in the demagnetising field.
+    start : str, optional
+        OVF file of the initial state; random by default.
+    output : str, default "m_full"
+        Name of the saved file; it holds M in A/m, see `ovf.film_of`.
 
-    Raises SpinscopeError for a shape, seed or number of periods that is no such number.
+    Raises
+    ------
+    SpinscopeError
+        If shape, seed or images are not whole numbers in range, or a file name is not printable.
     """
     height, width = shape
-    for name, value, least in (
+    for name, value, lowest in (
         ("height", height, 1),
         ("width", width, 1),
         ("seed", seed, 0),
         ("images", images, 0),
     ):
-        if not isinstance(value, (int, np.integer)) or value < least:
+        if not isinstance(value, (int, np.integer)) or value < lowest:
             raise SpinscopeError(
-                f"mumax3 script: {name} (={value}) must be a whole number from {least} on"
+                f"mumax3 script: {name} (={value}) must be a whole number from {lowest} on"
             )
-    cell, thickness = _number(material.cell), _number(material.thickness)
+    cell, thickness = float(material.cell), float(material.thickness)
+    anisotropy = [f"Ku1 = {float(material.ku)!r}", "anisU = vector(0, 0, 1)"]
     lines = [
         "// For mumax3.10 or newer; older ones refuse DMI where Ms differs between regions.",
-        f"SetGridSize({int(width)}, {int(height)}, 1)",
-        f"SetCellSize({cell}, {cell}, {thickness})",
-        f"SetPBC({int(images)}, {int(images)}, 0)",
+        f"SetGridSize({width}, {height}, 1)",
+        f"SetCellSize({cell!r}, {cell!r}, {thickness!r})",
+        f"SetPBC({images}, {images}, 0)",
         "",
-        f"Msat = {_number(material.ms)}",
-        f"Aex = {_number(material.a_ex)}",
-        f"{'Dind' if material.dmi_kind == 'interfacial' else 'Dbulk'} = {_number(material.dmi)}",
+        f"Msat = {float(material.ms)!r}",
+        f"Aex = {float(material.a_ex)!r}",
+        f"{'Dind' if material.dmi_kind == 'interfacial' else 'Dbulk'} = {float(material.dmi)!r}",
+        *(anisotropy if material.ku else ()),
+        f"B_ext = vector(0, 0, {float(material.b_ext)!r})",
+        f"randSeed({seed})",
+        "",
+        *(grains.lines(seed) if grains else ()),
+        f"m = RandomMagSeed({seed})" if start is None else f"m.LoadFile({_string(start)})",
+        "relax()",
+        f"saveas(m_full, {_string(output)})",
     ]
-    if material.ku:
-        lines += [f"Ku1 = {_number(material.ku)}", "anisU = vector(0, 0, 1)"]
-    lines += [f"B_ext = vector(0, 0, {_number(material.b_ext)})", f"randSeed({int(seed)})", ""]
-    if grains is not None:
-        lines += [*_grain_lines(grains, int(seed)), ""]
-    if start is None:
-        lines += [f"m = RandomMagSeed({int(seed)})"]
-    else:
-        lines += [f"m.LoadFile({_string(start)})"]
-    lines += ["relax()", f"saveas(m_full, {_string(output)})"]
     return "\n".join(lines) + "\n"
 
 
@@ -155,65 +196,53 @@ def write_mx3(
     images: int = 2,
     start: np.ndarray | None = None,
 ) -> list[Path]:
-    """Write a film's script, and beside it the files that it loads; run mumax3 in that folder.
+    """Write the script of a film and, beside it, the files that it loads.
 
-    NAME.mx3 is the script, NAME.regions.ovf the map of a grained film's regions, NAME.start.ovf
-    the state (H, W, 3) to begin with where one is given. Returns the paths, the script's last.
+    Parameters
+    ----------
+    path : Path
+        Script; mumax3 is to run in its folder. The map of grains is ``NAME.regions.ovf``, the
+        initial state ``NAME.start.ovf``.
+    film : Film
+        Film to compute.
+    seed, exchange, images
+        See `mx3_script` and `grains_of`.
+    start : (H, W, 3) array, optional
+        Initial state.
+
+    Returns
+    -------
+    list of Path
+        The written files; the script is the last.
     """
-    path = Path(path)
-    material = film.material
-    cell = (material.thickness, material.cell, material.cell)
-    regions = path.with_name(f"{path.stem}.regions.ovf")
-    grains = grains_of(film, regions.name, exchange)
-    began = None if start is None else path.with_name(f"{path.stem}.start.ovf")
+    path, material = Path(path), film.material
     if start is not None and np.shape(start) != film.m.shape:
         raise SpinscopeError(
             f"start has shape {np.shape(start)}, the film {film.m.shape}; they must be one"
         )
+    regions, initial = (path.with_name(f"{path.stem}.{key}.ovf") for key in ("regions", "start"))
+    grains = grains_of(film, regions.name, exchange)
     script = mx3_script(
         material,
         film.shape,
         seed=seed,
         grains=grains,
         images=images,
-        start=began and began.name,
+        start=None if start is None else initial.name,
         output=path.stem,
     )
-    written = []
+    cell, written = (material.thickness, material.cell, material.cell), []
     if grains is not None:
-        written += [write_ovf(regions, film.grain[..., np.newaxis], cell, title="regions")]
-    if began is not None:
-        written += [write_ovf(began, start, cell)]
+        written.append(write_ovf(regions, film.grain[..., np.newaxis], cell, title="regions"))
+    if start is not None:
+        written.append(write_ovf(initial, start, cell))
     with atomic_file(path) as partial:
         partial.write_text(script)
     return [*written, path]
 
 
-def _grain_lines(grains: Grains, seed: int) -> list[str]:
-    count = len(grains.ms)
-    if grains.regions is not None:
-        lines = [f"regions.LoadFile({_string(grains.regions)})"]
-    else:
-        lines = [f"ext_makegrains({_number(grains.size)}, {count}, {seed})"]
-    lines += [f"Msat.SetRegion({region}, {_number(ms)})" for region, ms in enumerate(grains.ms)]
-    if count > 1 and grains.exchange != 1:
-        lines += [
-            f"for i := 0; i < {count}; i++ {{",
-            f"\tfor j := i + 1; j < {count}; j++ {{",
-            f"\t\text_ScaleExchange(i, j, {_number(grains.exchange)})",
-            "\t}",
-            "}",
-        ]
-    return lines
-
-
-def _number(value: float) -> str:
-    """Shortest decimal that is this number again."""
-    return repr(float(value))
-
-
 def _string(name: str) -> str:
-    """A string of Go, which escapes as JSON does."""
+    """String literal of Go, which has the escapes of JSON."""
     if not name.isprintable():
         raise SpinscopeError(f"mumax3 script: file name {name!r} must be printable")
     return json.dumps(name, ensure_ascii=False)

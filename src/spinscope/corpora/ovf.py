@@ -1,8 +1,11 @@
-"""Vector fields of OOMMF and mumax3: OVF files read, checked and written.
+"""OVF files, the vector fields of OOMMF and mumax3: read, checked and written.
 
-OVF 1.0 and 2.0 on rectangular meshes; values as text or binary of 4 or 8 bytes (big-endian in
-1.0, little-endian in 2.0, after a check value that tells the order of bytes).
-Source: OOMMF user's guide, "Vector Field File Format (OVF)".
+OVF 1.0 and 2.0 on rectangular meshes, with values as text or as binary numbers of 4 or 8 bytes
+(big-endian in 1.0, little-endian in 2.0, after a check value).
+
+References
+----------
+OOMMF user's guide, "Vector Field File Format (OVF)".
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NoReturn
 
 import numpy as np
 
@@ -21,25 +24,27 @@ from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file
 
 Form = Literal["binary4", "binary8", "text"]
+"""How the values are written."""
 
 MAX_NODES = 2**27
-"""A file whose header promises more nodes than this is refused before its values are read."""
+"""Limit on the nodes of a file, checked before its values are read."""
+
+FORMS = {"text": "Text", "binary4": "Binary 4", "binary8": "Binary 8"}
+"""Name of each form in a file."""
 
 _CHECK = {4: 1234567.0, 8: 123456789012345.0}
 _METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "nm": 1e-9}
 _AMPERES_PER_METRE = {"A/m": 1.0, "kA/m": 1e3, "MA/m": 1e6}
 _NO_UNIT = {"", "1", "none"}
-
 _KEYS = {
-    *(f"{axis}{what}" for axis in "xyz" for what in ("nodes", "stepsize")),
+    *(f"{axis}{key}" for axis in "xyz" for key in ("nodes", "stepsize")),
     *("title", "meshtype", "meshunit", "segmentcount"),
     *("valuedim", "valueunit", "valueunits", "valuemultiplier"),
 }
 
-_HEADER = 2**20
-_TAIL = 2**12
-_NUMBER = 64
-"""No number of a text needs more bytes than this, with the white space around it."""
+_HEADER = 2**20  # bytes in which the header must end
+_TAIL = 2**12  # bytes at the end of a file in which the data block must end
+_NUMBER = 64  # limit on the bytes of a number in text, with the white space around it
 
 _FIRST = re.compile(
     rb"#\s*OOMMF\s*:?\s*(?:OVF\s+v?([\d.]+)|(rectangular|irregular)\s+mesh\s+v?([\w.]+))",
@@ -47,61 +52,68 @@ _FIRST = re.compile(
 )
 _DATA = re.compile(rb"^[ \t]*#[ \t]*begin[ \t]*:[ \t]*data\b([^\r\n]*)\r?\n", re.I | re.M)
 _END = re.compile(rb"#[ \t]*end[ \t]*:[ \t]*data", re.IGNORECASE)
-_FIRST_REVISIONS = {"1.0", "1.00", "0.99", "0.0a0"}
-"""Revisions that OOMMF takes for OVF 1.0."""
+_REVISIONS_OF_1 = {"1.0", "1.00", "0.99", "0.0a0"}  # that OOMMF reads as OVF 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Ovf:
-    """A vector field on a rectangular mesh.
-
-    m : (Z, H, W, 3) float32 values as the file means them, components (x, y, z), in `unit`.
-    cell : (dz, dy, dx) edges of a cell, m.
-    unit : of the values, "" for none (unit vectors).
-    """
+    """A vector field on a rectangular mesh."""
 
     m: np.ndarray
+    """Values in `unit`, (Z, H, W, 3) float32, components (x, y, z)."""
     cell: tuple[float, float, float]
+    """Edges (dz, dy, dx) of a cell, m."""
     unit: str = ""
+    """Unit of the values, empty for unit vectors."""
     title: str = ""
     desc: tuple[str, ...] = ()
     version: int = 2
     form: Form = "binary4"
     name: str = "field"
-    """Where it comes from, for what is said about it."""
+    """Name of the field in error messages."""
 
     @property
     def outside(self) -> np.ndarray:
-        """(Z, H, W) bool: cells without material, where the vector is zero."""
+        """Cells without material, where the vector is zero, (Z, H, W) bool."""
         return ~self.m.any(axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
 class OvfFilm:
-    """What an OVF file tells of a film; its material constants are not among it.
-
-    m : (H, W, 3) float32 unit vectors averaged through the thickness; zero outside.
-    outside : (H, W) bool cells that hold no material at any depth.
-    cell : edge of a cell in the plane, m.   thickness : m.
-    ms : (H, W) float32 saturation magnetisation averaged through the whole thickness, A/m; None
-    where the file holds unit vectors.
-    """
+    """A film as an OVF file describes it, without material constants."""
 
     m: np.ndarray
+    """Unit vectors averaged through the thickness, (H, W, 3) float32; zero outside."""
     outside: np.ndarray
+    """Cells without material at any depth, (H, W) bool."""
     cell: float
+    """Edge of a cell in the plane, m."""
     thickness: float
+    """Thickness of the film, m."""
     ms: np.ndarray | None = None
+    """Saturation magnetisation averaged through the thickness, (H, W) float32 in A/m; None for
+    unit vectors."""
 
 
 def read_ovf(path: Path | str, *, components: int = 3) -> Ovf:
-    """Read an OVF file; no memory is taken for values that the file does not hold.
+    """Read an OVF file.
 
-    Values are multiplied by `valuemultiplier`, lengths turned into metres (m, mm, um and nm are
-    known). `components` are the values a node must have (1: a map of regions).
-    Raises SpinscopeError for a file that is no OVF 1.0 or 2.0, is cut off, has another number of
-    nodes than its header promises, cells that are not finite, units that differ between
-    components, an irregular mesh, a wrong check value or steps that are not positive.
+    Values are multiplied by `valuemultiplier`, lengths are converted to metres. Memory is
+    allocated for values that the file holds, not for those that its header promises.
+
+    Parameters
+    ----------
+    path : Path
+        File to read.
+    components : int, default 3
+        Values of a node: 3 for a vector field, 1 for a map of regions.
+
+    Raises
+    ------
+    SpinscopeError
+        If the file is not OVF 1.0 or 2.0 on a rectangular mesh, is cut off, has another number of
+        nodes than its header states, values that are not finite, a wrong check value, mixed units,
+        or steps that are not positive.
     """
     path = Path(path)
     if not path.is_file():
@@ -141,12 +153,27 @@ def write_ovf(
     title: str = "m",
     desc: Sequence[str] = (),
 ) -> Path:
-    """Write a vector field as OOMMF and mumax3 read it; the same input makes the same bytes.
+    """Write a vector field as OOMMF and mumax3 read it; the same input gives the same bytes.
 
-    m : (Z, H, W, 3) or (H, W, 3), or with one component in OVF 2.0 (a map of regions). Written as
-    float32, but for "binary8", which keeps float64.   cell : (dz, dy, dx), m.
-    Raises SpinscopeError for another shape, values or edges that cannot be written, and text that
-    would break the header.
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    m : (Z, H, W, 3) or (H, W, 3) array
+        Field; in OVF 2.0 also with one component (a map of regions).
+    cell : (float, float, float)
+        Edges (dz, dy, dx) of a cell in m.
+    version : {1, 2}, default 2
+        OVF 1.0 or 2.0.
+    form : {"binary4", "binary8", "text"}, default "binary4"
+        ``binary8`` writes float64, the others float32.
+    unit, title, desc
+        Unit of the values, title and descriptions of the header.
+
+    Raises
+    ------
+    SpinscopeError
+        If shape, values, edges or texts cannot be written.
     """
     path = Path(path)
     m = np.asarray(m)
@@ -156,29 +183,32 @@ def write_ovf(
         values = m.astype(np.float64 if form == "binary8" else np.float32)
     _check_finite(path, values)
     with atomic_file(path) as partial, partial.open("wb") as file:
-        kind = {"text": "Text", "binary4": "Binary 4", "binary8": "Binary 8"}[form]
         lines = _header_lines(values, cell, version, unit, title, desc)
-        file.write("".join(f"# {line}\n" for line in [*lines, f"Begin: Data {kind}"]).encode())
+        lines.append(f"Begin: Data {FORMS[form]}")
+        file.write("".join(f"# {line}\n" for line in lines).encode())
         if form == "text":
             _write_text(file, values)
         else:
-            width = values.dtype.itemsize
-            order = ">" if version == 1 else "<"
+            width, order = values.dtype.itemsize, ">" if version == 1 else "<"
             file.write(np.array(_CHECK[width], f"{order}f{width}").tobytes())
             file.write(values.astype(f"{order}f{width}", order="C", copy=False).data)
             file.write(b"\n")
-        file.write(f"# End: Data {kind}\n# End: Segment\n".encode())
+        file.write(f"# End: Data {FORMS[form]}\n# End: Segment\n".encode())
     return path
 
 
 def film_of(ovf: Ovf) -> OvfFilm:
-    """The film that a vector field describes, averaged through its thickness.
+    """Average a vector field through its thickness to a film.
 
-    m is the mean of the unit vectors of a column's cells that hold material; ms is the mean length
-    over all its cells, so that ms times thickness is the moment an area of film has if the
+    `m` is the mean of the unit vectors of a column's cells with material, `ms` the mean length over
+    all its cells, so that `ms` times thickness is the moment per area of a column whose
     magnetisation does not vary with depth.
-    Raises SpinscopeError where cells are not square in the plane, no cell holds material, or the
-    values have a unit that is not one of magnetisation (A/m, kA/m, MA/m or none).
+
+    Raises
+    ------
+    SpinscopeError
+        If the cells are not square in the plane, no cell holds material, or the unit is not A/m,
+        kA/m, MA/m or none.
     """
     dz, dy, dx = ovf.cell
     if not math.isclose(dy, dx, rel_tol=1e-6):
@@ -207,11 +237,12 @@ def film_of(ovf: Ovf) -> OvfFilm:
 
 @dataclass(frozen=True)
 class _Header:
+    """Header of a file, and the offset at which its values begin."""
+
     path: Path
     version: int
     form: Form
     start: int
-    """Where the values begin in the file."""
     nodes: tuple[int, int, int]
     components: int
     cell: tuple[float, float, float]
@@ -225,20 +256,88 @@ class _Header:
         """Numbers in the data block."""
         return math.prod(self.nodes) * self.components
 
-    def wrong_count(self, held: int) -> SpinscopeError:
+    def refuse_count(self, held: int) -> NoReturn:
+        """Raise for a data block of another length."""
         z, y, x = self.nodes
         nodes, rest = divmod(held, self.components)
-        found = f"{nodes} nodes" + (f" and {rest} single values" if rest else "")
-        return SpinscopeError(
-            f"{self.path} holds {found}; its header promises {math.prod(self.nodes)} "
+        values = f"{nodes} nodes" + (f" and {rest} single values" if rest else "")
+        raise SpinscopeError(
+            f"{self.path} holds {values}; its header promises {math.prod(self.nodes)} "
             f"(xnodes {x}, ynodes {y}, znodes {z})"
         )
 
-    def cut(self) -> SpinscopeError:
-        return SpinscopeError(f"{self.path} is cut off: the end of its data block is missing")
+    def refuse_cut(self) -> NoReturn:
+        """Raise for a data block without end."""
+        raise SpinscopeError(f"{self.path} is cut off: the end of its data block is missing")
+
+
+class _Records(dict[str, str]):
+    """Values of the header by key, without case and white space, and the descriptions."""
+
+    def __init__(self, path: Path, head: bytes) -> None:
+        super().__init__()
+        self.path, self.desc = path, []
+        try:
+            text = head.decode()
+        except UnicodeDecodeError:
+            text = head.decode("latin-1")
+        for line in text.split("\n"):
+            key, colon, value = line.strip().split("##")[0].removeprefix("#").partition(":")
+            key, value = "".join(key.split()).lower(), value.strip()
+            if key == "desc":
+                self.desc.append(value)
+            elif colon and key in _KEYS and self.setdefault(key, value) != value:
+                raise SpinscopeError(
+                    f"{path} names {key} twice ({self[key]!r} and {value!r}); it must be one"
+                )
+
+    def required(self, key: str, default: str | None = None) -> str:
+        """Value of a key that must be there."""
+        if (value := self.get(key, default)) is None:
+            raise SpinscopeError(f"{self.path}: the header has no {key}")
+        return value
+
+    def whole(self, key: str) -> int:
+        """Positive whole number."""
+        value = self.required(key)
+        if not re.fullmatch(r"[0-9]{1,18}", value) or int(value) < 1:
+            raise SpinscopeError(f"{self.path}: {key} (={value!r}) must be a positive whole number")
+        return int(value)
+
+    def real(self, key: str, default: str | None = None) -> float:
+        """Finite number."""
+        value = self.required(key, default)
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise SpinscopeError(f"{self.path}: {key} (={value!r}) must be a finite number")
+        return number
+
+    def unit(self, components: int) -> str:
+        """Unit of all components; OVF 2.0 writes one for each, as a Tcl list."""
+        units = []
+        for key in ("valueunits", "valueunit"):
+            listed = re.findall(r'\{([^}]*)\}|"([^"]*)"|(\S+)', self.get(key, ""))
+            listed = ["".join(groups).strip() for groups in listed]
+            if len(listed) not in (0, 1, components):
+                raise SpinscopeError(
+                    f"{self.path} names {len(listed)} units ({key}: {self[key]}); must be one, or "
+                    f"one for each of the {components} components"
+                )
+            units += ["" if unit.lower() in _NO_UNIT else unit for unit in listed]
+        if len(set(units)) > 1:
+            raise SpinscopeError(
+                f"{self.path}: units of the values are mixed "
+                f"({', '.join(unit or 'none' for unit in units)}); all components must have the "
+                "same"
+            )
+        return units[0] if units else ""
 
 
 def _read_header(path: Path, file: BinaryIO, components: int) -> _Header:
+    """Read and check everything before the data block."""
     head = file.read(_HEADER)
     version = _version(path, head)
     begin = _DATA.search(head)
@@ -246,57 +345,57 @@ def _read_header(path: Path, file: BinaryIO, components: int) -> _Header:
         if len(head) < _HEADER:
             raise SpinscopeError(f"{path} is cut off in its header: it has no data block")
         raise SpinscopeError(f"{path} has no data block in its first {_HEADER} bytes")
-    said, desc = _records(path, head[: begin.start()])
-    if said.get("segmentcount", "1") != "1":
-        raise SpinscopeError(f"{path} has {said['segmentcount']} segments; it must have one")
-    if said.get("meshtype", "rectangular").lower() != "rectangular":
-        raise _irregular(path, said["meshtype"])
-    held = _whole(path, said, "valuedim") if version == 2 else 3
+    records = _Records(path, head[: begin.start()])
+    if (segments := records.get("segmentcount", "1")) != "1":
+        raise SpinscopeError(f"{path} has {segments} segments; it must have one")
+    if (mesh := records.get("meshtype", "rectangular")).lower() != "rectangular":
+        _refuse_mesh(path, mesh)
+    held = records.whole("valuedim") if version == 2 else 3
     if held != components:
         raise SpinscopeError(f"{path} has {held} values a node (valuedim); must be {components}")
-    nodes = tuple(_whole(path, said, f"{axis}nodes") for axis in "zyx")
+    nodes = tuple(records.whole(f"{axis}nodes") for axis in "zyx")
     if math.prod(nodes) > MAX_NODES:
         raise SpinscopeError(
             f"{path} promises {nodes[2]}x{nodes[1]}x{nodes[0]} nodes; at most {MAX_NODES} are read"
         )
-    metres = _METRES.get(said.get("meshunit", ""))
-    if metres is None:
+    unit = records.get("meshunit", "")
+    if unit not in _METRES:
         raise SpinscopeError(
-            f"{path}: the mesh is in {said.get('meshunit') or 'no unit'} (meshunit); must be m, "
-            "mm, um or nm"
+            f"{path}: the mesh is in {unit or 'no unit'} (meshunit); must be m, mm, um or nm"
         )
-    cell = []
-    for axis in "zyx":
-        step = _real(path, said, f"{axis}stepsize")
-        if step * metres <= 0:
+    steps = {axis: records.real(f"{axis}stepsize") for axis in "zyx"}
+    for axis, step in steps.items():
+        if step * _METRES[unit] <= 0:
             raise SpinscopeError(f"{path}: {axis}stepsize (={step:g}) must be positive")
-        cell.append(step * metres)
-    multiplier = _real(path, said, "valuemultiplier", "1")
-    if multiplier == 0:
+    if (multiplier := records.real("valuemultiplier", "1")) == 0:
         raise SpinscopeError(f"{path}: valuemultiplier (=0) must not be zero")
+    form = b"".join(begin[1].split(b"##")[0].split()).lower().decode("ascii", "replace")
+    if form not in FORMS:
+        raise SpinscopeError(f"{path}: values are {form!r}; must be text, binary 4 or binary 8")
     return _Header(
         path,
         version,
-        _form(path, begin[1]),
+        form,
         begin.end(),
         nodes,
         components,
-        tuple(cell),
-        _unit(path, said, components),
+        tuple(step * _METRES[unit] for step in steps.values()),
+        records.unit(components),
         multiplier,
-        said.get("title", ""),
-        desc,
+        records.get("title", ""),
+        tuple(records.desc),
     )
 
 
 def _version(path: Path, head: bytes) -> int:
+    """Version of the format, by the first line."""
     first = _FIRST.match(head)
     if first is None:
         raise SpinscopeError(f"{path} is not an OVF file: its first line does not say so")
     number, mesh, revision = (text and text.decode("ascii", "replace") for text in first.groups())
     if mesh and mesh.lower() == "irregular":
-        raise _irregular(path, "irregular")
-    if mesh and revision.lower() in _FIRST_REVISIONS:
+        _refuse_mesh(path, "irregular")
+    if mesh and revision.lower() in _REVISIONS_OF_1:
         return 1
     if number == "2.0":
         return 2
@@ -306,125 +405,54 @@ def _version(path: Path, head: bytes) -> int:
     )
 
 
-def _irregular(path: Path, mesh: str) -> SpinscopeError:
-    return SpinscopeError(f"{path} has an {mesh} mesh (meshtype); must be rectangular")
-
-
-def _records(path: Path, head: bytes) -> tuple[dict[str, str], tuple[str, ...]]:
-    """(value of each key, all descriptions); keys without case and white space."""
-    try:
-        text = head.decode()
-    except UnicodeDecodeError:
-        text = head.decode("latin-1")
-    said: dict[str, str] = {}
-    desc = []
-    for line in text.split("\n"):
-        key, colon, value = line.strip().split("##")[0].removeprefix("#").partition(":")
-        key, value = "".join(key.split()).lower(), value.strip()
-        if key == "desc":
-            desc.append(value)
-        elif colon and key in _KEYS and said.setdefault(key, value) != value:
-            raise SpinscopeError(
-                f"{path} names {key} twice ({said[key]!r} and {value!r}); it must be one"
-            )
-    return said, tuple(desc)
-
-
-def _form(path: Path, representation: bytes) -> Form:
-    form = b"".join(representation.split(b"##")[0].split()).lower().decode("ascii", "replace")
-    if form not in ("text", "binary4", "binary8"):
-        raise SpinscopeError(f"{path}: values are {form!r}; must be text, binary 4 or binary 8")
-    return form
-
-
-def _whole(path: Path, said: dict[str, str], key: str) -> int:
-    value = said.get(key)
-    if value is None:
-        raise SpinscopeError(f"{path}: the header has no {key}")
-    if not re.fullmatch(r"[0-9]{1,18}", value) or int(value) < 1:
-        raise SpinscopeError(f"{path}: {key} (={value!r}) must be a positive whole number")
-    return int(value)
-
-
-def _real(path: Path, said: dict[str, str], key: str, default: str | None = None) -> float:
-    value = said.get(key, default)
-    if value is None:
-        raise SpinscopeError(f"{path}: the header has no {key}")
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise SpinscopeError(f"{path}: {key} (={value!r}) must be a finite number")
-    return number
-
-
-def _unit(path: Path, said: dict[str, str], components: int) -> str:
-    """The one unit of all components; OVF 2.0 writes one for each, as a Tcl list."""
-    units = []
-    for key in ("valueunits", "valueunit"):
-        listed = re.findall(r'\{([^}]*)\}|"([^"]*)"|(\S+)', said.get(key, ""))
-        listed = ["".join(groups).strip() for groups in listed]
-        if len(listed) not in (0, 1, components):
-            raise SpinscopeError(
-                f"{path} names {len(listed)} units ({key}: {said[key]}); must be one, or one for "
-                f"each of the {components} components"
-            )
-        units += ["" if unit.lower() in _NO_UNIT else unit for unit in listed]
-    if len(set(units)) > 1:
-        raise SpinscopeError(
-            f"{path}: units of the values are mixed ({', '.join(unit or 'none' for unit in units)})"
-            "; all components must have the same"
-        )
-    return units[0] if units else ""
+def _refuse_mesh(path: Path, mesh: str) -> NoReturn:
+    """Raise for a mesh that is not rectangular."""
+    raise SpinscopeError(f"{path} has an {mesh} mesh (meshtype); must be rectangular")
 
 
 def _end_of_values(header: _Header, file: BinaryIO) -> int:
-    """Where the line stands that ends the data block, which is the last but one of the file."""
-    size = os.fstat(file.fileno()).st_size
-    tail = max(header.start, size - _TAIL)
+    """Offset of the line that ends the data block, the last but one of the file."""
+    tail = max(header.start, os.fstat(file.fileno()).st_size - _TAIL)
     file.seek(tail)
     ends = list(_END.finditer(file.read(_TAIL)))
     if not ends:
-        raise header.cut()
+        header.refuse_cut()
     return tail + ends[-1].start()
 
 
 def _read_binary(header: _Header, file: BinaryIO) -> np.ndarray:
-    width = int(header.form[-1])
-    dtype = np.dtype(f"{'>' if header.version == 1 else '<'}f{width}")
+    """Values of a binary data block."""
+    width, order = int(header.form[-1]), "big" if header.version == 1 else "little"
+    dtype = np.dtype(f"{'>' if order == 'big' else '<'}f{width}")
     file.seek(header.start)
     check = file.read(width)
     if len(check) < width:
-        raise header.cut()
-    (found,) = np.frombuffer(check, dtype)
-    if found != _CHECK[width]:
-        swapped = np.frombuffer(check, dtype.newbyteorder())[0] == _CHECK[width]
-        order = "big" if header.version == 1 else "little"
+        header.refuse_cut()
+    value, swapped = (np.frombuffer(check, kind)[0] for kind in (dtype, dtype.newbyteorder()))
+    if value != _CHECK[width]:
+        reason = "a damaged file, or one that was transferred as text"
+        if swapped == _CHECK[width]:
+            reason = f"its bytes are in the wrong order: OVF {header.version}.0 is {order}-endian"
         raise SpinscopeError(
-            f"{header.path}: check value before the data is {float(found):g}; must be "
-            f"{_CHECK[width]:.1f} "
-            + (
-                f"(its bytes are in the wrong order: OVF {header.version}.0 is {order}-endian)"
-                if swapped
-                else "(a damaged file, or one that was transferred as text)"
-            )
+            f"{header.path}: check value before the data is {float(value):g}; must be "
+            f"{_CHECK[width]:.1f} ({reason})"
         )
     start = header.start + width
     end = _end_of_values(header, file)
     file.seek(max(start, end - 2))
     before = file.read(2 if end > start + 1 else 0)
-    spare = end - start - header.count * width
+    spare = end - start - header.count * width  # bytes of the line end after the values
     if spare not in (0, 1, 2) or before[2 - spare :] not in (b"", b"\n", b"\r\n"):
-        raise header.wrong_count((end - start) // width)
+        header.refuse_count((end - start) // width)
     file.seek(start)
     values = np.fromfile(file, dtype, header.count)
     if len(values) < header.count:
-        raise header.cut()
+        header.refuse_cut()
     return values.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _read_text(header: _Header, file: BinaryIO) -> np.ndarray:
+    """Values of a data block of text."""
     length = _end_of_values(header, file) - header.start
     if length > header.count * _NUMBER + _HEADER:
         raise SpinscopeError(
@@ -432,33 +460,32 @@ def _read_text(header: _Header, file: BinaryIO) -> np.ndarray:
             "that its header promises"
         )
     file.seek(header.start)
-    text = file.read(length)
-    if b"#" in text:
-        text = re.sub(rb"#[^\n]*", b"", text)
-    text = text.strip()
+    text = re.sub(rb"#[^\n]*", b"", file.read(length)).strip()
     try:
         values = np.fromstring(text, np.float32, sep=" ") if text else np.empty(0, np.float32)
     except ValueError:
-        raise _not_a_number(header, text) from None
+        _refuse_word(header, text)
     if len(values) != header.count:
-        raise header.wrong_count(len(values))
+        header.refuse_count(len(values))
     return values
 
 
-def _not_a_number(header: _Header, text: bytes) -> SpinscopeError:
+def _refuse_word(header: _Header, text: bytes) -> NoReturn:
+    """Raise for the first word of a data block that is not a number."""
     for index, word in enumerate(text.split()):
         try:
             float(word)
         except ValueError:
-            return SpinscopeError(
+            raise SpinscopeError(
                 f"{header.path}: value {index % header.components + 1} of node "
                 f"{index // header.components + 1} (={word[:40].decode('ascii', 'replace')!r}) "
                 "must be a number"
-            )
-    return SpinscopeError(f"{header.path}: the data block must hold numbers only")
+            ) from None
+    raise SpinscopeError(f"{header.path}: the data block must hold numbers only")
 
 
 def _check_finite(path: Path, values: np.ndarray) -> None:
+    """Raise for values that are not finite, with their number and the first cell."""
     if np.isfinite(values).all():
         return
     bad = ~np.isfinite(values).all(axis=-1)
@@ -472,24 +499,30 @@ def _check_finite(path: Path, values: np.ndarray) -> None:
 def _check_written(
     path: Path, m: np.ndarray, cell: Sequence[float], version: int, form: str, texts: list[str]
 ) -> None:
-    if version not in (1, 2):
-        raise SpinscopeError(f"{path}: OVF version (={version}) must be 1 or 2")
-    if form not in ("binary4", "binary8", "text"):
-        raise SpinscopeError(f"{path}: form (={form!r}) must be binary4, binary8 or text")
-    if m.ndim != 4 or m.shape[-1] not in ((3,) if version == 1 else (1, 3)) or 0 in m.shape:
-        raise SpinscopeError(
-            f"{path}: a field of shape {m.shape} cannot be written as OVF {version}.0; must be "
-            f"(Z, H, W, 3){'' if version == 1 else ' or (Z, H, W, 1)'}"
-        )
-    if m.dtype.kind not in "fiub":
-        raise SpinscopeError(f"{path}: values of type {m.dtype} must be real numbers")
-    if len(cell) != 3 or not all(math.isfinite(edge) and edge > 0 for edge in cell):
-        raise SpinscopeError(f"{path}: cell (={tuple(cell)}) must be three positive lengths in m")
-    for text in texts:
-        if not text.isprintable() or "##" in text:
-            raise SpinscopeError(f"{path}: {text!r} must be one line without ##")
-    if re.search(r'[\s{}"]', texts[0]):
-        raise SpinscopeError(f"{path}: unit (={texts[0]!r}) must be one word")
+    """Raise for a field that cannot be written; `texts` are unit, title and descriptions."""
+    widths = (3,) if version == 1 else (1, 3)
+    shape = "(Z, H, W, 3)" + ("" if version == 1 else " or (Z, H, W, 1)")
+    rules = [
+        (version in (1, 2), f"OVF version (={version}) must be 1 or 2"),
+        (form in FORMS, f"form (={form!r}) must be binary4, binary8 or text"),
+        (
+            m.ndim == 4 and m.shape[-1] in widths and 0 not in m.shape,
+            f"a field of shape {m.shape} cannot be written as OVF {version}.0; must be {shape}",
+        ),
+        (m.dtype.kind in "fiub", f"values of type {m.dtype} must be real numbers"),
+        (
+            len(cell) == 3 and all(math.isfinite(edge) and edge > 0 for edge in cell),
+            f"cell (={tuple(cell)}) must be three positive lengths in m",
+        ),
+        *(
+            (text.isprintable() and "##" not in text, f"{text!r} must be one line without ##")
+            for text in texts
+        ),
+        (not re.search(r'[\s{}"]', texts[0]), f"unit (={texts[0]!r}) must be one word"),
+    ]
+    for holds, rule in rules:
+        if not holds:
+            raise SpinscopeError(f"{path}: {rule}")
 
 
 def _header_lines(
@@ -500,11 +533,9 @@ def _header_lines(
     title: str,
     desc: Sequence[str],
 ) -> list[str]:
-    """Lines up to the data block; none that mumax3 does not know, for it stops at such."""
+    """Lines before the data block; mumax3 refuses a file with a key that it does not know."""
     components = values.shape[-1]
-    axes = list(zip("xyz", values.shape[2::-1], [float(edge) for edge in cell[::-1]], strict=True))
-    name = re.sub(r"\W+", "_", title) or "m"
-    labels = [f"{name}_{axis}" for axis in "xyz"] if components == 3 else [name]
+    axes = list(zip("xyz", values.shape[2::-1], map(float, cell[::-1]), strict=True))
     lines = ["OOMMF: rectangular mesh v1.0" if version == 1 else "OOMMF OVF 2.0"]
     lines += ["Segment count: 1", "Begin: Segment", "Begin: Header", f"Title: {title.strip()}"]
     lines += [f"Desc: {text}" for text in desc]
@@ -516,20 +547,22 @@ def _header_lines(
     lines += [f"{axis}stepsize: {edge!r}" for axis, _, edge in axes]
     if version == 1:
         lengths = np.linalg.norm(values.astype(np.float64), axis=-1)
-        least = lengths[lengths > 0].min(initial=lengths.max())
-        lines += [f"ValueRangeMinMag: {float(least)!r}"]
+        smallest = lengths[lengths > 0].min(initial=lengths.max())
+        lines += [f"ValueRangeMinMag: {float(smallest)!r}"]
         lines += [f"ValueRangeMaxMag: {float(lengths.max())!r}"]
         lines += [f"valueunit: {unit or 1}", "valuemultiplier: 1"]
     else:
+        name = re.sub(r"\W+", "_", title) or "m"
+        labels = [f"{name}_{axis}" for axis in "xyz"] if components == 3 else [name]
         lines += [f"valuedim: {components}", f"valuelabels: {' '.join(labels)}"]
         lines += [f"valueunits: {' '.join([unit or '1'] * components)}"]
     return [*lines, "End: Header"]
 
 
 def _write_text(file: BinaryIO, values: np.ndarray, rows: int = 2**16) -> None:
-    """One node a line; nine digits make every float32 again."""
+    """Write one line per node; nine digits preserve every float32."""
     values = values.reshape(-1, values.shape[-1])
     line = " ".join(["%.9g"] * values.shape[-1]) + "\n"
     for first in range(0, len(values), rows):
-        part = values[first : first + rows]
-        file.write((line * len(part) % tuple(part.ravel().tolist())).encode())
+        chunk = values[first : first + rows]
+        file.write((line * len(chunk) % tuple(chunk.ravel().tolist())).encode())
