@@ -312,13 +312,7 @@ def _next_pattern(
         )
         initial, noise = np.float32(0.6) * seeded, 0.02
     return domains.domain_pattern(
-        shape,
-        field=field,
-        steps=steps,
-        rng=rng,
-        scale=pattern.scale,
-        initial=initial,
-        noise=noise,
+        shape, field=field, steps=steps, rng=rng, scale=pattern.scale, initial=initial, noise=noise
     )
 
 

@@ -80,12 +80,7 @@ def ltem_images(films: Films, seed: int, settings: Ltem) -> Iterator[Frame]:
 
 
 def make_ltem_corpus(
-    path: Path | str,
-    films: Films,
-    seed: int,
-    settings: Ltem,
-    *,
-    progress: Progress = no_progress,
+    path: Path | str, films: Films, seed: int, settings: Ltem, *, progress: Progress = no_progress
 ) -> Path:
     """Write all images of the films as a packed corpus, the whole folder or nothing.
 

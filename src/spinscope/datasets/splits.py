@@ -23,10 +23,7 @@ class Splits:
 
 
 def split_by_batch(
-    dataset: Dataset,
-    train: Iterable[int],
-    validation: Iterable[int],
-    test: Iterable[int] = (),
+    dataset: Dataset, train: Iterable[int], validation: Iterable[int], test: Iterable[int] = ()
 ) -> Splits:
     """Split a dataset by batch indices (rows of partition.txt).
 

@@ -32,11 +32,7 @@ def voronoi_grains(
 
 
 def grain_ms(
-    mean: float,
-    spread: float,
-    limits: tuple[float, float],
-    kinds: int,
-    rng: np.random.Generator,
+    mean: float, spread: float, limits: tuple[float, float], kinds: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Saturation magnetisation of each kind of grain, (kinds,) A/m.
 

@@ -127,11 +127,7 @@ def magnetic_phase(
 
 
 def electrostatic_phase(
-    potential: float,
-    thickness: float | np.ndarray,
-    voltage: float,
-    *,
-    tilt: float = 0.0,
+    potential: float, thickness: float | np.ndarray, voltage: float, *, tilt: float = 0.0
 ) -> float | np.ndarray:
     r"""Phase of the mean inner potential, :math:`\varphi = C_E V t / \cos\theta`, in radians.
 

@@ -85,10 +85,7 @@ def relax(
     require_jax()
     factor = 2 if all(n % 2 == 0 and n // 2 >= _SMALLEST for n in grid.shape) else 1
     coarse = replace(
-        grid,
-        height=grid.height // factor,
-        width=grid.width // factor,
-        cell=grid.cell * factor,
+        grid, height=grid.height // factor, width=grid.width // factor, cell=grid.cell * factor
     )
     waiting: dict[int, Start] = {}
 
