@@ -1,11 +1,11 @@
-"""Datasets set side by side, so that a physicist can judge how alike simulated and real ones are.
+"""Comparison of datasets: statistics of simulated and real frames on one page.
 
-Lengths are pixels, intensities are in [0, 1], as the datasets hold them.
+Lengths are in pixels, intensities in [0, 1].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spinscope.classes import CLASSES, COLOURS, SKYRMION
+from spinscope.classes import BACKGROUND, CLASSES, COLOURS, SKYRMION
 from spinscope.datasets.dataset import Dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, write_json
 from spinscope.images import standardise
 from spinscope.pages import render
+from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_FRAMES = 200
 SAMPLES = 4
-_BACKGROUND = CLASSES.index("background")
-INTENSITIES = (np.arange(0, 257, 4) - 0.5) / 255  # four levels of 8 bit a bin
+
+INTENSITIES = (np.arange(0, 257, 4) - 0.5) / 255
+"""Edges of the bins of intensity, four grey levels of 8 bit each."""
+
 FREQUENCIES = np.linspace(0, 0.5, 65)
+"""Edges of the bins of spatial frequency, cycles per pixel."""
 
 QUANTITIES = {
     "mean": "mean intensity",
@@ -37,30 +41,38 @@ QUANTITIES = {
     "noise": "noise, standard deviation of a pixel",
     "contrast": "skyrmion minus surrounding background",
     "cnr": "contrast to noise ratio of the skyrmions",
-    "objects": "skyrmions a frame",
-    "density": "skyrmions on 10⁴ pixels of film",
+    "objects": "skyrmions per frame",
+    "density": "skyrmions per 10⁴ pixels of film",
     "diameter": "diameter of a skyrmion of the same area, median",
     "diameter_spread": "standard deviation of the diameters over their mean",
     "neighbour": "distance to the nearest skyrmion, median",
     **{name: f"area fraction: {name}" for name in CLASSES},
 }
-"""What is measured of every frame, and what it is called."""
+"""Quantities measured on every frame, and their titles."""
+
+CAPTIONS = {
+    "samples.png": "Frames chosen evenly from each dataset, with labels.",
+    "intensity.png": "Intensities and power spectra: mean over the frames, and range from the 5 % "
+    "to the 95 % quantile.",
+    "distributions.png": "One value per frame.",
+}
+"""Figures of the page and their captions."""
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """What was measured of one dataset, n frames in all.
-
-    values : quantity → (n,), NaN where a frame has none.   diameters : of every skyrmion.
-    histogram : (n, 64) density of intensity.   spectrum : (n, 64) radial power of the standardised
-    frame over spatial frequency to 0.5 a pixel.   samples : (image, label) of a few frames.
-    """
+    """Statistics of n frames of a dataset."""
 
     values: dict[str, np.ndarray]
+    """Quantity → (n,) values, NaN where a frame has none."""
     diameters: np.ndarray
+    """Diameter of every skyrmion."""
     histogram: np.ndarray
+    """Density of the intensity, (n, 64)."""
     spectrum: np.ndarray
+    """Radial power spectrum of the standardised frames, (n, 64)."""
     samples: tuple[tuple[np.ndarray, np.ndarray], ...]
+    """Image and label of a few frames."""
 
 
 def describe(
@@ -68,15 +80,31 @@ def describe(
     out: Path | str,
     *,
     max_frames: int = MAX_FRAMES,
-    progress: Callable[..., Iterable] = lambda items, **_: items,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Measure every dataset and set them side by side on a page of static HTML.
+    """Measure datasets and compare them on a static HTML page.
 
-    datasets : by the name to show; the others are held against the first, which is best the real.
-    out : folder for `index.html`, its pictures and `describe.json`, which is returned, too: per
-    dataset `n_frames`, `n_sources` and for every quantity mean, p05, p95 and `within`, the fraction
-    of frames within the first dataset's 5 to 95 % (0.9 for a perfect likeness).
-    At most `max_frames` frames, evenly chosen, are read of each.
+    Parameters
+    ----------
+    datasets : mapping
+        Datasets by the name to show. The others are compared with the first, best the real one.
+    out : Path
+        Folder for index.html, its figures and describe.json.
+    max_frames : int, default 200
+        Frames read of each dataset at most, evenly chosen.
+    progress : callable
+        Wraps the frames.
+
+    Returns
+    -------
+    dict
+        Contents of describe.json: per dataset ``n_frames``, ``n_sources`` and, per quantity, the
+        values of `compared` with the first dataset.
+
+    Raises
+    ------
+    SpinscopeError
+        If there is no dataset, or one without frames.
     """
     if not datasets or not all(len(dataset) for dataset in datasets.values()):
         raise SpinscopeError("describe needs at least one dataset, each with a frame in it")
@@ -85,42 +113,52 @@ def describe(
         name: measure_dataset(dataset, max_frames, name=name, progress=progress)
         for name, dataset in datasets.items()
     }
-    reference = next(iter(portraits.values()))
+    reference = next(iter(portraits.values())).values
     summary = {
         name: {
             "path": datasets[name].path.name,
             "n_frames": len(datasets[name]),
             "n_sources": len(datasets[name].sources),
             "quantities": {
-                key: compared(portrait.values[key], reference.values[key]) for key in QUANTITIES
+                key: compared(portrait.values[key], reference[key]) for key in QUANTITIES
             },
         }
         for name, portrait in portraits.items()
     }
-    figures = {
-        "samples.png": (_draw_samples(portraits), "Frames drawn evenly from each, with labels."),
-        "intensity.png": (_draw_intensity(portraits), "Intensities and power spectra: mean over "
-                          "the frames, and where 5 to 95 % of them lie."),
-        "distributions.png": (_draw_distributions(portraits), "One value a frame."),
-    }  # fmt: skip
-    for name, (figure, _) in figures.items():
+    for name, draw in zip(
+        CAPTIONS, (_draw_samples, _draw_intensity, _draw_distributions), strict=True
+    ):
         with atomic_file(out / name) as partial:
-            figure.savefig(partial, format="png", dpi=110)
+            draw(portraits).savefig(partial, format="png", dpi=110)
     with atomic_file(out / "index.html") as partial:
-        partial.write_text(_page(summary, {name: text for name, (_, text) in figures.items()}))
+        partial.write_text(_page(summary))
     write_json(out / "describe.json", summary)
     return summary
 
 
 def noise_level(image: np.ndarray, mask: np.ndarray) -> float:
-    """Standard deviation of the noise of a pixel, where `mask` is set.
+    r"""Estimate the noise of an image from its second differences (Immerkær's method).
 
-    .. math:: \\sigma = \\sqrt{\\pi/2} \\; \\langle |I * L| \\rangle / 6,\\quad
+    .. math:: \sigma = \sqrt{\pi/2} \; \langle |I * L| \rangle / 6,\quad
               L = (1, -2, 1)^T (1, -2, 1)
 
-    It sees noise that is independent from pixel to pixel, and neither planes nor slow waves.
-    NaN where the mask is empty.
-    Source: Immerkær, Comput. Vis. Image Underst. 64, 300 (1996).
+    The estimate is insensitive to planes and slow waves.
+
+    Parameters
+    ----------
+    image : (H, W) array
+        Intensity with noise that is independent from pixel to pixel.
+    mask : (H, W) bool array
+        Pixels to average over.
+
+    Returns
+    -------
+    float
+        Standard deviation of a pixel; NaN for an empty mask.
+
+    References
+    ----------
+    Immerkær, Comput. Vis. Image Underst. 64, 300 (1996).
     """
     from scipy import ndimage
 
@@ -131,9 +169,17 @@ def noise_level(image: np.ndarray, mask: np.ndarray) -> float:
 
 
 def radial_spectrum(image: np.ndarray) -> np.ndarray:
-    """Power of the standardised frame over spatial frequency, in 64 rings up to 0.5 a pixel.
+    """Radial power spectrum of a standardised image under a Hann window.
 
-    With a Hann window; white noise of unit variance has power 1 in every ring.
+    Parameters
+    ----------
+    image : (H, W) array
+        Intensity.
+
+    Returns
+    -------
+    (64,) array
+        Power in the bins of `FREQUENCIES`; 1 for white noise of unit variance.
     """
     from scipy import fft
 
@@ -147,14 +193,27 @@ def radial_spectrum(image: np.ndarray) -> np.ndarray:
 
 
 def measure_frame(image: np.ndarray, label: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
-    """The `QUANTITIES` of one frame, and the diameters of its skyrmions."""
+    """Measure the `QUANTITIES` of a frame and the diameters of its skyrmions.
+
+    Parameters
+    ----------
+    image : (H, W) array
+        Intensity in [0, 1].
+    label : (H, W) uint8 array
+        Class indices.
+
+    Returns
+    -------
+    dict, (n,) array
+        Value of each quantity, NaN if the frame has none; diameters in pixels.
+    """
     from scipy import ndimage
     from scipy.spatial import cKDTree
 
     mask = label == SKYRMION
-    film = mask | (label == _BACKGROUND)
-    # Background away from every border, where the blur of a wall does not reach.
-    clear = ndimage.binary_erosion(label == _BACKGROUND, iterations=2)
+    film = mask | (label == BACKGROUND)
+    # Background away from all borders, beyond the blur of a domain wall.
+    clear = ndimage.binary_erosion(label == BACKGROUND, iterations=2)
     near = ndimage.binary_dilation(mask, iterations=8) & clear
     core = ndimage.binary_erosion(mask, iterations=1)
     core = core if core.any() else mask
@@ -162,19 +221,17 @@ def measure_frame(image: np.ndarray, label: np.ndarray) -> tuple[dict[str, float
     contrast = image[core].mean() - image[near].mean() if mask.any() and near.any() else np.nan
 
     regions, count = ndimage.label(mask, structure=np.ones((3, 3)))
-    indices = np.arange(1, count + 1)
     diameters = 2 * np.sqrt(np.bincount(regions.ravel(), minlength=count + 1)[1:] / np.pi)
     neighbour = np.nan
     if count > 1:
-        centres = np.array(ndimage.center_of_mass(mask, regions, indices))
+        centres = np.array(ndimage.center_of_mass(mask, regions, np.arange(1, count + 1)))
         neighbour = float(np.median(cKDTree(centres).query(centres, k=2)[0][:, 1]))
     y, x = (grid / max(image.shape) for grid in np.mgrid[: image.shape[0], : image.shape[1]])
-    slope = _slope(image[clear], y[clear], x[clear])
     values = {
         "mean": image.mean(),
         "std": image.std(),
         "clipped": ((image <= 0) | (image >= 1)).mean(),
-        "gradient": slope,
+        "gradient": _slope(image[clear], y[clear], x[clear]),
         "noise": noise,
         "contrast": contrast,
         "cnr": abs(contrast) / noise if noise > 0 else np.nan,
@@ -189,7 +246,7 @@ def measure_frame(image: np.ndarray, label: np.ndarray) -> tuple[dict[str, float
 
 
 def _slope(values: np.ndarray, y: np.ndarray, x: np.ndarray) -> float:
-    """Steepness of the plane fitted to the values, by its normal equations; NaN without a plane."""
+    """Slope of the plane fitted to values at points (y, x), by normal equations."""
     if len(values) < 3:
         return np.nan
     centred = np.stack([y - y.mean(), x - x.mean()])
@@ -202,7 +259,7 @@ def measure_dataset(
     max_frames: int = MAX_FRAMES,
     *,
     name: str = "frames",
-    progress: Callable[..., Iterable] = lambda items, **_: items,
+    progress: Progress = no_progress,
 ) -> Portrait:
     """Measure at most `max_frames` frames of a dataset, evenly chosen."""
     chosen = _evenly(len(dataset), max_frames)
@@ -225,7 +282,7 @@ def measure_dataset(
 
 
 def _evenly(n: int, at_most: int) -> list[int]:
-    """Indices of at most `at_most` of n frames, evenly spread.
+    """Indices of at most `at_most` of n frames, evenly spaced.
 
     >>> _evenly(10, 3)
     [1, 5, 8]
@@ -235,13 +292,18 @@ def _evenly(n: int, at_most: int) -> list[int]:
 
 
 def compared(values: np.ndarray, reference: np.ndarray) -> dict[str, float | None]:
-    """Mean, p05 and p95 of finite values, and the fraction `within` the reference's 5 to 95 %.
+    """Compare the values of a quantity with those of a reference; NaN are ignored.
 
-    None where there are no values.
+    Returns
+    -------
+    dict
+        ``mean``, ``p05`` and ``p95`` of the values, and ``within``, the fraction of them between
+        the 5 % and 95 % quantiles of the reference (0.9 for the same distribution). None without
+        values.
     """
     values, reference = (v[np.isfinite(v)] for v in (values, reference))
     if not len(values):
-        return {"mean": None, "p05": None, "p95": None, "within": None}
+        return dict.fromkeys(("mean", "p05", "p95", "within"))
     p05, p95 = np.percentile(values, [5, 95])
     within = None
     if len(reference):
@@ -251,30 +313,29 @@ def compared(values: np.ndarray, reference: np.ndarray) -> dict[str, float | Non
 
 
 def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """Figure without a window, in inches."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _draw_samples(portraits: Mapping[str, Portrait]) -> Figure:
+    """Sample frames of each dataset above their labels."""
     figure = _figure(3.2 * SAMPLES, 5.0 * len(portraits))
-    parts = np.atleast_1d(figure.subfigures(len(portraits), 1))
-    for part, (name, portrait) in zip(parts, portraits.items(), strict=True):
-        part.suptitle(name)
-        axes = part.subplots(2, SAMPLES, squeeze=False)
-        for column in axes.T:
-            for ax in column:
-                ax.set_axis_off()
-        for column, (image, label) in zip(axes.T, portrait.samples, strict=False):
-            column[0].imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
-            column[1].imshow(COLOURS[label], interpolation="nearest")
+    panels = np.atleast_1d(figure.subfigures(len(portraits), 1))
+    for panel, (name, portrait) in zip(panels, portraits.items(), strict=True):
+        panel.suptitle(name)
+        axes = panel.subplots(2, SAMPLES, squeeze=False)
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for (above, below), (image, label) in zip(axes.T, portrait.samples, strict=False):
+            above.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
+            below.imshow(COLOURS[label], interpolation="nearest")
     return figure
 
 
 def _draw_intensity(portraits: Mapping[str, Portrait]) -> Figure:
+    """Histogram of the intensity and power spectrum of each dataset."""
     figure = _figure(12, 4.2)
     left, right = figure.subplots(1, 2)
     for number, (name, portrait) in enumerate(portraits.items()):
@@ -287,36 +348,37 @@ def _draw_intensity(portraits: Mapping[str, Portrait]) -> Figure:
 
 
 def _band(ax: Any, edges: np.ndarray, rows: np.ndarray, name: str, colour: str) -> None:
-    seen = np.isfinite(rows).any(axis=0)
-    middle, rows = ((edges[:-1] + edges[1:]) / 2)[seen], rows[:, seen]
+    """Mean over the rows, and range from the 5 % to the 95 % quantile."""
+    finite = np.isfinite(rows).any(axis=0)
+    middle, rows = ((edges[:-1] + edges[1:]) / 2)[finite], rows[:, finite]
     low, high = np.nanpercentile(rows, [5, 95], axis=0)
     ax.fill_between(middle, low, high, color=colour, alpha=0.2, linewidth=0)
     ax.plot(middle, np.nanmean(rows, axis=0), color=colour, label=name)
 
 
 def _draw_distributions(portraits: Mapping[str, Portrait]) -> Figure:
+    """Histograms of every quantity, and of the diameters of all skyrmions."""
     panels = {
-        **{key: {n: p.values[key] for n, p in portraits.items()} for key in QUANTITIES},
-        "diameters": {name: portrait.diameters for name, portrait in portraits.items()},
+        **{title: [p.values[key] for p in portraits.values()] for key, title in QUANTITIES.items()},
+        "diameter of every skyrmion": [portrait.diameters for portrait in portraits.values()],
     }
-    titles = {**QUANTITIES, "diameters": "diameter of every skyrmion"}
     columns = 4
     rows = -(-len(panels) // columns)
     figure = _figure(3.3 * columns, 2.3 * rows)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
-    for ax, (key, values) in zip(axes, panels.items(), strict=False):
-        finite = {name: v[np.isfinite(v)] for name, v in values.items()}
-        everything = np.concatenate(list(finite.values()))
+    for ax, (title, values) in zip(axes, panels.items(), strict=False):
+        values = [v[np.isfinite(v)] for v in values]
+        everything = np.concatenate(values)
         low, high = np.percentile(everything, [0, 99]) if len(everything) else (0, 1)
         edges = np.linspace(low, high if high > low else low + 1e-3, 25)
-        for number, (name, v) in enumerate(finite.items()):
-            # Fractions of the frames, so that datasets of different lengths compare.
+        for number, (name, v) in enumerate(zip(portraits, values, strict=True)):
+            # Fractions of the frames, so that datasets of different lengths are comparable.
             weights = np.full(len(v), 1 / max(len(v), 1))
             ax.hist(np.clip(v, *edges[[0, -1]]), edges, weights=weights, histtype="stepfilled",
                     alpha=0.45, color=f"C{number}", label=name)  # fmt: skip
-        ax.set_title(titles[key], fontsize=8)
+        ax.set_title(title, fontsize=8)
         ax.locator_params(nbins=5)
         ax.tick_params(labelsize=7)
     axes[0].legend(fontsize=7, frameon=False)
@@ -328,7 +390,7 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{float(f'{value:.3g}'):g}"
 
 
-def _page(summary: Mapping[str, Any], figures: Mapping[str, str]) -> str:
+def _page(summary: Mapping[str, Any]) -> str:
     """The page: samples, distributions and a table of the quantities."""
     header, rows = ["quantity"], [[title] for title in QUANTITIES.values()]
     for number, (name, measured) in enumerate(summary.items()):
@@ -341,7 +403,7 @@ def _page(summary: Mapping[str, Any], figures: Mapping[str, str]) -> str:
         "description.html",
         title=" and ".join(summary),
         summary=summary,
-        figures=figures,
+        figures=CAPTIONS,
         header=header,
         rows=rows,
         number=_number,

@@ -1,13 +1,13 @@
-"""A dataset held against a table of rules: what breaks one is named with file and rule.
+"""Validation of a dataset: every file that breaks a rule is named, with the rule.
 
-The rules run as a Great Expectations suite over the manifest; its Data Docs are the report.
+The rules are a suite of Great Expectations over the manifest; its Data Docs are part of the report.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,15 +18,19 @@ from spinscope.datasets.splits import Splits
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder, write_json
 from spinscope.pages import render
+from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MIN_STD = 0.002
-"""Half a level of 8 bit: a frame that varies less shows nothing."""
+"""Lowest standard deviation of an image: half a grey level of 8 bit."""
 
 SIDES = (32, 16384)
+"""Shortest and longest side of an image in pixels."""
+
 DEPTHS = (8, 16, 32)
+"""Bits per pixel of an image."""
 
 _KEY = ["name", "image", "label"]
 _BETWEEN = "ExpectColumnValuesToBeBetween"
@@ -34,19 +38,18 @@ _BETWEEN = "ExpectColumnValuesToBeBetween"
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the suite: an expectation over a column of the manifest.
-
-    file : which file breaks it.   detail : what to say, filled with the row of the manifest.
-    only : value of `use` that a frame must have for the rule to hold for it.
-    """
+    """One rule of the suite: an expectation over a column of the manifest."""
 
     name: str
     expectation: str
     column: str
     arguments: dict[str, Any]
     file: str
+    """File that breaks the rule: ``image`` or ``label``."""
     detail: str
+    """Reason, a format string over the row of the manifest."""
     only: str | None = None
+    """Value of `use` of the frames to which the rule applies; None for all."""
 
 
 RULES = (
@@ -84,11 +87,11 @@ RULES = (
         "image", "its source {source} is in {splits}",
     ),
 )  # fmt: skip
-"""What a dataset must fulfil before anything is trained on it."""
+"""Rules that a dataset must satisfy before a model is trained on it."""
 
 
 class Failure(NamedTuple):
-    """A file below the dataset's folder, the rule that it breaks, and how."""
+    """A file of the dataset, the rule that it breaks, and the reason."""
 
     file: str
     rule: str
@@ -97,14 +100,16 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class Validation:
-    """What validation found. `report` is the page that tells it, where one was asked for."""
+    """Result of a validation."""
 
     ok: bool
     path: Path
+    """Folder of the dataset."""
     failures: tuple[Failure, ...]
     manifest: pd.DataFrame
     n_images: int
     report: Path | None = None
+    """Page of the report, if one was written."""
 
 
 def validate(
@@ -112,18 +117,29 @@ def validate(
     splits: Splits | Mapping[str, Iterable[int]] | None = None,
     out: Path | str | None = None,
     *,
-    progress: Callable[..., Iterable] = lambda items, **_: items,
+    progress: Progress = no_progress,
 ) -> Validation:
-    """Read every frame of `dataset` and hold it against `RULES`.
+    """Read every frame of a dataset and check it against `RULES`.
 
-    splits : the splits that will be used, or the batches of each by name; rules between splits hold
-    for these. None: there are none.
-    out : folder for `index.html`, `manifest.csv`, `validation.json` and the Data Docs.
-    Raises SpinscopeError only for splits that name what is not in the dataset; a bad file is a
-    failure, not an error.
+    A bad file is a failure of the result, not an error.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Dataset to check.
+    splits : Splits or mapping, optional
+        Splits, or the batches of each by name, between which frames and sources must differ.
+    out : Path, optional
+        Folder for the report: index.html, manifest.csv, validation.json and Data Docs.
+    progress : callable
+        Wraps the frames.
+
+    Raises
+    ------
+    SpinscopeError
+        If a split names a batch that is not in the dataset.
     """
-    table = manifest(dataset, progress=progress)
-    table = table.assign(**_across_splits(dataset, table, splits))
+    table = _with_splits(dataset, manifest(dataset, progress=progress), splits)
     if out is None:
         return _judge(dataset, table, _run(table, None))
     out = Path(out)
@@ -134,65 +150,57 @@ def validate(
         partial.write_text(_page(validation))
     with atomic_file(out / "manifest.csv") as partial:
         table.to_csv(partial, index=False, lineterminator="\n")
-    write_json(
-        out / "validation.json",
-        {
-            "ok": validation.ok,
-            "n_images": validation.n_images,
-            "failures": [failure._asdict() for failure in validation.failures],
-        },
-    )
+    failures = [failure._asdict() for failure in validation.failures]
+    summary = {"ok": validation.ok, "n_images": validation.n_images, "failures": failures}
+    write_json(out / "validation.json", summary)
     return validation
 
 
 def require_valid(validation: Validation) -> None:
-    """Raise SpinscopeError that names the first failures of an invalid dataset; else do nothing."""
+    """Raise SpinscopeError with the first failures of an invalid dataset."""
     if validation.ok:
         return
     shown = [f"{f.file} ({f.rule}): {f.detail}" for f in validation.failures[:3]]
     more = len(validation.failures) - len(shown)
-    where = f"; see {validation.report}" if validation.report else ""
     raise SpinscopeError(
         f"dataset {validation.path} breaks its rules {len(validation.failures)} times: "
         + "; ".join(shown)
         + (f"; and {more} more" if more else "")
-        + where
+        + (f"; see {validation.report}" if validation.report else "")
     )
 
 
-def _across_splits(
+def _with_splits(
     dataset: Dataset, table: pd.DataFrame, splits: Splits | Mapping[str, Iterable[int]] | None
-) -> dict[str, list[str | None]]:
-    """Columns `splits` (of a frame's source, joined by +) and `twin` (same pixels, other split)."""
-    if splits is None:
-        parts = {}
-    elif isinstance(splits, Splits):
-        parts = splits.named()
+) -> pd.DataFrame:
+    """Manifest with `splits` of a frame's source, joined by +, and `twin` in another split."""
+    if isinstance(splits, Splits):
+        named = splits.named()
     else:
-        parts = {name: dataset.select(batches=b) for name, b in splits.items()}
-    of_source: dict[int, list[str]] = {}
-    for name, part in parts.items():
-        for source in part.sources:
-            of_source.setdefault(source, []).append(name)
-    names = ["+".join(of_source.get(source, ())) or None for source in table["source"]]
-
-    # Where every picture was seen first in each split.
-    seen: dict[str, dict[str, str]] = {}
-    for image, pixels, split in zip(table["image"], table["image_sha256"], names, strict=True):
-        if split and isinstance(pixels, str):
-            seen.setdefault(pixels, {}).setdefault(split, image)
-    twins = []
-    for pixels, split in zip(table["image_sha256"], names, strict=True):
-        others = {s: image for s, image in seen.get(pixels, {}).items() if s != split}
-        named = [f"{image} of {other}" for other, image in others.items()]
-        twins.append(", ".join(named) if split and named else None)
-    return {"splits": names, "twin": twins}
+        named = {name: dataset.select(batches=b) for name, b in (splits or {}).items()}
+    names_of: dict[int, list[str]] = {}
+    for name, split in named.items():
+        for source in split.sources:
+            names_of.setdefault(source, []).append(name)
+    joined = ["+".join(names_of.get(source, ())) or None for source in table["source"]]
+    table = table.assign(splits=joined)
+    # The first image of every split with the same pixels.
+    known = table.dropna(subset=["image_sha256", "splits"])
+    first = known.drop_duplicates(["image_sha256", "splits"])
+    pairs = known.reset_index().merge(first, on="image_sha256", suffixes=("", "_other"))
+    pairs = pairs[pairs["splits"] != pairs["splits_other"]]
+    twins: dict[int, list[str]] = {}
+    for row, image, split in zip(
+        pairs["index"], pairs["image_other"], pairs["splits_other"], strict=True
+    ):
+        twins.setdefault(row, []).append(f"{image} of {split}")
+    return table.assign(twin=[", ".join(twins.get(row, ())) or None for row in table.index])
 
 
 def _judge(
     dataset: Dataset, table: pd.DataFrame, results: list[Any], report: Path | None = None
 ) -> Validation:
-    """Turn the results of the suite into failures, a file and a rule each, once."""
+    """Collect the failures of a suite, once per file and rule."""
     rows = table.set_index(_KEY, drop=False)
     rules = {(rule.name, rule.column): rule for rule in RULES}
     failures: dict[Failure, None] = {}
@@ -204,8 +212,8 @@ def _judge(
         broken = result.result.get("unexpected_index_list")
         if not broken:
             raise RuntimeError(f"rule {rule.name} could not be evaluated: {result.exception_info}")
-        for where in broken:
-            row = rows.loc[[tuple(where[key] for key in _KEY)]].iloc[0]
+        for place in broken:
+            row = rows.loc[[tuple(place[key] for key in _KEY)]].iloc[0]
             file = row[rule.file]
             detail = rule.detail.format(**row).removeprefix(file).lstrip(": ")
             if row["name"] not in file and "intact" not in rule.name:  # one of many in a shard
@@ -236,7 +244,7 @@ def _page(validation: Validation) -> str:
 
 
 def _run(table: pd.DataFrame, docs: Path | None) -> list[Any]:
-    """Results of the suite, one a rule; Data Docs are written to the folder `docs`."""
+    """Results of the suite, one per rule; write Data Docs to the folder `docs`."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
     from great_expectations import expectations
@@ -260,7 +268,12 @@ def _run(table: pd.DataFrame, docs: Path | None) -> list[Any]:
     if docs:
         for site in list(context.get_config()["data_docs_sites"] or ()):
             context.delete_data_docs_site(site)
-        context.add_data_docs_site("validation", _site(docs))
+        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        context.add_data_docs_site(
+            "validation",
+            {"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": store},
+        )
         actions = [gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=["validation"])]
     checkpoint = gx.Checkpoint(
         name="dataset",
@@ -271,14 +284,3 @@ def _run(table: pd.DataFrame, docs: Path | None) -> list[Any]:
     context.checkpoints.add(checkpoint)
     (result,) = checkpoint.run(batch_parameters={"dataframe": table}).run_results.values()
     return list(result.results)
-
-
-def _site(folder: Path) -> dict[str, Any]:
-    return {
-        "class_name": "SiteBuilder",
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-        "store_backend": {
-            "class_name": "TupleFilesystemStoreBackend",
-            "base_directory": str(folder.resolve()),
-        },
-    }
