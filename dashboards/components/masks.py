@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import streamlit as st
 
@@ -53,11 +51,7 @@ def _segment(
     _folder: str,
     _image: np.ndarray,
 ) -> tuple[np.ndarray, float]:
-    from spinscope.inference.predict import geometry
-
-    predictor = _predictor(digest, engine, _folder)
-    rotation = geometry(predictor.info, axis_deg, None)
-    return replace(predictor, geometry=rotation).segment(_image, views)
+    return _predictor(digest, engine, _folder).with_geometry(axis_deg).segment(_image, views)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the model …")

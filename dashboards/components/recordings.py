@@ -200,7 +200,7 @@ def _of_dataset(dataset: Dataset) -> Recording:
 
 
 def _of_recording(frames: recordings.Recording, results: Any = None) -> Recording:
-    count = frames.n if results is None else min(results.n, frames.n or results.n)
+    count = frames.n if results is None else min(results.n_frames, frames.n or results.n_frames)
     return Recording(
         frames.name,
         frames.path if results is None else results.folder,

@@ -15,7 +15,7 @@ from components.layout import show_table
 from components.masks import segment
 from components.recordings import Recording, Treatment
 from spinscope.errors import SpinscopeError
-from spinscope.inference.predict import DOUBT
+from spinscope.inference.rules import DOUBT
 from spinscope.reviews.folder import Reviews
 
 AS_RECORDED, UNCERTAIN = "As recorded", "Most uncertain first"
@@ -59,7 +59,7 @@ class Work:
         """Reference and network hash of the model that made the masks."""
         if self.model is not None:
             return self.model.ref, self.model.digest
-        models = self.recording.results.summary["about"]["models"]
+        models = self.recording.results.summary["settings"]["models"]
         return ", ".join(m["ref"] for m in models), ", ".join(m["sha256"] for m in models)
 
     @property

@@ -391,7 +391,7 @@ def test_a_film_runs_in_real_time_where_an_eye_can_follow(tmp_path, interval, ra
 
 
 def test_a_very_large_frame_is_thinned_out_for_the_film(tmp_path, monkeypatch):
-    monkeypatch.setattr("spinscope.analysis.exports.film.MOST", 40)
+    monkeypatch.setattr("spinscope.analysis.exports.video.MOST", 40)
     shown, _ = film_of(write("mp4", tmp_path))
     assert max(shown.shape[1:3]) <= 80  # doubled
     assert shown.shape[1] % 2 == shown.shape[2] % 2 == 0

@@ -150,11 +150,11 @@ def test_a_patterned_film_has_its_own_edges():
     found = []
     for _ in range(40):
         positions = rng.random((1200, 2)) * shape - 0.5
-        found.append(pair_correlation(positions, shape, r_max=60, width=6, film=film)["g"])
+        found.append(pair_correlation(positions, shape, r_max=60, width=6, sample_mask=film)["g"])
     np.testing.assert_allclose(np.mean(found, axis=0), 1, atol=0.03)
     whole = np.ones(shape, dtype=bool)
     a = pair_correlation(positions, shape)
-    b = pair_correlation(positions, shape, film=whole)
+    b = pair_correlation(positions, shape, sample_mask=whole)
     np.testing.assert_allclose(a["g"], b["g"], rtol=0.02)
 
 
@@ -167,7 +167,7 @@ def test_objects_at_the_edge_of_a_device_are_no_defects():
         film[y0:y1, x0:x1] = True
     positions = np.concatenate([left, right])
     assert lattice_order(positions)["defect"].any()
-    table = lattice_order(positions, film=film)
+    table = lattice_order(positions, sample_mask=film)
     assert not table["defect"].any()
     assert table["interior"].sum() == 2 * 64
 
@@ -196,7 +196,9 @@ def test_no_correlation_of_three_objects():
         (lambda: pair_correlation(np.ones((5, 2)), (20, 40), r_max=15), "half the shorter side"),
         (lambda: pair_correlation(np.ones((5, 2)), (20, 40), width=0), "0 < width"),
         (
-            lambda: pair_correlation(np.ones((5, 2)), (20, 40), film=np.ones((20, 41), dtype=bool)),
+            lambda: pair_correlation(
+                np.ones((5, 2)), (20, 40), sample_mask=np.ones((20, 41), dtype=bool)
+            ),
             "must be as the frame",
         ),
     ],

@@ -13,12 +13,12 @@ from spinscope.analysis import (
     lifetimes,
     link,
     mean_lifetime,
-    mean_square_displacement,
+    mean_squared_displacement,
     measure,
+    subtract_drift,
     track_diffusion,
     track_msd,
     with_units,
-    without_drift,
 )
 from spinscope.errors import SpinscopeError
 from spinscope.physics import KerrOptics, brownian_frame, brownian_skyrmions
@@ -62,7 +62,7 @@ def test_the_diffusion_constant_is_recovered(busy):
     assert found["localisation_px"] == pytest.approx(0.8, abs=0.1)
     assert found["diffusion_m2_per_s"] == pytest.approx(value * 2.5e-14)
     assert found["diffusion_m2_per_s_se"] == pytest.approx(error * 2.5e-14)
-    undone = diffusion(without_drift(tracks))["diffusion_px2_per_frame"]
+    undone = diffusion(subtract_drift(tracks))["diffusion_px2_per_frame"]
     assert undone == pytest.approx(value, rel=0.03)
     assert diffusion(tracks)["diffusion_px2_per_frame"] > value  # the drift is part of it
 
@@ -116,9 +116,9 @@ def test_blur_of_the_shutter_does_not_change_diffusion():
     assert found["localisation_px"] == pytest.approx(0.4, rel=0.15)
 
 
-def test_mean_square_displacement_is_four_d_lag(busy):
+def test_mean_squared_displacement_is_four_d_lag(busy):
     tracks = as_tracks(skyrmions(1, 0.5, 200, 60, localisation=0.6))
-    table = mean_square_displacement(tracks, max_lag=5, interval=0.25)
+    table = mean_squared_displacement(tracks, max_lag=5, interval=0.25)
     np.testing.assert_allclose(table["msd_px2"], 4 * 0.5 * table["lag"] + 4 * 0.36, rtol=0.03)
     assert (np.abs(table["msd_px2"] - 2 * table["lag"] - 1.44) < 4 * table["msd_px2_se"]).all()
     assert table["lag_s"].tolist() == [0.25, 0.5, 0.75, 1.0, 1.25]
@@ -142,7 +142,7 @@ def test_a_step_over_a_gap_is_no_step():
     found = diffusion(tracks)
     assert found["steps"] == 2
     assert np.isnan(found["diffusion_px2_per_frame"])  # no two steps in a row
-    table = mean_square_displacement(tracks)
+    table = mean_squared_displacement(tracks)
     assert table["lag"].tolist() == [1, 2, 3, 4]
     assert table["pairs"].tolist() == [2, 1, 2, 1]
     assert table["msd_px2"][0] == 1
@@ -245,8 +245,8 @@ def test_no_objects_are_no_tracks():
     assert len(tracks) == 0
     assert np.isnan(diffusion(tracks, drift=True)["diffusion_px2_per_frame"])
     for table in (
-        without_drift(tracks),
-        mean_square_displacement(tracks),
+        subtract_drift(tracks),
+        mean_squared_displacement(tracks),
         track_msd(tracks),
         track_diffusion(tracks),
         lifetimes(tracks),
@@ -273,7 +273,7 @@ def test_trackpy_is_quiet_and_its_logger_as_before(capsys, caplog):
         (lambda: link(skyrmions(frames=2), size_ratio=1), "size_ratio"),
         (lambda: link({"frame": [0, 1], "y_px": [1.0, 1], "x_px": [1.0, 1]}), "must be given"),
         (lambda: link(skyrmions(frames=3, count=300), search_range_px=300), "ambiguous"),
-        (lambda: mean_square_displacement(link(skyrmions(frames=2)), max_lag=0), "max_lag"),
+        (lambda: mean_squared_displacement(link(skyrmions(frames=2)), max_lag=0), "max_lag"),
     ],
 )
 def test_bad_input_is_named(call, rule):

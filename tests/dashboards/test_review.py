@@ -21,7 +21,8 @@ from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.evaluation.objects import match_objects
 from spinscope.images import write_image
-from spinscope.inference.predict import Predictor, doubtful
+from spinscope.inference.predict import Predictor
+from spinscope.inference.rules import doubtful
 from spinscope.live.pipeline import segment_recording
 from spinscope.recordings import open_recording
 from spinscope.reviews.folder import Reviews, image_sha256
@@ -319,7 +320,7 @@ def test_the_masks_of_a_results_folder_are_shown_first(review, tmp_path, project
     predictor = Predictor.load(project[0] / "build/train/best", "auto")
     about = {"models": [{"ref": "models:/moke-unet/1", "sha256": "cd" * 32}]}
     stream = open_recording(_stack(tmp_path))
-    found = segment_recording(stream, [predictor], tmp_path / "out/film", about=about, workers=1)
+    found = segment_recording(stream, predictor, tmp_path / "out/film", settings=about, workers=1)
     (tmp_path / "other").mkdir()
     app = _open_path(review(), _stack(tmp_path / "other", 5))
     assert app.session_state["desk"]["desk"].model == "models:/moke-unet@lab"

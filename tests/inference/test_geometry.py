@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spinscope.errors import SpinscopeError
-from spinscope.inference.geometry import LARGEST, Geometry
+from spinscope.inference.geometry import MAX_PIXELS, Geometry
 
 
 def spot(shape, y, x, width=3.0):
@@ -25,7 +25,7 @@ def test_the_line_at_the_turn_comes_to_lie_along_the_columns(turn, scale):
     shape, distance, angle = (80, 100), 20, np.radians(turn)
     y, x = 39.5 + distance * np.sin(angle), 49.5 + distance * np.cos(angle)
     turned = Geometry(turn, scale).apply(spot(shape, y, x))
-    assert turned.shape == Geometry(turn, scale).turned_shape(shape)
+    assert turned.shape == Geometry(turn, scale).rotated_shape(shape)
     middle = (np.array(turned.shape) - 1) / 2
     y, x = np.mgrid[: turned.shape[0], : turned.shape[1]]
     near = np.hypot(y - middle[0], x - middle[1] - distance * scale) < 12 * scale  # no mirror image
@@ -61,10 +61,10 @@ def test_a_coarser_grid_averages_noise():
 
 @pytest.mark.parametrize("values", [(np.nan, 1.0), (0.0, 0.0), (0.0, -1.0), (0.0, np.inf)])
 def test_what_is_no_angle_or_factor_is_named(values):
-    with pytest.raises(SpinscopeError, match=r"(turn|scale) \(="):
+    with pytest.raises(SpinscopeError, match=r"(rotate|scale) \(="):
         Geometry(*values)
 
 
 def test_a_frame_that_becomes_too_large_is_refused():
-    with pytest.raises(SpinscopeError, match=str(LARGEST)):
-        Geometry(0, 1000).turned_shape((512, 672))
+    with pytest.raises(SpinscopeError, match=str(MAX_PIXELS)):
+        Geometry(0, 1000).rotated_shape((512, 672))

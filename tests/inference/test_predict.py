@@ -9,8 +9,10 @@ import pytest
 
 from spinscope.config import Model
 from spinscope.errors import SpinscopeError
-from spinscope.inference.predict import KEPT, TRANSFORMS, Predictor, geometry, transform, undo
+from spinscope.inference.geometry import Geometry
+from spinscope.inference.predict import Predictor
 from spinscope.inference.tiling import Tiling
+from spinscope.inference.views import VIEWS, VIEWS_OF_SYMMETRY, transform, undo
 from spinscope.models.unet import size_multiple, unet
 
 CONFIG = Model(width=4, depth=2, stem=2, refine=2)
@@ -37,7 +39,7 @@ def test_eight_views_make_the_prediction_follow_the_image(predictor):
     """Averaged over the dihedral group, turning the image turns the mask with it."""
     image = np.random.default_rng(1).random((32, 32), dtype=np.float32)
     plain = predictor.probabilities(image, 8)
-    for view in TRANSFORMS[8]:
+    for view in VIEWS[8]:
         turned = predictor.probabilities(np.ascontiguousarray(transform(image, view)), 8)
         np.testing.assert_allclose(undo(turned, view), plain, atol=1e-5)
     once = predictor.probabilities(image, 1)
@@ -53,8 +55,8 @@ def test_brightness_and_contrast_do_not_matter(predictor):
 
 def test_views_are_distinct():
     marked = np.arange(9).reshape(3, 3)
-    assert len({transform(marked, view).tobytes() for view in TRANSFORMS[8]}) == 8
-    assert set(TRANSFORMS[3]) <= set(TRANSFORMS[8])
+    assert len({transform(marked, view).tobytes() for view in VIEWS[8]}) == 8
+    assert set(VIEWS[3]) <= set(VIEWS[8])
 
 
 def test_another_number_of_views_is_refused(predictor):
@@ -72,14 +74,14 @@ def with_info(predictor: Predictor, **info) -> Predictor:
 def test_views_follow_the_models_symmetry(predictor, symmetry, counts):
     one = with_info(predictor, symmetry=symmetry)
     assert tuple(len(one.transforms(tta)) for tta in (1, 2, 3, 8)) == counts
-    assert one.transforms(8) == KEPT[symmetry]
+    assert one.transforms(8) == VIEWS_OF_SYMMETRY[symmetry]
     image = np.random.default_rng(3).random((32, 32), dtype=np.float32)
     assert len(list(one.views(image, 8))) == counts[-1]
 
 
 def test_the_views_of_a_tilt_axis_mirror_top_to_bottom(predictor):
     marked = np.arange(12).reshape(3, 4)
-    np.testing.assert_array_equal(transform(marked, KEPT["axis"][1]), marked[::-1])
+    np.testing.assert_array_equal(transform(marked, VIEWS_OF_SYMMETRY["axis"][1]), marked[::-1])
     one = with_info(predictor, symmetry="axis")
     image = np.random.default_rng(4).random((32, 48), dtype=np.float32)
     both = one.probabilities(image, 8)
@@ -93,18 +95,18 @@ def test_the_axis_of_a_recording_is_turned_to_the_models(predictor):
     image = np.random.default_rng(5).random((40, 32), dtype=np.float32)
     plain = trained.probabilities(image)
     # np.rot90 turns the columns' direction to that of the rows, reversed: +x becomes -y.
-    turned = replace(trained, geometry=geometry(trained.info, 10 - 90, None))
+    turned = trained.with_geometry(10 - 90)
     np.testing.assert_allclose(
         np.rot90(turned.probabilities(np.rot90(image)), -1), plain, atol=1e-5
     )
-    same = replace(trained, geometry=geometry(trained.info, 10.0, None))
+    same = trained.with_geometry(10.0)
     np.testing.assert_array_equal(same.probabilities(image), plain)
 
 
 def test_a_turned_frame_in_tiles_is_the_one_in_one_piece(predictor):
     image = np.random.default_rng(6).random((200, 150), dtype=np.float32)
     trained = with_info(predictor, symmetry="axis", axis_deg=0.0)
-    whole = replace(trained, geometry=geometry(trained.info, 30.0, 0.8))
+    whole = trained.with_geometry(30.0, 0.8)
     tiled = replace(whole, tiling=Tiling(128, 32))
     ((rows, band),) = tiled.bands(image)
     assert rows == slice(0, 200)
@@ -116,10 +118,10 @@ def test_a_turned_frame_in_tiles_is_the_one_in_one_piece(predictor):
 
 
 def test_without_axis_and_zoom_nothing_is_turned(predictor):
-    assert geometry(predictor.info, None, None) is None
+    assert predictor.with_geometry().geometry is None
 
 
 def test_a_model_without_a_tilt_axis_refuses_one(predictor):
     with pytest.raises(SpinscopeError, match=r"axis_deg \(=45\) must be left out"):
-        geometry({**predictor.info, "family": "moke-unet"}, 45.0, None)
-    assert geometry(predictor.info, None, 2.0).scale == 2
+        with_info(predictor, family="moke-unet").with_geometry(45.0)
+    assert predictor.with_geometry(scale=2.0).geometry == Geometry(0.0, 2.0)

@@ -214,7 +214,7 @@ def test_a_recordings_axis_and_scale_reach_the_network(params, films, tmp_path):
         of = params.model_copy(update={"segment": params.segment.model_copy(update=segment)})
         (row,) = jobs.segment(of, [tmp_path / name], [str(model)], tmp_path / "masks")
         summary = json.loads((Path(row["folder"]) / "summary.json").read_text())
-        return read_label(row["mask"]), summary["about"]
+        return read_label(row["mask"]), summary["settings"]
 
     plain, about = mask("plain.png")
     assert {"axis_deg", "scale"}.isdisjoint(about)

@@ -35,7 +35,7 @@ def test_a_triangular_lattice_is_found_perfect(tmp_path):
     assert figures["psi6_mean"] == pytest.approx(1, abs=0.02)  # the pixels of the discs move it
     assert figures["lattice_px"] == pytest.approx(20, rel=0.01)
     assert figures["lattice_um"] == pytest.approx(2.0, rel=0.01)
-    assert figures["defect_share"] == 0
+    assert figures["defect_fraction"] == 0
     assert "diffusion_px2_per_frame" not in figures
     g = pd.read_csv(results.folder / "pair_correlation.csv")
     assert g["r_px"][g["g"].idxmax()] == pytest.approx(20, abs=1.5)
@@ -81,8 +81,8 @@ def test_a_patterned_sample_is_measured_on_its_film(tmp_path):
     whole, strips = (measure_recording(results, SETTINGS, ground) for ground in (None, film))
     assert strips["lattice_px"] == pytest.approx(12, rel=0.02)
     assert whole["lattice_px"] > 12.5
-    assert strips["defect_share"] == 0
-    with pytest.raises(SpinscopeError, match=r"film of shape \(4, 4\)"):
+    assert strips["defect_fraction"] == 0
+    with pytest.raises(SpinscopeError, match=r"sample_mask of shape \(4, 4\)"):
         measure_recording(results, SETTINGS, film[:4, :4])
 
 

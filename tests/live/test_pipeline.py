@@ -16,25 +16,25 @@ from tests.live.conftest import Dark, dark
 
 from spinscope.analysis.shapes import measure
 from spinscope.errors import SpinscopeError
-from spinscope.inference.predict import Predictor
+from spinscope.inference.predict import Ensemble, Predictor
 from spinscope.live import results as results_module
 from spinscope.live.frame import measure_frame
 from spinscope.live.pipeline import Stopped, segment_recording
-from spinscope.live.results import Parts, open_results
+from spinscope.live.results import Chunks, open_results
 from spinscope.recordings import open_recording, watch
 
-ABOUT = {"models": [{"ref": "stand-in", "sha256": "0"}]}
+SETTINGS = {"models": [{"ref": "stand-in", "sha256": "0"}]}
 
 
 def run(path, out, predictor, **options):
     recording = open_recording(path, pixel_size=options.pop("pixel_size", 2e-7))
-    options = {"about": ABOUT, "workers": 2, "part": 4, **options}
-    return segment_recording(recording, [predictor], out, **options)
+    options = {"settings": SETTINGS, "workers": 2, "chunk_frames": 4, **options}
+    return segment_recording(recording, predictor, out, **options)
 
 
 def test_masks_and_tables_are_those_of_each_frame(stack, frames, predictor, tmp_path):
     found = run(stack, tmp_path / "out/film", predictor)
-    assert found.n == len(frames)
+    assert found.n_frames == len(frames)
     for k, (raw, mask) in enumerate(zip(frames, found.masks(), strict=True)):
         np.testing.assert_array_equal(mask, predictor.classes(raw))
         np.testing.assert_array_equal(mask, found.mask(k))
@@ -52,7 +52,7 @@ def test_masks_and_tables_are_those_of_each_frame(stack, frames, predictor, tmp_
         "frames.csv", "frames.parquet", "masks.tif",
         "objects.csv", "objects.parquet", "summary.json",
     ]  # fmt: skip
-    assert not list(found.folder.parent.glob("*.parts"))
+    assert not list(found.folder.parent.glob("*.chunks"))
 
 
 def test_csv_and_parquet_agree(stack, predictor, tmp_path):
@@ -94,10 +94,10 @@ def test_a_recording_that_stopped_says_so_again(stack, predictor, tmp_path):
 
 def test_other_settings_keep_the_earlier_results(stack, predictor, tmp_path):
     run(stack, tmp_path / "film", predictor)
-    run(stack, tmp_path / "film", predictor, about={"models": "another"})
-    assert open_results(tmp_path / "film.1").summary["about"]["models"] == ABOUT["models"]
-    assert open_results(tmp_path / "film").summary["former"] == str(tmp_path / "film.1")
-    assert open_results(tmp_path / "film").summary["about"]["models"] == "another"
+    run(stack, tmp_path / "film", predictor, settings={"models": "another"})
+    assert open_results(tmp_path / "film.1").summary["settings"]["models"] == SETTINGS["models"]
+    assert open_results(tmp_path / "film").summary["previous"] == str(tmp_path / "film.1")
+    assert open_results(tmp_path / "film").summary["settings"]["models"] == "another"
 
 
 class Dies(Dark):
@@ -118,10 +118,10 @@ class Dies(Dark):
 def test_a_killed_call_goes_on_where_it_stopped(stack, predictor, tmp_path):
     whole = run(stack, tmp_path / "whole/film", predictor)
     with pytest.raises(KeyboardInterrupt):
-        run(stack, tmp_path / "film", Predictor(Dies(), predictor.info), part=2, workers=1)
+        run(stack, tmp_path / "film", Predictor(Dies(), predictor.info), chunk_frames=2, workers=1)
     assert not (tmp_path / "film").exists()
     told = []
-    found = run(stack, tmp_path / "film", predictor, part=2, on_frame=told.append)
+    found = run(stack, tmp_path / "film", predictor, chunk_frames=2, on_frame=told.append)
     assert told[0] >= 4
     assert found.summary["timing"]["frames"] == 10 - told[0]
     pd.testing.assert_frame_equal(found.objects, whole.objects)
@@ -130,8 +130,8 @@ def test_a_killed_call_goes_on_where_it_stopped(stack, predictor, tmp_path):
 
 def test_parts_of_other_settings_are_not_gone_on_with(stack, predictor, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        run(stack, tmp_path / "film", Predictor(Dies(), predictor.info), part=2)
-    found = run(stack, tmp_path / "film", predictor, about={"models": "another"})
+        run(stack, tmp_path / "film", Predictor(Dies(), predictor.info), chunk_frames=2)
+    found = run(stack, tmp_path / "film", predictor, settings={"models": "another"})
     assert found.summary["timing"]["frames"] == 10
 
 
@@ -141,10 +141,12 @@ def test_a_stack_cut_off_keeps_the_frames_before(stack, frames, predictor, tmp_p
     with pytest.raises(Stopped, match=r"film\.tif.*frames before it are kept in") as stopped:
         run(stack, tmp_path / "out", predictor)
     kept = open_results(tmp_path / "out")
-    assert 0 < kept.n < 10
-    assert f"the {kept.n} frames" in str(stopped.value)
-    assert kept.summary["stopped"]
-    np.testing.assert_array_equal(kept.mask(kept.n - 1), predictor.classes(frames[kept.n - 1]))
+    assert 0 < kept.n_frames < 10
+    assert f"the {kept.n_frames} frames" in str(stopped.value)
+    assert kept.summary["error"]
+    np.testing.assert_array_equal(
+        kept.mask(kept.n_frames - 1), predictor.classes(frames[kept.n_frames - 1])
+    )
 
 
 def test_a_full_disk_keeps_the_parts_before(stack, predictor, tmp_path, monkeypatch):
@@ -162,7 +164,7 @@ def test_a_full_disk_keeps_the_parts_before(stack, predictor, tmp_path, monkeypa
         with pytest.raises(SpinscopeError, match="No space left on device; the 8 frames before"):
             run(stack, tmp_path / "film", predictor)
     told = []
-    assert run(stack, tmp_path / "film", predictor, on_frame=told.append).n == 10
+    assert run(stack, tmp_path / "film", predictor, on_frame=told.append).n_frames == 10
     assert told[0] == 8
 
 
@@ -172,7 +174,7 @@ def test_a_full_disk_at_the_end_leaves_the_earlier_results(stack, predictor, tmp
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    other = {"about": {"models": "another"}}
+    other = {"settings": {"models": "another"}}
     with monkeypatch.context() as patch:
         patch.setattr(results_module, "_merge_tables", full)
         with pytest.raises(OSError, match="No space left"):
@@ -189,7 +191,7 @@ def test_two_programs_do_not_write_one_folder(stack, predictor, tmp_path):
         pytest.raises(SpinscopeError, match="film is being written by another program"),
     ):
         run(stack, tmp_path / "film", predictor)
-    assert run(stack, tmp_path / "film", predictor).n == 10
+    assert run(stack, tmp_path / "film", predictor).n_frames == 10
 
 
 def test_a_recording_without_objects(tmp_path, predictor):
@@ -200,7 +202,7 @@ def test_a_recording_without_objects(tmp_path, predictor):
     assert len(found.objects) == 0
     assert list(found.frames["count"]) == [0, 0, 0]
     assert found.frames["diameter_px"].isna().all()
-    assert found.summary["figures"]["diameter_px"] is None
+    assert found.summary["statistics"]["diameter_px"] is None
     json.dumps(found.summary, allow_nan=False)
 
 
@@ -209,7 +211,13 @@ def watched(folder, out, predictor, count, **options):
     done: list[int] = [0]
     recording = watch(folder, settle=0.02, poll=0.01, stop=lambda: done[-1] >= count)
     return segment_recording(
-        recording, [predictor], out, about=ABOUT, part=2, on_frame=done.append, **options
+        recording,
+        predictor,
+        out,
+        settings=SETTINGS,
+        chunk_frames=2,
+        on_frame=done.append,
+        **options,
     )
 
 
@@ -225,7 +233,7 @@ def test_a_watched_folder_is_taken_frame_by_frame(tmp_path, frames, predictor):
     thread.start()
     found = watched(folder, tmp_path / "out", predictor, 5)
     thread.join()
-    assert found.n == 5
+    assert found.n_frames == 5
     assert list(found.frames["name"]) == [f"shot{k:03d}" for k in range(5)]
     np.testing.assert_array_equal(found.recording().read(3), frames[3])
     (folder / "shot003.tif").unlink()
@@ -239,20 +247,20 @@ def test_a_watch_goes_on_where_it_was_left(tmp_path, frames, predictor):
     folder.mkdir()
     for k in (5, 6):
         tifffile.imwrite(folder / f"shot.{k}.tif", frames[k])
-    assert watched(folder, tmp_path / "out", predictor, 2).n == 2
+    assert watched(folder, tmp_path / "out", predictor, 2).n_frames == 2
     (folder / "shot.5.tif").unlink()
     tifffile.imwrite(folder / "shot1.tif", frames[1])
     found = watched(folder, tmp_path / "out", predictor, 3)
     assert list(found.frames["name"]) == ["shot.5", "shot.6", "shot1"]
     np.testing.assert_array_equal(found.mask(2), predictor.classes(frames[1]))
     same = watched(folder, tmp_path / "out", predictor, 0)
-    assert same.n == 3
-    assert same.summary["stream"]["shape"] == [64, 72]
+    assert same.n_frames == 3
+    assert same.summary["recording"]["shape"] == [64, 72]
     assert not (tmp_path / "out.1").exists()
     tifffile.imwrite(folder / "small.tif", frames[2][:40])
     with pytest.raises(Stopped, match="72x40"):  # others than the frames before
         watched(folder, tmp_path / "out", predictor, 4)
-    assert open_results(tmp_path / "out").n == 3
+    assert open_results(tmp_path / "out").n_frames == 3
 
 
 def test_a_folder_that_vanishes_keeps_its_frames(tmp_path, frames, predictor):
@@ -267,16 +275,16 @@ def test_a_folder_that_vanishes_keeps_its_frames(tmp_path, frames, predictor):
 
     recording = watch(folder, settle=0.02, poll=0.01)
     with pytest.raises(Stopped, match=r"vanished while it was watched.*the 3 frames before it"):
-        segment_recording(recording, [predictor], tmp_path / "out", about=ABOUT, on_frame=gone)
-    assert open_results(tmp_path / "out").n == 3
+        segment_recording(recording, predictor, tmp_path / "out", settings=SETTINGS, on_frame=gone)
+    assert open_results(tmp_path / "out").n_frames == 3
 
 
 def test_several_opinions_give_error_bars(frames):
     """Two networks that disagree on the blurred rim of the discs, by twice its width in each."""
     raw = gaussian_filter(frames[0].astype(np.float32), 2)
-    low, high = (measure_frame(raw, [dark(level)], scale=65_535) for level in (-1.2, -0.4))
+    low, high = (measure_frame(raw, dark(level), scale=65_535) for level in (-1.2, -0.4))
     assert not any(key.endswith("_sd") for key in low.objects)
-    both = measure_frame(raw, [dark(-1.2), dark(-0.4)], scale=65_535)
+    both = measure_frame(raw, Ensemble((dark(-1.2), dark(-0.4))), scale=65_535)
     assert (both.objects["found"] == 1).all()
     spread = np.abs(low.objects["area_px"] - high.objects["area_px"]) / np.sqrt(2)
     np.testing.assert_allclose(both.objects["area_px_sd"], spread)
@@ -289,9 +297,9 @@ def test_several_opinions_give_error_bars(frames):
 def test_opinions_follow_the_rule_of_the_model(frames):
     """A network that is nowhere certain enough has no opinion to differ by."""
     found, none = dark(), dark(-1e3)
-    assert measure_frame(frames[0], [found, none], scale=65_535).row["count_sd"] > 0
+    assert measure_frame(frames[0], Ensemble((found, none)), scale=65_535).row["count_sd"] > 0
     strict = Predictor(found.engine, {**found.info, "min_peak_probability": 1.01})
-    row = measure_frame(frames[0], [strict, none], scale=65_535).row
+    row = measure_frame(frames[0], Ensemble((strict, none)), scale=65_535).row
     assert row["count"] == 0 and row["count_sd"] == 0
 
 
@@ -301,7 +309,7 @@ def test_a_large_frame_is_measured_like_a_small_one(frames, predictor):
 
     raw = np.tile(frames[0], (2, 3))
     tiles = Predictor(predictor.engine, predictor.info, Tiling(64, 16))
-    whole, parts = (measure_frame(raw, [p], scale=65_535) for p in (predictor, tiles))
+    whole, parts = (measure_frame(raw, p, scale=65_535) for p in (predictor, tiles))
     np.testing.assert_array_equal(whole.mask, parts.mask)
     assert parts.row["uncertainty"] == pytest.approx(whole.row["uncertainty"], abs=1e-6)
 
@@ -321,22 +329,24 @@ def test_a_recording_that_changed_is_not_taken_for_the_old_one(stack, predictor,
 
 def test_only_parts_that_follow_each_other_are_trusted(tmp_path):
     folder = tmp_path / "p"
-    Parts(folder, {})
+    Chunks(folder, {})
     for name in ("00000000-00000003", "00000004-00000005", "00000008-00000009"):
         (folder / name).mkdir()
-    assert Parts(folder, {}).done == 6
+    assert Chunks(folder, {}).n_frames == 6
     assert not (folder / "00000008-00000009").exists()
     (folder / "settings.json").unlink()
-    assert Parts(folder, {}).done == 0  # nobody knows what they were made with
+    assert Chunks(folder, {}).n_frames == 0  # nobody knows what they were made with
 
 
 def test_networks_of_different_grids_share_tiles(frames, predictor):
     from spinscope.inference.tiling import Tiling
 
     raw = np.tile(frames[0], (2, 3))
-    two = [
-        Predictor(Dark(level), predictor.info | {"size_multiple": grid}, Tiling(96, 16))
-        for level, grid in ((-1.0, 8), (-1.1, 16))
-    ]
-    whole = [Predictor(one.engine, one.info) for one in two]
+    two = Ensemble(
+        tuple(
+            Predictor(Dark(level), predictor.info | {"size_multiple": grid}, Tiling(96, 16))
+            for level, grid in ((-1.0, 8), (-1.1, 16))
+        )
+    )
+    whole = Ensemble(tuple(Predictor(one.engine, one.info) for one in two.members))
     np.testing.assert_array_equal(measure_frame(raw, two).mask, measure_frame(raw, whole).mask)

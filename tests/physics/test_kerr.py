@@ -70,7 +70,7 @@ def test_uneven_illumination_has_its_spread():
     assert np.abs(np.diff(image, axis=1)).max() < 0.01
 
 
-def test_without_drift_a_defect_leaves_no_shadow_and_with_it_a_pair():
+def test_subtract_drift_a_defect_leaves_no_shadow_and_with_it_a_pair():
     flat = np.ones(SHAPE, dtype=np.float32)
     defect = Defect(y=48, x=64, radius=6, height=1.0)
     optics = replace(STILL, noise=0.0, level=0.5)

@@ -9,10 +9,10 @@ from spinscope.analysis.tracks import (
     lifetimes,
     link,
     mean_lifetime,
-    mean_square_displacement,
+    mean_squared_displacement,
+    subtract_drift,
     track_diffusion,
     track_msd,
-    without_drift,
 )
 from spinscope.analysis.uncertainty import frame_quantities, measure_views
 from spinscope.analysis.units import with_units
@@ -28,13 +28,13 @@ __all__ = [
     "lifetimes",
     "link",
     "mean_lifetime",
-    "mean_square_displacement",
+    "mean_squared_displacement",
     "measure",
     "measure_numbered",
     "measure_views",
     "pair_correlation",
+    "subtract_drift",
     "track_diffusion",
     "track_msd",
     "with_units",
-    "without_drift",
 ]

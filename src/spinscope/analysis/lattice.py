@@ -21,7 +21,7 @@ _CHUNK = 20_000  # objects whose pairs are looked at together
 
 
 def lattice_order(
-    positions: np.ndarray, *, film: np.ndarray | None = None
+    positions: np.ndarray, *, sample_mask: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
     r"""Neighbourhood of every object: arrays (n,), in the order of `positions`.
 
@@ -48,7 +48,7 @@ def lattice_order(
     positions = _checked(positions)
     sites, which = np.unique(positions, axis=0, return_inverse=True)
     which = which.reshape(-1)
-    cells = _tessellate(sites, film)
+    cells = _tessellate(sites, sample_mask)
     inner = cells.interior
     psi6 = _order(sites, cells, 6, weighted=False)
     psi4 = _order(sites, cells, 4, weighted=True)
@@ -76,7 +76,7 @@ def lattice_summary(table: dict[str, np.ndarray]) -> dict[str, float]:
     :math:`\langle|\psi|\rangle` over interior objects.   psi6_global, psi4_global:
     :math:`|\langle\psi\rangle|`, near 1 only where the lattice has one direction throughout.
     lattice_px: constant of the triangular lattice with the mean cell area A,
-    :math:`\sqrt{2A/\sqrt3}`.   defects: how many; defect_share: of the interior objects.
+    :math:`\sqrt{2A/\sqrt3}`.   defects: how many; defect_fraction: of the interior objects.
     """
     inner = np.asarray(table["interior"], dtype=bool)
     values = {name: np.asarray(column)[inner] for name, column in table.items()}
@@ -84,7 +84,7 @@ def lattice_summary(table: dict[str, np.ndarray]) -> dict[str, float]:
         "objects": len(inner),
         "interior": int(inner.sum()),
         "defects": int(values["defect"].sum()),
-        "defect_share": _mean(values["defect"]),
+        "defect_fraction": _mean(values["defect"]),
         "nearest_px": _mean(np.asarray(table["nearest_px"])),
         "lattice_px": float(np.sqrt(2 * _mean(values["cell_area_px"]) / np.sqrt(3))),
     }
@@ -101,7 +101,7 @@ def pair_correlation(
     *,
     r_max: float | None = None,
     width: float | None = None,
-    film: np.ndarray | None = None,
+    sample_mask: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     r"""Pair correlation of objects in a frame without periodic borders.
 
@@ -129,11 +129,13 @@ def pair_correlation(
         y, x = positions[outside][0]
         raise SpinscopeError(f"position ({y:g}, {x:g}) must lie in the frame of {height} x {wide}")
     area, overlap = height * wide, None
-    if film is not None:
-        if film.shape != tuple(shape):
-            raise SpinscopeError(f"film of shape {film.shape} must be as the frame, {tuple(shape)}")
-        positions = positions[_on(film, positions)]
-        area, overlap = int(film.sum()), _overlap(film)
+    if sample_mask is not None:
+        if sample_mask.shape != tuple(shape):
+            raise SpinscopeError(
+                f"sample_mask of shape {sample_mask.shape} must be as the frame, {tuple(shape)}"
+            )
+        positions = positions[_on(sample_mask, positions)]
+        area, overlap = int(sample_mask.sum()), _overlap(sample_mask)
     spacing = np.sqrt(max(area, 1) / max(len(positions), 1))
     half = min(shape) / 2
     r_max = min(6 * spacing, half) if r_max is None else r_max
@@ -174,7 +176,7 @@ class _Cells:
     edges: np.ndarray  # (b,) length of the common edge
 
 
-def _tessellate(sites: np.ndarray, film: np.ndarray | None) -> _Cells:
+def _tessellate(sites: np.ndarray, sample_mask: np.ndarray | None) -> _Cells:
     """The cells of all sites; none for fewer than four, or for sites on a line."""
     from scipy.spatial import Delaunay, QhullError
 
@@ -205,8 +207,8 @@ def _tessellate(sites: np.ndarray, film: np.ndarray | None) -> _Cells:
 
     inside = np.isfinite(centre).all(axis=1)
     inside[inside] = triangles.find_simplex(centre[inside]) >= 0
-    if film is not None:
-        inside[inside] = _on(film, centre[inside] + middle)
+    if sample_mask is not None:
+        inside[inside] = _on(sample_mask, centre[inside] + middle)
     interior = np.bincount(corners.ravel(), minlength=count) > 0
     interior[corners[~inside]] = False
     interior[triangles.convex_hull] = False
@@ -255,11 +257,11 @@ def _points(positions: np.ndarray, middle: np.ndarray) -> np.ndarray:
     return np.pad(positions - middle, ((0, 0), (0, 1)))[:, [1, 0, 2]].astype(np.float32)
 
 
-def _on(film: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def _on(sample_mask: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """(n,) whether positions (n, 2) lie on the film (H, W)."""
     pixel = np.floor(positions + 0.5).astype(np.int64)
-    here = ((pixel >= 0) & (pixel < film.shape)).all(axis=1)
-    here[here] = film[tuple(pixel[here].T)]
+    here = ((pixel >= 0) & (pixel < sample_mask.shape)).all(axis=1)
+    here[here] = sample_mask[tuple(pixel[here].T)]
     return here
 
 
@@ -272,12 +274,12 @@ def nearest(positions: np.ndarray) -> np.ndarray:
     return KDTree(positions).query(positions, k=2)[0][:, 1]
 
 
-def _overlap(film: np.ndarray) -> np.ndarray:
+def _overlap(sample_mask: np.ndarray) -> np.ndarray:
     """Pixels that a film (H, W) shares with itself moved by (dy, dx), which are the indices."""
     from scipy import fft
 
-    size = [fft.next_fast_len(2 * n, real=True) for n in film.shape]
-    spectrum = fft.rfft2(film.astype(np.float32), size)
+    size = [fft.next_fast_len(2 * n, real=True) for n in sample_mask.shape]
+    spectrum = fft.rfft2(sample_mask.astype(np.float32), size)
     return fft.irfft2(np.abs(spectrum) ** 2, size)
 
 

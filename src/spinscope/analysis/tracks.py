@@ -78,7 +78,7 @@ def default_search_range(table: pd.DataFrame) -> float:
     return float(np.median(known) / 2)
 
 
-def without_drift(tracks: pd.DataFrame) -> pd.DataFrame:
+def subtract_drift(tracks: pd.DataFrame) -> pd.DataFrame:
     """The tracks with the mean motion of all objects from frame to frame taken away.
 
     With n objects a frame, this takes 1/n of their own motion with it; `diffusion` allows for it.
@@ -91,7 +91,7 @@ def without_drift(tracks: pd.DataFrame) -> pd.DataFrame:
     return tracks.assign(y_px=tracks["y_px"] - moved[:, 0], x_px=tracks["x_px"] - moved[:, 1])
 
 
-def mean_square_displacement(
+def mean_squared_displacement(
     tracks: pd.DataFrame, *, max_lag: int = 20, interval: float | None = None
 ) -> pd.DataFrame:
     r"""Mean over tracks and times of :math:`|r(t + \ell) - r(t)|^2`; 4 D l + 4 sigma^2 if free.

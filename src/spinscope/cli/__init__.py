@@ -302,8 +302,8 @@ def segment(
             print(f"left; what is done is kept in {out}, the same command goes on", file=sys.stderr)
             raise
     say(rows, as_json, lambda rows: [segmentation_line(row) for row in rows])
-    if stopped := [row["stopped"] for row in rows if "stopped" in row]:
-        raise SpinscopeError("; ".join(stopped))
+    if errors := [row["error"] for row in rows if "error" in row]:
+        raise SpinscopeError("; ".join(errors))
 
 
 @app.command()
@@ -540,9 +540,9 @@ def segmentation_line(row: dict) -> str:
     else:
         speed = f", {row['frames_per_s']:.1f} frames/s" if row["frames_per_s"] else ""
         found = f"{row['objects']} skyrmions in {row['frames']} frames{speed}"
-    former = f" (what was there before is {row['former']})" if row["former"] else ""
+    previous = f" (earlier results: {row['previous']})" if row["previous"] else ""
     note = f" ({row['note']})" if "note" in row else ""
-    return f"{row['folder']}: {found}{former}{note}"
+    return f"{row['folder']}: {found}{previous}{note}"
 
 
 def figure_lines(figures: dict) -> list[str]:

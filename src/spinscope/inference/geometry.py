@@ -1,63 +1,109 @@
-"""A frame turned and magnified to what a network was trained on, and its answer turned back."""
+"""Rotation and scaling applied before inference, and undone on the network's output."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from spinscope.errors import SpinscopeError
 
-LARGEST = 2**28
-"""A turned frame of more pixels is refused."""
+MAX_PIXELS = 2**28
+"""Largest number of pixels of a rotated or scaled image."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a frame is laid before a network.
+    """Rotation and scale between an image and the grid of the network.
 
-    turn_deg : angle, from the columns' direction +x towards the rows' +y, of the line in the frame
-    that the network wants along +x.   scale : magnification.
+    Parameters
+    ----------
+    rotate_deg : float
+        Angle in degrees of the line in the image that comes to lie along +x, from the columns'
+        direction (+x) to the rows' direction (+y).
+    scale : float
+        Ratio between network and image pixels.
+
+    Raises
+    ------
+    SpinscopeError
+        For an angle that is not finite or a scale not above 0.
     """
 
-    turn_deg: float = 0.0
+    rotate_deg: float = 0.0
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.turn_deg):
-            raise SpinscopeError(f"turn (={self.turn_deg} degrees) must be a finite angle")
+        if not np.isfinite(self.rotate_deg):
+            raise SpinscopeError(f"rotate (={self.rotate_deg} degrees) must be a finite angle")
         if not (np.isfinite(self.scale) and self.scale > 0):
             raise SpinscopeError(f"scale (={self.scale}) must be a positive factor")
 
-    def turned_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """(H, W) of the smallest frame that holds a turned one of `shape`.
+    @classmethod
+    def for_model(
+        cls, info: Mapping[str, Any], axis_deg: float | None, scale: float | None
+    ) -> Geometry | None:
+        """Return the geometry for recordings with this tilt axis, at this scale.
 
-        >>> Geometry(90).turned_shape((30, 20)), Geometry(0, 2).turned_shape((30, 20))
+        Parameters
+        ----------
+        info : mapping
+            Description of the model; `axis_deg` is the tilt axis of its training images.
+        axis_deg : float or None
+            Tilt axis of the recording in degrees.
+        scale : float or None
+            Ratio between network and image pixels.
+
+        Returns
+        -------
+        Geometry or None
+            None where neither is given.
+
+        Raises
+        ------
+        SpinscopeError
+            For a tilt axis where the model was trained without one.
+        """
+        if axis_deg is None and scale is None:
+            return None
+        if axis_deg is not None and "axis_deg" not in info:
+            raise SpinscopeError(
+                f"axis_deg (={axis_deg:g}) must be left out: the model "
+                f"({info.get('family', 'of no family')}) knows no tilt axis"
+            )
+        rotate = 0.0 if axis_deg is None else axis_deg - info["axis_deg"]
+        return cls(rotate, 1.0 if scale is None else scale)
+
+    def rotated_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return the shape of the smallest image that holds a rotated and scaled one.
+
+        >>> Geometry(90).rotated_shape((30, 20)), Geometry(0, 2).rotated_shape((30, 20))
         ((20, 30), (60, 40))
         """
         cos, sin = np.abs(self._direction())
         sides = np.array([cos * shape[0] + sin * shape[1], sin * shape[0] + cos * shape[1]])
         height, width = np.ceil(sides * self.scale - 1e-6).astype(int).tolist()
-        if height * width > LARGEST:
+        if height * width > MAX_PIXELS:
             raise SpinscopeError(
                 f"scale (={self.scale}) makes a frame of {shape[1]}x{shape[0]} pixels one of "
-                f"{width}x{height}; at most {LARGEST} pixels are computed"
+                f"{width}x{height}; at most {MAX_PIXELS} pixels are computed"
             )
         return max(height, 1), max(width, 1)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """(H, W) turned and magnified, bilinear; beyond its borders a frame is mirrored."""
+        """Rotate and scale an (H, W) image, bilinear, mirrored beyond its borders."""
         if (quarters := self._quarters()) is not None:
             return np.rot90(image, quarters)
         from scipy import ndimage
 
-        if self.scale < 1:  # what the coarser grid cannot hold
+        if self.scale < 1:  # remove what the coarser grid cannot hold
             image = ndimage.gaussian_filter(image, (1 / self.scale - 1) / 2, mode="reflect")
-        matrix = self._matrix()
-        return self._sampled(image, matrix, self.turned_shape(image.shape), "reflect")
+        return self._sampled(image, self._matrix(), self.rotated_shape(image.shape), "reflect")
 
     def undo(self, array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """What a turned (H', W', C) array says of each pixel of the frame, (H, W, C), bilinear."""
+        """Return the values of a rotated (H', W', C) array at each pixel of the image, bilinear."""
         if (quarters := self._quarters()) is not None:
             return np.rot90(array, -quarters)
         matrix = np.linalg.inv(self._matrix())
@@ -67,27 +113,29 @@ class Geometry:
         return np.stack(channels, axis=-1)
 
     def _direction(self) -> tuple[float, float]:
-        angle = np.radians(self.turn_deg)
+        """Cosine and sine of the angle."""
+        angle = np.radians(self.rotate_deg)
         return float(np.cos(angle)), float(np.sin(angle))
 
     def _quarters(self) -> int | None:
-        """Quarter turns where it is nothing but these."""
-        quarters, rest = divmod(self.turn_deg, 90)
+        """Number of quarter rotations, None for any other geometry."""
+        quarters, rest = divmod(self.rotate_deg, 90)
         return int(quarters) % 4 if self.scale == 1 and rest == 0 else None
 
     def _matrix(self) -> np.ndarray:
-        """Steps (y, x) in the frame of a step (y, x) in the turned one."""
+        """Step (y, x) in the image for a step (y, x) in the rotated one."""
         cos, sin = self._direction()
         return np.array([[cos, sin], [-sin, cos]]) / self.scale
 
     @staticmethod
     def _sampled(
-        array: np.ndarray, matrix: np.ndarray, shape: tuple[int, int], beyond: str
+        array: np.ndarray, matrix: np.ndarray, shape: tuple[int, int], mode: str
     ) -> np.ndarray:
+        """Resample an array about its centre onto a grid of another shape."""
         from scipy import ndimage
 
-        middle, centre = ((np.array(s) - 1) / 2 for s in (array.shape, shape))
-        offset = middle - matrix @ centre
+        old_centre, new_centre = ((np.array(s) - 1) / 2 for s in (array.shape, shape))
+        offset = old_centre - matrix @ new_centre
         return ndimage.affine_transform(
-            np.asarray(array, np.float32), matrix, offset, shape, order=1, mode=beyond
+            np.asarray(array, np.float32), matrix, offset, shape, order=1, mode=mode
         )

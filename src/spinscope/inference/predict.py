@@ -1,9 +1,17 @@
-"""A model applied to micrographs: class probabilities, with test-time augmentation."""
+"""From an image to class probabilities and a mask.
+
+One path serves every caller: standardise the image, rotate and scale it to the geometry of the
+training images, then for each augmented view pad, apply the network and undo the view, and average
+over the views. Images larger than the tiling allows take the same path tile by tile. An ensemble
+averages the views of several networks and is used like a single one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,104 +22,143 @@ from spinscope.errors import SpinscopeError
 from spinscope.images import moments, standardise
 from spinscope.inference.engine import Engine, KerasEngine, Name, Precision, open_engine
 from spinscope.inference.geometry import Geometry
+from spinscope.inference.rules import Upscale, doubtful, drop_low_peaks, most_probable
 from spinscope.inference.tiling import Tiling, tiled
-from spinscope.inference.upscale import Upscale
+from spinscope.inference.views import VIEWS, VIEWS_OF_SYMMETRY, View, mean_of, transform, undo
 
-Transform = tuple[int, bool]
-"""Quarter turns, then whether mirrored left to right."""
-
-TRANSFORMS: dict[int, tuple[Transform, ...]] = {
-    1: ((0, False),),
-    2: ((0, False), (2, True)),
-    3: ((0, False), (0, True), (2, True)),
-    8: tuple((turns, mirror) for turns in range(4) for mirror in (False, True)),
-}
-"""Views averaged: none; the image and the one mirrored top to bottom; the image and its two mirror
-images; the dihedral group."""
-
-KEPT: dict[str, tuple[Transform, ...]] = {
-    "square": TRANSFORMS[8],
-    "axis": TRANSFORMS[2],
-    "none": TRANSFORMS[1],
-}
-"""Symmetry of a model → views that it was trained to know."""
+Band = tuple[slice, np.ndarray]
+"""Rows of an image and their class probabilities, (h, W, C) float32."""
 
 
-def transform(array: np.ndarray, view: Transform) -> np.ndarray:
-    """Turn (H, W, ...) by quarter turns, then mirror it left to right."""
-    turns, mirror = view
-    turned = np.rot90(array, turns)
-    return turned[:, ::-1] if mirror else turned
+class Segmenter(ABC):
+    """Class probabilities and masks of images, by one network or by an ensemble.
 
-
-def undo(array: np.ndarray, view: Transform) -> np.ndarray:
-    """Inverse of `transform`.
-
-    >>> a = np.arange(6).reshape(2, 3)
-    >>> all((undo(transform(a, v), v) == a).all() for v in TRANSFORMS[8])
-    True
+    Attributes
+    ----------
+    info : dict
+        Description of the model: `classes`, `size_multiple`, its inference rules.
+    tiling : Tiling
+        Images of more pixels than a tile are computed in tiles.
     """
-    turns, mirror = view
-    return np.rot90(array[:, ::-1] if mirror else array, -turns)
 
+    info: dict[str, Any]
+    tiling: Tiling
 
-def most_probable(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Class of the highest probability, the first of equals, and that probability.
+    @abstractmethod
+    def views(self, image: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
+        """Yield the class probabilities (H, W, C) of each augmented view of an image."""
 
-    probabilities : (H, W, C).   Returns ((H, W) uint8, (H, W) float32).
-    As `argmax` and `max`, whose reduction over a short last axis is several times slower.
+    @abstractmethod
+    def bands(self, image: np.ndarray, tta: int = 1) -> Iterator[Band]:
+        """Yield the class probabilities of an image in bands of rows, one row of tiles each."""
 
-    >>> most_probable(np.array([[[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]]], dtype=np.float32))[0]
-    array([[1, 0]], dtype=uint8)
-    """
-    highest = probabilities[..., 0]
-    classes = np.zeros(highest.shape, dtype=np.uint8)
-    for index in range(1, probabilities.shape[-1]):
-        candidate = probabilities[..., index]
-        classes = np.where(candidate > highest, np.uint8(index), classes)
-        highest = np.maximum(highest, candidate)
-    return classes, highest
+    @abstractmethod
+    def transforms(self, tta: int = 1) -> tuple[View, ...]:
+        """Return the augmented views among `tta` that are averaged."""
 
+    def probabilities(self, image: np.ndarray, tta: int = 1) -> np.ndarray:
+        """Return the class probabilities of an image, averaged over augmented views.
 
-DOUBT = 0.6
-"""A pixel whose highest class probability is below this is in doubt."""
+        Parameters
+        ----------
+        image : (H, W) array
+            Image of any type and size; brightness and contrast do not matter.
+        tta : {1, 2, 3, 8}
+            Number of augmented views, of which those are averaged that the model's symmetry
+            allows.
 
+        Returns
+        -------
+        (H, W, C) float32 array
+            Probability of each class.
 
-def doubtful(highest: np.ndarray) -> float:
-    """Share of pixels whose class is in doubt, from their highest probabilities (H, W).
+        Raises
+        ------
+        SpinscopeError
+            For another number of views.
+        """
+        bands = [band for _, band in self.bands(image, tta)]
+        return bands[0] if len(bands) == 1 else np.concatenate(bands)
 
-    Networks that were trained with smoothed labels are never certain: the mean of 1 - the highest
-    probability would hardly tell an easy frame from a hard one.
-    """
-    return float(np.count_nonzero(highest < DOUBT) / highest.size)
+    def classes(self, image: np.ndarray, tta: int = 1, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the mask of an image, (H, W) uint8 class indices, written to `out` if given."""
+        return self.segment(image, tta, out)[0]
 
+    def segment(
+        self, image: np.ndarray, tta: int = 1, out: np.ndarray | None = None
+    ) -> tuple[np.ndarray, float]:
+        """Return the mask of an image and the fraction of doubtful pixels.
 
-def drop_doubtful(mask: np.ndarray, highest: np.ndarray, peak: float) -> None:
-    """Make background of the skyrmions of a mask (H, W) that are nowhere as certain as `min_peak_probability`.
+        Parameters
+        ----------
+        image : (H, W) array
+            Image of any type and size.
+        tta : {1, 2, 3, 8}
+            Number of augmented views.
+        out : (H, W) uint8 array, optional
+            Array that the mask is written to.
 
-    >>> mask = np.array([[1, 1, 0, 1]], dtype=np.uint8)
-    >>> drop_doubtful(mask, np.array([[0.6, 0.9, 0.9, 0.6]]), 0.75)
-    >>> mask.tolist()
-    [[1, 1, 0, 0]]
-    """
-    from scipy import ndimage
+        Returns
+        -------
+        mask : (H, W) uint8 array
+            Class indices.
+        doubt : float
+            Fraction of pixels whose highest probability is below `DOUBT`.
+        """
+        mask = np.empty(image.shape, dtype=np.uint8) if out is None else out
+        doubt = 0.0
+        for rows, band in self.bands(image, tta):
+            mask[rows], highest = self._decide(band, image.shape)
+            doubt += doubtful(highest) * highest.size / mask.size
+            del band  # free the memory before the next band is made
+        return mask, doubt
 
-    skyrmion = mask == SKYRMION
-    numbers, count = ndimage.label(skyrmion, np.ones((3, 3)))
-    kept = np.zeros(count + 1, dtype=bool)
-    kept[numbers[skyrmion & (highest >= peak)]] = True
-    mask[skyrmion & ~kept[numbers]] = 0
+    def segment_views(
+        self, image: np.ndarray, tta: int = 1
+    ) -> tuple[np.ndarray, float, list[np.ndarray]]:
+        """Return mask and doubt as `segment` does, and the mask of each augmented view.
+
+        The list is empty for a single view and for an image that is computed in tiles.
+        """
+        if not self.tiling.fits(image.shape):
+            return *self.segment(image, tta), []
+        views = list(self.views(image, tta))
+        mask, highest = self._decide(mean_of(views), image.shape)
+        masks = [self._decide(view, image.shape)[0] for view in views] if len(views) > 1 else []
+        return mask, doubtful(highest), masks
+
+    def _decide(
+        self, probabilities: np.ndarray, shape: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Class and probability of each pixel; objects of whole images must pass the peak rule."""
+        mask, highest = most_probable(probabilities)
+        min_peak_probability = self.info.get("min_peak_probability")
+        if min_peak_probability and mask.shape == shape:  # a band may cut objects
+            drop_low_peaks(mask, highest, min_peak_probability)
+        return mask, highest
 
 
 @dataclass(frozen=True)
-class Predictor:
-    """A loaded network and what is known of it."""
+class Predictor(Segmenter):
+    """One network, applied to images.
+
+    Parameters
+    ----------
+    engine : Engine
+        Computes the network.
+    info : dict
+        Description of the model; must hold `classes` and `size_multiple`.
+    tiling : Tiling
+        Size of the tiles.
+    geometry : Geometry, optional
+        Rotation and scaling applied before inference. Where it is None, the model's `upscale` rule
+        decides.
+    """
 
     engine: Engine
     info: dict[str, Any]
     tiling: Tiling = field(default_factory=Tiling)
     geometry: Geometry | None = None
-    """How frames are laid before the network; None: as they are."""
 
     @classmethod
     def load(
@@ -125,194 +172,196 @@ class Predictor:
         axis_deg: float | None = None,
         scale: float | None = None,
     ) -> Predictor:
-        """Read a model folder, its checksums verified.
+        """Load a model folder, its checksums verified.
 
-        engine, precision : Keras is the reference; "auto" is the fastest (`open_engine`).
-        streams : frames that OpenVINO computes at once, for callers with as many threads.
-        axis_deg : tilt axis of the recording, from the columns' direction towards the rows'; frames
-        are turned until it lies as the model was trained.
-        scale : magnification at which the model sees the frames.
-        Raises SpinscopeError for a damaged or missing folder, or for an axis of a model that has
-        none.
+        Parameters
+        ----------
+        folder : Path
+            Model folder.
+        engine : {"keras", "openvino", "auto"}
+            Keras is the reference, "auto" the fastest (see `open_engine`).
+        precision : {"auto", "bf16", "f32"}
+            Precision of OpenVINO.
+        streams : int
+            Images that OpenVINO computes at once, for callers with as many threads.
+        tiling : Tiling, optional
+            Size of the tiles, by default 1024 px with an overlap of 128 px.
+        axis_deg, scale : float, optional
+            See `with_geometry`.
+
+        Raises
+        ------
+        SpinscopeError
+            For a damaged or missing folder, and for a tilt axis of a model without one.
         """
         network, info = open_engine(folder, engine, precision, streams)
-        return cls(network, info, tiling or Tiling(), geometry(info, axis_deg, scale))
+        return cls(network, info, tiling or Tiling()).with_geometry(axis_deg, scale)
 
     @classmethod
-    def of(cls, model, info: dict[str, Any]) -> Predictor:
+    def of(cls, model: Any, info: dict[str, Any]) -> Predictor:
         """Wrap a Keras model; `info` must hold `classes` and `size_multiple`."""
         return cls(KerasEngine(model), info)
 
-    def transforms(self, tta: int = 1) -> tuple[Transform, ...]:
-        """Views that `tta` averages: those that the model's symmetry allows.
+    def with_geometry(self, axis_deg: float | None = None, scale: float | None = None) -> Predictor:
+        """Return this predictor for recordings with another tilt axis or another scale.
 
-        Raises SpinscopeError for a number that is none of `TRANSFORMS`.
+        Parameters
+        ----------
+        axis_deg : float, optional
+            Tilt axis of the recording in degrees, from the columns' direction (+x) to the rows'
+            (+y). Images are rotated until it lies as in the training images.
+        scale : float, optional
+            Ratio between network and image pixels.
+
+        Raises
+        ------
+        SpinscopeError
+            For a tilt axis of a model that was trained without one.
         """
-        if tta not in TRANSFORMS:
+        return replace(self, geometry=Geometry.for_model(self.info, axis_deg, scale))
+
+    def transforms(self, tta: int = 1) -> tuple[View, ...]:
+        """Return the augmented views among `tta` that the model's symmetry allows.
+
+        Raises
+        ------
+        SpinscopeError
+            For a number of views other than 1, 2, 3 or 8.
+        """
+        if tta not in VIEWS:
             raise SpinscopeError(f"tta (={tta}) must be 1, 2, 3 or 8")
-        kept = KEPT[self.info.get("symmetry", "square")]
-        return tuple(view for view in TRANSFORMS[tta] if view in kept)
-
-    def probabilities(self, image: np.ndarray, tta: int = 1) -> np.ndarray:
-        """Class probabilities of an image, averaged over the views of `tta`.
-
-        image : (H, W) of any type and size; brightness and contrast do not matter.
-        tta : 1, 2, 3 or 8 views, of which those are averaged that the model's symmetry allows.
-        Returns (H, W, C) float32.
-        Raises SpinscopeError for another `tta`.
-        """
-        bands = [band for _, band in self.bands(image, tta)]
-        return bands[0] if len(bands) == 1 else np.concatenate(bands)
-
-    def classes(self, image: np.ndarray, tta: int = 1, out: np.ndarray | None = None) -> np.ndarray:
-        """Most probable class of each pixel, (H, W) uint8, written to `out` where it is given."""
-        out = np.empty(image.shape, dtype=np.uint8) if out is None else out
-        for rows, band in self.bands(image, tta):
-            out[rows] = self.decide(band, image.shape)[0]
-            del band  # before the next is made
-        return out
-
-    def decide(
-        self, probabilities: np.ndarray, shape: tuple[int, ...]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Class and probability of each pixel, `most_probable`, without the objects in doubt.
-
-        probabilities : (h, W, C) of a frame of `shape`, or of a band of it.
-        An object that is nowhere as certain as the `min_peak_probability` of the model's info is background; one
-        that a band may cut is left.
-        """
-        mask, highest = most_probable(probabilities)
-        peak = self.info.get("min_peak_probability")
-        if peak and mask.shape == shape[:2]:
-            drop_doubtful(mask, highest, peak)
-        return mask, highest
-
-    def segment(self, image: np.ndarray, tta: int = 1) -> tuple[np.ndarray, float]:
-        """Most probable class of each pixel, (H, W) uint8, and the share of doubtful pixels."""
-        mask, doubt = np.empty(image.shape, dtype=np.uint8), 0.0
-        for rows, band in self.bands(image, tta):
-            mask[rows], highest = self.decide(band, image.shape)
-            doubt += doubtful(highest) * highest.size / mask.size
-            del band  # before the next is made
-        return mask, doubt
-
-    def bands(
-        self, image: np.ndarray, tta: int = 1, multiple: int | None = None
-    ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Class probabilities in bands of rows; a frame that fits the tiling is one band.
-
-        multiple : grid on which tiles start, of several networks that share their tiles; by
-        default that of this one.
-        Yields (rows, (h, W, C) float32); the memory it takes does not grow with the height.
-        """
-        if self.tiling.fits(image.shape):
-            yield slice(0, image.shape[0]), mean_of(list(self.views(image, tta)))
-            return
-        statistics = moments(image)
-        if self.geometry is not None:  # the turned frame, whole
-            turned = self.geometry.apply(standardise(image, statistics))
-            bands = self._tiled(turned.shape, lambda *window: turned[window], tta, multiple)
-            probabilities = np.concatenate([band for _, band in bands])
-            yield slice(0, image.shape[0]), self.geometry.undo(probabilities, image.shape)
-            return
-        yield from self._tiled(
-            image.shape, lambda *window: standardise(image[window], statistics), tta, multiple
-        )
-
-    def _tiled(
-        self,
-        shape: tuple[int, int],
-        part: Callable[[slice, slice], np.ndarray],
-        tta: int,
-        multiple: int | None,
-    ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Bands of a frame whose standardised windows `part` gives."""
-
-        def window(rows: slice, columns: slice) -> np.ndarray:
-            standard = part(rows, columns)
-            return mean_of([self._view(standard, view) for view in self.transforms(tta)])
-
-        multiple, classes = multiple or self.info["size_multiple"], len(self.info["classes"])
-        yield from tiled(window, shape, self.tiling, multiple, classes, self.engine.streams)
+        allowed = VIEWS_OF_SYMMETRY[self.info.get("symmetry", "square")]
+        return tuple(view for view in VIEWS[tta] if view in allowed)
 
     def views(self, image: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
-        """Class probabilities (H, W, C) of each view, turned back; the frame in one piece.
+        """Yield the class probabilities (H, W, C) of each augmented view of an image.
 
-        A frame whose objects are too narrow for the model, as it says itself (`Upscale`), is
-        magnified, unless a scale was asked for.
+        The `upscale` rule of the model applies where no geometry was asked for; an image that
+        becomes larger than a tile is computed in tiles.
         """
-        standard, laid, views = standardise(image), self.geometry, self.transforms(tta)
-        rule = Upscale.of(self.info) if laid is None else None
-        if rule is not None:
-            first = self._view(standard, views[0])
-            if not rule.wanted(most_probable(first)[0] == SKYRMION):
-                yield first
-                yield from (self._view(standard, view) for view in views[1:])
-                return
-            laid = Geometry(0.0, rule.scale)
-        if laid is not None:
-            standard = laid.apply(standard)
+        standard, geometry, known = standardise(image), self.geometry, {}
+        views = self.transforms(tta)
+        if geometry is None and (rule := Upscale.of(self.info)):
+            known[views[0]] = first = self._apply(standard, views[0])
+            if rule.applies(most_probable(first)[0] == SKYRMION):
+                geometry, known = Geometry(scale=rule.scale), {}
+        if geometry is not None:
+            standard = geometry.apply(standard)
         for view in views:
-            found = self._whole(standard, view)
-            yield found if laid is None else laid.undo(found, image.shape)
+            found = known.pop(view, None)
+            if found is None and self.tiling.fits(standard.shape):
+                found = self._apply(standard, view)
+            elif found is None:
+                bands = self._tiled(lambda *w, v=view: self._apply(standard[w], v), standard.shape)
+                found = np.concatenate([band for _, band in bands])
+            yield found if geometry is None else geometry.undo(found, image.shape)
 
-    def _whole(self, standard: np.ndarray, view: Transform) -> np.ndarray:
-        """Probabilities of a view; of a frame that was magnified beyond a tile, in tiles."""
-        if self.tiling.fits(standard.shape):
-            return self._view(standard, view)
-        multiple, classes = self.info["size_multiple"], len(self.info["classes"])
-        bands = tiled(
-            lambda rows, columns: self._view(standard[rows, columns], view),
-            standard.shape,
-            self.tiling,
-            multiple,
-            classes,
-            self.engine.streams,
-        )
-        return np.concatenate([band for _, band in bands])
+    def bands(self, image: np.ndarray, tta: int = 1, grid: int | None = None) -> Iterator[Band]:
+        """Yield the class probabilities of an image in bands of rows, one row of tiles each.
 
-    def _view(self, standard: np.ndarray, view: Transform) -> np.ndarray:
-        turned = transform(standard, view)
-        height, width = turned.shape
-        pad = [(0, -side % self.info["size_multiple"]) for side in turned.shape]
+        The memory needed does not depend on the height of the image. An image that fits the
+        tiling, or is rotated or scaled, is a single band.
+
+        Parameters
+        ----------
+        image : (H, W) array
+            Image of any type and size.
+        tta : {1, 2, 3, 8}
+            Number of augmented views.
+        grid : int, optional
+            Tiles start at multiples of this many pixels, by default of `size_multiple`.
+
+        Yields
+        ------
+        rows : slice
+            Rows of the band.
+        probabilities : (h, W, C) float32 array
+            Class probabilities.
+        """
+        rows = slice(0, image.shape[0])
+        if self.tiling.fits(image.shape):
+            yield rows, mean_of(self.views(image, tta))
+            return
+        statistics, views = moments(image), self.transforms(tta)
+
+        def mean_view(standard: np.ndarray) -> np.ndarray:
+            return mean_of(self._apply(standard, view) for view in views)
+
+        if self.geometry is None:
+            yield from self._tiled(
+                lambda *window: mean_view(standardise(image[window], statistics)), image.shape, grid
+            )
+        else:
+            standard = self.geometry.apply(standardise(image, statistics))
+            bands = self._tiled(lambda *window: mean_view(standard[window]), standard.shape, grid)
+            found = np.concatenate([band for _, band in bands])
+            yield rows, self.geometry.undo(found, image.shape)
+
+    def _tiled(self, apply, shape: tuple[int, int], grid: int | None = None) -> Iterator[Band]:
+        """Bands of a standardised image, `apply` called on each of its tiles."""
+        grid, classes = grid or self.info["size_multiple"], len(self.info["classes"])
+        return tiled(apply, shape, self.tiling, grid, classes, self.engine.streams)
+
+    def _apply(self, standard: np.ndarray, view: View) -> np.ndarray:
+        """Class probabilities of one augmented view: transform, pad, apply the network, undo."""
+        image = transform(standard, view)
+        height, width = image.shape
+        pad = [(0, -side % self.info["size_multiple"]) for side in image.shape]
         if any(after for _, after in pad):
-            turned = np.pad(turned, pad, mode="symmetric")
-        found = self.engine(np.ascontiguousarray(turned)[None, ..., None])
+            image = np.pad(image, pad, mode="symmetric")
+        found = self.engine(np.ascontiguousarray(image)[None, ..., None])
         return undo(found[0, :height, :width], view)
 
 
-def geometry(info: dict[str, Any], axis_deg: float | None, scale: float | None) -> Geometry | None:
-    """How frames with this tilt axis, to be magnified by `scale`, are laid before a model.
+@dataclass(frozen=True)
+class Ensemble(Segmenter):
+    """Several networks as one: the mean of all their augmented views.
 
-    The model was trained with its axis at `axis_deg` of its `info`.
-    Raises SpinscopeError for an axis where the model says of none.
+    Tiling and inference rules are those of the first network.
+
+    Raises
+    ------
+    SpinscopeError
+        Where the networks have different classes.
     """
-    if axis_deg is None and scale is None:
-        return None
-    turn = 0.0
-    if axis_deg is not None:
-        if "axis_deg" not in info:
-            raise SpinscopeError(
-                f"axis_deg (={axis_deg:g}) must be left out: the model "
-                f"({info.get('family', 'of no family')}) knows no tilt axis"
-            )
-        turn = axis_deg - info["axis_deg"]
-    return Geometry(turn, 1.0 if scale is None else scale)
 
+    members: tuple[Predictor, ...]
 
-def rules(info: dict[str, Any]) -> dict[str, Any]:
-    """How a model says itself that it is applied, `upscale` and `min_peak_probability`, where it says it.
+    def __post_init__(self) -> None:
+        classes = {tuple(member.info["classes"]) for member in self.members}
+        if len(classes) != 1:
+            raise SpinscopeError(f"models must know the same classes, not {sorted(classes)}")
 
-    They are not among its weights: a digest of the network does not name them.
-    """
-    return {name: info[name] for name in ("upscale", "min_peak_probability") if info.get(name)}
+    @property
+    def info(self) -> dict[str, Any]:
+        """Description of the first network."""
+        return self.members[0].info
 
+    @property
+    def tiling(self) -> Tiling:
+        """Tiling of the first network."""
+        return self.members[0].tiling
 
-def mean_of(views: list[np.ndarray]) -> np.ndarray:
-    """Mean of arrays of one shape; a single one as it is."""
-    if len(views) == 1:
-        return views[0]
-    total = views[0] + views[1]
-    for view in views[2:]:
-        total += view
-    return total / np.float32(len(views))
+    @property
+    def engine(self) -> Engine:
+        """Engine of the first network."""
+        return self.members[0].engine
+
+    def transforms(self, tta: int = 1) -> tuple[View, ...]:
+        """Return the augmented views of the network with the lowest symmetry."""
+        return min((member.transforms(tta) for member in self.members), key=len)
+
+    def views(self, image: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
+        """Yield the class probabilities of each augmented view by each network."""
+        for member in self.members:
+            yield from member.views(image, tta)
+
+    def bands(self, image: np.ndarray, tta: int = 1) -> Iterator[Band]:
+        """Yield the mean class probabilities in bands of rows; all networks share their tiles."""
+        if self.tiling.fits(image.shape):
+            yield slice(0, image.shape[0]), mean_of(self.views(image, tta))
+            return
+        grid = math.lcm(*(member.info["size_multiple"] for member in self.members))
+        together = (member.bands(image, tta, grid) for member in self.members)
+        for bands in zip(*together, strict=True):
+            yield bands[0][0], mean_of(band for _, band in bands)

@@ -1,4 +1,4 @@
-"""Recordings segmented, measured and exported."""
+"""Segment, measure and export recordings."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import contextlib
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +20,10 @@ from spinscope.recordings import Recording, RecordingError
 if TYPE_CHECKING:
     import numpy as np
 
-    from spinscope.inference.predict import Predictor
+    from spinscope.inference.predict import Segmenter
 
-_PICTURE_PIXELS = 2**24
-"""Frames of more pixels are not drawn whole."""
+_MAX_DRAWN_PIXELS = 2**24
+"""No overlay is drawn for frames of more pixels."""
 
 
 def segment(
@@ -38,70 +36,83 @@ def segment(
     stop: Callable[[], bool] | None = None,
     on_frame: Callable[[str, int, int | None], None] | None = None,
 ) -> list[dict]:
-    """Segment and measure recordings with a model, or with the mean of several.
+    """Segment and measure recordings with a model, or with an ensemble of several.
 
-    paths : images, stacks, videos and folders of images; every one is opened before the first is
-        segmented. Each gets a folder of results `out/NAME` and an overlay of its first frame, a
-        single image also its mask as a label file.
-    watch : `paths` is one folder whose frames are taken as they appear, until `stop` says so.
-    on_frame : is told (name, frames done, frames in all or None).
-    Returns a row a recording: file, folder, frames, objects, fraction of each class in the first
-    frame, frames_per_s, former (where earlier results went); of one that ended at a bad frame also
-    the sentence `stopped`, of a model that allows fewer views than asked a `note`.
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    paths : sequence of Path
+        Images, stacks, videos and folders of images; all are opened before the first is segmented.
+    model_refs : sequence of str
+        References of the models.
+    out : Path
+        Folder of the outputs: a results folder `NAME` per recording, an overlay of its first frame,
+        and for a single image its mask as a label file.
+    watch : bool
+        Whether `paths` is one folder whose frames are taken as they arrive.
+    stop : callable, optional
+        Ends the watch when it returns True.
+    on_frame : callable, optional
+        Called with name, number of frames done and number of frames (None where unknown).
+
+    Returns
+    -------
+    list of dict
+        One per recording: `file`, `folder`, `frames`, `objects`, `fraction` of each class in the
+        first frame, `frames_per_s`, `previous` (folder of earlier results); also `error` where a
+        frame could not be read, and `note` where the model allows fewer augmented views.
+
+    Raises
+    ------
+    SpinscopeError
+        For a recording or model that cannot be opened.
     """
     from spinscope.tracking import resolve
 
     folders = {ref: resolve(params.tracking, ref) for ref in model_refs}
     if watch:
-        sources = [_watched(params, paths, stop)]
+        recordings = [_watched(params, paths, stop)]
     else:
-        sources = [_checked(params, path) for path in paths]
-    if not sources:
+        recordings = [_opened(params, path) for path in paths]
+    if not recordings:
         raise SpinscopeError("segment needs at least one image, stack, video or folder")
-    names = [source.name for source in sources]
+    names = [recording.name for recording in recordings]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SpinscopeError(
             f"two recordings are named {twice[0]!r}; their results would "
             "collide: give them in two calls, each with its own --out"
         )
-    predictors, about = _predictors(params, folders)
-    return [_segment_one(params, source, predictors, out, about, on_frame) for source in sources]
+    model, settings = _model(params, folders)
+    rows = []
+    for recording in recordings:
+        with contextlib.closing(recording):
+            rows.append(_segment_one(params, recording, model, out, settings, on_frame))
+    return rows
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A recording that was looked at: its name, and what opens it."""
-
-    name: str
-    path: Path
-    open: Callable[[], Recording]
-
-
-def _checked(params: Params, path: Path) -> _Source:
-    """Open a recording and close it again: thousands of files cannot be open at once."""
+def _opened(params: Params, path: Path) -> Recording:
+    """Open a recording without keeping its file open: thousands of files cannot be."""
     from spinscope.recordings import open_recording
 
-    size = _pixel_size(params)
-    with _closing(open_recording(path, pixel_size=size)) as recording:
-        if recording.n == 1 and math.prod(recording.shape) <= _PICTURE_PIXELS:
-            recording.read(0)  # of single images, a bad one stops the call before the first is done
-        return _Source(recording.name, path, partial(open_recording, path, pixel_size=size))
+    with contextlib.closing(open_recording(path, pixel_size=_pixel_size(params))) as recording:
+        if recording.n == 1 and math.prod(recording.shape) <= _MAX_DRAWN_PIXELS:
+            recording.read(0)  # a damaged image ends the call before the first one is segmented
+        return recording
 
 
-def _watched(params: Params, paths: Sequence[Path], stop: Callable[[], bool] | None) -> _Source:
+def _watched(params: Params, paths: Sequence[Path], stop: Callable[[], bool] | None) -> Recording:
     from spinscope.recordings import watch
 
     if len(paths) != 1:
         raise SpinscopeError(f"--watch must name one folder, not {len(paths)} paths")
-    settings = params.segment
-    recording = watch(
+    return watch(
         paths[0],
         pixel_size=_pixel_size(params),
-        settle=settings.settle_s,
-        idle=settings.idle_s,
+        settle=params.segment.settle_s,
+        idle=params.segment.idle_s,
         stop=stop or (lambda: False),
     )
-    return _Source(recording.name, paths[0], lambda: recording)
 
 
 def _pixel_size(params: Params) -> float | None:
@@ -109,153 +120,92 @@ def _pixel_size(params: Params) -> float | None:
     return None if size is None else size * 1e-9
 
 
-@contextlib.contextmanager
-def _closing(recording: Recording) -> Iterator[Recording]:
-    """Close the file of a recording that keeps one open."""
-    try:
-        yield recording
-    finally:
-        getattr(recording, "close", lambda: None)()
+def _workers(params: Params) -> int:
+    return params.segment.workers or len(os.sched_getaffinity(0))
 
 
-def measure(params: Params, folder: Path, film: Path | None = None) -> dict[str, Any]:
-    """Figures of lattice and tracks of a folder of results, which gets their tables.
-
-    film : an image that is not black where the film of a patterned sample is.
-    """
-    from spinscope.images import read_image
-    from spinscope.live.measurements import measure_recording
-    from spinscope.live.results import open_results
-
-    ground = None if film is None else read_image(film) > 0
-    return measure_recording(open_results(folder), params.measure, ground)
-
-
-def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[str, Path]:
-    """Write a folder of results as other programs read it; returns kind → file.
-
-    kinds : of `analysis.exports.KINDS`.   out : folder to write to, by default that of the results.
-    The recording itself is read again where it is still there; without it there are no grey values.
-    """
-    from spinscope.analysis.exports import KINDS, SUFFIXES
-    from spinscope.live.results import open_results
-    from spinscope.recordings import image_of
-
-    results = open_results(folder)
-    for kind in kinds:
-        if kind not in KINDS:
-            raise SpinscopeError(f"export {kind!r} must be one of {', '.join(KINDS)}")
-    about, names = results.summary["stream"], dict(enumerate(results.table("frames")["name"]))
-    try:
-        recording = results.recording()
-    except SpinscopeError:
-        if {"png", "mp4"} & set(kinds):  # they are drawn on the frames
-            raise
-        recording = None
-    written = {}
-    for kind in kinds:
-        images: Iterable = itertools.repeat(None)
-        if recording is not None:
-            images = (image_of(raw, recording.scale) for _, raw in recording.frames())
-        target = (out or folder) / f"{about['name']}{SUFFIXES[kind]}"
-        pairs = zip(results.masks(), images, strict=False)  # masks end first where a call stopped
-        KINDS[kind](
-            target,
-            ((k, image, mask) for k, (mask, image) in enumerate(pairs)),
-            classes=results.summary["classes"],
-            pixel_size=about["pixel_size"],
-            interval=about["interval"],
-            names=names.__getitem__,
-            min_px=results.summary["about"]["min_px"],
-        )
-        written[kind] = target
-    return written
-
-
-def _predictors(params: Params, folders: dict[str, Path]) -> tuple[list[Predictor], dict]:
-    """The models of an ensemble, reference → folder, and what decides about a result."""
+def _model(params: Params, folders: dict[str, Path]) -> tuple[Segmenter, dict[str, Any]]:
+    """Model or ensemble of these folders by reference, and the settings the results depend on."""
+    from spinscope.inference.predict import Ensemble
     from spinscope.models.store import NETWORK
 
-    about = [{"ref": ref, "sha256": sha256(folder / NETWORK)} for ref, folder in folders.items()]
-    if len({row["sha256"] for row in about}) < len(about):
+    models = [{"ref": ref, "sha256": sha256(folder / NETWORK)} for ref, folder in folders.items()]
+    if len({row["sha256"] for row in models}) < len(models):
         raise SpinscopeError(
             f"models {', '.join(folders)} must be different networks; error bars from one and the "
             "same would say nothing"
         )
     workers = _workers(params)
-    predictors = [predictor(params, str(folder), streams=workers) for folder in folders.values()]
-    classes = {tuple(one.info["classes"]) for one in predictors}
+    members = [predictor(params, str(folder), streams=workers) for folder in folders.values()]
+    classes = {tuple(one.info["classes"]) for one in members}
     if len(classes) != 1:
         raise SpinscopeError(
             f"models {', '.join(folders)} must know the same classes, not {sorted(classes)}"
         )
-    laid = params.segment.model_dump(include={"axis_deg", "scale"})
-    return predictors, {
-        "models": about,
+    geometry = params.segment.model_dump(include={"axis_deg", "scale"})
+    return members[0] if len(members) == 1 else Ensemble(tuple(members)), {
+        "models": models,
         "inference": params.inference.model_dump(),
         "tta": params.segment.tta,
         "min_px": params.segment.min_px,
         "pixel_size_nm": params.segment.pixel_size_nm,
-        # Only where they are set: what was segmented before there were these is gone on with.
-        **{key: value for key, value in laid.items() if value is not None},
+        # Only where set: results that are older than these settings can be resumed.
+        **{key: value for key, value in geometry.items() if value is not None},
     }
-
-
-def _workers(params: Params) -> int:
-    return params.segment.workers or len(os.sched_getaffinity(0))
 
 
 def _segment_one(
     params: Params,
-    source: _Source,
-    predictors: Sequence[Predictor],
+    recording: Recording,
+    model: Segmenter,
     out: Path,
-    about: dict,
+    settings: dict[str, Any],
     on_frame: Callable[[str, int, int | None], None] | None,
-) -> dict:
+) -> dict[str, Any]:
+    """Segment one recording and draw its first frame; return the row of the answer."""
     from spinscope.live.pipeline import Stopped, segment_recording
     from spinscope.live.results import open_results
 
-    row: dict[str, Any] = {"file": str(source.path), "folder": str(out / source.name)}
-    if note := fewer_views(predictors, params.segment.tta):
+    name, folder = recording.name, out / recording.name
+    row: dict[str, Any] = {"file": str(recording.path), "folder": str(folder)}
+    if note := fewer_views([model], params.segment.tta):
         row["note"] = note
-    with _closing(source.open()) as recording:
-        try:
-            results = segment_recording(
-                recording,
-                predictors,
-                out / source.name,
-                about=about,
-                tta=params.segment.tta,
-                min_px=params.segment.min_px,
-                workers=_workers(params),
-                part=params.segment.chunk_frames,
-                on_frame=on_frame and (lambda done: on_frame(source.name, done, recording.n)),
-            )
-        except Stopped as stopped:  # the recordings after it are segmented all the same
-            row["stopped"] = str(stopped)
-            results = open_results(out / source.name)
-        row |= {
-            "frames": results.n,
-            "objects": results.summary["figures"]["objects"],
-            "frames_per_s": results.summary["timing"]["frames_per_s"],
-            "former": results.summary["former"],
-        }
-        mask, classes = results.mask(0), results.summary["classes"]
-        row["fraction"] = {name: float((mask == k).mean()) for k, name in enumerate(classes)}
-        try:
-            first = recording.read(0)
-        except (RecordingError, OSError):  # a camera's file may have moved on
-            return row
-        return row | _draw(first, mask, out / source.name, single=results.n == 1)
+    try:
+        results = segment_recording(
+            recording,
+            model,
+            folder,
+            settings=settings,
+            tta=params.segment.tta,
+            min_px=params.segment.min_px,
+            workers=_workers(params),
+            chunk_frames=params.segment.chunk_frames,
+            on_frame=on_frame and (lambda done: on_frame(name, done, recording.n)),
+        )
+    except Stopped as stopped:  # the recordings after it are segmented all the same
+        row["error"] = str(stopped)
+        results = open_results(folder)
+    mask, classes = results.mask(0), results.summary["classes"]
+    row |= {
+        "frames": results.n_frames,
+        "objects": results.summary["statistics"]["objects"],
+        "frames_per_s": results.summary["timing"]["frames_per_s"],
+        "previous": results.summary["previous"],
+        "fraction": {name: float((mask == k).mean()) for k, name in enumerate(classes)},
+    }
+    try:
+        first = recording.read(0)
+    except (RecordingError, OSError):  # a camera's file may have been moved
+        return row
+    return row | _draw(first, mask, folder, single=results.n_frames == 1)
 
 
 def _draw(raw: np.ndarray, mask: np.ndarray, name: Path, *, single: bool) -> dict[str, str]:
-    """Write the overlay of a frame, and the mask of a single image; returns kind → file."""
+    """Write the overlay of a frame, and the mask of a single image; return kind → file."""
     from spinscope.drawing import overlay, write_panels
     from spinscope.images import write_label
 
-    if mask.size > _PICTURE_PIXELS:
+    if mask.size > _MAX_DRAWN_PIXELS:
         return {}
     drawn = {"overlay": f"{name}.overlay.png"}
     write_panels(drawn["overlay"], [overlay(raw, mask)])
@@ -263,3 +213,85 @@ def _draw(raw: np.ndarray, mask: np.ndarray, name: Path, *, single: bool) -> dic
         drawn["mask"] = f"{name}.mask.png"
         write_label(drawn["mask"], mask)
     return drawn
+
+
+def measure(params: Params, folder: Path, sample: Path | None = None) -> dict[str, Any]:
+    """Measure lattice and tracks of a results folder, which gets their tables.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    folder : Path
+        Results folder.
+    sample : Path, optional
+        Image that is black where a patterned sample has no film.
+
+    Returns
+    -------
+    dict
+        Figures of the recording.
+    """
+    from spinscope.images import read_image
+    from spinscope.live.measurements import measure_recording
+    from spinscope.live.results import open_results
+
+    sample_mask = None if sample is None else read_image(sample) > 0
+    return measure_recording(open_results(folder), params.measure, sample_mask)
+
+
+def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[str, Path]:
+    """Write a results folder in the formats of other programs.
+
+    The recording is read again where it still exists; grey values are missing otherwise.
+
+    Parameters
+    ----------
+    folder : Path
+        Results folder.
+    kinds : sequence of str
+        Formats, of `analysis.exports.KINDS`.
+    out : Path, optional
+        Folder to write to, by default the results folder.
+
+    Returns
+    -------
+    dict
+        Format → file.
+
+    Raises
+    ------
+    SpinscopeError
+        For an unknown format, and where overlays are wanted and the recording is missing.
+    """
+    from spinscope.analysis.exports import DRAWN, write
+    from spinscope.live.results import open_results
+    from spinscope.recordings import image_of
+
+    results = open_results(folder)
+    known, names = results.summary["recording"], list(results.table("frames")["name"])
+    try:
+        recording = results.recording()
+    except SpinscopeError:
+        if DRAWN & set(kinds):
+            raise
+        recording = None
+
+    def frames() -> Iterable[tuple[int, np.ndarray | None, np.ndarray]]:
+        images: Iterable = itertools.repeat(None)
+        if recording is not None:
+            images = (image_of(raw, recording.scale) for _, raw in recording.frames())
+        # The masks end first where a frame could not be read.
+        for k, (mask, image) in enumerate(zip(results.masks(), images, strict=False)):
+            yield k, image, mask
+
+    return write(
+        kinds,
+        (out or folder) / known["name"],
+        frames,
+        classes=results.summary["classes"],
+        pixel_size=known["pixel_size"],
+        interval=known["interval"],
+        names=names.__getitem__,
+        min_px=results.summary["settings"]["min_px"],
+    )

@@ -1,17 +1,17 @@
-"""Lattice and tracks of a segmented recording, from its folder of results.
+"""Lattice and tracks of a segmented recording, as tables and as files of its results folder.
 
-lattice.parquet, lattice.csv   a row an object: neighbours, order, defects
-order.csv                      a row a frame: order of its lattice
+lattice.parquet, lattice.csv   one row per object: neighbours, order, defects
+order.csv                      one row per frame: order of its lattice
 pair_correlation.csv           g(r), mean over the frames
 tracks.parquet, tracks.csv     the objects with the number of their track
-lifetimes.csv, msd.csv         a row a track; a row a lag
+lifetimes.csv, msd.csv         one row per track; one row per lag
 measurements.json              the figures of the recording
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,10 +24,10 @@ from spinscope.analysis import (
     lifetimes,
     link,
     mean_lifetime,
-    mean_square_displacement,
+    mean_squared_displacement,
     pair_correlation,
+    subtract_drift,
     with_units,
-    without_drift,
 )
 from spinscope.config import Measure
 from spinscope.errors import SpinscopeError
@@ -38,138 +38,216 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIGURES = "measurements.json"
-_WIDE = 8  # mean steps, beyond which a search_range is worth a word
-_REACH, _BINS = 6, 20  # mean spacings of g(r), and bins of each
+COLUMNS = ("frame", "object", "y_px", "x_px", "diameter_px", "touches_border")
+"""Columns of the table of objects that are needed."""
+
+_LONG_RANGE = 8  # mean steps, beyond which a note advises a shorter search range
+_SPACINGS, _BINS = 6, 20  # extent of g(r) in mean spacings, and bins per spacing
+
+Tables = dict[str, "pd.DataFrame"]
 
 
 def measure_recording(
-    results: Results, settings: Measure, film: np.ndarray | None = None
+    results: Results, settings: Measure, sample_mask: np.ndarray | None = None
 ) -> dict[str, Any]:
-    """Measure the lattice of every frame and the tracks over the frames, and write the tables.
+    """Measure a results folder and write the tables into it.
 
-    film : (H, W) bool, where the film of a patterned sample is; by default what the model calls
-        outside or edge is none, where it knows these classes, and all is film where not.
-    Returns the figures of the recording; what cannot be known (an unknown pixel size, a single
-    frame, fewer than four objects) is None; tracks of one object a frame need `search_range_px`.
-    Raises SpinscopeError where the recording holds no object.
+    Parameters
+    ----------
+    results : Results
+        Results folder.
+    settings : Measure
+        Section `measure` of the settings.
+    sample_mask : (H, W) bool array, optional
+        Where a patterned sample has a film. By default the pixels that the model classifies as
+        outside or edge have none, where it knows these classes.
+
+    Returns
+    -------
+    dict
+        Figures of the recording, None where unknown (an unknown pixel size, a single frame, fewer
+        than four objects).
+
+    Raises
+    ------
+    SpinscopeError
+        Where the recording holds no object.
     """
-    about = results.summary["stream"]
-    pixel_size, interval = about["pixel_size"], about["interval"]
-    columns = ["frame", "object", "y_px", "x_px", "diameter_px", "touches_border"]
-    objects = results.table("objects", columns)
-    if not len(objects):
-        raise SpinscopeError(f"{results.folder} holds no object; there is nothing to measure")
-    shape = tuple(about["shape"])
-    if film is not None and film.shape != shape:
-        raise SpinscopeError(f"film of shape {film.shape} must be as the frames, {shape}")
-    figures = _lattice(results, objects, shape, pixel_size, film)
-    alone = objects.groupby("frame").size().max() == 1
-    # One object a frame has no neighbour that would tell how far it may move.
-    if results.n > 1 and not (alone and settings.search_range_px is None):
-        figures |= _tracks(results, objects, settings, pixel_size, interval)
-    figures = {key: None if _unknown(value) else value for key, value in figures.items()}
-    figures |= {"settings": settings.model_dump()}
+    recording = results.summary["recording"]
+    classes = results.summary["classes"]
+    try:
+        tables, figures = measure_objects(
+            results.table("objects", list(COLUMNS)),
+            settings,
+            n_frames=results.n_frames,
+            shape=tuple(recording["shape"]),
+            pixel_size=recording["pixel_size"],
+            interval=recording["interval"],
+            sample_mask=lambda frame: (
+                sample_of(results.mask(frame), classes) if sample_mask is None else sample_mask
+            ),
+        )
+    except NoObjects:
+        raise SpinscopeError(
+            f"{results.folder} holds no object; there is nothing to measure"
+        ) from None
+    for name, table in tables.items():
+        if name in ("lattice", "tracks"):
+            with atomic_file(results.folder / f"{name}.parquet") as partial:
+                table.to_parquet(partial, index=False)
+        with atomic_file(results.folder / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False)
     write_json(results.folder / FIGURES, figures)
     return figures
 
 
+class NoObjects(SpinscopeError):
+    """There is no object to measure."""
+
+
+def measure_objects(
+    objects: pd.DataFrame,
+    settings: Measure,
+    *,
+    n_frames: int,
+    shape: tuple[int, int],
+    pixel_size: float | None = None,
+    interval: float | None = None,
+    sample_mask: Callable[[int], np.ndarray | None] = lambda frame: None,
+) -> tuple[Tables, dict[str, Any]]:
+    """Measure the lattice of every frame and the tracks over the frames.
+
+    Tracks of recordings with one object per frame need `search_range_px`: such an object has no
+    neighbour whose distance limits how far it may move.
+
+    Parameters
+    ----------
+    objects : DataFrame
+        One row per object, with `COLUMNS`.
+    settings : Measure
+        Section `measure` of the settings.
+    n_frames : int
+        Number of frames.
+    shape : (int, int)
+        Height and width of the frames in px.
+    pixel_size, interval : float, optional
+        Pixel size in m and time between frames in s.
+    sample_mask : callable, optional
+        Returns, for a frame, where a patterned sample has a film, (H, W) bool, None for everywhere.
+
+    Returns
+    -------
+    tables : dict of DataFrame
+        `lattice`, `order`, `pair_correlation`, `tracks`, `lifetimes`, `msd`, as far as known.
+    figures : dict
+        Figures of the recording, None where unknown.
+
+    Raises
+    ------
+    NoObjects
+        Where there is no object.
+    SpinscopeError
+        Where the sample mask has another shape than the frames.
+    """
+    if not len(objects):
+        raise NoObjects("there is no object to measure")
+    tables, figures = _lattice(objects, shape, pixel_size, sample_mask)
+    alone = objects.groupby("frame").size().max() == 1
+    if n_frames > 1 and not (alone and settings.search_range_px is None):
+        found, more = _tracks(objects, settings, n_frames, pixel_size, interval)
+        tables, figures = tables | found, figures | more
+    known = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in figures.items()
+    }
+    return tables, known | {"settings": settings.model_dump()}
+
+
+def sample_of(mask: np.ndarray, classes: list[str]) -> np.ndarray | None:
+    """Return where a patterned sample has a film, None for a model that does not segment that."""
+    beyond = [k for k, name in enumerate(classes) if name in ("outside", "edge")]
+    return ~np.isin(mask, beyond) if beyond else None
+
+
 def _lattice(
-    results: Results,
     objects: pd.DataFrame,
     shape: tuple[int, int],
     pixel_size: float | None,
-    film: np.ndarray | None,
-) -> dict[str, float]:
+    sample_mask: Callable[[int], np.ndarray | None],
+) -> tuple[Tables, dict[str, float]]:
+    """Tables and figures of the lattice."""
     import pandas as pd
 
-    folder = results.folder
     spacing = math.sqrt(math.prod(shape) * objects["frame"].nunique() / len(objects))
-    r_max = min(_REACH * spacing, min(shape) / 2)
+    r_max = min(_SPACINGS * spacing, min(shape) / 2)
     width = min(spacing / _BINS, r_max)
-    tables, rows, correlations = [], [], []
+    lattices, rows, correlations = [], [], []
     for frame, group in objects.groupby("frame"):
         positions = group[["y_px", "x_px"]].to_numpy()
-        ground = _film(results, int(frame)) if film is None else film
-        table = lattice_order(positions, film=ground)
+        sample = sample_mask(int(frame))
+        if sample is not None and sample.shape != shape:
+            raise SpinscopeError(
+                f"sample_mask of shape {sample.shape} must be as the frames, {shape}"
+            )
+        order = lattice_order(positions, sample_mask=sample)
         keys = {key: group[key].to_numpy() for key in ("frame", "object")}
-        tables.append(pd.DataFrame(keys | table))
-        rows.append({"frame": frame} | lattice_summary(table))
-        correlations.append(
-            pair_correlation(positions, shape, r_max=r_max, width=width, film=ground)
-        )
+        lattices.append(pd.DataFrame(keys | order))
+        rows.append({"frame": frame} | lattice_summary(order))
+        g = pair_correlation(positions, shape, r_max=r_max, width=width, sample_mask=sample)
+        if len(g["g"]):
+            correlations.append(g)
     order = pd.DataFrame(rows)
-    _write(folder / "lattice", with_units(pd.concat(tables, ignore_index=True), pixel_size))
-    _write_csv(folder / "order.csv", with_units(order, pixel_size))
-    if known := [found for found in correlations if len(found["g"])]:
-        over = np.array([found["g"] for found in known])
-        error = (
-            over.std(axis=0, ddof=1) / math.sqrt(len(over)) if len(over) > 1 else known[0]["g_se"]
-        )
-        table = {"r_px": known[0]["r_px"], "g": over.mean(axis=0), "g_se": error}
-        _write_csv(folder / "pair_correlation.csv", with_units(pd.DataFrame(table), pixel_size))
-    means = order.drop(columns="frame").mean(skipna=True)
-    spread = order.drop(columns="frame").std(ddof=1, skipna=True)
-    names = ("psi6_mean", "psi6_global", "psi4_mean", "nearest_px", "lattice_px", "defect_share")
-    figures = {name: float(means[name]) for name in names}
-    figures |= {f"{name}_sd": float(spread[name]) for name in names}
-    return with_units(figures, pixel_size)
+    tables = {"lattice": pd.concat(lattices, ignore_index=True), "order": order}
+    if correlations:
+        g = np.array([one["g"] for one in correlations])
+        error = correlations[0]["g_se"]
+        if len(g) > 1:
+            error = g.std(axis=0, ddof=1) / math.sqrt(len(g))
+        columns = {"r_px": correlations[0]["r_px"], "g": g.mean(axis=0), "g_se": error}
+        tables["pair_correlation"] = pd.DataFrame(columns)
+    names = [
+        "psi6_mean", "psi6_global", "psi4_mean", "nearest_px", "lattice_px", "defect_fraction"
+    ]  # fmt: skip
+    figures = order[names].mean().to_dict() | order[names].std().add_suffix("_sd").to_dict()
+    tables = {name: with_units(table, pixel_size) for name, table in tables.items()}
+    return tables, with_units(figures, pixel_size)
 
 
 def _tracks(
-    results: Results,
     objects: pd.DataFrame,
     settings: Measure,
+    n_frames: int,
     pixel_size: float | None,
     interval: float | None,
-) -> dict[str, float]:
-    search_range = (
-        default_search_range(objects)
-        if settings.search_range_px is None
-        else settings.search_range_px
-    )
+) -> tuple[Tables, dict[str, Any]]:
+    """Tables and figures of the tracks."""
+    search_range = settings.search_range_px
+    if search_range is None:
+        search_range = default_search_range(objects)
     tracks = link(
         objects,
         search_range_px=search_range,
         memory=settings.memory,
         size_ratio=settings.size_ratio,
     )
-    _write(results.folder / "tracks", with_units(tracks, pixel_size))
-    lived = lifetimes(tracks, frames=(0, results.n - 1), interval=interval)
-    _write_csv(results.folder / "lifetimes.csv", lived)
-    # An object that the border cuts has its centre elsewhere.
-    tracks = tracks[~tracks["touches_border"].to_numpy(dtype=bool)].reset_index(drop=True)
-    moved = without_drift(tracks) if settings.subtract_drift else tracks
-    msd = mean_square_displacement(moved, max_lag=settings.max_lag, interval=interval)
-    _write_csv(results.folder / "msd.csv", with_units(msd, pixel_size))
-    found = diffusion(
-        tracks, pixel_size=pixel_size, interval=interval, drift=settings.subtract_drift
+    lifetime_table = lifetimes(tracks, frames=(0, n_frames - 1), interval=interval)
+    # The border cuts objects and so shifts their centres.
+    inner = tracks[~tracks["touches_border"].to_numpy(dtype=bool)].reset_index(drop=True)
+    moved = subtract_drift(inner) if settings.subtract_drift else inner
+    msd = mean_squared_displacement(moved, max_lag=settings.max_lag, interval=interval)
+    figures = diffusion(
+        inner, pixel_size=pixel_size, interval=interval, drift=settings.subtract_drift
     )
-    if (steps := search_range / found["step_px"]) > _WIDE:
-        found["note"] = (
-            f"objects were linked over up to {search_range:.3g} px a frame, {steps:.0f} times their mean "
-            "step; where they come close to each other, a smaller "
+    if (steps := search_range / figures["step_px"]) > _LONG_RANGE:
+        figures["note"] = (
+            f"objects were linked over up to {search_range:.3g} px a frame, {steps:.0f} times "
+            "their mean step; where they come close to each other, a smaller "
             "measure.search_range_px of some five steps links more surely"
         )
-    return found | {"search_range_px": search_range} | mean_lifetime(lived, interval=interval)
-
-
-def _film(results: Results, frame: int) -> np.ndarray | None:
-    """Where the film of a patterned sample is, for models that tell it from the outside."""
-    beyond = [k for k, name in enumerate(results.summary["classes"]) if name in ("outside", "edge")]
-    return ~np.isin(results.mask(frame), beyond) if beyond else None
-
-
-def _unknown(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
-
-
-def _write(path: Path, table: pd.DataFrame) -> None:
-    """A table as Parquet and as CSV."""
-    with atomic_file(path.with_suffix(".parquet")) as partial:
-        table.to_parquet(partial, index=False)
-    _write_csv(path.with_suffix(".csv"), table)
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    with atomic_file(path) as partial:
-        table.to_csv(partial, index=False)
+    figures |= {"search_range_px": search_range} | mean_lifetime(lifetime_table, interval=interval)
+    tables = {
+        "tracks": with_units(tracks, pixel_size),
+        "lifetimes": lifetime_table,
+        "msd": with_units(msd, pixel_size),
+    }
+    return tables, figures

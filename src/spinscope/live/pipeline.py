@@ -1,8 +1,8 @@
-"""A recording through decode, segment, measure and write, each stage beside the others.
+"""Segment a whole recording: decode, segment, measure and write at the same time.
 
-One thread reads; `workers` threads segment and measure a frame each, one processor core a frame;
-the caller's thread puts the results in order and writes them in parts. A few frames are in memory
-at a time, however long the recording is.
+One thread decodes; `workers` threads segment and measure one frame each, one processor core per
+frame; the calling thread puts the results in order and writes them in chunks. A few frames are in
+memory at a time, however long the recording is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from spinscope.errors import SpinscopeError
-from spinscope.inference.predict import Predictor
+from spinscope.inference.predict import Segmenter
 from spinscope.live.frame import measure_frame
 from spinscope.live.results import (
     SUMMARY,
-    Encoded,
-    Parts,
+    Chunks,
+    EncodedFrame,
     Results,
     encode,
     finish,
@@ -35,16 +35,16 @@ from spinscope.live.results import (
 from spinscope.recordings import Recording, RecordingError
 from spinscope.recordings.watch import WatchedFolder
 
-_WAIT = 0.2  # s between looks at what is finished while no frame comes
-_LINGER = 2.0  # s after which the frames of a slow camera are written as they are
+_WAIT = 0.2  # s between checks for finished frames while no new one arrives
+_LINGER = 2.0  # s after which the frames of a slow camera are written as an incomplete chunk
 
 
 class Stopped(SpinscopeError):
-    """The recording was left before its end; what was finished is kept."""
+    """A recording could not be read to its end; the frames before are kept."""
 
 
-class Stages:
-    """Seconds that each stage took, over all frames; the stages run side by side."""
+class _Timing:
+    """Seconds spent in each stage, over all frames; the stages run at the same time."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
@@ -54,8 +54,8 @@ class Stages:
         for stage, value in seconds.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + value
 
-    def timing(self, frames: int) -> dict[str, Any]:
-        """Frames a second from the beginning until now, and milliseconds of each stage a frame."""
+    def summary(self, frames: int) -> dict[str, Any]:
+        """Frames per second until now, and milliseconds per frame of each stage."""
         seconds = time.perf_counter() - self.started
         return {
             "frames": frames,
@@ -66,70 +66,98 @@ class Stages:
 
 def segment_recording(
     recording: Recording,
-    predictors: Sequence[Predictor],
+    predictor: Segmenter,
     folder: Path,
     *,
-    about: dict[str, Any],
+    settings: dict[str, Any],
     tta: int = 1,
     min_px: int = 1,
     workers: int = 2,
-    part: int = 64,
+    chunk_frames: int = 64,
     on_frame: Callable[[int], None] | None = None,
 ) -> Results:
-    """Segment and measure every frame of a recording into `folder`.
+    """Segment and measure every frame of a recording into a results folder.
 
-    about : what decides the result (model, settings); finished frames of an interrupted call with
-        the same are not computed again, and a finished folder of the same is returned as it is.
-    part : frames written at a time, the most that a kill costs.
-    on_frame : is told the number of frames that are done.
-    Raises Stopped where a frame cannot be read; the frames before it are kept in `folder`.
+    Parameters
+    ----------
+    recording : Recording
+        Frames to segment.
+    predictor : Predictor or Ensemble
+        Model.
+    folder : Path
+        Results folder to write.
+    settings : dict
+        Everything the result depends on (model, settings). An interrupted call with the same
+        settings is resumed, and finished results of the same settings are returned unchanged.
+    tta : {1, 2, 3, 8}
+        Number of augmented views.
+    min_px : int
+        Objects of fewer pixels are left out.
+    workers : int
+        Frames segmented at once.
+    chunk_frames : int
+        Frames written at a time: at most this many are recomputed after an interruption.
+    on_frame : callable, optional
+        Called with the number of frames that are done.
+
+    Returns
+    -------
+    Results
+        The results folder.
+
+    Raises
+    ------
+    Stopped
+        Where a frame cannot be read; the frames before it are kept in `folder`.
     """
-    about = {**about, "stream": describe(recording)}
+    source = describe(recording)
+    settings = {**settings, "recording": source}
 
-    def work(index: int, raw: np.ndarray) -> Encoded:
+    def work(index: int, raw: np.ndarray) -> EncodedFrame:
         frame = measure_frame(
-            raw, predictors, index=index, scale=recording.scale, tta=tta, min_px=min_px
+            raw, predictor, index=index, scale=recording.scale, tta=tta, min_px=min_px
         )
         return encode(frame, recording.names(index))
 
-    with _alone(folder):
-        begun = _begin(recording, folder, about)
-        if isinstance(begun, Results):
-            return begun
-        parts, done, stages = begun, begun.done, Stages()
+    with _locked(folder):
+        resumed = _resume(recording, folder, settings)
+        if isinstance(resumed, Results):
+            return resumed
+        chunks, done, timing = resumed, resumed.n_frames, _Timing()
         if on_frame:
             on_frame(done)
-        writer = _Writer(parts, part, recording, stages, on_frame)
-        with _Reader(recording, done, stages) as reader, ThreadPoolExecutor(workers) as pool:
+        writer = _Writer(chunks, chunk_frames, recording, timing, on_frame)
+        with _Reader(recording, done, timing) as reader, ThreadPoolExecutor(workers) as pool:
             try:
-                stopped = _run(reader, writer, lambda *frame: pool.submit(work, *frame), workers)
+                error = _run(reader, writer, lambda *frame: pool.submit(work, *frame), workers)
             finally:
                 writer.flush()
-        if parts.done != done + writer.written:
+        if chunks.n_frames != done + writer.written:
             raise SpinscopeError(
-                f"{parts.folder} holds {parts.done} frames of {done + writer.written}: it was "
-                "changed by another program meanwhile; run the same command again"
+                f"{chunks.folder} holds {chunks.n_frames} frames of {done + writer.written}: it "
+                "was changed by another program meanwhile; run the same command again"
             )
-        if not parts.done:
-            parts.remove()
-            raise stopped or SpinscopeError(f"{recording.path}: no frame came")
-        engine = predictors[0].engine
-        told = {
-            "about": about,
-            "stream": about["stream"],
-            "classes": list(predictors[0].info["classes"]),
-            "engine": f"{engine.name} {engine.precision}",
-            "stopped": str(stopped) if stopped else None,
+        if not chunks.n_frames:
+            chunks.remove()
+            raise error or SpinscopeError(f"{recording.path}: no frame came")
+        summary = {
+            "settings": settings,
+            "recording": source,
+            "classes": list(predictor.info["classes"]),
+            "engine": f"{predictor.engine.name} {predictor.engine.precision}",
+            "error": str(error) if error else None,
         }
-        results = finish(parts, folder, lambda: told | {"timing": stages.timing(writer.written)})
-    if stopped:
-        raise _kept(results)
+        results = finish(
+            chunks, folder, lambda: summary | {"timing": timing.summary(writer.written)}
+        )
+    if error:
+        raise _stopped(results)
     return results
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other programs from writing the same results meanwhile."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other programs from writing the same results."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
@@ -140,34 +168,34 @@ def _alone(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _begin(recording: Recording, folder: Path, about: dict[str, Any]) -> Results | Parts:
-    """The finished results of the same recording and settings, or the parts to go on from."""
+def _resume(recording: Recording, folder: Path, settings: dict[str, Any]) -> Results | Chunks:
+    """Finished results of the same recording and settings, or the chunks to resume from."""
     finished = open_results(folder) if (folder / SUMMARY).is_file() else None
-    if finished is not None and finished.summary["about"] != about:
+    if finished is not None and finished.summary["settings"] != settings:
         finished = None
     if finished is not None and recording.n is not None:
-        if finished.summary["stopped"]:
-            raise _kept(finished)
+        if finished.summary["error"]:
+            raise _stopped(finished)
         return finished
-    parts = Parts(folder.with_name(f"{folder.name}.parts"), about)
-    if isinstance(recording, WatchedFolder):  # it may have grown since it was left
-        if finished is not None and not parts.done:
-            parts.adopt(finished)
-        if parts.done:
-            facts = parts.facts
-            recording.take(parts.names, *(facts[key] for key in ("shape", "scale", "pixel_size")))
-    return parts
+    chunks = Chunks(folder.with_name(f"{folder.name}.chunks"), settings)
+    if isinstance(recording, WatchedFolder):  # it may have grown since
+        if finished is not None and not chunks.n_frames:
+            chunks.adopt(finished)
+        if chunks.n_frames:
+            known = chunks.calibration
+            recording.skip(chunks.names, known["shape"], known["scale"], known["pixel_size"])
+    return chunks
 
 
-def _kept(results: Results) -> Stopped:
+def _stopped(results: Results) -> Stopped:
     return Stopped(
-        f"{results.summary['stopped']}; the {results.n} frames before it are kept in "
+        f"{results.summary['error']}; the {results.n_frames} frames before it are kept in "
         f"{results.folder}"
     )
 
 
 def describe(recording: Recording) -> dict[str, Any]:
-    """What identifies a recording."""
+    """Return what identifies a recording: path, name, fingerprint, whether it was watched."""
     return {
         "path": str(recording.path.resolve()),
         "name": recording.name,
@@ -179,11 +207,11 @@ def describe(recording: Recording) -> dict[str, Any]:
 def _run(
     reader: _Reader,
     writer: _Writer,
-    submit: Callable[[int, np.ndarray], Future[Encoded]],
+    submit: Callable[[int, np.ndarray], Future[EncodedFrame]],
     workers: int,
 ) -> SpinscopeError | None:
-    """Move frames from the reader to the workers to the writer; returns why the reading ended."""
-    pending: deque[Future[Encoded]] = deque()
+    """Move frames from the reader to the workers to the writer; return what ended the reading."""
+    pending: deque[Future[EncodedFrame]] = deque()
     while True:
         frame = reader.next(_WAIT)
         if frame is not None:
@@ -199,23 +227,23 @@ def _run(
 
 
 class _Writer:
-    """Collects finished frames and writes them in parts."""
+    """Collects finished frames and writes them in chunks."""
 
-    def __init__(self, parts, part, recording, stages, on_frame):
-        self.parts, self.part, self.recording = parts, part, recording
-        self.stages, self.on_frame = stages, on_frame
-        self.waiting: list[Encoded] = []
+    def __init__(self, chunks, chunk_frames, recording, timing, on_frame):
+        self.chunks, self.chunk_frames, self.recording = chunks, chunk_frames, recording
+        self.timing, self.on_frame = timing, on_frame
+        self.waiting: list[EncodedFrame] = []
         self.written = 0
         self.since = time.monotonic()
 
-    def add(self, frame: Encoded) -> None:
+    def add(self, frame: EncodedFrame) -> None:
         if not self.waiting:
             self.since = time.monotonic()
         self.waiting.append(frame)
-        self.stages.add(frame.seconds)
+        self.timing.add(frame.seconds)
         if self.on_frame:
             self.on_frame(frame.index + 1)
-        if len(self.waiting) >= self.part:
+        if len(self.waiting) >= self.chunk_frames:
             self.flush()
 
     def flush_if_old(self) -> None:
@@ -225,21 +253,21 @@ class _Writer:
     def flush(self) -> None:
         started = time.perf_counter()
         waiting, self.waiting = self.waiting, []
-        self.parts.add(waiting, self.recording)
+        self.chunks.add(waiting, self.recording)
         self.written += len(waiting)
-        self.stages.add({"write": time.perf_counter() - started})
+        self.timing.add({"write": time.perf_counter() - started})
 
 
 class _Reader:
-    """Decodes ahead in a thread of its own, two frames at the most."""
+    """Decodes in a thread of its own, at most two frames ahead."""
 
-    def __init__(self, recording: Recording, start: int, stages: Stages):
-        self.recording, self.start, self.stages = recording, start, stages
+    def __init__(self, recording: Recording, start: int, timing: _Timing):
+        self.recording, self.start, self.timing = recording, start, timing
         self.error: SpinscopeError | None = None
         self.ended = False
         self._failure: BaseException | None = None
         self._frames: queue.Queue[tuple[int, np.ndarray]] = queue.Queue(maxsize=2)
-        self._left = threading.Event()
+        self._cancelled = threading.Event()
         self._exhausted = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
 
@@ -248,12 +276,12 @@ class _Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._left.set()
+        self._cancelled.set()
         self._thread.join(timeout=5)
 
     def next(self, wait: float) -> tuple[int, np.ndarray] | None:
-        """The next frame, or None where none came in `wait` seconds or none is left."""
-        exhausted = self._exhausted.is_set()  # before the look: a frame may come between
+        """Next frame, or None where none arrived in `wait` seconds or none is left."""
+        exhausted = self._exhausted.is_set()  # before the queue is read: a frame may still arrive
         try:
             return self._frames.get(block=not exhausted, timeout=wait)
         except queue.Empty:
@@ -266,22 +294,22 @@ class _Reader:
     def _read(self) -> None:
         frames = iter(self.recording.frames(self.start))
         try:
-            while not self._left.is_set():
+            while not self._cancelled.is_set():
                 started = time.perf_counter()
                 frame = next(frames, None)
                 if frame is None:
                     break
-                self.stages.add({"decode": time.perf_counter() - started})
+                self.timing.add({"decode": time.perf_counter() - started})
                 self._put(frame)
         except RecordingError as error:
             self.error = error
-        except BaseException as error:  # handed to the caller's thread
+        except BaseException as error:  # raised again in the calling thread
             self._failure = error
         finally:
             self._exhausted.set()
 
     def _put(self, frame: tuple[int, np.ndarray]) -> None:
-        while not self._left.is_set():
+        while not self._cancelled.is_set():
             try:
                 return self._frames.put(frame, timeout=_WAIT)
             except queue.Full:

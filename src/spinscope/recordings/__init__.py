@@ -1,4 +1,4 @@
-"""Frames of a file, a folder or a camera, with their calibration."""
+"""Frames of a file, a folder, an array or a camera, with their calibration."""
 
 from spinscope.recordings.base import Recording, RecordingError, image_of
 from spinscope.recordings.opening import open_recording, watch

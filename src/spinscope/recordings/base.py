@@ -1,15 +1,15 @@
-"""Frames of one recording: a stack, a video, a folder of images or a folder that is being filled.
+"""Base class of all recordings, and the checks that they have in common.
 
-Frames come as the recording holds them, (H, W) uint8, uint16 or float32, order (y, x); `image_of`
-makes the (H, W) float32 image in [0, 1] of them that the rest of the program works with.
+Frames are read as the recording stores them: (H, W) uint8, uint16 or float32, order (y, x).
+`image_of` converts them to the (H, W) float32 images in [0, 1] used elsewhere.
 """
 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -24,21 +24,42 @@ _ENDS = 1 << 16
 
 
 class RecordingError(SpinscopeError):
-    """A frame that cannot be read; `index` is its number, and the frames before it are good."""
+    """A frame that cannot be read.
+
+    Parameters
+    ----------
+    text : str
+        One sentence for the user.
+    index : int
+        Number of the frame; the frames before it are good.
+    """
 
     def __init__(self, text: str, index: int = 0):
         super().__init__(text)
         self.index = index
 
 
-class Recording(Protocol):
-    """Frames of one recording, all of one size and one scale.
+class Recording(ABC):
+    """Frames of one recording, all of one size and one depth.
 
-    name, path : what names the outputs, and where the recording lies.
-    n : number of frames that the recording promises, None where it is not known beforehand.
-    shape : (H, W).   scale : a pixel's value / scale is in [0, 1] (255, 4095, 65535 or 1).
-    pixel_size : metres, None unknown.   interval : seconds between frames, None unknown.
-    fingerprint : changes when the bytes do: of size, time of change, head and tail.
+    Attributes
+    ----------
+    name : str
+        Name of the outputs.
+    path : Path
+        File or folder of the recording.
+    n : int or None
+        Number of frames, None where it is not known beforehand.
+    shape : (int, int)
+        Height and width in px.
+    scale : float
+        Pixel value of white: 255, 4095, 65535 or 1.
+    pixel_size : float or None
+        Pixel size in m.
+    interval : float or None
+        Time between frames in s.
+    fingerprint : str
+        Hash that changes with the content, from size, modification time, head and tail.
     """
 
     name: str
@@ -46,29 +67,66 @@ class Recording(Protocol):
     n: int | None
     shape: tuple[int, int]
     scale: float
-    pixel_size: float | None
-    interval: float | None
+    pixel_size: float | None = None
+    interval: float | None = None
     fingerprint: str
 
     def names(self, index: int) -> str:
-        """What to call a frame: "0007", or the stem of its file."""
-        ...
+        """Return the name of a frame: its number from 0 with leading zeros, as "0007"."""
+        return f"{index:0{max(4, len(str(self.n - 1)))}d}"
 
+    @abstractmethod
     def read(self, index: int) -> np.ndarray:
-        """Raw pixels (H, W) of one frame.   Raises RecordingError."""
-        ...
+        """Read the pixels (H, W) of one frame.
+
+        Raises
+        ------
+        RecordingError
+            Where there is no such frame, or it cannot be read.
+        """
 
     def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-        """(index, raw pixels) in order, decoded one after another.
+        """Iterate over (index, pixels) in order.
 
-        Raises RecordingError at the first frame that cannot be read; `frames(error.index + 1)` goes
-        on behind it.
+        Raises
+        ------
+        RecordingError
+            At the first frame that cannot be read; `frames(error.index + 1)` continues behind it.
         """
-        ...
+        for index in range(start, self.n):
+            yield index, self.read(index)
+
+    def close(self) -> None:  # noqa: B027 - most recordings keep no file open
+        """Close open files; the next read opens them again."""
+
+    def check_index(self, index: int) -> None:
+        """Refuse the number of a frame that does not exist."""
+        if not 0 <= index < self.n:
+            raise RecordingError(
+                f"{self.path}: frame {index} does not exist; it has frames 0 to {self.n - 1}", index
+            )
+
+    def check_like(
+        self, shape: tuple[int, int], scale: float, index: int, path: Path | None = None
+    ) -> None:
+        """Refuse a frame of another size or depth than the recording; `path` is its file."""
+        name = path or self.path
+        if tuple(shape) != tuple(self.shape):
+            raise RecordingError(
+                f"{name}: frame {index} is {shape[1]}x{shape[0]} pixels; the frames before it are "
+                f"{self.shape[1]}x{self.shape[0]}, and all must be of one size",
+                index,
+            )
+        if scale != self.scale:
+            raise RecordingError(
+                f"{name}: frame {index} has pixels of full scale {scale:g}; the frames before it "
+                f"have {self.scale:g}, and all must be of one depth",
+                index,
+            )
 
 
 def image_of(raw: np.ndarray, scale: float) -> np.ndarray:
-    """(H, W) float32 in [0, 1]: raw pixels over their scale; a value above the scale becomes 1.
+    """Divide pixels by their scale: (H, W) float32 in [0, 1], higher values clipped to 1.
 
     >>> image_of(np.array([[0, 4095]], dtype=np.uint16), 4095)
     array([[0., 1.]], dtype=float32)
@@ -79,7 +137,7 @@ def image_of(raw: np.ndarray, scale: float) -> np.ndarray:
     return image
 
 
-def check_size(name: str, height: int, width: int, index: int = 0) -> None:
+def check_size(name: str | Path, height: int, width: int, index: int = 0) -> None:
     """Refuse a frame that is too large to decode or too small to be a micrograph."""
     if height * width > MAX_PIXELS:
         raise RecordingError(
@@ -92,26 +150,8 @@ def check_size(name: str, height: int, width: int, index: int = 0) -> None:
         )
 
 
-def check_like(
-    name: str, shape: tuple[int, int], scale: float, recording: Recording, index: int
-) -> None:
-    """Refuse a frame that is not of its stream's size or depth."""
-    if tuple(shape) != tuple(recording.shape):
-        raise RecordingError(
-            f"{name}: frame {index} is {shape[1]}x{shape[0]} pixels; the frames before it are "
-            f"{recording.shape[1]}x{recording.shape[0]}, and all must be of one size",
-            index,
-        )
-    if scale != recording.scale:
-        raise RecordingError(
-            f"{name}: frame {index} has pixels of full scale {scale:g}; the frames before it have "
-            f"{recording.scale:g}, and all must be of one depth",
-            index,
-        )
-
-
-def check_float(name: str, pixels: np.ndarray, index: int = 0) -> np.ndarray:
-    """(H, W) float32 of floating-point pixels, if they are finite and in [0, 1]."""
+def check_float(name: str | Path, pixels: np.ndarray, index: int = 0) -> np.ndarray:
+    """Return floating-point pixels as float32; refuse any that are not finite and in [0, 1]."""
     low, high = float(pixels.min()), float(pixels.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int((~np.isfinite(pixels)).sum())
@@ -127,16 +167,11 @@ def check_float(name: str, pixels: np.ndarray, index: int = 0) -> np.ndarray:
     return pixels.astype(np.float32, copy=False)
 
 
-def check_index(recording: Recording, index: int, n: int) -> None:
-    """Refuse the number of a frame that the recording does not promise."""
-    if not 0 <= index < n:
-        raise RecordingError(
-            f"{recording.path}: frame {index} does not exist; it has frames 0 to {n - 1}", index
-        )
-
-
 def fingerprint(files: list[Path]) -> str:
-    """SHA-256 over names, sizes, times of change, and head and tail of the first and last file."""
+    """Hash names, sizes and modification times of files, and head and tail of the first and last.
+
+    Reading a few kB is fast on a network share; the content between is covered by the times.
+    """
     digest = hashlib.sha256()
     for path in files:
         state = path.stat()

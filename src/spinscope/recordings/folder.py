@@ -1,11 +1,11 @@
-"""Frames of a folder of images, one file a frame, in natural order of their names."""
+"""Frames of a folder of images, one frame per file, in natural order of the file names."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +15,26 @@ from spinscope.images import read_pixels
 from spinscope.recordings.base import (
     IMAGE,
     TIFF,
+    Recording,
     RecordingError,
-    check_index,
-    check_like,
     check_size,
     fingerprint,
 )
+from spinscope.recordings.tiff import TiffRecording
 
 
-class FolderRecording:
-    """Images of a folder, or one image file: the frame's name is the stem of its file.
+class FolderRecording(Recording):
+    """Images of a folder, or a single image file; a frame is named by the stem of its file.
 
     Size, depth and pixel size are those of the first frame.
-    """
 
-    interval: float | None = None
+    Parameters
+    ----------
+    path : Path
+        Folder or image file.
+    only : sequence of str, optional
+        Names of the frames wanted, in this order; by default all in natural order.
+    """
 
     def __init__(self, path: Path, only: Sequence[str] | None = None):
         self.path = path
@@ -50,57 +55,71 @@ class FolderRecording:
         self.shape = pixels.shape
 
     def names(self, index: int) -> str:
-        """Stem of the frame's file."""
+        """Return the stem of the frame's file."""
         return self.files[index].stem
 
     def read(self, index: int) -> np.ndarray:
-        """Raw pixels (H, W) of one frame."""
-        check_index(self, index, self.n)
+        """Read the pixels (H, W) of one frame."""
+        self.check_index(index)
         pixels, scale, _ = read_file(self.files[index], index)
-        check_like(str(self.files[index]), pixels.shape, scale, self, index)
+        self.check_like(pixels.shape, scale, index, self.files[index])
         return pixels
-
-    def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-        """(index, raw pixels) in order."""
-        for index in range(start, self.n):
-            yield index, self.read(index)
 
 
 def _named(folder: Path, files: list[Path], names: Sequence[str]) -> list[Path]:
-    """The files of these stems, in their order."""
-    of_stem = {file.stem: file for file in files}
+    """Files of these stems, in their order."""
+    by_stem = {file.stem: file for file in files}
     for index, name in enumerate(names):
-        if name not in of_stem:
+        if name not in by_stem:
             raise RecordingError(f"{folder}: frame {name!r} is no longer there", index)
-    return [of_stem[name] for name in names]
+    return [by_stem[name] for name in names]
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Images of a folder in natural order; hidden files and other kinds are left out."""
+    """Return the images of a folder in natural order, without hidden files."""
     return sorted(
         (file for file in folder.iterdir() if is_image(file.name) and file.is_file()), key=natural
     )
 
 
 def is_image(name: str) -> bool:
-    """Whether a file of this name counts: its suffix is an image's, and it is not hidden."""
+    """Whether a file name has the suffix of an image and is not hidden."""
     return Path(name).suffix.lower() in IMAGE and not name.startswith(".")
 
 
 def natural(path: Path) -> list:
-    """Key that sorts frame2 before frame10.
+    """Return a sort key that puts frame2 before frame10.
 
     >>> sorted([Path("a10.png"), Path("a2.png"), Path("a01.png")], key=natural)[0].name
     'a01.png'
     """
-    parts = re.split(r"(\d+)", path.name)
-    return [*((int(part), "") if part.isdigit() else (-1, part) for part in parts), path.name]
+    pieces = re.split(r"(\d+)", path.name)
+    return [*((int(piece), "") if piece.isdigit() else (-1, piece) for piece in pieces), path.name]
 
 
 def read_file(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
-    """(raw pixels, scale, pixel size in metres or None) of a file that holds one image.
+    """Read a file that holds one image.
 
-    Raises RecordingError with `index`.
+    Parameters
+    ----------
+    path : Path
+        Image file.
+    index : int
+        Number of the frame, for error messages.
+
+    Returns
+    -------
+    pixels : (H, W) array
+        Pixels as stored.
+    scale : float
+        Pixel value of white.
+    pixel_size : float or None
+        Pixel size in m.
+
+    Raises
+    ------
+    RecordingError
+        Where the file cannot be read or holds several frames.
     """
     if path.suffix.lower() in TIFF:
         return _read_tiff(path, index)
@@ -108,7 +127,7 @@ def read_file(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
         pixels, scale = read_pixels(path)
     except SpinscopeError as error:
         raise RecordingError(str(error), index) from error
-    check_size(str(path), *pixels.shape, index)
+    check_size(path, *pixels.shape, index)
     if pixels.dtype not in (np.uint8, np.uint16):  # 32-bit or 1-bit modes of Pillow
         low, high = int(pixels.min()), int(pixels.max())
         if low < 0 or high > scale:
@@ -121,8 +140,6 @@ def read_file(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
 
 
 def _read_tiff(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
-    from spinscope.recordings.tiff import TiffRecording
-
     try:
         with contextlib.closing(TiffRecording(path)) as stack:
             if stack.n != 1:

@@ -1,4 +1,4 @@
-"""Open a recording: one function for files and folders, one for a folder that is being filled."""
+"""Open a recording: a file, a folder, an array, or a folder that a camera is filling."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spinscope.recordings.array import ArrayRecording
 from spinscope.recordings.base import IMAGE, TIFF, VIDEO, Recording, RecordingError
 from spinscope.recordings.folder import FolderRecording
 from spinscope.recordings.tiff import TiffRecording
@@ -15,36 +16,65 @@ from spinscope.recordings.watch import WatchedFolder
 
 
 def open_recording(
-    path: Path | str, *, pixel_size: float | None = None, only: Sequence[str] | None = None
+    source: Path | str | np.ndarray,
+    *,
+    pixel_size: float | None = None,
+    only: Sequence[str] | None = None,
 ) -> Recording:
-    """Open an image, a TIFF stack, a video or a folder of images.
+    """Open an image, a TIFF stack, a video, a folder of images or an array.
 
-    pixel_size : metres; takes the place of what the file says.
-    only : names of the frames of a folder, in the order wanted; all in natural order by default.
-    Raises RecordingError where it cannot be opened or its first frame is not a micrograph: grayscale,
-    at least 8 pixels a side and at most 2**29 pixels.
+    Parameters
+    ----------
+    source : Path, str or (n, H, W) array
+        File, folder, or frames as uint8, uint16 or floating-point in [0, 1].
+    pixel_size : float, optional
+        Pixel size in m, which overrides the file's metadata.
+    only : sequence of str, optional
+        Names of the frames of a folder, in the order wanted; by default all in natural order.
+
+    Returns
+    -------
+    Recording
+        Frames with their calibration.
+
+    Raises
+    ------
+    RecordingError
+        Where it cannot be opened, or its first frame is not a micrograph: grayscale, at least
+        8 pixels a side and at most 2**29 pixels.
+
+    Examples
+    --------
+    >>> open_recording(np.zeros((5, 32, 48), dtype=np.uint8)).shape
+    (32, 48)
     """
-    path = Path(path)
     if pixel_size is not None and not (np.isfinite(pixel_size) and pixel_size > 0):
         raise RecordingError(f"pixel size (={pixel_size}) must be a positive length in metres")
-    if path.is_dir():
-        recording: Recording = FolderRecording(path, only)
-    elif not path.exists():
-        raise RecordingError(f"{path} does not exist")
-    elif (kind := path.suffix.lower()) in TIFF:
-        recording = TiffRecording(path)
-    elif kind in VIDEO:
-        recording = VideoRecording(path)
-    elif kind in IMAGE:
-        recording = FolderRecording(path)
+    if isinstance(source, np.ndarray):
+        recording: Recording = ArrayRecording(source)
     else:
-        raise RecordingError(
-            f"{path}: a file that ends in {path.suffix or 'nothing'!r} cannot be read; frames come "
-            "from PNG, TIFF, BMP or JPEG images, AVI, MP4, MOV or MKV videos, or a folder of images"
-        )
+        recording = _open_path(Path(source), only)
     if pixel_size is not None:
         recording.pixel_size = float(pixel_size)
     return recording
+
+
+def _open_path(path: Path, only: Sequence[str] | None) -> Recording:
+    """Open a folder or a file, by its suffix."""
+    if path.is_dir():
+        return FolderRecording(path, only)
+    if not path.exists():
+        raise RecordingError(f"{path} does not exist")
+    kind = path.suffix.lower()
+    for suffixes, recording in (
+        (TIFF, TiffRecording), (VIDEO, VideoRecording), (IMAGE, FolderRecording)
+    ):  # fmt: skip
+        if kind in suffixes:
+            return recording(path)
+    raise RecordingError(
+        f"{path}: a file that ends in {path.suffix or 'nothing'!r} cannot be read; frames come "
+        "from PNG, TIFF, BMP or JPEG images, AVI, MP4, MOV or MKV videos, or a folder of images"
+    )
 
 
 def watch(
@@ -56,13 +86,34 @@ def watch(
     idle: float | None = None,
     pixel_size: float | None = None,
 ) -> Recording:
-    """Frames of a folder that a camera is filling, each as soon as its file is whole.
+    """Open a folder that a camera is filling; each frame is read once its file is complete.
 
-    settle : a file that has not grown for so many seconds is taken to be whole; one that opens
-    cleanly is taken at once.   poll : seconds between two looks.
-    `frames()` ends when `stop()` is true or no new file came for `idle` seconds (None: never).
-    `n` is None; `shape`, `scale` and `pixel_size` wait for the first frame.
-    Raises RecordingError where the folder does not exist, and from `frames()` where it vanishes.
+    Parameters
+    ----------
+    folder : Path or str
+        Folder to watch.
+    settle : float
+        Seconds without growth after which a file is complete; one that opens without an error is
+        read at once.
+    poll : float
+        Seconds between two checks of the folder.
+    stop : callable
+        `frames()` ends when it returns True.
+    idle : float, optional
+        `frames()` ends after so many seconds without a new file; by default never.
+    pixel_size : float, optional
+        Pixel size in m, which overrides the files' metadata.
+
+    Returns
+    -------
+    Recording
+        Frames in order of arrival; `n` is None, and `shape`, `scale` and `pixel_size` wait for the
+        first frame.
+
+    Raises
+    ------
+    RecordingError
+        Where the folder does not exist, and from `frames()` where it vanishes.
     """
     return WatchedFolder(
         Path(folder), settle=settle, poll=poll, stop=stop, idle=idle, pixel_size=pixel_size

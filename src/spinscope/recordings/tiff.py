@@ -1,7 +1,7 @@
 """Frames of a TIFF stack: TIFF, BigTIFF, OME-TIFF and ImageJ hyperstacks.
 
-Only the chain of page headers is walked on opening; a frame's header and pixels are read when the
-frame is asked for, so that memory holds one frame whatever the stack's length.
+On opening only the chain of page headers is read; the header and pixels of a frame are read when
+the frame is requested, so that one frame is in memory however long the stack is.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ import numpy as np
 
 from spinscope.images import MAX_PIXELS
 from spinscope.recordings.base import (
+    Recording,
     RecordingError,
     check_float,
-    check_index,
-    check_like,
     check_size,
     fingerprint,
 )
@@ -40,63 +39,54 @@ _MAPPED = 2**27
 """Uncompressed frames of more bytes than this are mapped into memory, not copied."""
 
 _CHANNELS = 4
-"""No microscope's image has more channels than this."""
+"""No microscope image has more channels than this."""
 
 _THREADED = 2**23
 _BUFFER = 2**24
 
 
-class TiffRecording:
-    """Frames of a TIFF file: one page a frame, or planes that follow each other in the file."""
+class TiffRecording(Recording):
+    """Frames of a TIFF file: one page per frame, or planes stored one after another."""
 
     def __init__(self, path: Path):
         self.path = path
         self.name = path.stem.removesuffix(".ome")
         self.fingerprint = fingerprint([path])
         self._lock = threading.Lock()
-        self._file = path.open("rb", buffering=0)
-        self._tiff = _open(path, self._file)
-        self._offsets, ended, next_page = _chain(self._tiff, self._file)
+        self._tiff = _open(path)
+        self._offsets, complete, next_page = _chain(self._tiff)
         first = self._page(0)
         self.shape, self._dtype = first.shape, first.dtype
         with _damaged(path, 0), _quiet():
-            said = calibration(first, str(path))
-        _check_axes(path, said)
-        self.pixel_size, self.interval = said.pixel_size, said.interval
+            known = calibration(first, str(path))
+        _check_axes(path, known)
+        self.pixel_size, self.interval = known.pixel_size, known.interval
         pages = len(self._offsets)
-        self.n = max(said.n or 0, pages if ended else pages + 1)
-        if pages == 1 and not ended and said.n is None:
+        self.n = max(known.n or 0, pages if complete else pages + 1)
+        if pages == 1 and not complete and known.n is None:
             self.n = max(self.n, self._planes_before(first, next_page))
-        self._planes = self._adjacent(first, next_page) if pages < self.n else None
+        self._planes = self._first_plane(first, next_page) if pages < self.n else None
         self.scale = _full_scale(self._dtype, first.bitspersample)
-        self.scale = self._camera_scale(said)
+        self.scale = self._camera_scale(known)
 
     def close(self) -> None:
-        """Close the file; frames that were mapped stay."""
-        self._file.close()
-
-    def names(self, index: int) -> str:
-        """Number of the frame, from 0, with leading zeros."""
-        return f"{index:0{max(4, len(str(self.n - 1)))}d}"
+        """Close the file; frames that were mapped stay valid, the next read opens it again."""
+        self._tiff.filehandle.close()
 
     def read(self, index: int) -> np.ndarray:
-        """Raw pixels (H, W) of one frame; a very large uncompressed one is mapped, read-only."""
-        check_index(self, index, self.n)
+        """Read the pixels (H, W) of one frame; a very large uncompressed one is mapped."""
+        self.check_index(index)
+        self._tiff.filehandle.open()
         if self._planes is not None:
             return self._checked(self._plain(self._planes + index * self._bytes, index), index)
         if index >= len(self._offsets):
             raise self._cut(index)
         page = self._page(index)
         scale = _full_scale(page.dtype, page.bitspersample, self.scale)
-        check_like(str(self.path), page.shape, scale, self, index)
+        self.check_like(page.shape, scale, index)
         if _is_plain(page):
             return self._checked(self._plain(page.dataoffsets[0], index, page.dtype), index)
         return self._checked(self._decoded(page, index), index)
-
-    def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-        """(index, raw pixels) in order."""
-        for index in range(start, self.n):
-            yield index, self.read(index)
 
     @property
     def _bytes(self) -> int:
@@ -112,7 +102,7 @@ class TiffRecording:
         )
 
     def _page(self, index: int) -> tifffile.TiffPage:
-        """Header of a frame that is a micrograph."""
+        """Header of a frame, checked."""
         import tifffile
 
         with _damaged(self.path, index):
@@ -122,11 +112,11 @@ class TiffRecording:
             _check_page(page, str(self.path), index)
         return page
 
-    def _adjacent(self, first: tifffile.TiffPage, next_page: int) -> int | None:
-        """Where the first plane lies, if all promised ones must follow it without a gap.
+    def _first_plane(self, first: tifffile.TiffPage, next_page: int) -> int | None:
+        """Offset of the first plane, if all promised planes must follow it without a gap.
 
-        So it is where the next header stands behind them all (ImageJ, tifffile) or nowhere
-        (ImageJ beyond 4 GB): planes are found though headers are missing.
+        That is so where the next header is behind them all (ImageJ, tifffile) or missing (ImageJ
+        beyond 4 GB): planes are found although headers are missing.
         """
         if not _is_plain(first):
             return None
@@ -139,40 +129,42 @@ class TiffRecording:
         return start
 
     def _planes_before(self, first: tifffile.TiffPage, next_page: int) -> int:
-        """How many planes fit between the first header and where the lost second one should be."""
+        """Number of planes that fit between the first header and the place of the second."""
         if not _is_plain(first) or first.offset > first.dataoffsets[0]:
             return 0
         return (next_page - first.dataoffsets[0]) // self._bytes
 
-    def _camera_scale(self, said: Calibration) -> float:
-        """Full scale of a camera of 9 to 15 bits, if the file names one and frame 0 fits it."""
+    def _camera_scale(self, known: Calibration) -> float:
+        """Full scale of a camera of 8 to 15 bits, if the file names one and frame 0 fits it."""
         if self._dtype != np.uint16 or self.scale != 65535:
             return self.scale
-        top = 2.0**said.bits - 1 if said.bits and 8 <= said.bits < 16 else said.display
+        top = 2.0**known.bits - 1 if known.bits and 8 <= known.bits < 16 else known.display
         if top not in {2.0**bits - 1 for bits in range(8, 16)}:
             return self.scale
         return top if self.read(0).max() <= top else self.scale
 
     def _plain(self, offset: int, index: int, dtype: np.dtype | None = None) -> np.ndarray:
+        """Pixels that are stored as in memory, but for the order of bytes."""
         dtype = (dtype or self._dtype).newbyteorder(self._tiff.byteorder)
-        size = math.prod(self.shape) * dtype.itemsize
-        if offset + size > os.fstat(self._file.fileno()).st_size:
+        size, file = math.prod(self.shape) * dtype.itemsize, self._tiff.filehandle.fileno()
+        if offset + size > os.fstat(file).st_size:
             raise self._cut(index)
         if size > _MAPPED and dtype.isnative:
-            return np.memmap(self._file, dtype, "r", offset, self.shape)
+            return np.memmap(self._tiff.filehandle.path, dtype, "r", offset, self.shape)
         pixels = np.empty(self.shape, dtype.newbyteorder("="))
         view, done = memoryview(pixels.reshape(-1).view(np.uint8)), 0
         while done < size:
-            got = os.preadv(self._file.fileno(), [view[done : done + 2**30]], offset + done)
-            if not got:
+            count = os.preadv(file, [view[done : done + 2**30]], offset + done)
+            if not count:
                 raise self._cut(index)
-            done += got
+            done += count
         return pixels if dtype.isnative else pixels.byteswap(inplace=True)
 
     def _decoded(self, page: tifffile.TiffPage, index: int) -> np.ndarray:
+        """Pixels of a compressed frame."""
         with _damaged(self.path, index):
             end = max(map(operator.add, page.dataoffsets, page.databytecounts))
-        if end > os.fstat(self._file.fileno()).st_size:
+        if end > os.fstat(self._tiff.filehandle.fileno()).st_size:
             raise self._cut(index)
         workers = None if self._bytes > _THREADED else 1
         try:
@@ -185,15 +177,16 @@ class TiffRecording:
             ) from error
 
     def _checked(self, pixels: np.ndarray, index: int) -> np.ndarray:
-        return check_float(str(self.path), pixels, index) if pixels.dtype.kind == "f" else pixels
+        return check_float(self.path, pixels, index) if pixels.dtype.kind == "f" else pixels
 
 
-def _open(path: Path, file) -> tifffile.TiffFile:
+def _open(path: Path) -> tifffile.TiffFile:
+    """Open a TIFF that has a page."""
     import tifffile
 
     try:
         with _quiet():
-            tiff = tifffile.TiffFile(file, name=path.name)
+            tiff = tifffile.TiffFile(path)
             tiff.pages.first  # noqa: B018 - IndexError where there is none
     except IndexError as error:
         raise RecordingError(f"{path} is not a readable TIFF: it has no page") from error
@@ -202,21 +195,21 @@ def _open(path: Path, file) -> tifffile.TiffFile:
     return tiff
 
 
-def _chain(tiff: tifffile.TiffFile, file) -> tuple[list[int], bool, int]:
-    """(offsets of the page headers, does the chain end as it should, where page 1 should be)."""
-    layout, handle = tiff.tiff, file.fileno()
-    size = os.fstat(handle).st_size
+def _chain(tiff: tifffile.TiffFile) -> tuple[list[int], bool, int]:
+    """Offsets of the page headers, whether their chain is complete, and the offset of page 1."""
+    layout, file = tiff.tiff, tiff.filehandle.fileno()
+    size = os.fstat(file).st_size
     offset = tiff.pages.first.offset
-    offsets, seen = [], set()
-    second = None
+    offsets: list[int] = []
+    seen, second = set(), None
     while offset:
         if offset in seen or offset >= size:
             return offsets, False, second or 0
         try:
-            (tags,) = struct.unpack(layout.tagnoformat, os.pread(handle, layout.tagnosize, offset))
+            (tags,) = struct.unpack(layout.tagnoformat, os.pread(file, layout.tagnosize, offset))
             place = offset + layout.tagnosize + tags * layout.tagsize
             (following,) = struct.unpack(
-                layout.offsetformat, os.pread(handle, layout.offsetsize, place)
+                layout.offsetformat, os.pread(file, layout.offsetsize, place)
             )
         except (struct.error, OverflowError):  # beyond the file
             return offsets, False, second or 0
@@ -228,7 +221,7 @@ def _chain(tiff: tifffile.TiffFile, file) -> tuple[list[int], bool, int]:
 
 
 def _check_page(page: tifffile.TiffPage, name: str, index: int) -> None:
-    """Refuse a page that is no micrograph, or promises too much, before anything is decoded."""
+    """Refuse a page that is not a micrograph or is too large, before anything is decoded."""
     sides = [page.imagelength, page.imagewidth, page.tilelength, page.tilewidth]
     if not all(isinstance(side, int) for side in sides):  # a list times a number is a long list
         raise RecordingError(f"{name}: the header of frame {index} is damaged: no size", index)
@@ -266,20 +259,21 @@ def _check_page(page: tifffile.TiffPage, name: str, index: int) -> None:
         raise RecordingError(f"{name}: frame {index} lacks some of its {needed} pieces", index)
 
 
-def _check_axes(path: Path, said: Calibration) -> None:
-    # Programs that are told no axes call the frames of a recording its channels.
-    unnamed = said.sections == said.times == 1 and said.channels > _CHANNELS
-    if said.channels > 1 and not unnamed:
-        raise RecordingError(f"{path}: has {said.channels} channels; a recording must have one")
-    if said.sections > 1 and said.times > 1:
+def _check_axes(path: Path, known: Calibration) -> None:
+    """Refuse several channels, and sections at several times."""
+    # Programs that know no axes store the frames of a recording as its channels.
+    unnamed = known.sections == known.times == 1 and known.channels > _CHANNELS
+    if known.channels > 1 and not unnamed:
+        raise RecordingError(f"{path}: has {known.channels} channels; a recording must have one")
+    if known.sections > 1 and known.times > 1:
         raise RecordingError(
-            f"{path}: has {said.sections} sections in depth at each of {said.times} times; "
+            f"{path}: has {known.sections} sections in depth at each of {known.times} times; "
             "a recording must have one of the two"
         )
 
 
 def _is_plain(page: tifffile.TiffPage) -> bool:
-    """Pixels lie in the file as in memory, but for the order of bytes."""
+    """Whether pixels are stored as in memory, but for the order of bytes."""
     return (
         page.compression == 1
         and page.predictor == 1
@@ -290,7 +284,7 @@ def _is_plain(page: tifffile.TiffPage) -> bool:
 
 
 def _full_scale(dtype: np.dtype, bits: int, camera: float = 65535.0) -> float:
-    """Value of a white pixel; a full 16-bit one may hold a camera of fewer bits."""
+    """Pixel value of white; 16 bits may hold the values of a camera of fewer bits."""
     if dtype.kind == "f":
         return 1.0
     if dtype.itemsize == 1:
@@ -300,7 +294,7 @@ def _full_scale(dtype: np.dtype, bits: int, camera: float = 65535.0) -> float:
 
 @contextlib.contextmanager
 def _damaged(path: Path, index: int) -> Iterator[None]:
-    """Whatever goes wrong with a header is one sentence about it."""
+    """Turn any error in a header into one sentence."""
     try:
         yield
     except RecordingError:
@@ -312,15 +306,10 @@ def _damaged(path: Path, index: int) -> Iterator[None]:
         ) from error
 
 
-class _Nothing(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return False
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep tifffile's log away: what matters of it is raised as one sentence."""
-    logger, nothing = logging.getLogger("tifffile"), _Nothing()
+    """Suppress tifffile's log: problems that matter are raised as one sentence."""
+    logger, nothing = logging.getLogger("tifffile"), lambda record: False
     logger.addFilter(nothing)
     try:
         yield

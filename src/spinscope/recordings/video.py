@@ -1,4 +1,4 @@
-"""Frames of a video, as luma: AVI, MP4, MOV or MKV in any codec that FFmpeg decodes."""
+"""Frames of a video as luma: AVI, MP4, MOV or MKV, in any codec that FFmpeg decodes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import numpy as np
 
 from spinscope.images import MAX_PIXELS
 from spinscope.recordings.base import (
+    Recording,
     RecordingError,
-    check_index,
-    check_like,
     check_size,
     fingerprint,
 )
@@ -23,23 +22,21 @@ from spinscope.recordings.base import (
 if TYPE_CHECKING:
     import av
 
-# Only what a file itself holds: a playlist in a video's clothes could open other files.
+# Only containers of frames: a playlist named like a video could open other files.
 _CONTAINER = {"format_whitelist": "avi,mov,mp4,matroska,webm", "protocol_whitelist": "file"}
 # A damaged frame is an error, not a guess from its neighbours.
 _CODEC = {"err_detect": "explode+crccheck+bitstream+buffer", "max_pixels": str(MAX_PIXELS)}
 
 _AHEAD = 64
-"""A frame that lies so few ahead is reached by decoding on, not by a jump."""
+"""A frame at most this far ahead is reached by decoding those between, not by seeking."""
 
 
-class VideoRecording:
-    """Frames of a video; grey pixels as they are, colours as luma of full range.
+class VideoRecording(Recording):
+    """Frames of a video; grey pixels unchanged, colours as luma of full range.
 
-    Frames of more than 8 bit come as uint16 of full scale 65535. `interval` is one over the frame
-    rate that the file states, which is the camera's only where the recording program says so.
+    Frames of more than 8 bit are uint16 of full scale 65535. `interval` is one over the frame rate
+    of the file, which may differ from the camera's.
     """
-
-    pixel_size: float | None = None
 
     def __init__(self, path: Path):
         self.path = path
@@ -51,29 +48,25 @@ class VideoRecording:
         self._count = 0
         with self._open() as (_, video):
             codec = video.codec_context
-            check_size(str(path), codec.height, codec.width)
+            check_size(path, codec.height, codec.width)
             self.shape = (codec.height, codec.width)
             self._deep = codec.format is not None and codec.format.components[0].bits > 8
             self.scale = 65535.0 if self._deep else 255.0
             rate = video.average_rate or video.guessed_rate
             self.interval = float(1 / rate) if rate else None
             self._promised = video.frames
-        if not self._promised:  # Matroska does not tell
+        if not self._promised:  # Matroska stores no number of frames
             self._packets()
         self.n = self._promised or self._count
 
-    def names(self, index: int) -> str:
-        """Number of the frame, from 0, with leading zeros."""
-        return f"{index:0{max(4, len(str(self.n - 1)))}d}"
-
     def read(self, index: int) -> np.ndarray:
-        """Raw pixels (H, W) of one frame; fast where it follows the one read before."""
-        check_index(self, index, self.n)
+        """Read the pixels (H, W) of one frame; fast where it follows the one read before."""
+        self.check_index(index)
         with self._lock:
             if self._cursor is None or not 0 <= index - self._cursor[0] < _AHEAD:
                 self._cursor = index, self.frames(index)
             at, frames = self._cursor
-            self._cursor = None  # stays so where the next line raises
+            self._cursor = None  # stays None where the next line raises
             for at, pixels in frames:
                 if at == index:
                     self._cursor = index + 1, frames
@@ -81,9 +74,12 @@ class VideoRecording:
         raise RecordingError(f"{self.path} ends before frame {index} of {self.n}", index)
 
     def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-        """(index, raw pixels) in order.
+        """Iterate over (index, pixels) in order.
 
-        A frame that is coded as a difference from a broken one raises RecordingError like that one.
+        Raises
+        ------
+        RecordingError
+            At a damaged frame, and at one that is coded as a difference from it.
         """
         import av
         from av.video.reformatter import VideoReformatter
@@ -116,7 +112,7 @@ class VideoRecording:
             )
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoRecording]]:
+    def _open(self) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
         import av
 
         try:
@@ -135,7 +131,7 @@ class VideoRecording:
             yield container, video
 
     def _packets(self) -> list[tuple[int, int, bool]]:
-        """(time shown, time decoded, key frame) of every frame, as shown; empty where not told."""
+        """(presentation time, decoding time, key frame) of every frame; empty where unknown."""
         if self._table is None:
             with self._open() as (container, video):
                 rows = [
@@ -144,13 +140,15 @@ class VideoRecording:
                     if packet.size and not packet.is_discard
                 ]
             self._count = len(rows)
-            told = all(shown is not None and decoded is not None for shown, decoded, _ in rows)
-            rows = sorted(rows) if told else []
+            timed = all(shown is not None and decoded is not None for shown, decoded, _ in rows)
+            rows = sorted(rows) if timed else []
             self._table = rows if len({row[0] for row in rows}) == len(rows) else []
         return self._table
 
     def _jump(self, container, video, index: int) -> bool:
-        """Go to the last key frame at or before a frame; False where only the start will do."""
+        """Seek the last key frame at or before a frame; False where the video has to be decoded
+        from its start.
+        """
         table = self._packets()
         keys = [row for row in table[: index + 1] if row[2]]
         if not keys:
@@ -164,7 +162,7 @@ class VideoRecording:
         return True
 
     def _place(self, time: int | None, start: int) -> int:
-        """Number of the frame that is shown at `time`."""
+        """Number of the frame with this presentation time."""
         table = self._packets()
         place = bisect.bisect_left(table, time if time is not None else -1, key=lambda row: row[0])
         if time is None or place >= len(table) or table[place][0] != time or place > start:
@@ -172,7 +170,7 @@ class VideoRecording:
         return place
 
     def _delayed(self, video, index: int) -> list:
-        """Whole frames that wait in the decoder, in order and without a gap from `index` on."""
+        """Complete frames left in the decoder, consecutive from `index`."""
         import av
 
         times = [row[0] for row in self._packets()]
@@ -189,9 +187,10 @@ class VideoRecording:
         return whole
 
     def _luma(self, frame: av.VideoFrame, index: int, reformatter) -> np.ndarray:
+        """Grey pixels (H, W) of a decoded frame, checked."""
         if frame.is_corrupt:
             raise RecordingError(f"{self.path}: frame {index} of {self.n} is damaged", index)
-        check_like(str(self.path), (frame.height, frame.width), self.scale, self, index)
+        self.check_like((frame.height, frame.width), self.scale, index)
         kind = "gray16le" if self._deep else "gray"
         if frame.format.name != kind:
             frame = reformatter.reformat(frame, format=kind)
@@ -199,7 +198,7 @@ class VideoRecording:
 
 
 def _demux(container, video) -> Iterator[av.Packet]:
-    """Packets of a video up to where it is cut off."""
+    """Packets of a video until its end or until it is cut off."""
     import av
 
     with contextlib.suppress(av.error.FFmpegError):

@@ -1,27 +1,23 @@
-"""Masks for other programs: ROI sets, label images, COCO, tables, pictures and films.
+"""Export masks to other programs: ROI sets, label images, COCO, tables, overlays and videos.
 
-Every kind is a function of one signature, which writes its target whole or not at all and holds one
-frame in memory at a time:
-
-    write(target, frames, *, classes, pixel_size=None, interval=None, names=number, min_px=1)
-
-target : file to write, for "png" the folder.   frames : (index, image, mask) in order; image (H, W)
-of any real type, or None where it is not at hand ("png" and "mp4" need it); mask (H, W) uint8 of
-indices into `classes`, the names of the classes.   pixel_size : m.   interval : s between frames.
-names : index → what the frame is called.   min_px : objects of fewer pixels are left out; they are
-numbered 1 … n by class and frame, as in the table of objects.
-Returns the number of frames written.
-Raises SpinscopeError for no frame, frames of unequal size, a class without a name, and a target
-that cannot be written.
+Every writer has the same signature, writes its target whole or not at all, and holds one frame in
+memory at a time; `write_table` describes the parameters.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
 from spinscope.analysis.exports.coco import write_coco
-from spinscope.analysis.exports.film import write_film
-from spinscope.analysis.exports.frames import number
+from spinscope.analysis.exports.frames import Frame, number
 from spinscope.analysis.exports.ome import write_class_image, write_object_image
 from spinscope.analysis.exports.overlays import write_overlays
 from spinscope.analysis.exports.rois import write_rois
 from spinscope.analysis.exports.table import write_table
+from spinscope.analysis.exports.video import write_video
+from spinscope.errors import SpinscopeError
 
 KINDS = {
     "roi": write_rois,
@@ -30,9 +26,9 @@ KINDS = {
     "coco": write_coco,
     "csv": write_table,
     "png": write_overlays,
-    "mp4": write_film,
+    "mp4": write_video,
 }
-"""Name of a kind → the function that writes it."""
+"""Format → function that writes it."""
 
 SUFFIXES = {
     "roi": ".rois.zip",
@@ -43,6 +39,45 @@ SUFFIXES = {
     "png": ".overlays",
     "mp4": ".mp4",
 }
-"""What to append to a recording's name."""
+"""Format → suffix of its file."""
 
-__all__ = ["KINDS", "SUFFIXES", "number"]
+DRAWN = {"png", "mp4"}
+"""Formats that are drawn on the images of the frames."""
+
+
+def write(
+    kinds: Sequence[str], stem: Path, frames: Callable[[], Iterable[Frame]], **options: Any
+) -> dict[str, Path]:
+    """Write frames in several formats.
+
+    Parameters
+    ----------
+    kinds : sequence of str
+        Formats, of `KINDS`.
+    stem : Path
+        Path of the files without their suffix.
+    frames : callable
+        Returns the frames, once per format.
+    **options
+        Parameters of the writers, see `write_table`.
+
+    Returns
+    -------
+    dict
+        Format → file.
+
+    Raises
+    ------
+    SpinscopeError
+        For an unknown format.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise SpinscopeError(f"export {kind!r} must be one of {', '.join(KINDS)}")
+    targets = {kind: stem.with_name(stem.name + SUFFIXES[kind]) for kind in kinds}
+    for kind, target in targets.items():
+        KINDS[kind](target, frames(), **options)
+    return targets
+
+
+__all__ = ["DRAWN", "KINDS", "SUFFIXES", "number", "write"]

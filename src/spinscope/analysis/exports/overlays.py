@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spinscope.analysis.exports.film import inner_border
 from spinscope.analysis.exports.frames import Frame, checked, number
+from spinscope.analysis.exports.video import inner_border
 from spinscope.analysis.objects import BAND_PX
 from spinscope.classes import COLOURS
 from spinscope.errors import SpinscopeError

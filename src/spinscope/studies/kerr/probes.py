@@ -224,7 +224,7 @@ def _rows(of: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]
 
 def _key(params: Params, subject: Subject, kind: str, about: Mapping[str, Any] | None) -> str:
     """Names all that the numbers of a probe depend on."""
-    from spinscope.inference.predict import rules
+    from spinscope.inference.rules import rules
     from spinscope.studies.kerr import probe_curves as probes
 
     depends: list[Any] = [MEASURE, subject.sha256, params.inference.model_dump(mode="json")]

@@ -95,7 +95,7 @@ def measured(
     progress=plain,
 ) -> list[Row]:
     """Rows of one model; those that `out` holds are read.   digest : data hash of the frames."""
-    from spinscope.inference.predict import rules
+    from spinscope.inference.rules import rules
     from spinscope.models.store import NETWORK, model_info
     from spinscope.tracking import resolve
 

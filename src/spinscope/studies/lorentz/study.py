@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +60,7 @@ class Subject:
         return self._laid(axis_deg, scale).segment(image, self.views)
 
     def _laid(self, axis_deg: float | None, scale: float | None) -> Predictor:
-        from spinscope.inference.predict import geometry
-
-        axis = axis_deg if self.knows_axis else None
-        return replace(self.predictor, geometry=geometry(self.predictor.info, axis, scale))
+        return self.predictor.with_geometry(axis_deg if self.knows_axis else None, scale)
 
 
 @dataclass(frozen=True)

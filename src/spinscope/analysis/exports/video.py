@@ -20,7 +20,7 @@ _SLOWEST, _FASTEST = 1, 60
 _SETTLING = 0.1
 
 
-def write_film(
+def write_video(
     target: Path | str,
     frames: Iterable[Frame],
     *,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from spinscope.inference.predict import Predictor
+from spinscope.inference.rules import Upscale, object_width
 from spinscope.inference.tiling import Tiling
-from spinscope.inference.upscale import Upscale, width
 from spinscope.live.frame import measure_frame
 
 
@@ -40,11 +40,11 @@ def predictor(rule, **options) -> tuple[Predictor, Threshold]:
 
 @pytest.mark.parametrize("diameter", [5.0, 9.0, 16.0])
 def test_width_is_the_diameter_of_discs(diameter):
-    assert width(discs(diameter, 32) < 0.5) == pytest.approx(diameter, rel=0.12)
+    assert object_width(discs(diameter, 32) < 0.5) == pytest.approx(diameter, rel=0.12)
 
 
 def test_width_of_nothing_is_not_narrow():
-    assert width(np.zeros((8, 8), bool)) == np.inf
+    assert object_width(np.zeros((8, 8), bool)) == np.inf
 
 
 @pytest.mark.parametrize(
@@ -107,4 +107,4 @@ def test_an_object_that_is_nowhere_certain_is_dropped_on_every_path():
             np.s_[:16, :16], np.s_[16:, 16:])]  # fmt: skip
         assert sorted(area for area in areas if area) == kept
         assert np.array_equal(found.segment(certain)[0], found.classes(certain))
-        assert np.array_equal(measure_frame(certain, [found]).mask, found.classes(certain))
+        assert np.array_equal(measure_frame(certain, found).mask, found.classes(certain))

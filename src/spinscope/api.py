@@ -1,0 +1,318 @@
+"""From a recording to tables in five lines: the functions that `import spinscope` offers.
+
+Examples
+--------
+>>> import spinscope                                                  # doctest: +SKIP
+>>> model = spinscope.load_model("bundled:moke-unet")                 # doctest: +SKIP
+>>> recording = spinscope.open_recording("stack.tif", pixel_size=1e-7)  # doctest: +SKIP
+>>> result = spinscope.segment(recording, model)                      # doctest: +SKIP
+>>> tables = spinscope.measure(result)                                # doctest: +SKIP
+>>> spinscope.export(result, "roi", "for-fiji")                       # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from spinscope.config import Measure, load_params
+from spinscope.datasets import open_dataset
+from spinscope.errors import SpinscopeError
+from spinscope.recordings import Recording, image_of, open_recording
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spinscope.inference.predict import Segmenter
+    from spinscope.live.results import Results
+
+__all__ = [
+    "Segmentation",
+    "export",
+    "load_model",
+    "measure",
+    "open_dataset",
+    "open_recording",
+    "segment",
+]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Masks and tables of a segmented recording, in memory.
+
+    Attributes
+    ----------
+    masks : (n, H, W) uint8 array
+        Class index of each pixel.
+    objects : DataFrame
+        One row per skyrmion: frame, position, area, shape, contrast; lengths in px, nm and µm.
+    frames : DataFrame
+        One row per frame: number of skyrmions, area fraction, mean diameter, uncertainty.
+    classes : tuple of str
+        Name of each class.
+    recording : Recording or None
+        Frames that were segmented, None where they no longer exist.
+    name : str
+        Name of the recording.
+    pixel_size, interval : float or None
+        Pixel size in m and time between frames in s.
+    min_px : int
+        Objects of fewer pixels are left out.
+    """
+
+    masks: np.ndarray
+    objects: pd.DataFrame
+    frames: pd.DataFrame
+    classes: tuple[str, ...]
+    recording: Recording | None
+    name: str
+    pixel_size: float | None
+    interval: float | None
+    min_px: int
+
+    @classmethod
+    def of(cls, results: Results, recording: Recording | None) -> Segmentation:
+        """Read a results folder into memory."""
+        known = results.summary["recording"]
+        return cls(
+            masks=np.stack(list(results.masks())),
+            objects=results.objects,
+            frames=results.frames,
+            classes=tuple(results.summary["classes"]),
+            recording=recording,
+            name=known["name"],
+            pixel_size=known["pixel_size"],
+            interval=known["interval"],
+            min_px=results.summary["settings"]["min_px"],
+        )
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Segmentation:
+        """Read a folder that `spinscope segment` wrote into memory."""
+        from spinscope.live.results import open_results
+
+        results = open_results(folder)
+        try:
+            recording = results.recording()
+        except SpinscopeError:  # moved or changed since
+            recording = None
+        return cls.of(results, recording)
+
+
+def load_model(
+    model_ref: str | Iterable[str], *, axis_deg: float | None = None, scale: float | None = None
+) -> Segmenter:
+    """Load a model, or several as an ensemble.
+
+    Parameters
+    ----------
+    model_ref : str or iterable of str
+        `bundled:NAME`, `models:/NAME@ALIAS` or a model folder.
+    axis_deg : float, optional
+        Tilt axis of the Lorentz recordings in degrees, from +x to +y.
+    scale : float, optional
+        Ratio between network and image pixels.
+
+    Returns
+    -------
+    Predictor or Ensemble
+        Model; `probabilities(image)` and `classes(image)` apply it to a single image.
+
+    Raises
+    ------
+    SpinscopeError
+        For an unknown reference, and for a tilt axis of a model without one.
+    """
+    from spinscope import jobs
+    from spinscope.inference.predict import Ensemble
+
+    params, workers = load_params(), len(os.sched_getaffinity(0))
+    refs = [model_ref] if isinstance(model_ref, str | Path) else list(model_ref)
+    members = [jobs.predictor(params, str(ref), streams=workers) for ref in refs]
+    if axis_deg is not None or scale is not None:
+        members = [member.with_geometry(axis_deg, scale) for member in members]
+    return members[0] if len(members) == 1 else Ensemble(tuple(members))
+
+
+def segment(
+    recording: Recording | Path | str | np.ndarray,
+    model: Segmenter | str = "bundled:moke-unet",
+    *,
+    tta: int | None = None,
+    min_px: int | None = None,
+    pixel_size: float | None = None,
+    interval: float | None = None,
+) -> Segmentation:
+    """Segment a recording and measure its skyrmions.
+
+    All masks are held in memory; `spinscope segment` writes long recordings to disk.
+
+    Parameters
+    ----------
+    recording : Recording, Path, str or (n, H, W) array
+        Frames; an array holds uint8, uint16 or floating-point pixels in [0, 1].
+    model : Predictor, Ensemble or str
+        Model, or its reference.
+    tta : {1, 2, 3, 8}, optional
+        Number of augmented views; more than one gives error bars. By default `segment.tta`.
+    min_px : int, optional
+        Objects of fewer pixels are left out. By default `segment.min_px`.
+    pixel_size, interval : float, optional
+        Pixel size in m and time between frames in s, which override the recording's metadata.
+
+    Returns
+    -------
+    Segmentation
+        Masks and tables.
+
+    Raises
+    ------
+    SpinscopeError
+        Where a frame cannot be read.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).random((2, 64, 64), dtype=np.float32)
+    >>> result = segment(frames, pixel_size=2e-7)  # doctest: +SKIP
+    >>> result.masks.shape  # doctest: +SKIP
+    (2, 64, 64)
+    """
+    from spinscope.live.pipeline import segment_recording
+
+    settings = load_params().segment
+    tta = settings.tta if tta is None else tta
+    min_px = settings.min_px if min_px is None else min_px
+    if not isinstance(recording, Recording):
+        recording = open_recording(recording)
+    if pixel_size is not None:
+        recording.pixel_size = pixel_size
+    if interval is not None:
+        recording.interval = interval
+    with tempfile.TemporaryDirectory(prefix="spinscope-") as folder:
+        results = segment_recording(
+            recording,
+            load_model(model) if isinstance(model, str) else model,
+            Path(folder) / "results",
+            settings={"min_px": min_px},
+            tta=tta,
+            min_px=min_px,
+            workers=settings.workers or len(os.sched_getaffinity(0)),
+        )
+        return Segmentation.of(results, recording)
+
+
+def measure(
+    result: Segmentation | Path | str,
+    *,
+    pixel_size: float | None = None,
+    interval: float | None = None,
+    sample_mask: np.ndarray | None = None,
+    **settings: Any,
+) -> dict[str, pd.DataFrame]:
+    """Measure the lattice of every frame and the tracks over the frames.
+
+    Parameters
+    ----------
+    result : Segmentation, Path or str
+        Result of `segment`, or a folder that `spinscope segment` wrote.
+    pixel_size, interval : float, optional
+        Pixel size in m and time between frames in s, by default those of the recording.
+    sample_mask : (H, W) bool array, optional
+        Where a patterned sample has a film; by default everywhere that the model does not
+        classify as outside or edge.
+    **settings
+        Settings of the section `measure`, as `search_range_px` or `memory`.
+
+    Returns
+    -------
+    dict of DataFrame
+        `figures` of the recording with their errors (columns `value`, `se`: standard error, `sd`:
+        standard deviation over frames); `lattice` (one row per object), `order` (per frame) and
+        `pair_correlation`; for several frames also `tracks`, `lifetimes` and `msd`. Lengths are in
+        px, nm and µm.
+
+    Raises
+    ------
+    SpinscopeError
+        Where there is no object, and for an unknown setting.
+    """
+    import pandas as pd
+
+    from spinscope.live.measurements import measure_objects, sample_of
+
+    result = result if isinstance(result, Segmentation) else Segmentation.open(result)
+    try:
+        chosen = Measure.model_validate(load_params().measure.model_dump() | settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SpinscopeError(f"measure.{first['loc'][0]}: {first['msg']}") from error
+    tables, figures = measure_objects(
+        result.objects,
+        chosen,
+        n_frames=len(result.masks),
+        shape=result.masks.shape[1:],
+        pixel_size=result.pixel_size if pixel_size is None else pixel_size,
+        interval=result.interval if interval is None else interval,
+        sample_mask=lambda frame: (
+            sample_of(result.masks[frame], result.classes) if sample_mask is None else sample_mask
+        ),
+    )
+    numbers = {k: v for k, v in figures.items() if v is None or isinstance(v, int | float)}
+    rows = {
+        key: {"value": value, "se": numbers.get(f"{key}_se"), "sd": numbers.get(f"{key}_sd")}
+        for key, value in numbers.items()
+        if not key.endswith(("_se", "_sd"))
+    }
+    return {"figures": pd.DataFrame.from_dict(rows, orient="index", dtype=float)} | tables
+
+
+def export(result: Segmentation | Path | str, kind: str, out: Path | str) -> Path:
+    """Write a segmented recording in the format of another program.
+
+    Parameters
+    ----------
+    result : Segmentation, Path or str
+        Result of `segment`, or a folder that `spinscope segment` wrote.
+    kind : str
+        "roi" (ImageJ), "labels" or "classes" (OME-TIFF), "coco", "csv", "png" (overlays) or "mp4".
+    out : Path or str
+        Folder to write to.
+
+    Returns
+    -------
+    Path
+        File that was written, for "png" a folder.
+
+    Raises
+    ------
+    SpinscopeError
+        For an unknown format, and for "png" and "mp4" where the recording no longer exists.
+    """
+    from spinscope.analysis.exports import write
+
+    result = result if isinstance(result, Segmentation) else Segmentation.open(result)
+    recording = result.recording
+
+    def frames() -> Iterable[tuple[int, np.ndarray | None, np.ndarray]]:
+        for k, mask in enumerate(result.masks):
+            image = None if recording is None else image_of(recording.read(k), recording.scale)
+            yield k, image, mask
+
+    return write(
+        [kind],
+        Path(out) / result.name,
+        frames,
+        classes=result.classes,
+        pixel_size=result.pixel_size,
+        interval=result.interval,
+        names=list(result.frames["name"]).__getitem__,
+        min_px=result.min_px,
+    )[kind]

@@ -1,0 +1,131 @@
+"""The public functions: a numpy stack in, masks and tables with units out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from tests.conftest import discs
+from tests.live.conftest import dark
+
+import spinscope
+from spinscope.errors import SpinscopeError
+from spinscope.recordings import open_recording
+
+PIXEL = 2e-7
+
+
+@pytest.fixture
+def frames() -> np.ndarray:
+    """(4, 96, 96) float32: discs that move by a pixel per frame."""
+    image, label = discs(np.random.default_rng(4), size=112)
+    image[label == 2] = 0.6
+    return np.stack([image[k : k + 96, 8:104] for k in range(4)]).astype(np.float32)
+
+
+@pytest.fixture
+def result(frames):
+    return spinscope.segment(frames, dark(), pixel_size=PIXEL, interval=0.5)
+
+
+def test_the_import_is_instant_and_names_are_found():
+    code = (
+        "import sys, spinscope; heavy = {'numpy', 'pandas', 'tensorflow', 'openvino', 'pydantic'}; "
+        "heavy &= set(sys.modules); assert not heavy, heavy; "
+        "assert set(spinscope.__all__) <= set(dir(spinscope)); spinscope.segment"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(AttributeError, match="no attribute 'segmen'"):
+        _ = spinscope.segmen
+
+
+def test_a_numpy_stack_gives_masks_and_tables(frames, result):
+    model = dark()
+    assert result.masks.shape == frames.shape
+    assert result.masks.dtype == np.uint8
+    for mask, image in zip(result.masks, frames, strict=True):
+        np.testing.assert_array_equal(mask, model.classes(image))
+    assert isinstance(result.objects, pd.DataFrame)
+    assert list(result.frames["count"]) == list(result.objects.groupby("frame").size())
+    np.testing.assert_allclose(result.objects["diameter_nm"], 200 * result.objects["diameter_px"])
+    assert result.classes == ("background", "skyrmion", "defect")
+
+
+def test_tables_bear_units_and_errors(result):
+    tables = spinscope.measure(result, memory=1)
+    figures = tables["figures"]
+    assert figures.loc["step_px", "value"] == pytest.approx(np.sqrt(0.5), rel=0.2)
+    assert figures.loc["nearest_nm", "value"] == pytest.approx(
+        200 * figures.loc["nearest_px", "value"]
+    )
+    assert figures.loc["psi6_mean", "sd"] >= 0
+    assert {"lattice", "order", "tracks", "lifetimes", "msd"} <= set(tables)
+    np.testing.assert_allclose(tables["msd"]["lag_s"], 0.5 * tables["msd"]["lag"])
+    coarser = spinscope.measure(result, pixel_size=2 * PIXEL)["figures"]
+    np.testing.assert_allclose(
+        coarser.loc["nearest_nm", "value"], 2 * figures.loc["nearest_nm", "value"]
+    )
+    with pytest.raises(SpinscopeError, match=r"measure\.search_rang"):
+        spinscope.measure(result, search_rang=3)
+
+
+def test_every_format_is_exported(result, tmp_path):
+    rois = spinscope.export(result, "roi", tmp_path)
+    with zipfile.ZipFile(rois) as file:
+        assert len(file.namelist()) >= len(result.objects)
+    classes = spinscope.export(result, "classes", tmp_path)
+    np.testing.assert_array_equal(tifffile.imread(classes), result.masks)
+    assert len(list(spinscope.export(result, "png", tmp_path).iterdir())) == 4
+    with pytest.raises(SpinscopeError, match="export 'gif' must be one of"):
+        spinscope.export(result, "gif", tmp_path)
+
+
+def test_the_lab_model_segments_a_file(frames, tmp_path):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, np.round(frames[:2] * 65535).astype(np.uint16), photometric="minisblack")
+    recording = spinscope.open_recording(path, pixel_size=PIXEL)
+    model = spinscope.load_model("bundled:moke-unet")
+    result = spinscope.segment(recording, model)
+    assert result.name == "stack"
+    assert len(result.frames) == 2
+    image = spinscope.open_recording(frames).read(0)
+    assert model.probabilities(image).shape == (*image.shape, 3)
+    both = spinscope.load_model(["bundled:moke-unet", "bundled:moke-unet-simulated"])
+    assert "diameter_px_sd" in spinscope.segment(path, both).objects
+    assert spinscope.load_model("bundled:ltem-unet", axis_deg=30.0).geometry is not None
+
+
+def test_a_results_folder_is_measured_and_exported(frames, tmp_path):
+    from spinscope.live.pipeline import segment_recording
+
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, np.round(frames * 65535).astype(np.uint16), photometric="minisblack")
+    recording = open_recording(path, pixel_size=PIXEL)
+    results = segment_recording(recording, dark(), tmp_path / "out", settings={"min_px": 4})
+    assert spinscope.measure(results.folder)["lattice"]["frame"].nunique() == 4
+    path.unlink()
+    assert spinscope.export(tmp_path / "out", "csv", tmp_path / "csv").is_file()
+    with pytest.raises(SpinscopeError, match="missing"):
+        spinscope.export(tmp_path / "out", "png", tmp_path / "png")
+
+
+@pytest.mark.parametrize(
+    ("array", "rule"),
+    [
+        (np.zeros(5, np.uint8), "must be (n, H, W)"),
+        (np.zeros((2, 16, 16), np.int32), "must be uint8"),
+        (np.zeros((2, 4, 16), np.uint8), "a side must be"),
+    ],
+)
+def test_an_array_that_is_no_recording_is_refused(array, rule):
+    with pytest.raises(SpinscopeError) as error:
+        spinscope.open_recording(array)
+    assert rule in str(error.value)
+    with pytest.raises(SpinscopeError, match="span 0 to 7"):
+        spinscope.segment(np.linspace(0, 7, 1024).reshape(32, 32), dark())
