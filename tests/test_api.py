@@ -23,7 +23,7 @@ PIXEL = 2e-7
 @pytest.fixture
 def frames() -> np.ndarray:
     """(4, 96, 96) float32: discs that move by a pixel per frame."""
-    image, label = discs(np.random.default_rng(4), size=112)
+    image, label = discs(np.random.default_rng(4), size=112, n=24)
     image[label == 2] = 0.6
     return np.stack([image[k : k + 96, 8:104] for k in range(4)]).astype(np.float32)
 
