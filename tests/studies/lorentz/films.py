@@ -90,8 +90,8 @@ def written(folder: Path, films: Films) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     header = {"kind": "films", "generator": film_corpus.GENERATOR, "seed": 0, "complete": True}
     write_json(folder / film_corpus.HEADER, header)
-    parts = [(row, film.m, None) for row, film in zip(films.rows, films.films, strict=True)]
-    film_corpus._write_part(folder, 0, parts)
+    relaxed = [(row, film.m, None) for row, film in zip(films.rows, films.films, strict=True)]
+    film_corpus.write_films(folder, 0, relaxed)
     return folder
 
 
