@@ -156,7 +156,9 @@ def diamonds(table: pd.DataFrame, colours: Mapping[str, str] | None = None) -> a
     colours : mapping of str to str, optional
         Name → CSS colour.
     """
-    chart = alt.Chart(table).mark_point(shape="diamond", filled=True, size=80, opacity=1)
+    chart = alt.Chart(table).mark_point(
+        shape="diamond", filled=True, size=80, opacity=1, color="black"
+    )
     tooltip = [alt.Tooltip("x:Q", format=".3~f"), alt.Tooltip("y:Q", format=".3~f")]
     chart = chart.encode(alt.X("x:Q"), alt.Y("y:Q"), tooltip=tooltip)
-    return chart.encode(colour(colours) if colours else alt.value("black"))
+    return chart.encode(colour(colours)) if colours else chart
