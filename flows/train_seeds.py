@@ -13,7 +13,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import INPUTS
 from prefect.futures import PrefectFuture
 
-from spinscope import jobs
+from spinscope import families, jobs
 from spinscope.config import Params, load_params
 from spinscope.datasets import data_hash
 from spinscope.processes import end_with_parent
@@ -42,7 +42,9 @@ def train_seed(
     context = get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=end_with_parent) as pool:
         row = pool.submit(_train_seed, seed, profile, overrides, out, parent_id, family).result()
-    get_run_logger().info("seed %d: validation MCC %.4f", seed, row["validation"]["mcc"])
+    metric = families.get(family).metric
+    value = row["validation"][metric.name]
+    get_run_logger().info("seed %d: validation %s %.4f", seed, metric.title, value)
     return row
 
 
@@ -108,11 +110,18 @@ def in_tasks(
 
 def markdown(report: dict) -> str:
     """Table over the seeds."""
+    name = report["metric"]["name"]
+    columns = {report["metric"]["title"]: name, "with TTA": f"{name}_tta"}
+    columns = {title: key for title, key in columns.items() if key in report["seeds"][0]}
     rows = [
-        f"| {row['seed']} | {row['mcc']:.4f} | {row['mcc_tta']:.4f} | {row['seconds']:.0f} |"
+        "| ".join(
+            ["", f"{row['seed']} ", *(f"{row[key]:.4f} " for key in columns.values()),
+             f"{row['seconds']:.0f} |"]
+        )
         for row in report["seeds"]
-    ]
-    head = ["| seed | MCC | with TTA | seconds |", "|---|---|---|---|"]
+    ]  # fmt: skip
+    titles = ["seed", *columns, "seconds"]
+    head = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     return "\n".join([*head, *rows, "", f"Registered as `{report['registered']}`."])
 
 

@@ -17,17 +17,17 @@ from spinscope.tracking.registry import current, version_folder
 
 
 @pytest.fixture
-def gates():
-    """The gates that a lab has; the demo's own are wider."""
-    return load_params("laptop").gates
+def settings():
+    """Settings with the gates that a lab has; the demo's own are wider."""
+    return load_params("laptop")
 
 
 @pytest.fixture
-def promote(store, gates):
+def promote(store, settings):
     """Promote with a lab's gates and the stand-in model."""
 
     def promote_one(version=None, reason="better", **options):
-        options = {"family": THRESHOLD, "gates": gates, **options}
+        options = {"family": THRESHOLD, "params": settings, **options}
         return promotion.promote(
             store, options.pop("family"), "moke-unet", version, reason=reason, **options
         )
@@ -93,12 +93,12 @@ def test_a_model_that_no_longer_reproduces_its_predictions_is_refused(store, reg
 
 @pytest.mark.parametrize(("mean", "passes"), [(0.95, True), (0.901, True), (0.899, False)])
 def test_not_worse_than_the_lab_beyond_the_seeds_spread(
-    store, registered, promote, gates, mean, passes
+    store, registered, promote, settings, mean, passes
 ):
     registered((0.90, 0.92, 0.94))  # SD 0.02
     promote()
     v = registered((mean - 0.02, mean, mean + 0.02))  # limit 0.92 - 0.02
-    gate = check(store, THRESHOLD, v, gates)[2]
+    gate = check(store, THRESHOLD, v, settings)[2]
     assert gate.limit == pytest.approx(0.90)
     assert gate.measured == pytest.approx(mean)
     assert gate.passed is passes
@@ -121,13 +121,13 @@ def test_scores_of_other_frames_are_measured_again(store, registered, promote):
     assert _steps(store) == [("promote", None, 1), ("promote", 1, 2)]
 
 
-def test_a_version_without_measurements_passes_nothing(store, registered, gates):
+def test_a_version_without_measurements_passes_nothing(store, registered, settings):
     bare = registered()
     tags = {"mcc.mean", "mcc.sd", "count_error", "frame_ms", "data.validated"}
     for key in tags:
         store.client.delete_model_version_tag(bare.name, str(bare.version), key)
     with pytest.raises(PromotionRefused, match="5 of 6 gates failed"):
-        promotion.promote(store, THRESHOLD, "moke-unet", reason="try", gates=gates)
+        promotion.promote(store, THRESHOLD, "moke-unet", reason="try", params=settings)
 
 
 def test_a_refusal_crosses_to_another_process_whole(registered, promote):
@@ -264,12 +264,12 @@ def test_promotions_at_once_form_one_chain(store, registered, promote):
     assert _lab(store) == steps[-1][2]
 
 
-def test_masks_of_another_shape_do_not_pass(store, registered, gates):
+def test_masks_of_another_shape_do_not_pass(store, registered, settings):
     v = registered()
 
     class Cropped(Threshold):
         def predict(self, predictor, image):
             return np.zeros((2, 2), np.uint8)
 
-    gate = check(store, Cropped(), v, gates)[5]
+    gate = check(store, Cropped(), v, settings)[5]
     assert not gate.passed

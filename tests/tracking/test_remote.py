@@ -140,7 +140,7 @@ def test_runs_registry_and_promotion_on_a_server(remote, params, tmp_path):
         validated=True,
         examples=frames(),
     )
-    step = promote(store, THRESHOLD, "moke-unet", reason="first", gates=params.gates)
+    step = promote(store, THRESHOLD, "moke-unet", reason="first", params=params)
     fetched = resolve(remote, step.ref)
     assert fetched.is_relative_to(tmp_path / "build/models")
     assert (fetched / "card.md").read_bytes() == (folder / "card.md").read_bytes()

@@ -92,7 +92,7 @@ def test_a_store_in_another_folder_finds_its_artifacts_there(
     store, registered, params, tmp_path, carry
 ):
     v = registered()
-    promote(store, THRESHOLD, v.name, reason="first", gates=params.gates)
+    promote(store, THRESHOLD, v.name, reason="first", params=params)
     new = tmp_path / "moved project" / "mlruns"
     new.parent.mkdir()
     carry(tmp_path / "mlruns", new)

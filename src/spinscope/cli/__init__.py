@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from spinscope import families
 from spinscope.cli.shared import Data, Json, Profile, Ref, Set, say, show_progress
 from spinscope.cli.studies import study_app
 from spinscope.config import (
@@ -382,7 +383,9 @@ def registry_add(
 
     params = _params_of(model, profile, overrides)
     version = jobs.add(params, model, name or params.tracking.experiment)
-    print(f"{version.ref}: MCC {version.number('mcc.mean'):.4f} on the validation frames")
+    metric = families.of(params).metric
+    value = version.number(f"{metric.name}.mean")
+    print(f"{version.ref}: {metric.title} {value:.4f} on the validation frames")
 
 
 @registry_app.command("promote")
@@ -501,13 +504,19 @@ def demo(overrides: Set = [], profile: Profile = "demo") -> None:  # noqa: B006
 
 def training_lines(report: dict) -> list[str]:
     """Table over the seeds of a training's report."""
-    lines = [f"{'seed':<12}{'MCC':>10}{'with TTA':>12}{'seconds':>10}"]
+    key, title = report["metric"]["name"], report["metric"]["title"]
+    reports = {"validation": (key, title)}
+    if "tta" in report:
+        reports["tta"] = f"{key}_tta", "with TTA"
+    width = len(title) + 8
+    heads = "".join(f"{head:>{width}}" for _, head in reports.values())
+    lines = [f"{'seed':<12}{heads}{'seconds':>10}"]
     for row in report["seeds"]:
-        seed, mcc, tta = row["seed"], row["mcc"], row["mcc_tta"]
-        lines.append(f"{seed:<12}{mcc:>10.4f}{tta:>12.4f}{row['seconds']:>10.0f}")
+        values = "".join(f"{row[column]:>{width}.4f}" for column, _ in reports.values())
+        lines.append(f"{row['seed']:<12}{values}{row['seconds']:>10.0f}")
     for what in ("mean", "sd"):
-        plain, tta = (report[part][f"mcc.{what}"] for part in ("validation", "tta"))
-        lines.append(f"{what:<12}{plain:>10.4f}{tta:>12.4f}")
+        values = "".join(f"{report[name][f'{key}.{what}']:>{width}.4f}" for name in reports)
+        lines.append(f"{what:<12}{values}")
     lines.append(f"best seed {report['best_seed']}: {report['best']}")
     if "registered" in report:
         lines.append(f"registered: {report['registered']}")
@@ -516,6 +525,10 @@ def training_lines(report: dict) -> list[str]:
 
 def evaluation_lines(report: dict) -> list[str]:
     """The pooled figures of an evaluation's report."""
+    if "objects" not in report:  # no masks
+        from spinscope.tracking.runs import numbers
+
+        return [f"{key:<22}{value:g}" for key, value in numbers(report).items()]
     objects, size = report["objects"], report["size"]
     lines = [f"{key:<22}{report[key]:.4f}" for key in ("mcc", "accuracy", "f1", "jaccard")]
     lines += [
@@ -598,7 +611,8 @@ class EpochBar:
             self._bar = tqdm(
                 total=training.epochs, initial=epoch, desc=f"train seed {seed}", unit="epoch"
             )
-        self._bar.set_postfix(val_mcc=f"{logs['val_mcc']:.4f}", refresh=False)
+        value = f"val_{families.get(self.params.family).metric.name}"
+        self._bar.set_postfix({value: f"{logs[value]:.4f}"}, refresh=False)
         self._bar.update(epoch + 1 - self._bar.n)
         if epoch + 1 == training.epochs:
             self.__exit__()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import ValidationError
 
-from spinscope.config import Gates, Params, Section, first_error
+from spinscope.config import Params, Section, first_error
 from spinscope.datasets import Dataset, Splits, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.progress import Progress, no_progress
@@ -72,6 +72,8 @@ class Family(ABC):
     """Other numbers of a report whose mean and SD over the seeds become tags of a version."""
     listed: ClassVar[tuple[str, ...]] = ()
     """Entries of a report that the training's table repeats for every seed."""
+    masks: ClassVar[bool] = False
+    """Whether the output is a mask, so that recordings can be segmented."""
     options_type: ClassVar[type[Section]] = NoOptions
     """Settings of this family alone, the section `options` of params.yaml."""
 
@@ -188,6 +190,13 @@ class Family(ABC):
             Frames that are computed at once.
         """
 
+    def export(self, folder: Path) -> None:  # noqa: B027
+        """Add files to a model folder that make it faster to apply; none by default."""
+
+    def fast_predictor(self, folder: Path) -> Any:
+        """Load a model folder on its fastest export; writes nothing."""
+        return self.predictor(folder)
+
     @abstractmethod
     def predict(self, predictor: Any, image: np.ndarray) -> np.ndarray:
         """Output of a loaded model for one image, without augmented views."""
@@ -223,19 +232,48 @@ class Family(ABC):
 
     # registry
 
+    answer_columns: ClassVar[Mapping[str, str]] = {"output": "any"}
+    """Columns of a served answer → type: string, any, or a list [string], [long], [any]."""
+    answer_options: ClassVar[Mapping[str, Any]] = {}
+    """Parameters of a served request → default."""
+
+    def answers(
+        self, predictor: Any, options: Mapping[str, Any]
+    ) -> Callable[[np.ndarray, float | None], dict[str, Any]]:
+        """Function that answers the requests to a served model.
+
+        Parameters
+        ----------
+        predictor : Any
+            Loaded model.
+        options : mapping
+            Values of `answer_options`.
+
+        Returns
+        -------
+        callable
+            (image, pixel size in m or None) → answer that JSON can hold.
+
+        Raises
+        ------
+        SpinscopeError
+            If an option is not valid.
+        """
+        return lambda image, _: {"output": np.asarray(self.predict(predictor, image)).tolist()}
+
     def facts(self, report: Mapping[str, Any]) -> dict[str, float]:
         """Numbers derived from a report that become tags of a version."""
         return {}
 
-    def gates(self, number: Callable[[str], float | None], limits: Gates) -> Sequence[Gate]:
+    def gates(self, number: Callable[[str], float | None], params: Params) -> Sequence[Gate]:
         """Gates beyond the generic ones.
 
         Parameters
         ----------
         number : callable
             Name of a tag of the version → its value, None without one.
-        limits : Gates
-            Section `gates` of params.yaml.
+        params : Params
+            Limits, in the section `gates` or `options`.
         """
         return ()
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from spinscope.classes import CLASSES
-from spinscope.config import Gates, Params
+from spinscope.classes import CLASSES, COLOURS, SKYRMION
+from spinscope.config import Params
 from spinscope.datasets import Dataset
+from spinscope.errors import SpinscopeError
 from spinscope.families.base import Family, Gate, Metric
 from spinscope.progress import Progress, no_progress
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 class Segmentation(Family):
     """U-Net that gives every pixel of an image a class."""
 
+    masks = True
     metric = Metric("mcc", "MCC")
     summarised = ("accuracy", "f1", "jaccard", "size.wasserstein_px")
     listed = ("objects",)
@@ -110,6 +115,24 @@ class Segmentation(Family):
             scale=params.segment.scale,
         )
 
+    def export(self, folder: Path) -> None:
+        """Add the OpenVINO network, if OpenVINO is installed and agrees with Keras."""
+        from spinscope.inference.engine import export, has_openvino
+
+        if not has_openvino():
+            return
+        try:
+            export(folder, folder)
+        except Exception as error:  # the converter raises many kinds; Keras remains
+            warnings.warn(str(error), stacklevel=2)
+
+    def fast_predictor(self, folder: Path) -> Predictor:
+        """Load a model folder on its OpenVINO network, on Keras without one."""
+        from spinscope.inference.predict import Predictor
+        from spinscope.models.store import EXPORT
+
+        return Predictor.load(folder, "auto" if (folder / EXPORT).is_file() else "keras")
+
     def predict(self, predictor: Predictor, image: np.ndarray) -> np.ndarray:
         """Mask of an image, (H, W) uint8."""
         return predictor.classes(image)
@@ -169,13 +192,91 @@ class Segmentation(Family):
         objects = report["objects"]
         return {"count_error": abs(objects["predicted"] / max(objects["true"], 1) - 1)}
 
-    def gates(self, number: Callable[[str], float | None], limits: Gates) -> Sequence[Gate]:
+    def gates(self, number: Callable[[str], float | None], params: Params) -> Sequence[Gate]:
         """Largest count error."""
-        return [Gate.at_most("count error", number("count_error"), limits.max_count_error)]
+        return [Gate.at_most("count error", number("count_error"), params.gates.max_count_error)]
 
     def difference(self, now: np.ndarray, stored: np.ndarray) -> float:
         """Fraction of pixels whose class differs."""
         return float(np.mean(now != stored))
+
+    answer_columns: ClassVar = {
+        "mask": "string",
+        "classes": "[string]",
+        "shape": "[long]",
+        "pixel_size_nm": "any",
+        "objects": "[any]",
+    }
+    answer_options: ClassVar = {"tta": 1, "pixel_size_nm": 0.0, "min_px": 4, "mask": "classes"}
+
+    def answers(
+        self, predictor: Predictor, options: Mapping[str, Any]
+    ) -> Callable[[np.ndarray, float | None], dict[str, Any]]:
+        """Function that answers with the mask and the objects of an image.
+
+        Parameters
+        ----------
+        predictor : Predictor
+        options : mapping
+            `tta`: number of augmented views, 1, 2, 3 or 8. `pixel_size_nm`: overrides the file, 0
+            for unknown. `min_px`: smallest object. `mask`: "classes" for class indices, "colours"
+            for RGB as in a label file, or "none".
+        """
+        from spinscope.analysis import measure, with_units
+
+        _check_options(options)
+
+        def answer(image: np.ndarray, pixel_size: float | None) -> dict[str, Any]:
+            pixel_size = options["pixel_size_nm"] * 1e-9 or pixel_size
+            mask = predictor.classes(image, options["tta"])
+            objects = measure(mask == SKYRMION, image, min_px=options["min_px"])
+            if pixel_size:
+                objects = with_units(objects, pixel_size)
+            return {
+                "mask": _png(mask, options["mask"]),
+                "classes": list(predictor.info["classes"]),
+                "shape": list(mask.shape),
+                "pixel_size_nm": pixel_size * 1e9 if pixel_size else None,
+                "objects": _rows(objects),
+            }
+
+        return answer
+
+
+_MASKS = ("classes", "colours", "none")
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    tta, pixel_size, min_px, mask = (
+        options[key] for key in ("tta", "pixel_size_nm", "min_px", "mask")
+    )
+    if tta not in (1, 2, 3, 8):
+        raise SpinscopeError(f"tta (={tta}) must be 1, 2, 3 or 8")
+    if not 0 <= pixel_size < float("inf"):
+        raise SpinscopeError(
+            f"pixel_size_nm (={pixel_size:g}) must be a length in nm, or 0 where it is unknown"
+        )
+    if min_px < 1:
+        raise SpinscopeError(f"min_px (={min_px}) must be at least 1")
+    if mask not in _MASKS:
+        raise SpinscopeError(f"mask (={mask!r}) must be one of {', '.join(_MASKS)}")
+
+
+def _png(mask: np.ndarray, kind: str) -> str | None:
+    """Mask as a PNG in base64."""
+    from PIL import Image
+
+    if kind == "none":
+        return None
+    buffer = io.BytesIO()
+    Image.fromarray(COLOURS[mask] if kind == "colours" else mask).save(buffer, format="PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _rows(table: Mapping[str, np.ndarray]) -> list[dict]:
+    """One record per row, with None for NaN, which JSON has not."""
+    columns = [[None if v != v else v for v in column.tolist()] for column in table.values()]
+    return [dict(zip(table, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def fewer_views(predictors: Sequence[Predictor], views: int) -> str | None:

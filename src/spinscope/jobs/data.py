@@ -75,6 +75,7 @@ def checked_data(
     SpinscopeError
         If the data is not fit to train on; the sentence names file and rule.
     """
+    family = families.of(params)
     dataset, splits = split(params)
-    report = families.of(params).validate(dataset, splits, out, progress=progress)
+    report = family.validate(dataset, splits, out, progress=progress)
     return CheckedData(dataset, splits, data_hash(dataset), report)

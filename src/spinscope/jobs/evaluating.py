@@ -77,7 +77,7 @@ def family_of(tracking: Tracking, model_ref: str) -> str:
     return families.of_model(model_info(resolve(tracking, model_ref))).name
 
 
-def predictor(params: Params, model_ref: str, *, streams: int = 1) -> Any:
+def predictor(params: Params, model_ref: str, *, streams: int = 1, masks: bool = False) -> Any:
     """Load the model of a reference on the engine and with the rules of the settings.
 
     Parameters
@@ -87,12 +87,22 @@ def predictor(params: Params, model_ref: str, *, streams: int = 1) -> Any:
     model_ref : str
     streams : int, default 1
         Frames that are computed at once.
+    masks : bool, default False
+        Whether the model must make masks.
+
+    Raises
+    ------
+    SpinscopeError
+        If the model does not exist, or makes no masks where it must.
     """
     from spinscope.models.store import model_info
     from spinscope.tracking import resolve
 
     folder = resolve(params.tracking, model_ref)
-    return families.of_model(model_info(folder)).predictor(folder, params, streams=streams)
+    family = families.of_model(model_info(folder))
+    if masks and not family.masks:
+        raise SpinscopeError(f"model {model_ref} of the family {family.name} makes no masks")
+    return family.predictor(folder, params, streams=streams)
 
 
 def score(

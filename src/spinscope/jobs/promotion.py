@@ -12,7 +12,7 @@ from spinscope.datasets import data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
 from spinscope.jobs.data import checked_data, split
-from spinscope.jobs.training import examples, with_fast_network
+from spinscope.jobs.training import examples, exported_copy
 from spinscope.models.store import resolve_local
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def add(params: Params, model_ref: str, name: str) -> Version:
     store = open_store(params.tracking)
     with added_run(store, tags, f"add {model_ref}") as run, TemporaryDirectory() as temporary:
         log_report(run, report, "validation")
-        copy = with_fast_network(folder, Path(temporary) / "model")
+        copy = exported_copy(family, folder, Path(temporary) / "model")
         return register(
             store,
             family,
@@ -128,7 +128,7 @@ def promote(
         name,
         candidate.version,
         reason=reason,
-        gates=params.gates,
+        params=params,
         who=who,
         measure=measure,
     )

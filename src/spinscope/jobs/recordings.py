@@ -136,7 +136,9 @@ def _model(params: Params, folders: dict[str, Path]) -> tuple[Segmenter, dict[st
             "same would say nothing"
         )
     workers = _workers(params)
-    members = [predictor(params, str(folder), streams=workers) for folder in folders.values()]
+    members = [
+        predictor(params, str(folder), streams=workers, masks=True) for folder in folders.values()
+    ]
     classes = {tuple(one.info["classes"]) for one in members}
     if len(classes) != 1:
         raise SpinscopeError(

@@ -9,7 +9,6 @@ import contextlib
 import io
 import json
 import shutil
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -214,7 +213,7 @@ def finish_training(
     Returns
     -------
     dict
-        Also written to `out/report.json`: {family, profile, data, seeds, best_seed, best,
+        Also written to `out/report.json`: {family, metric, profile, data, seeds, best_seed, best,
         registered}, `seeds` with one row per seed, and mean and SD over the seeds for every report
         of the family.
     """
@@ -224,9 +223,10 @@ def finish_training(
     metric, reports = family.metric, family.reports(params)
     rows = sorted(rows, key=lambda row: row["seed"])
     best = rows[metric.best([row["validation"][metric.name] for row in rows])]
-    _keep_best(Path(best["folder"]), out / "best")
+    _keep_best(family, Path(best["folder"]), out / "best")
     report = {
         "family": family.name,
+        "metric": {"name": metric.name, "title": metric.title},
         "profile": params.profile,
         "data": str(dataset_path(params)),
         "seeds": [
@@ -253,27 +253,22 @@ def finish_training(
     return report
 
 
-def _keep_best(model: Path, best: Path) -> None:
-    """Copy the best seed's model folder with its OpenVINO network, unless the copy exists."""
+def _keep_best(family: Family, model: Path, best: Path) -> None:
+    """Copy the best seed's model folder with its export, unless the copy exists."""
     from spinscope.models.store import EXPORT, NETWORK
 
     same = (best / NETWORK).is_file() and sha256(best / NETWORK) == sha256(model / NETWORK)
     if not (same and (best / EXPORT).is_file()):
-        with_fast_network(model, best)
+        exported_copy(family, model, best)
 
 
-def with_fast_network(model: Path, target: Path) -> Path:
-    """Copy a model folder and add its OpenVINO network, where that can be made."""
-    from spinscope.inference.engine import export, has_openvino
+def exported_copy(family: Family, model: Path, target: Path) -> Path:
+    """Copy a model folder and add the family's export; returns `target`."""
     from spinscope.models.store import write_sums
 
     with atomic_folder(target) as copy:
         shutil.copytree(model, copy, dirs_exist_ok=True)
-        if has_openvino():
-            try:
-                export(copy, copy)
-            except Exception as error:  # the converter raises many kinds; Keras computes it then
-                warnings.warn(str(error), stacklevel=2)
+        family.export(copy)
         write_sums(copy)
     return target
 

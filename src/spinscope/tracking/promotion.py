@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from spinscope.config import Gates
+from spinscope.config import Params
 from spinscope.errors import SpinscopeError
 from spinscope.families import Family, Gate, Metric
 from spinscope.tracking import registry
@@ -71,7 +71,7 @@ class PromotionRefused(SpinscopeError):
 
 
 def check(
-    store: Store, family: Family, of: Version, gates: Gates, *, measure: Measure | None = None
+    store: Store, family: Family, of: Version, params: Params, *, measure: Measure | None = None
 ) -> tuple[Gate, ...]:
     """Measure every gate of a version against the limits and the current `lab` version.
 
@@ -81,19 +81,19 @@ def check(
     family : Family
         Headline metric, further gates and how a model is applied.
     of : Version
-    gates : Gates
-        Limits.
+    params : Params
+        Limits of the gates.
     measure : callable, optional
         See `promote`.
     """
-    lab, metric = registry.current(store, of.name), family.metric
+    lab, metric, gates = registry.current(store, of.name), family.metric, params.gates
     limit = Gate.at_least if metric.maximise else Gate.at_most
     mean = of.number(f"{metric.name}.mean")
     return (
         _validated(of),
         limit(f"mean {metric.title} over seeds", mean, gates.metric_limit),
         _not_worse(store, metric, of, lab, gates.metric_spread, measure),
-        *family.gates(of.number, gates),
+        *family.gates(of.number, params),
         Gate.at_most("frame time in ms", of.number("frame_ms"), gates.max_frame_ms),
         _reproduces(store, family, of, gates.reproduce_tolerance),
     )
@@ -106,7 +106,7 @@ def promote(
     version: int | None = None,
     *,
     reason: str,
-    gates: Gates,
+    params: Params,
     who: str | None = None,
     measure: Measure | None = None,
 ) -> Promotion:
@@ -125,8 +125,8 @@ def promote(
         By default the newest.
     reason : str
         At most 2000 characters.
-    gates : Gates
-        Limits.
+    params : Params
+        Limits of the gates.
     who : str, optional
         By default the user of this process.
     measure : callable, optional
@@ -143,7 +143,7 @@ def promote(
     reason = _checked(reason)
     with store.locked(f"promotion-{name}"):
         of = registry.version(store, name, version)
-        table = check(store, family, of, gates, measure=measure)
+        table = check(store, family, of, params, measure=measure)
         if not all(gate.passed for gate in table):
             raise PromotionRefused(of, table)
         return _move(store, name, "promote", of.version, reason, who, table)

@@ -121,7 +121,7 @@ def register(
         logged = client.create_logged_model(
             store.experiment_id, name=name, source_run_id=run_id, model_type=family.name
         )
-        packed = _pack(Path(temporary), folder, examples, outputs, run_id, logged.model_id)
+        packed = _pack(Path(temporary), family, folder, examples, outputs, run_id, logged.model_id)
         client.log_model_artifacts(logged.model_id, str(packed))
         client.finalize_logged_model(logged.model_id, "READY")
         _create_name(store, name)
@@ -293,6 +293,7 @@ def _measured(family: Family, reports: Mapping[int, Mapping[str, Any]], seed: in
 
 def _pack(
     temporary: Path,
+    family: Family,
     folder: Path,
     images: Sequence[np.ndarray],
     outputs: Sequence[np.ndarray],
@@ -317,7 +318,7 @@ def _pack(
                 "model": str(temporary / _MODEL),
                 "predictions": str(temporary / _PREDICTIONS),
             },
-            signature=_signature(),
+            signature=_signature(family),
             input_example=_request(images[0][:32, :32]),
             pip_requirements=_requirements(),
             mlflow_model=Model(artifact_path="model", run_id=run_id, model_id=model_id),
@@ -325,30 +326,27 @@ def _pack(
     return temporary / "packed"
 
 
-def _signature():
-    """What `served.py` takes and gives: a file in, mask and objects out."""
+def _signature(family: Family):
+    """Columns and parameters of the requests to a served model, and of its answers."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType, Array
 
-    answer = {
-        "mask": "string",
-        "classes": Array("string"),
-        "shape": Array("long"),
-        "pixel_size_nm": AnyType(),
-        "objects": Array(AnyType()),
-        "model": "string",
-    }
-    params = (
-        ("tta", "long", 1),
-        ("pixel_size_nm", "double", 0.0),
-        ("min_px", "long", 4),
-        ("mask", "string", "classes"),
-    )
+    def kind(name: str):
+        if name.startswith("["):
+            return Array(kind(name.strip("[]")))
+        return AnyType() if name == "any" else name
+
+    answer = {**family.answer_columns, "model": "string"}
+    types = {int: "long", float: "double", str: "string"}
+    options = [
+        ParamSpec(name, types[type(default)], default)
+        for name, default in family.answer_options.items()
+    ]
     return ModelSignature(
         inputs=Schema([ColSpec("binary", "image")]),
-        outputs=Schema([ColSpec(kind, name) for name, kind in answer.items()]),
-        params=ParamSchema([ParamSpec(*param) for param in params]),
+        outputs=Schema([ColSpec(kind(name), column) for column, name in answer.items()]),
+        params=ParamSchema(options) if options else None,
     )
 
 

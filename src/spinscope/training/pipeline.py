@@ -9,6 +9,7 @@ With `augmentation.restandardise` a view is what a detector gives of the frame (
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -200,23 +201,92 @@ def training_batches(
 
 
 def validation_batches(frames: Frames, multiple: int):
-    """Finite tf.data.Dataset of whole frames, a batch each, mirrored up to `multiple` pixels.
+    """Batches of one whole frame each, mirrored at their borders to fit the network.
 
-    The added pixels carry the label of the pixels they mirror.
+    Parameters
+    ----------
+    frames : Frames
+    multiple : int
+        Height and width are padded to a multiple of this many pixels; the added pixels carry the
+        label of the pixels they mirror.
+
+    Returns
+    -------
+    tf.data.Dataset
+        (images (1, H, W, 1) float32, labels (1, H, W) uint8), which can be iterated repeatedly.
+    """
+
+    def padded(index: int) -> tuple[np.ndarray, np.ndarray]:
+        image, label = frames.images[index], frames.labels[index]
+        pad = [(0, -side % multiple) for side in image.shape[:2]] + [(0, 0)]
+        image = np.pad(image, pad, mode="symmetric").astype(np.float32)
+        return image, np.pad(label, pad, mode="symmetric")[..., 0]
+
+    return held_batches(padded, len(frames))
+
+
+def drawn_batches(
+    draw: Callable[[int], tuple[np.ndarray, np.ndarray]], batch: int, *, start: int = 0
+):
+    """Endless batches of examples drawn by their number, for a training that can be resumed.
+
+    Parameters
+    ----------
+    draw : callable
+        Number of an example → (input, target), arrays of one shape and type for all numbers. It
+        must be a pure function of the number.
+    batch : int
+        Examples per batch.
+    start : int, default 0
+        Batches to skip; they cost nothing.
+
+    Returns
+    -------
+    tf.data.Dataset
     """
     import tensorflow as tf
 
-    def whole():
-        for image, label in zip(frames.images, frames.labels, strict=True):
-            pad = [(0, -side % multiple) for side in image.shape[:2]] + [(0, 0)]
-            padded = np.pad(label, pad, mode="symmetric")[None, ..., 0]
-            yield np.pad(image, pad, mode="symmetric")[None].astype(np.float32), padded
+    arrays = draw(0)
+    types = [array.dtype for array in arrays]
 
-    batches = tf.data.Dataset.from_generator(
-        whole,
-        output_signature=(
-            tf.TensorSpec((1, None, None, 1), tf.float32),
-            tf.TensorSpec((1, None, None), tf.uint8),
-        ),
+    def example(number):
+        drawn = tf.numpy_function(lambda n: draw(int(n)), [number], types, stateful=False)
+        return tuple(tf.ensure_shape(a, b.shape) for a, b in zip(drawn, arrays, strict=True))
+
+    return (
+        tf.data.Dataset.counter(start * batch)
+        .map(example, num_parallel_calls=2, deterministic=True)
+        .batch(batch, drop_remainder=True)
+        .prefetch(2)
     )
-    return batches.apply(tf.data.experimental.assert_cardinality(len(frames))).prefetch(1)
+
+
+def held_batches(example: Callable[[int], tuple[np.ndarray, np.ndarray]], count: int):
+    """Batches of one example each, which can be iterated repeatedly.
+
+    Parameters
+    ----------
+    example : callable
+        Index from 0 → (input, target); all axes but the last of an input may vary in length.
+    count : int
+        Number of examples.
+
+    Returns
+    -------
+    tf.data.Dataset
+    """
+    import tensorflow as tf
+
+    (image, target), rest = example(0), (None,)
+    signature = (
+        tf.TensorSpec((1, *rest * (image.ndim - 1), image.shape[-1]), image.dtype),
+        tf.TensorSpec((1, *rest * target.ndim), target.dtype),
+    )
+
+    def batches():
+        for index in range(count):
+            image, target = example(index)
+            yield image[None], target[None]
+
+    held = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    return held.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)

@@ -210,10 +210,11 @@ def frame_time(params: Params, lock: Path) -> float:
 
 def untrained(params: Params, folder: Path) -> Predictor:
     """A network of these settings as it is before training, on the engine of the settings."""
+    from spinscope import families
     from spinscope.classes import CLASSES
     from spinscope.inference import engine
     from spinscope.inference.predict import Predictor
-    from spinscope.jobs.training import with_fast_network
+    from spinscope.jobs.training import exported_copy
     from spinscope.models.store import save_model
     from spinscope.models.unet import size_multiple, unet
 
@@ -225,7 +226,9 @@ def untrained(params: Params, folder: Path) -> Predictor:
     precision = chosen.precision
     if precision == "auto":
         precision = "bf16" if "bf16" in engine.precisions() else "f32"
-    return Predictor.load(with_fast_network(model, folder / "fast"), "openvino", precision)
+    return Predictor.load(
+        exported_copy(families.of(params), model, folder / "fast"), "openvino", precision
+    )
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""A registered model behind MLflow's server: the file of an image in, its mask and objects out."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+from spinscope import families
+from spinscope.errors import SpinscopeError
+from spinscope.files import sha256
+from spinscope.models.store import NETWORK, model_info
+
+COLUMN = "image"
+_SUFFIX = {b"\x89PNG\r\n\x1a\n": ".png", b"II*\0": ".tif", b"MM\0*": ".tif", b"II+\0": ".tif",
+           b"MM\0+": ".tif"}  # fmt: skip
+"""First bytes of the supported files → suffix; the last two are BigTIFF."""
+
+
+class Served(mlflow.pyfunc.PythonModel):
+    """One image per row in the column `image`: the bytes of a PNG or TIFF file, or an array.
+
+    The answer to a row has the columns `Family.answer_columns`.
+    """
+
+    def load_context(self, context) -> None:
+        """Load the network once, its checksums verified."""
+        folder = Path(context.artifacts["model"])
+        self.family = families.of_model(model_info(folder))
+        self.predictor = self.family.fast_predictor(folder)
+        self.sha256 = sha256(folder / NETWORK)
+
+    def predict(self, context, model_input, params=None) -> list[dict]:
+        """Answer every row, in order.
+
+        Raises
+        ------
+        Refused
+            If an image or a parameter is not valid; a server answers HTTP 400.
+        """
+        try:
+            answer = self.family.answers(self.predictor, _options(self.family, params or {}))
+        except SpinscopeError as error:
+            raise Refused(f"params: {error}") from None
+        rows = list(model_input[COLUMN])
+        if not rows:
+            raise Refused(f"column {COLUMN!r} holds no row; it must hold at least one image")
+        try:
+            # All rows are read before the first is computed, which may take minutes.
+            frames = [_frame(cell, f"row {row}") for row, cell in enumerate(rows)]
+            return [{**answer(*frame), "model": self.sha256} for frame in frames]
+        except SpinscopeError as error:
+            raise Refused(str(error)) from None
+
+
+class Refused(MlflowException):
+    """Bad input in one sentence; a server answers HTTP 400."""
+
+    def __init__(self, sentence: str):
+        self._sentence = sentence
+        super().__init__(sentence, BAD_REQUEST)
+
+    @property
+    def message(self) -> str:
+        """The sentence."""
+        return self._sentence
+
+    @message.setter
+    def message(self, value: str) -> None:
+        """Keep the sentence, which MLflow's server would prefix with the whole request."""
+
+
+def _options(family: families.Family, params: Mapping) -> dict:
+    """Parameters of a request with the types of their defaults."""
+    return {
+        key: type(default)(params.get(key, default))
+        for key, default in family.answer_options.items()
+    }
+
+
+def _frame(cell, name: str) -> tuple[np.ndarray, float | None]:
+    """Image (H, W) float32 in [0, 1], and the pixel size in m if the file contains it."""
+    from spinscope.images import check_image
+    from spinscope.recordings import image_of, open_recording
+
+    if isinstance(cell, np.ndarray) and cell.dtype.kind in "fu":
+        scale = np.iinfo(cell.dtype).max if cell.dtype.kind == "u" else 1
+        return check_image(cell.astype(np.float32) / np.float32(scale), f"{name}: image"), None
+    content, suffix = _file(cell, name)
+    with tempfile.TemporaryDirectory(prefix="spinscope-") as folder:
+        path = Path(folder, f"image{suffix}")
+        path.write_bytes(content)
+        try:
+            recording = open_recording(path)
+            if recording.n != 1:
+                raise SpinscopeError(f"{path} holds {recording.n} frames; it must hold one")
+            image = check_image(image_of(recording.read(0), recording.scale), path)
+        except SpinscopeError as error:
+            # The temporary folder means nothing to the client.
+            raise SpinscopeError(f"{name}: {error}".replace(f"{folder}/", "")) from None
+    return image, recording.pixel_size
+
+
+def _file(cell, name: str) -> tuple[bytes, str]:
+    """Bytes of a PNG or TIFF file and its suffix; base64 text is decoded.
+
+    MLflow decodes the base64 of `dataframe_records` and `dataframe_split`, but not that of
+    `inputs` and `instances`.
+    """
+    content = cell.encode() if isinstance(cell, str) else cell
+    if not isinstance(content, bytes | bytearray | memoryview):
+        kind = type(cell).__name__
+        raise SpinscopeError(f"{name}: image must be the bytes of a PNG or TIFF file, not {kind}")
+    content = bytes(content)
+    for candidate in (content, _decoded(content)):
+        for magic, suffix in _SUFFIX.items():
+            if candidate.startswith(magic):
+                return candidate, suffix
+    raise SpinscopeError(
+        f"{name}: image must be the bytes of a PNG or TIFF file (base64 in JSON); "
+        f"these {len(content)} bytes begin with {content[:8]!r}"
+    )
+
+
+def _decoded(text: bytes) -> bytes:
+    try:
+        return base64.b64decode(b"".join(text.split()), validate=True)
+    except binascii.Error:
+        return b""
