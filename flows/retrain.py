@@ -38,7 +38,7 @@ def retrain(
         Path(out) if out else jobs.out_folder(f"retrain/{family}"),
         run_seeds=partial(_in_tasks, params, profile, overrides),
     )
-    create_markdown_artifact(markdown(report), key="retrain", description=report["says"])
+    create_markdown_artifact(markdown(report), key="retrain", description=report["summary"])
     return report
 
 
@@ -69,7 +69,9 @@ def markdown(report: dict) -> str:
         if of := report["new"][part]:
             old, new = report["old"][part]["mcc"], of["mcc"]
             lines.append(f"| {part.replace('_', ' ')} | {of['n_images']} | {old:.4f} | {new:.4f} |")
-    return "\n".join([*lines, "", report["says"], "", f"Registered as `{report['registered']}`."])
+    return "\n".join(
+        [*lines, "", report["summary"], "", f"Registered as `{report['registered']}`."]
+    )
 
 
 if __name__ == "__main__":

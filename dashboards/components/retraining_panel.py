@@ -105,8 +105,8 @@ def _show_report(report: dict[str, Any], job: retraining.Job) -> None:
             f"MCC {new[key]['mcc']:.3f}",
             f"{new[key]['mcc'] - old[key]['mcc']:+.3f} against the old model",
         )
-    if report.get("says"):
-        st.markdown(report["says"])
+    if summary := report.get("summary", report.get("says")):  # `says` in earlier versions
+        st.markdown(summary)
     if report["frames"]:
         table = pd.DataFrame(report["frames"]).reindex(columns=list(COLUMNS))
         figures = list(COLUMNS)[2:]

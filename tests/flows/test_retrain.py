@@ -96,7 +96,7 @@ def test_from_corrections_to_the_next_model(
         of_held = [row[f"{which}_mcc"] for row in report["frames"] if row["held_out"]]
         assert report[which]["held_out"]["mcc_per_image"]["mean"] == pytest.approx(np.mean(of_held))
     assert any(row["old_mcc"] != row["new_mcc"] for row in report["frames"])
-    assert "2 corrected frames held back" in report["says"]
+    assert "2 corrected frames held back" in report["summary"]
 
     # The new model has the old one's architecture, and says where it comes from.
     best = out / "train" / "best"
@@ -121,13 +121,13 @@ def test_from_corrections_to_the_next_model(
 
 def test_a_picture_keeps_its_lot(params, tmp_path):
     reviews = recording(tmp_path / "film", 7)
-    before = retraining._held_back(reviews)
+    before = retraining._held_out(reviews)
     image, label = discs(np.random.default_rng(9))
     reviews.add("0000", image, label, status="accepted", before=label, **BY_ADA)
     again = reviews.image("0007"), reviews.label(reviews.latest("0007"))
     reviews.add("0007", *again, status="rejected", before=label, **BY_ADA)
     assert len(before) == 1
-    assert retraining._held_back(Reviews.open(reviews.folder)) > before
+    assert retraining._held_out(Reviews.open(reviews.folder)) > before
 
 
 def test_corrections_of_the_dataset_stay_in_their_batches(params, old, tmp_path):
@@ -163,7 +163,7 @@ def test_few_frames_are_all_trained_on_and_that_proves_little(params, old, tmp_p
     models = {name: {part: {"mcc": mcc} for part in ("trained", "validation")}
               for name, mcc in (("old", 0.25), ("new", 0.75))}  # fmt: skip
     none = {"replaced": 0, "replaced_validation": 0, "kept": 0}
-    says = retraining._says({**models, "data": {"held_out": 0, "labels": none}})
+    says = retraining._summary({**models, "data": {"held_out": 0, "labels": none}})
     assert "from 0.250 to 0.750 on frames that the new model was trained on" in says
     assert "proves little" in says
     assert says.endswith("validation frames from 0.250 to 0.750.")
@@ -183,7 +183,7 @@ def test_few_frames_are_all_trained_on_and_that_proves_little(params, old, tmp_p
 def test_it_says_how_many_labels_were_replaced(n, labels, says):
     of = {part: {"mcc": 0.5} for part in ("held_out", "trained", "validation")}
     labels = dict(zip(("replaced", "replaced_validation", "kept"), labels, strict=True))
-    said = retraining._says({"old": of, "new": of, "data": {"held_out": n, "labels": labels}})
+    said = retraining._summary({"old": of, "new": of, "data": {"held_out": n, "labels": labels}})
     for words in says:
         assert words in said
 
@@ -245,9 +245,9 @@ def test_the_flow_hands_on_what_it_is_given(params, tmp_path, monkeypatch):
 
     def retrain(params, reviews, model_ref, out, run_seeds):
         asked.extend([reviews, model_ref, out])
-        return {"old": model, "new": model, "says": "It rose.", "registered": "models:/x/2"}
+        return {"old": model, "new": model, "summary": "It rose.", "registered": "models:/x/2"}
 
-    monkeypatch.setattr(jobs, "retrain", retrain)
+    monkeypatch.setattr(flow, "retrain_with", retrain)
     families = []
     monkeypatch.setattr(jobs, "family_of", lambda _, ref: families.append(ref) or "moke-unet")
     artifacts = []

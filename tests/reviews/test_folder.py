@@ -19,7 +19,8 @@ from spinscope.datasets import Record, open_dataset, split_by_batch, write_moke
 from spinscope.errors import SpinscopeError
 from spinscope.images import read_label
 from spinscope.reviews import folder as module
-from spinscope.reviews.folder import CORRECTIONS, Reviews, corrected_dataset, mask_sha256
+from spinscope.reviews.corrected import CORRECTIONS, corrected_dataset
+from spinscope.reviews.folder import Reviews, mask_sha256
 
 BY_ADA = {"who": "Ada", "model": "bundled:moke-unet", "model_sha256": "ab" * 32}
 

@@ -1,13 +1,11 @@
-"""What people say of masks: every word a new version, none over another, none over an original.
+"""Folder of reviews of one recording: each review is a new version, none replaces another.
 
-A folder of reviews belongs to one recording:
+    frames/NAME/0001.json   status, reviewer, time, model and masks of a review
+    masks/HASH.png          masks before and after the review, as label files
+    images/HASH.png         pixels of the frame at 16 bit, for training on the correction
 
-    frames/NAME/0001.json   who said what of a frame, when, of which model's mask
-    masks/HASH.png          masks before and after, as label files
-    images/HASH.png         the frame's own pixels, 16 bit, so that a correction can be trained on
-
-A version's file comes into being whole, under a number that no other process can take; masks and
-images bear the hash of their pixels and are written once.
+The file of a version appears whole, under a number that no other process can take. Masks and
+images are named by the hash of their pixels and written once.
 """
 
 from __future__ import annotations
@@ -17,8 +15,8 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,33 +25,45 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from spinscope.classes import CLASSES
-from spinscope.datasets import Dataset, Record, open_dataset, write_moke
 from spinscope.datasets.manifest import pixel_sha256
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_folder, write_json
 from spinscope.images import check_image, read_image, read_label, write_image, write_label
 
 STATUSES = ("accepted", "corrected", "rejected")
 
-CORRECTIONS = "corrections.json"
-"""File of a corrected dataset that names where each reviewed label came from."""
-
-_LONGEST_NAME = 200
+_MAX_NAME = 200
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 @dataclass(frozen=True)
 class Review:
-    """One version: what somebody made of a frame's mask.
+    """One version of the review of a frame.
 
-    status : accepted, corrected or rejected.   when : ISO time, UTC.
-    model, model_sha256 : reference of the model that made the mask, and hash of its network.
-    before, after : hash of the mask that the reviewer was shown, and of the one that was left
-    (`mask_sha256`); `after` is empty where a frame was rejected without a mask.
-    label : file of the mask that was left.   image : hash of the frame (`image_sha256`).
-    window : (y0, x0, y1, x1) where only a part of a frame was reviewed; `whole` is then the
-    hash of the whole frame.   treatment : what was done to the frame before the model and the
-    reviewer saw it, None for nothing.
+    Attributes
+    ----------
+    frame : str
+        Name of the frame.
+    version : int
+        Number of the version, from 1.
+    status : {"accepted", "corrected", "rejected"}
+        Decision of the reviewer.
+    who, when : str
+        Reviewer, and time in ISO format (UTC).
+    model, model_sha256 : str
+        Reference of the model that made the mask, and hash of its network.
+    before, after : str
+        Hashes of the mask shown to the reviewer and of the mask that was saved (`mask_sha256`);
+        `after` is empty where a frame was rejected without a mask.
+    label : Path or None
+        File of the mask that was saved.
+    image : str
+        Hash of the reviewed pixels (`image_sha256`).
+    window : tuple of int or None
+        (y0, x0, y1, x1) where a section of the frame was reviewed.
+    whole : str
+        Hash of the whole frame where a section of it was reviewed.
+    treatment : mapping or None
+        Image processing before the model and the reviewer saw the frame.
     """
 
     frame: str
@@ -71,27 +81,32 @@ class Review:
     whole: str = ""
     treatment: Mapping[str, Any] | None = None
 
+    @property
+    def frame_sha256(self) -> str:
+        """Hash of the whole frame."""
+        return self.whole or self.image
+
 
 def mask_sha256(mask: np.ndarray) -> str:
-    """Hash that names a mask of class indices: of its shape and its values as uint8."""
+    """Return the hash of a mask of class indices, from its shape and its values as uint8."""
     return pixel_sha256(np.asarray(mask, dtype=np.uint8))
 
 
 def image_sha256(image: np.ndarray) -> str:
-    """Hash that names an image in [0, 1]: of its pixels at 16 bit."""
+    """Return the hash of an image in [0, 1], from its pixels at 16 bit."""
     return pixel_sha256(np.round(np.asarray(image) * 65535).astype(np.uint16))
 
 
 @dataclass(frozen=True)
 class Reviews:
-    """The reviews of one recording, in a folder that the first of them creates."""
+    """Reviews of one recording, in a folder that the first of them creates."""
 
     folder: Path
-    _read: dict[Path, Review] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[Path, Review] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, folder: Path | str) -> Reviews:
-        """The reviews that lie in `folder`; a folder that is not there yet holds none."""
+        """Open a folder of reviews; one that does not exist holds none."""
         return cls(Path(folder))
 
     def add(
@@ -109,12 +124,31 @@ class Reviews:
         whole: str = "",
         treatment: Mapping[str, Any] | None = None,
     ) -> Review:
-        """Write a new version of a frame's mask; what was there stays as it was.
+        """Write a new version of the review of a frame; earlier versions are kept.
 
-        image : (H, W) in [0, 1].   label : (H, W) class indices, None only with `rejected`.
-        before : the mask that the reviewer was shown, kept as well, or only its hash.
-        Raises SpinscopeError for input that does not fit, and where the disk takes no more:
-        then there is no new version and nothing is half-written.
+        Parameters
+        ----------
+        frame : str
+            Name of the frame.
+        image : (H, W) array
+            Reviewed pixels in [0, 1].
+        label : (H, W) array or None
+            Class indices of the mask to save, None only for a rejected frame.
+        status, who, model, model_sha256, window, whole, treatment
+            See `Review`.
+        before : (H, W) array or str
+            Mask shown to the reviewer, which is saved as well, or only its hash.
+
+        Returns
+        -------
+        Review
+            The new version.
+
+        Raises
+        ------
+        SpinscopeError
+            For invalid input, and where the disk is full: then there is no new version and no
+            incomplete file.
         """
         if status not in STATUSES:
             raise SpinscopeError(f"status (={status!r}) must be one of {', '.join(STATUSES)}")
@@ -126,25 +160,22 @@ class Reviews:
         for mask in (label, before):
             if isinstance(mask, np.ndarray):
                 _check_mask(mask, image.shape, frame)
-        place = self.folder / "frames" / _file_name(frame)
+        versions = self._versions(frame)
         try:
-            of_image = self._keep_image(image)
-            shown = before if isinstance(before, str) else self._keep_mask(before)
-            left = "" if label is None else self._keep_mask(label)
-            word = {
+            content = {
                 "status": status,
                 "who": who,
                 "when": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "model": model,
                 "model_sha256": model_sha256,
-                "before": shown,
-                "after": left,
-                "image": of_image,
+                "image": self._save_image(image),
+                "before": before if isinstance(before, str) else self._save_mask(before),
+                "after": "" if label is None else self._save_mask(label),
                 "window": None if window is None else [int(side) for side in window],
                 "whole": whole,
                 "treatment": None if treatment is None else dict(treatment),
             }
-            return self._version(_publish(place, json.dumps(word, indent=1) + "\n"), frame)
+            return self._read(_publish(versions, json.dumps(content, indent=1) + "\n"), frame)
         except OSError as error:
             raise SpinscopeError(
                 f"the review of frame {frame!r} was not saved in {self.folder}: "
@@ -152,21 +183,20 @@ class Reviews:
             ) from error
 
     def history(self, frame: str) -> list[Review]:
-        """All versions of a frame, the first one first."""
-        place = self.folder / "frames" / _file_name(frame)
-        return [self._version(path, frame) for path in sorted(_versions(place), key=_number)]
+        """Return all versions of the review of a frame, the first one first."""
+        return [self._read(path, frame) for path in _numbered(self._versions(frame))]
 
     def latest(self, frame: str, who: str | None = None) -> Review | None:
-        """The last version of a frame, of anybody or of one reviewer."""
+        """Return the last version of a frame, by anybody or by one reviewer."""
         versions = [r for r in self.history(frame) if who is None or r.who == who]
         return versions[-1] if versions else None
 
     def by_reviewer(self, frame: str) -> dict[str, Review]:
-        """Reviewer → the last version that is theirs."""
+        """Return the last version of each reviewer."""
         return {review.who: review for review in self.history(frame)}
 
-    def painted(self, review: Review) -> bool:
-        """Whether somebody corrected its mask: in this version, or in an earlier one."""
+    def was_corrected(self, review: Review) -> bool:
+        """Whether the mask of a review was corrected, in this version or an earlier one."""
         return any(
             r.status == "corrected" and r.after == review.after
             for r in self.history(review.frame)
@@ -174,24 +204,30 @@ class Reviews:
         )
 
     def frames(self) -> list[str]:
-        """Names of the frames that were reviewed, sorted."""
-        versions = _versions(self.folder / "frames", "*/[0-9]*.json")
-        return sorted({unquote(path.parent.name) for path in versions})
+        """Return the names of the reviewed frames, sorted."""
+        folders = (self.folder / "frames").glob("*")
+        return sorted(unquote(path.name) for path in folders if _numbered(path))
 
-    def image(self, frame: str) -> np.ndarray:
-        """(H, W) float32 of a reviewed frame, at 16 bit.
+    def image(self, frame: str | Review) -> np.ndarray:
+        """Return the reviewed pixels of a frame or of one review, (H, W) float32 at 16 bit.
 
-        Raises SpinscopeError where it was never reviewed.
+        Raises
+        ------
+        SpinscopeError
+            For a frame without a review.
         """
-        review = self.latest(frame)
+        review = frame if isinstance(frame, Review) else self.latest(frame)
         if review is None:
             raise SpinscopeError(f"frame {frame!r} has no review in {self.folder}")
-        return read_image(self._image_file(review.image))
+        return read_image(self._file("images", review.image))
 
     def label(self, review: Review) -> np.ndarray:
-        """(H, W) uint8 mask that a review left.
+        """Return the mask that a review saved, (H, W) uint8.
 
-        Raises SpinscopeError for a rejected frame without one.
+        Raises
+        ------
+        SpinscopeError
+            For a frame that was rejected without a mask.
         """
         if review.label is None:
             raise SpinscopeError(
@@ -200,159 +236,49 @@ class Reviews:
         return read_label(review.label)
 
     def shown(self, review: Review) -> np.ndarray | None:
-        """(H, W) uint8 mask that the reviewer was shown, None where only its hash is known."""
-        file = self._mask_file(review.before)
+        """Return the mask shown to the reviewer, None where only its hash is known."""
+        file = self._file("masks", review.before)
         return read_label(file) if file.is_file() else None
 
-    def _mask_file(self, name: str) -> Path:
-        return self.folder / "masks" / f"{name}.png"
+    def _versions(self, frame: str) -> Path:
+        """Folder of the versions of a frame."""
+        return self.folder / "frames" / file_name(frame)
 
-    def _image_file(self, name: str) -> Path:
-        return self.folder / "images" / f"{name}.png"
+    def _file(self, kind: str, name: str) -> Path:
+        return self.folder / kind / f"{name}.png"
 
-    def _keep_mask(self, mask: np.ndarray) -> str:
+    def _save_mask(self, mask: np.ndarray) -> str:
         name = mask_sha256(mask)
-        if not (file := self._mask_file(name)).is_file():
+        if not (file := self._file("masks", name)).is_file():
             write_label(file, mask)
         return name
 
-    def _keep_image(self, image: np.ndarray) -> str:
+    def _save_image(self, image: np.ndarray) -> str:
         name = image_sha256(image)
-        if not (file := self._image_file(name)).is_file():
+        if not (file := self._file("images", name)).is_file():
             write_image(file, image, bits=16)
         return name
 
-    def _version(self, path: Path, frame: str) -> Review:
-        """A version's file is never changed, so it is read once."""
-        if path not in self._read:
+    def _read(self, path: Path, frame: str) -> Review:
+        """Read a version, once: its file never changes."""
+        if path not in self._cache:
             try:
-                word = json.loads(path.read_text())
-                window = word.pop("window")
-                self._read[path] = Review(
+                content = json.loads(path.read_text())
+                window = content.pop("window")
+                self._cache[path] = Review(
                     frame=frame,
                     version=int(path.stem),
-                    label=self._mask_file(word["after"]) if word["after"] else None,
+                    label=self._file("masks", content["after"]) if content["after"] else None,
                     window=None if window is None else tuple(window),
-                    **word,
+                    **content,
                 )
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise SpinscopeError(f"{path} is not a review: {error}") from error
-        return self._read[path]
-
-
-def corrected_dataset(reviews: Sequence[Reviews], base: Dataset, out: Path | str) -> Dataset:
-    """A dataset in the MOKE layout: `base`, with every frame that people settled.
-
-    A frame counts with its latest review, if that is accepted or corrected. Where it is a frame
-    of `base`, or a part of one, it stays in its batch: a corrected frame of the validation batches
-    never leaks into training. A mask that somebody painted takes the place of the label in `base`
-    (`Reviews.painted`); a model's mask that was accepted as it was is noted, and the label stays.
-    One of `base` that was rejected keeps its label.
-    Every other frame is new: each folder of reviews is a source of its own, and all of them are
-    one batch behind those of `base`, marked `only_training`. The batches of `base` keep their
-    numbers, sources and frames. A picture that was reviewed twice counts once, as said last.
-    `corrections.json` names who, when, version and model of every review that counts, whether
-    it is of a frame of `base` (`in_base`), and whether it took the place of its label (`replaces`).
-    Raises SpinscopeError where nothing is accepted or corrected.
-    """
-    settled = _settled(reviews)
-    if not settled:
-        where = ", ".join(str(one.folder) for one in reviews) or "no folder"
-        raise SpinscopeError(f"no frame is accepted or corrected in {where}")
-    depths = {base.depth(index) for index in range(len(base))}
-    where: dict[str, list[int]] = {}
-    for index in range(len(base)):
-        where.setdefault(image_sha256(base.image(index)), []).append(index)
-
-    known: dict[int, list[tuple[Reviews, Review]]] = {}
-    new: list[tuple[Reviews, Review]] = []
-    for one, review in settled:
-        at = where.get(review.whole or review.image, [])
-        for index in at:
-            known.setdefault(index, []).append((one, review))
-        if not at:
-            new.append((one, review))
-    first = max(base.sources, default=-1) + 1
-    batch = max((r.batch for r in base.records if r.batch is not None), default=-1) + 1
-    folders = list(dict.fromkeys(one.folder for one, _ in new))
-    source_of = {folder: first + k for k, folder in enumerate(folders)}
-    taken = {record.name for record in base.records}
-    rows: list[dict[str, Any]] = []
-
-    def frames() -> Iterator[tuple[Record, np.ndarray, np.ndarray]]:
-        for index, (record, image, label) in enumerate(base):
-            for one, review in known.get(index, ()):
-                if painted := one.painted(review):
-                    label = _with_review(label, one.label(review), review)
-                rows.append(_origin(record, one, review, in_base=True, replaces=painted))
-            yield record, image, label
-        for one, review in new:
-            name = _free_name(f"{one.folder.name}-{_file_name(review.frame)}", taken)
-            record = Record(name, source_of[one.folder], batch, "only_training")
-            rows.append(_origin(record, one, review, in_base=False, replaces=False))
-            yield record, read_image(one._image_file(review.image)), one.label(review)
-
-    bits = 16 if new or max(depths, default=8) > 8 else 8
-    with atomic_folder(out) as partial:
-        write_moke(partial, frames(), bits=bits)
-        write_json(
-            partial / CORRECTIONS,
-            {"base": str(base.path), "base_frames": len(base), "reviewed": rows},
-        )
-    return open_dataset(out)
-
-
-def _settled(reviews: Sequence[Reviews]) -> list[tuple[Reviews, Review]]:
-    """Accepted and corrected frames of all folders; of one picture's reviews the last one."""
-    last: dict[tuple[str, Any], tuple[Reviews, Review]] = {}
-    for one in reviews:
-        for frame in one.frames():
-            review = one.latest(frame)
-            # A part of a frame and the whole frame are two pictures.
-            key = (review.image, review.window)
-            if key not in last or last[key][1].when <= review.when:
-                last[key] = one, review
-    kept = [pair for pair in last.values() if pair[1].status != "rejected"]
-    # Where a part and the whole of a frame were reviewed, the later word is laid over the other.
-    return sorted(kept, key=lambda pair: pair[1].when)
-
-
-def _with_review(label: np.ndarray, reviewed: np.ndarray, review: Review) -> np.ndarray:
-    """The label with the reviewed mask in it; classes that no model knows stay."""
-    label = label.copy()
-    y0, x0, y1, x1 = review.window or (0, 0, *label.shape)
-    part = label[y0:y1, x0:x1]
-    label[y0:y1, x0:x1] = np.where((reviewed == 0) & (part >= 3), part, reviewed)
-    return label
-
-
-def _origin(
-    record: Record, one: Reviews, review: Review, *, in_base: bool, replaces: bool
-) -> dict[str, Any]:
-    """Where a review in a corrected dataset came from, and what it did there."""
-    word = asdict(replace(review, label=None))
-    del word["label"]
-    return {
-        "name": record.name,
-        "source": record.source,
-        "batch": record.batch,
-        "in_base": in_base,
-        "replaces": replaces,
-        "reviews": str(one.folder),
-        **word,
-    }
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    k, free = 1, name
-    while free in taken:
-        k += 1
-        free = f"{name}-{k}"
-    taken.add(free)
-    return free
+        return self._cache[path]
 
 
 def _check_mask(mask: np.ndarray, shape: tuple[int, ...], frame: str) -> None:
+    """Refuse a mask of another shape than its image, or with unknown classes."""
     if mask.shape != shape:
         raise SpinscopeError(
             f"frame {frame!r}: the mask is {mask.shape}, its image is {shape}; they must be alike"
@@ -363,27 +289,24 @@ def _check_mask(mask: np.ndarray, shape: tuple[int, ...], frame: str) -> None:
         )
 
 
-def _file_name(frame: str) -> str:
-    """A frame's name as a file name, and back with `unquote`."""
+def file_name(frame: str) -> str:
+    """Return a file name for a frame; `unquote` inverts it."""
     name = quote(frame, safe=" +,=@()[]{}~")
     if name.startswith("."):
         name = "%2E" + name[1:]
-    if not frame or len(name) > _LONGEST_NAME:
-        raise SpinscopeError(f"frame name {frame!r} must have 1 to {_LONGEST_NAME} characters")
+    if not frame or len(name) > _MAX_NAME:
+        raise SpinscopeError(f"frame name {frame!r} must have 1 to {_MAX_NAME} characters")
     return name
 
 
-def _versions(folder: Path, pattern: str = "[0-9]*.json") -> Iterator[Path]:
-    """Files of versions; a copy that another program left beside them, `0001 (1).json`, is none."""
-    return (path for path in folder.glob(pattern) if path.stem.isdecimal())
-
-
-def _number(path: Path) -> int:
-    return int(path.stem)
+def _numbered(folder: Path) -> list[Path]:
+    """Files of versions by number, without copies that other programs make ("0001 (1).json")."""
+    paths = (path for path in folder.glob("[0-9]*.json") if path.stem.isdecimal())
+    return sorted(paths, key=lambda path: int(path.stem))
 
 
 def _publish(folder: Path, text: str) -> Path:
-    """Put `text` whole into the next free `0001.json`, which no other process takes as well."""
+    """Write `text` whole to the next free `0001.json`, a number that no other process takes."""
     folder.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".json")
     partial = Path(name)
@@ -391,7 +314,7 @@ def _publish(folder: Path, text: str) -> Path:
         with os.fdopen(handle, "w") as file:
             file.write(text)
         partial.chmod(0o644)
-        number = max(map(_number, _versions(folder)), default=0)
+        number = int(_numbered(folder)[-1].stem) if _numbered(folder) else 0
         while True:
             number += 1
             target = folder / f"{number:04d}.json"
@@ -403,13 +326,13 @@ def _publish(folder: Path, text: str) -> Path:
 
 
 def _create(written: Path, target: Path, text: str) -> None:
-    """Make `target` of a written file; FileExistsError where there is one."""
+    """Give a written file the name `target`; raise FileExistsError where that is taken."""
     try:
         os.link(written, target)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # A file system without hard links: the name is taken first, then filled.
+        # Without hard links the name is taken first, then the file is filled.
         with target.open("x") as file:
             try:
                 file.write(text)

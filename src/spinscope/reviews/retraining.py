@@ -1,4 +1,4 @@
-"""A model trained further with the corrections of its reviewers, and held to the old one."""
+"""Train a model further with the corrections of its reviewers, and compare it with the old one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -16,18 +16,21 @@ from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, sha256, write_json
-from spinscope.jobs.data import plain, split
+from spinscope.jobs.data import split
 from spinscope.jobs.evaluating import predictor, score
 from spinscope.jobs.training import train
+from spinscope.progress import Progress, no_progress
+from spinscope.reviews.corrected import CORRECTIONS, corrected_dataset
+from spinscope.reviews.folder import Reviews
 
-if TYPE_CHECKING:
-    from spinscope.reviews.folder import Reviews
-
-HELD_BACK = 4
-"""Of the pictures of a recording that people reviewed, one in so many only checks models."""
+HELD_OUT_EVERY = 4
+"""Of the reviewed images of a recording, every fourth is held out of training."""
 
 LABEL_KEPT = "label kept"
-"""Use of a frame of the dataset whose mask was accepted as the model made it: its label stays."""
+"""Use of a dataset frame whose mask was accepted unchanged: its label is kept."""
+
+_USES = {"held_out": {"held out"}, "trained": {"train"}, "other": {"test", "unused", LABEL_KEPT}}
+_SCORES = ("mcc", "mcc_per_image", "accuracy", "f1", "jaccard", "objects", "n_images")
 
 
 def retrain(
@@ -38,27 +41,48 @@ def retrain(
     *,
     run_seeds: Callable[[Params, Path], Callable[[list[int], str], list[dict]]] | None = None,
     on_epoch: Callable[[int, int, dict[str, float]], None] | None = None,
-    progress=plain,
+    progress: Progress = no_progress,
 ) -> dict:
-    """Train a model further on the dataset of `params` with the corrections of its reviewers.
+    """Train a model further on the dataset of `params`, with the corrections of its reviewers.
 
-    reviews : folders of reviews, one a recording.
-    model_ref : the model to start from; its architecture and classes go before those of `params`.
-    run_seeds : (settings, folder) → `run_seeds` of `train`; in order by default.
-    The corrected dataset is written to `out/data`, the training to `out/train`. Of a recording
-    each fourth picture, in the order in which they were first reviewed, is held back: it is so in
-    every retraining, so neither the old nor the new model learned from it.
-    Returns the report that is also written to `out/report.json`: `old` and `new` model with their
-    scores, without augmentation, on the frames `held_out`, those `trained` on and the `validation`
-    batches; `frames` with the MCC of both, `registered`, `data`, and what it comes to in a
-    sentence, `says`. The last epoch is kept: none is chosen by frames that are reported on.
-    Raises SpinscopeError where no corrected frame is left to train on.
+    Every fourth reviewed image of a recording, in the order of the first reviews, is held out. It
+    is held out of every retraining, so neither the old nor the new model was trained on it. The
+    last epoch is kept: no frame of the report chooses an epoch.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    reviews : sequence of Path
+        Folders of reviews, one per recording.
+    model_ref : str
+        Model to start from; its architecture and classes override those of `params`.
+    out : Path
+        Folder of the corrected dataset (`data`), the training (`train`) and `report.json`.
+    run_seeds : callable, optional
+        (settings, folder) → `run_seeds` of `train`; by default one seed after the other.
+    on_epoch : callable, optional
+        Called with seed, epoch and metrics.
+    progress : callable, optional
+        Progress bar.
+
+    Returns
+    -------
+    dict
+        `old` and `new` model with their scores without TTA on the frames `held_out`, those
+        `trained` on and the `validation` batches; `frames` with the MCC of both models;
+        `registered`, `data`, and `summary`, the outcome in words.
+
+    Raises
+    ------
+    SpinscopeError
+        Where no corrected frame is left to train on.
     """
     from spinscope.models.store import NETWORK
     from spinscope.tracking import resolve
 
-    pinned = _pinned(params, model_ref)
-    dataset, frames, settings = _corrections(params, reviews, pinned, out / "data")
+    start = _pinned(params, model_ref)
+    dataset, frames, settings = _corrections(params, reviews, start, out / "data")
     training = train(
         settings,
         out / "train",
@@ -66,33 +90,31 @@ def retrain(
         on_epoch=on_epoch,
         progress=progress,
     )
-    uses = {
-        "held_out": {"held out"},
-        "trained": {"train"},
-        "other": {"test", "unused", LABEL_KEPT},
+    groups = {
+        group: _named(dataset, {name for name, row in frames.items() if row["use"] in uses})
+        for group, uses in _USES.items()
     }
-    parts = {
-        part: _named(dataset, {name for name, row in frames.items() if row["use"] in of})
-        for part, of in uses.items()
-    }
-    parts["validation"] = split(settings)[1].validation
+    groups["validation"] = split(settings)[1].validation
     report: dict[str, Any] = {"tta": 1}
-    for which, ref, place in (
-        ("old", pinned, pinned),
-        ("new", training["registered"], training["best"]),
-    ):
+    models = {"old": (start, start), "new": (training["registered"], training["best"])}
+    for which, (ref, place) in models.items():
         network = predictor(settings, place)
         digest = sha256(resolve(params.tracking, place) / NETWORK)
         report[which] = {"ref": ref, "sha256": digest}
-        for part, of in parts.items():
-            scored = score(settings, network, of, 1, progress=progress) if len(of) else None
-            for row in scored["per_image"] if scored else ():
+        for group, part in groups.items():
+            scores = score(settings, network, part, 1, progress=progress) if len(part) else None
+            for row in scores["per_image"] if scores else ():
                 if row["name"] in frames:
                     frames[row["name"]][f"{which}_mcc"] = row["mcc"]
-            if part != "other":
-                report[which][part] = scored and _summary(scored)
+            if group != "other":
+                report[which][group] = scores and {
+                    **{key: scores[key] for key in _SCORES},
+                    "size_px": scores["size"]["wasserstein_px"],
+                }
+    rows = list(frames.values())
+    replaced = [row for row in rows if row["replaces"]]
     report |= {
-        "frames": list(frames.values()),
+        "frames": rows,
         "registered": training["registered"],
         "train": str(out / "train"),
         "data": {
@@ -101,25 +123,23 @@ def retrain(
             "base": str(dataset_path(params)),
             "reviews": [str(folder) for folder in reviews],
             "n_images": len(dataset),
-            "reviewed": len(frames),
-            "held_out": len(parts["held_out"]),
+            "reviewed": len(rows),
+            "held_out": len(groups["held_out"]),
             "labels": {
-                "replaced": sum(row["replaces"] for row in frames.values()),
-                "replaced_validation": sum(
-                    row["replaces"] and row["use"] == "validation" for row in frames.values()
-                ),
-                "kept": sum(row["use"] == LABEL_KEPT for row in frames.values()),
+                "replaced": len(replaced),
+                "replaced_validation": sum(row["use"] == "validation" for row in replaced),
+                "kept": sum(row["use"] == LABEL_KEPT for row in rows),
             },
         },
     }
-    report["says"] = _says(report)
-    _track_retraining(settings, report)
+    report["summary"] = _summary(report)
+    _track(settings, report)
     write_json(out / "report.json", report)
     return report
 
 
 def _pinned(params: Params, model_ref: str) -> str:
-    """The reference that names the same model still when an alias has moved on."""
+    """Reference that still names the same model when an alias moves."""
     from spinscope.tracking import open_store, registry
 
     if model_ref.startswith("models:"):
@@ -130,60 +150,57 @@ def _pinned(params: Params, model_ref: str) -> str:
 def _corrections(
     params: Params, folders: Sequence[Path], model_ref: str, out: Path
 ) -> tuple[Dataset, dict[str, dict], Params]:
-    """The corrected dataset, a row a reviewed frame by its name, and the settings to train with."""
-    from spinscope.reviews.folder import CORRECTIONS, Reviews, corrected_dataset
-
+    """Corrected dataset, one row per reviewed frame by its name, and settings of the training."""
     for folder in folders:
         if not Path(folder).is_dir():
             raise SpinscopeError(f"folder of reviews {folder} does not exist")
     reviews = [Reviews.open(folder) for folder in folders]
     base, splits = split(params)
-    use_of = {
-        batch: use
-        for use, part in splits.named().items()
-        for batch in {record.batch for record in part.records}
+    use_of_batch = {
+        record.batch: use for use, part in splits.named().items() for record in part.records
     }
     dataset = corrected_dataset(reviews, base, out)
-    held_back = set().union(*map(_held_back, reviews))
+    held_out = set().union(*map(_held_out, reviews))
+    entries = json.loads((dataset.path / CORRECTIONS).read_text())["reviewed"]
+    replaced = {entry["name"] for entry in entries if entry["replaces"]}
     frames: dict[str, dict] = {}
-    rows = json.loads((dataset.path / CORRECTIONS).read_text())["reviewed"]
-    replaced = {row["name"] for row in rows if row["replaces"]}
-    for row in rows:
-        if row["name"] in replaced:
-            use = use_of.get(row["batch"], "unused")
-        elif row["in_base"]:
+    for entry in entries:
+        name = entry["name"]
+        if name in replaced:
+            use = use_of_batch.get(entry["batch"], "unused")
+        elif entry["in_base"]:
             use = LABEL_KEPT
         else:
-            use = "held out" if (row["whole"] or row["image"]) in held_back else "train"
-        frame = {"name": row["name"], "use": use, "held_out": use == "held out"}
-        frame |= {"replaces": row["name"] in replaced, "reviews": []}
-        frames.setdefault(row["name"], frame)["reviews"].append(
-            {key: row[key] for key in ("reviews", "frame", "version", "status", "who", "when")}
+            use = "held out" if (entry["whole"] or entry["image"]) in held_out else "train"
+        row = {"name": name, "use": use, "held_out": use == "held out"}
+        row |= {"replaces": name in replaced, "reviews": []}
+        frames.setdefault(name, row)["reviews"].append(
+            {key: entry[key] for key in ("reviews", "frame", "version", "status", "who", "when")}
         )
     uses = {name: row["use"] for name, row in frames.items()}
     if "train" not in uses.values():
         counts = ", ".join(f"{n} {use}" for use, n in Counter(uses.values()).items())
         raise SpinscopeError(f"no corrected frame is left to train on; there are: {counts}")
-    dataset = _hold_back(dataset, {name for name, use in uses.items() if use == "held out"})
-    learned = {r.batch for r in dataset.records if uses.get(r.name) == "train"}
-    return dataset, frames, _retraining(params, model_ref, dataset, learned)
+    dataset = _without_batch(dataset, {name for name, use in uses.items() if use == "held out"})
+    batches = {r.batch for r in dataset.records if uses.get(r.name) == "train"}
+    return dataset, frames, _settings(params, model_ref, dataset, batches)
 
 
-def _held_back(reviews: Reviews) -> set[str]:
-    """Hashes of the pictures that are held back: each fourth in the order of their first review.
+def _held_out(reviews: Reviews) -> set[str]:
+    """Hashes of the held-out images: every fourth in the order of the first reviews.
 
-    What is reviewed later comes later, so a picture's lot is cast once; rejected ones count.
+    Later reviews add images at the end, so an image is assigned once; rejected ones count.
     """
     first: dict[str, tuple[str, str]] = {}
     for frame in reviews.frames():
         review = reviews.history(frame)[0]
-        picture, when = review.whole or review.image, (review.when, frame)
-        first[picture] = min(first.get(picture, when), when)
-    return set(sorted(first, key=first.__getitem__)[HELD_BACK - 1 :: HELD_BACK])
+        image, when = review.frame_sha256, (review.when, frame)
+        first[image] = min(first.get(image, when), when)
+    return set(sorted(first, key=first.__getitem__)[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY])
 
 
-def _hold_back(dataset: Dataset, names: Set[str]) -> Dataset:
-    """The dataset with these frames as sources of no batch, so that no split can take them."""
+def _without_batch(dataset: Dataset, names: Set[str]) -> Dataset:
+    """Move frames to sources without a batch, so that no split contains them."""
     first = max(dataset.sources) + 1
     old = sorted({record.source for record in dataset.records if record.name in names})
     new = {source: first + k for k, source in enumerate(old)}
@@ -196,8 +213,8 @@ def _hold_back(dataset: Dataset, names: Set[str]) -> Dataset:
     return open_dataset(dataset.path)
 
 
-def _retraining(params: Params, model_ref: str, dataset: Dataset, batches: Set[int]) -> Params:
-    """Settings that train the network of `model_ref` further on these batches as well."""
+def _settings(params: Params, model_ref: str, dataset: Dataset, batches: Set[int]) -> Params:
+    """Settings that train the network of `model_ref` further, on these batches as well."""
     from spinscope.models.store import model_info
     from spinscope.tracking import resolve
 
@@ -212,7 +229,7 @@ def _retraining(params: Params, model_ref: str, dataset: Dataset, batches: Set[i
         settings["family"] = family
     if symmetry := info.get("symmetry"):
         settings["augmentation"]["symmetry"] = symmetry
-    # The validation frames would choose the epoch that has learned least of new recordings.
+    # The validation frames would choose the epoch that has learned least from new recordings.
     settings["training"] |= {"pretrained": model_ref, "keep": "last", "anchor": 0.0}
     try:
         return Params.model_validate(settings)
@@ -221,6 +238,7 @@ def _retraining(params: Params, model_ref: str, dataset: Dataset, batches: Set[i
 
 
 def _named(dataset: Dataset, names: Set[str]) -> Dataset:
+    """Frames of these names."""
     keep = [k for k, record in enumerate(dataset.records) if record.name in names]
     return replace(
         dataset,
@@ -229,55 +247,43 @@ def _named(dataset: Dataset, names: Set[str]) -> Dataset:
     )
 
 
-def _summary(report: dict) -> dict:
-    """The pooled figures of an evaluation's report."""
-    keys = ("mcc", "mcc_per_image", "accuracy", "f1", "jaccard", "objects", "n_images")
-    return {key: report[key] for key in keys} | {"size_px": report["size"]["wasserstein_px"]}
+def _summary(report: dict) -> str:
+    """Outcome of a retraining in words, with the limits of its evidence."""
 
+    def change(group: str) -> str:
+        return " to ".join(f"{report[which][group]['mcc']:.3f}" for which in ("old", "new"))
 
-def _says(report: dict) -> str:
-    """What a retraining came to, and how far that can be trusted."""
-
-    def change(part: str) -> str:
-        return " to ".join(f"{report[which][part]['mcc']:.3f}" for which in ("old", "new"))
-
-    validation = f"on the validation frames from {change('validation')}"
     labels, n = report["data"]["labels"], report["data"]["held_out"]
-    more = ""
-    if labels["replaced"]:
-        more += f" {_count(labels['replaced'], 'label of the dataset')} replaced by corrections"
-        of = labels["replaced_validation"]
-        more += f", {of} of validation frames among them." if of else ", none of validation frames."
-    if labels["kept"]:
-        more += (
-            f" {_count(labels['kept'], 'mask of its frames')} accepted as the model made "
-            f"{'it' if labels['kept'] == 1 else 'them'}: the labels there stay."
+    validation = f"and on the validation frames from {change('validation')}."
+    if n:
+        summary = (
+            f"MCC went from {change('held_out')} on {n} corrected frame{'s' * (n > 1)} held back "
+            f"from training (others of {'its recording' if n == 1 else 'their recordings'} were "
+            f"not), {validation}"
         )
-    if not n:
-        return (
-            f"No corrected frame was held back (of a recording each {HELD_BACK}th new one is): "
-            f"MCC went from {change('trained')} on frames that the new model was trained on, "
-            f"which proves little, and {validation}.{more}"
+    else:
+        summary = (
+            "No corrected frame was held back (of a recording each "
+            f"{HELD_OUT_EVERY}th new one is): MCC went from {change('trained')} on frames that the "
+            f"new model was trained on, which proves little, {validation}"
         )
-    whose = "its recording" if n == 1 else "their recordings"
-    frames = f"{n} corrected frame{'' if n == 1 else 's'} held back from training"
-    return (
-        f"MCC went from {change('held_out')} on {frames} (others of {whose} were not), "
-        f"and {validation}.{more}"
-    )
+    if k := labels["replaced"]:
+        v = labels["replaced_validation"]
+        summary += (
+            f" {k} {'label' if k == 1 else 'labels'} of the dataset {'was' if k == 1 else 'were'} "
+            "replaced by corrections, "
+            f"{f'{v} of validation frames among them' if v else 'none of validation frames'}."
+        )
+    if k := labels["kept"]:
+        summary += (
+            f" {k} {'mask' if k == 1 else 'masks'} of its frames {'was' if k == 1 else 'were'} "
+            f"accepted as the model made {'it' if k == 1 else 'them'}: the labels there stay."
+        )
+    return summary
 
 
-def _count(n: int, what: str) -> str:
-    """
-    >>> _count(1, "label of it"), _count(2, "label of it")
-    ('1 label of it was', '2 labels of it were')
-    """
-    noun, rest = what.split(" ", 1)
-    return f"{n} {noun} {rest} was" if n == 1 else f"{n} {noun}s {rest} were"
-
-
-def _track_retraining(params: Params, report: dict) -> None:
-    """Tell the new version which corrections it learned from, and what they brought."""
+def _track(params: Params, report: dict) -> None:
+    """Tag the new version with its corrections and their effect, and store the report."""
     from spinscope.tracking import Run, open_store, registry
     from spinscope.tracking.runs import log_json
 
@@ -291,7 +297,7 @@ def _track_retraining(params: Params, report: dict) -> None:
         "retrain.frames": data["reviewed"],
         "retrain.held_out": data["held_out"],
         "retrain.labels_replaced": data["labels"]["replaced"],
-        "retrain.says": report["says"],
+        "retrain.summary": report["summary"],
     }
     registry.tag(store, version, tags)
     log_json(Run(store, version.run_id), report, "retrain.json")
