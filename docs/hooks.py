@@ -39,11 +39,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def packages() -> list[str]:
-    """Packages and modules of `spinscope` in the order of its layers, command line excluded."""
+    """Packages and modules of `spinscope` in the order of its layers, entry points excluded."""
     names = [name for row in layers() for name in row]
     source = ROOT / "src/spinscope"
     exists = lambda name: (source / name).is_dir() or (source / f"{name}.py").is_file()  # noqa: E731
-    return [name for name in names if exists(name) and name not in ("cli", "demo", "serve")]
+    return [name for name in names if exists(name) and name not in ("api", "cli", "demo", "serve")]
 
 
 def api_page(name: str) -> str:
