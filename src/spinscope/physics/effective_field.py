@@ -7,11 +7,11 @@ r"""Effective field and energy of batches of periodic films, in JAX.
     \qquad h = -\frac{1}{\mu_0 M_s} \frac{\delta E}{\delta m}
 
 with :math:`w_D = D [m_z \nabla\!\cdot\! m - (m \cdot \nabla) m_z]` (interfacial) or
-:math:`w_D = D\, m \cdot (\nabla \times m)` (bulk), the signs of mumax3.
+:math:`w_D = D\, m \cdot (\nabla \times m)` (bulk), in the sign convention of mumax3.
 
 The demagnetising tensor is NeuralMag's: Newell's formulae for a cell and its periodic images. The
-local terms are sums over pairs of neighbours, written out here: on two cores they cost 0.9 ms a
-film of 256 x 256, NeuralMag's compiled forms of the same terms 12 ms; tests hold them to those.
+local terms are sums over pairs of neighbours, implemented here: on two cores they take 0.9 ms for
+a film of 256 x 256 cells, NeuralMag's compiled forms 12 ms. Tests compare the two.
 
 Arrays are (N, 3, H, W) float32: a component is contiguous, so that loops over it vectorise.
 """
@@ -34,11 +34,17 @@ if TYPE_CHECKING:
     import jax
 
 Arrays = dict[str, Any]
-"""What a batch of films is made of, see `arrays`; every value's first axis counts the films."""
+"""Arrays of a batch of films, see `arrays`; the first axis counts the films."""
 
 
 def require_jax() -> None:
-    """Raise SpinscopeError where the extra `sim` is not installed."""
+    """Import NeuralMag with its JAX backend.
+
+    Raises
+    ------
+    SpinscopeError
+        If the extra ``sim`` is not installed, or NeuralMag has another backend in this process.
+    """
     with _quiet():
         try:
             import neuralmag  # before JAX: it keeps JAX from taking all memory of a GPU
@@ -57,13 +63,13 @@ def require_jax() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """NeuralMag tells every step on its logger: nothing below a warning in here."""
+    """Suppress NeuralMag's log messages below a warning."""
     logger = logging.getLogger("NeuralMag")
 
     def warnings(record: logging.LogRecord) -> bool:
         return record.levelno >= logging.WARNING
 
-    logger.addFilter(warnings)  # its level is set anew when it is imported
+    logger.addFilter(warnings)  # NeuralMag sets the level of its logger on import
     try:
         yield
     finally:
@@ -72,13 +78,16 @@ def _quiet() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of a film, and how often it is repeated for its demagnetising field."""
+    """Cells of a film and the periodic images of its demagnetising field."""
 
     height: int
     width: int
-    cell: float  # m
-    thickness: float  # m
+    cell: float
+    """Edge of a cell in the plane, m."""
+    thickness: float
+    """Thickness of the film, m."""
     images: int = 2
+    """Periodic images on each side in the demagnetising field."""
 
     def __post_init__(self) -> None:
         if self.images < 1:
@@ -88,17 +97,30 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(H, W)."""
+        """Rows and columns of cells, (H, W)."""
         return self.height, self.width
 
 
 @cache
 def demagnetising_tensor(grid: Grid) -> np.ndarray:
-    """Fourier transform of the demagnetising tensor, (4, H, W // 2 + 1) float32: xx, xy, yy, zz.
+    r"""Fourier transform of the demagnetising tensor of a film and its periodic images.
 
-    Real, as the tensor is even; the components xz and yz of a single layer vanish. Includes the
-    sign: h = N M.  `grid.images` periods on each side are summed.
-    Source: Newell et al., J. Geophys. Res. 98, 9551 (1993), by NeuralMag.
+    .. math:: h_d(k) = N(k)\, M(k)
+
+    Parameters
+    ----------
+    grid : Grid
+        Cells of the film and number of images.
+
+    Returns
+    -------
+    (4, H, W // 2 + 1) float32 array
+        Components xx, xy, yy, zz, with the sign of the field. They are real, as the tensor is
+        even; xz and yz of a single layer vanish.
+
+    References
+    ----------
+    Newell et al., J. Geophys. Res. 98, 9551 (1993), as implemented in NeuralMag.
     """
     require_jax()
     import neuralmag
@@ -112,17 +134,15 @@ def demagnetising_tensor(grid: Grid) -> np.ndarray:
         state.m = neuralmag.VectorCellFunction(state).fill((0.0, 0.0, 1.0))
         state.material.Ms = neuralmag.CellFunction(state).fill(1.0, expand=True)
         neuralmag.DemagField().register(state)
-        # The response to a single magnetised cell is the tensor's column.
+        # The response to a single magnetised cell is a column of the tensor.
         field = state.resolve("h_demag", ["m"])
         columns = []
         for component in range(3):
             source = np.zeros((*cells, 3), dtype=np.float32)
             source[0, 0, component] = 1
             columns.append(np.asarray(field(source), dtype=np.float64))
-    xx, xy = columns[0][..., 0], columns[0][..., 1]
-    yy, zz = columns[1][..., 1], columns[2][..., 2]
-    transformed = [np.fft.rfft2(part.T).real for part in (xx, xy, yy, zz)]
-    return np.stack(transformed).astype(np.float32)
+    components = [columns[i][..., j] for i, j in ((0, 0), (0, 1), (1, 1), (2, 2))]
+    return np.stack([np.fft.rfft2(n.T).real for n in components]).astype(np.float32)
 
 
 def arrays(
@@ -134,29 +154,48 @@ def arrays(
     b_ext: np.ndarray,
     exchange: np.ndarray | None = None,
 ) -> Arrays:
-    """What the field needs of N films, as float32.
+    """Arrange the constants of N films for `field_and_energy`.
 
-    ms : (N, H, W) A/m.   a_ex, dmi, ku, b_ext : (N,) in J/m, J/m², J/m³, T.
-    exchange : (N, 2, H, W) factor on the exchange with the next cell along x and along y; ones
-        where it is None.
+    Parameters
+    ----------
+    grid : Grid
+        Grid of all films.
+    ms : (N, H, W) array
+        Saturation magnetisation in A/m.
+    a_ex, dmi, ku, b_ext : (N,) array
+        Exchange stiffness in J/m, DMI in J/m², anisotropy in J/m³, external field along z in T.
+    exchange : (N, 2, H, W) array, optional
+        Factor on the exchange with the next cell along x and along y; 1 by default.
+
+    Returns
+    -------
+    dict of float32 arrays
+        ``ms``, ``dmi``, ``ku``, ``b_ext`` and ``links``, the exchange stiffness between
+        neighbours in 1e-12 J/m: in J/m it would be near the smallest float32.
     """
-    n = len(ms)
     if exchange is None:
-        exchange = np.ones((n, 2, *grid.shape), dtype=np.float32)
-    per_film = {"dmi": dmi, "ku": ku, "b_ext": b_ext}
-    links = np.asarray(a_ex, dtype=np.float64)[:, None, None, None] * exchange
-    return {
-        "ms": np.asarray(ms, dtype=np.float32),
-        # J/m would lose digits beside float32's smallest numbers: in units of 1e-12 J/m.
-        "links": (links * 1e12).astype(np.float32),
-        **{key: np.asarray(value, dtype=np.float32) for key, value in per_film.items()},
-    }
+        exchange = np.ones((len(ms), 2, *grid.shape), dtype=np.float32)
+    links = np.asarray(a_ex, dtype=np.float64)[:, None, None, None] * exchange * 1e12
+    values = {"ms": ms, "links": links, "dmi": dmi, "ku": ku, "b_ext": b_ext}
+    return {key: np.asarray(value).astype(np.float32) for key, value in values.items()}
 
 
 def field_and_energy(grid: Grid, kind: Dmi) -> Callable[[Any, Arrays], tuple[Any, Any]]:
-    """A pure function (m (N, 3, H, W), arrays) → (h (N, 3, H, W) A/m, energy (N,) J).
+    """Return the function that computes effective field and energy of a batch of films.
 
-    It may be compiled by `jax.jit` and runs where JAX runs, on a GPU as well.
+    Parameters
+    ----------
+    grid : Grid
+        Grid of all films.
+    kind : {"interfacial", "bulk"}
+        Symmetry of the Dzyaloshinskii-Moriya interaction.
+
+    Returns
+    -------
+    callable
+        (m, arrays) → (h, energy): magnetisation (N, 3, H, W) and `arrays` of the films to the
+        field (N, 3, H, W) in A/m and the energy (N,) in J. It is pure and may be compiled by
+        `jax.jit`, also for a GPU.
     """
     require_jax()
     import jax.numpy as jnp
@@ -164,50 +203,40 @@ def field_and_energy(grid: Grid, kind: Dmi) -> Callable[[Any, Arrays], tuple[Any
     tensor = jnp.asarray(demagnetising_tensor(grid))
     cell, volume = grid.cell, grid.cell**2 * grid.thickness
 
+    def along_x(a: jax.Array) -> jax.Array:
+        return jnp.roll(a, -1, 2) - jnp.roll(a, 1, 2)
+
+    def along_y(a: jax.Array) -> jax.Array:
+        return jnp.roll(a, -1, 1) - jnp.roll(a, 1, 1)
+
     def local(m: jax.Array, films: Arrays) -> jax.Array:
-        """mu_0 Ms h of exchange, DMI and anisotropy, J/m³ (without the external field)."""
+        """Return mu_0 Ms h of exchange, DMI and anisotropy, J/m³."""
         x, y, z = m[:, 0], m[:, 1], m[:, 2]
-        right, down = (
-            films["links"][:, :1] * (2e-12 / cell**2),
-            films["links"][:, 1:] * (2e-12 / cell**2),
-        )
-        east, south = jnp.roll(m, -1, 3) - m, jnp.roll(m, -1, 2) - m
-        flow_x, flow_y = right * east, down * south
+        stiffness = films["links"] * (2e-12 / cell**2)
+        flow_x = stiffness[:, :1] * (jnp.roll(m, -1, 3) - m)
+        flow_y = stiffness[:, 1:] * (jnp.roll(m, -1, 2) - m)
         exchange = flow_x - jnp.roll(flow_x, 1, 3) + flow_y - jnp.roll(flow_y, 1, 2)
-
-        def along_x(a):
-            return jnp.roll(a, -1, 2) - jnp.roll(a, 1, 2)
-
-        def along_y(a):
-            return jnp.roll(a, -1, 1) - jnp.roll(a, 1, 1)
-
-        d = (films["dmi"] / cell)[:, None, None]
         if kind == "interfacial":
             dmi = jnp.stack([along_x(z), along_y(z), -along_x(x) - along_y(y)], 1)
         else:
             dmi = jnp.stack([-along_y(z), along_x(z), along_y(x) - along_x(y)], 1)
-        anisotropy = 2 * films["ku"][:, None, None] * z
-        return (exchange + d[:, None] * dmi).at[:, 2].add(anisotropy)
+        dmi = (films["dmi"] / cell)[:, None, None, None] * dmi
+        return (exchange + dmi).at[:, 2].add(2 * films["ku"][:, None, None] * z)
 
     def demagnetising(m: jax.Array, ms: jax.Array) -> jax.Array:
-        """h_d, A/m."""
+        """Return the demagnetising field, A/m."""
         fx, fy, fz = jnp.moveaxis(jnp.fft.rfft2(m * ms[:, None]), 1, 0)
         xx, xy, yy, zz = tensor
         h = jnp.stack([xx * fx + xy * fy, xy * fx + yy * fy, zz * fz], 1)
         return jnp.fft.irfft2(h, s=grid.shape)
 
     def evaluate(m: jax.Array, films: Arrays) -> tuple[jax.Array, jax.Array]:
-        ms = films["ms"]
+        ms, b_ext = films["ms"], films["b_ext"][:, None, None]
         force = local(m, films)  # of terms of second order in m: E = - force . m / 2
         stray = demagnetising(m, ms)
-        zeeman = ms * films["b_ext"][:, None, None]
         quadratic = (m * (force + MU_0 * ms[:, None] * stray)).sum(1)
-        density = -0.5 * quadratic - zeeman * m[:, 2]
-        h = (
-            (force / (MU_0 * ms[:, None]) + stray)
-            .at[:, 2]
-            .add(films["b_ext"][:, None, None] / MU_0)
-        )
+        density = -0.5 * quadratic - ms * b_ext * m[:, 2]
+        h = (force / (MU_0 * ms[:, None]) + stray).at[:, 2].add(b_ext / MU_0)
         return h, density.sum((1, 2)) * volume
 
     return evaluate
