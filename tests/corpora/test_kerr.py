@@ -114,11 +114,11 @@ def test_progress_counts_the_frames(tmp_path):
     assert seen == [3, "00000-00", "00000-01", "00001-00"]
 
 
-def test_preview_is_a_picture_of_frames_over_labels(corpus, tmp_path):
+def test_preview_is_an_image_of_frames_over_labels(corpus, tmp_path):
     path = preview_frames(open_dataset(corpus), tmp_path / "preview.png", columns=4, width=512)
-    with Image.open(path) as picture:
-        assert picture.size == (512, 3 * 2 * 96)
-        colours = {tuple(rgb) for rgb in np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()}
+    with Image.open(path) as image:
+        assert image.size == (512, 3 * 2 * 96)
+        colours = {tuple(rgb) for rgb in np.asarray(image.convert("RGB")).reshape(-1, 3).tolist()}
     assert {(255, 0, 0), (0, 0, 255)} <= colours
 
 

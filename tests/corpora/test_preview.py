@@ -1,4 +1,4 @@
-"""Films as colour pictures."""
+"""Films as colour images."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_colours_tell_the_direction():
 def test_a_preview_lays_films_side_by_side(tmp_path):
     films = [film(0, 0, 1), film(1, 0, 0), film(0, 0, -1)]
     path = preview_films(films, tmp_path / "films.png", columns=2, width=200)
-    picture = np.asarray(Image.open(path).convert("RGB"))
-    assert picture.shape == (134, 200, 3)
-    centres = [picture[y, x].tolist() for y, x in ((33, 50), (33, 150), (100, 50), (100, 150))]
+    image = np.asarray(Image.open(path).convert("RGB"))
+    assert image.shape == (134, 200, 3)
+    centres = [image[y, x].tolist() for y, x in ((33, 50), (33, 150), (100, 50), (100, 150))]
     assert centres == [[255] * 3, [255, 0, 0], [0] * 3, [255] * 3]
     assert preview_films(films, tmp_path / "one.png", n=1, width=100).stat().st_size > 0
     with pytest.raises(SpinscopeError, match="at least one film"):

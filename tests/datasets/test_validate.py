@@ -47,9 +47,9 @@ def truncate_label(image: Path, label: Path) -> None:
 
 
 def paint_label(image: Path, label: Path) -> None:
-    picture = Image.open(label)
-    picture.putpixel((9, 7), (255, 0, 255))
-    picture.save(label)
+    image = Image.open(label)
+    image.putpixel((9, 7), (255, 0, 255))
+    image.save(label)
 
 
 def crop_label(image: Path, label: Path) -> None:

@@ -113,8 +113,8 @@ def test_tilt_the_other_way_flips_the_contrast(turned):
 
 
 def test_neel_skyrmion_is_dark_on_the_left_and_bright_on_the_right():
-    picture = seen(skyrmion(), tilt=TILT)
-    y, x = np.unravel_index([picture.argmin(), picture.argmax()], picture.shape)
+    intensity = seen(skyrmion(), tilt=TILT)
+    y, x = np.unravel_index([intensity.argmin(), intensity.argmax()], intensity.shape)
     assert np.abs(y - 48).max() <= 4
     assert 48 - 20 < x[0] < 48 - 5
     assert 48 + 5 < x[1] < 48 + 20
@@ -162,10 +162,10 @@ def test_weak_phase_curves_the_intensity():
     weak = np.broadcast_to(depth * np.cos(x), (n, n))
     k = 3 / (n * PIXEL)
     for defocus in (-1e-5, 1e-5):
-        picture = image(weak, PIXEL, replace(COHERENT, defocus=defocus))
+        intensity = image(weak, PIXEL, replace(COHERENT, defocus=defocus))
         laplacian = -((2 * np.pi * k) ** 2) * weak
         expected = -lorentz.wavelength(200e3) * defocus / (2 * np.pi) * laplacian
-        np.testing.assert_allclose(picture - 1, expected, atol=0.01 * np.abs(expected).max())
+        np.testing.assert_allclose(intensity - 1, expected, atol=0.01 * np.abs(expected).max())
 
 
 def test_transfer_of_a_weak_phase_far_from_focus():
@@ -176,9 +176,9 @@ def test_transfer_of_a_weak_phase_far_from_focus():
     lam = lorentz.wavelength(200e3)
     chi = np.pi * lam * k**2 * (microscope.defocus + microscope.cs * lam**2 * k**2 / 2)
     damping = np.exp(-((np.pi * microscope.convergence * microscope.defocus * k) ** 2))
-    picture = image(np.broadcast_to(depth * np.cos(x), (n, n)), PIXEL, microscope)
+    intensity = image(np.broadcast_to(depth * np.cos(x), (n, n)), PIXEL, microscope)
     expected = 2 * depth * np.sin(chi) * damping * np.cos(x)
-    np.testing.assert_allclose(picture[5] - 1, expected, atol=0.02 * np.abs(expected).max())
+    np.testing.assert_allclose(intensity[5] - 1, expected, atol=0.02 * np.abs(expected).max())
 
 
 def test_coherent_wave_keeps_its_electrons():
@@ -194,8 +194,8 @@ def test_coherent_wave_keeps_its_electrons():
 
 
 def test_what_is_in_focus_shows_no_phase():
-    picture = image(phase(skyrmion("bloch")), PIXEL, replace(COHERENT, defocus=0, cs=0))
-    np.testing.assert_allclose(picture, 1, atol=1e-5)
+    intensity = image(phase(skyrmion("bloch")), PIXEL, replace(COHERENT, defocus=0, cs=0))
+    np.testing.assert_allclose(intensity, 1, atol=1e-5)
 
 
 def test_astigmatism_is_a_defocus_that_depends_on_the_angle():
@@ -246,8 +246,8 @@ def test_envelope_of_the_defocus_spread_is_the_mean_of_many_pictures():
     weak = 0.1 * phase(skyrmion("bloch"))
     steps = 6e-5 * np.linspace(-4, 4, 41) / 2
     weights = np.exp(-((steps / 3e-5) ** 2) / 2)
-    pictures = [image(weak, PIXEL, replace(COHERENT, defocus=2e-4 + d)) for d in steps]
-    mean = np.tensordot(weights / weights.sum(), pictures, axes=1)
+    intensities = [image(weak, PIXEL, replace(COHERENT, defocus=2e-4 + d)) for d in steps]
+    mean = np.tensordot(weights / weights.sum(), intensities, axes=1)
     damped = image(weak, PIXEL, replace(COHERENT, defocus=2e-4, defocus_spread=3e-5))
     np.testing.assert_allclose(damped - 1, mean - 1, atol=0.03 * (mean - 1).std())
 
@@ -309,20 +309,20 @@ def test_what_is_out_of_range_is_named(call, rule):
 
 @pytest.fixture(scope="module")
 def published() -> tuple[np.ndarray, np.ndarray]:
-    """(picture, label) of a film that others simulated, beside the real Kerr micrographs."""
+    """(intensity, label) of a film that others simulated, beside the real Kerr micrographs."""
     import tifffile
 
     folder = Path(os.environ.get("SPINSCOPE_MOKE", "/nowhere")).parent / "ltem"
     if not (folder / "Skyrm12_00_LTEM.tif").is_file():
         pytest.skip("no published Lorentz micrograph beside the folder that SPINSCOPE_MOKE names")
-    picture = tifffile.imread(folder / "Skyrm12_00_LTEM.tif").squeeze()
+    intensity = tifffile.imread(folder / "Skyrm12_00_LTEM.tif").squeeze()
     label = tifffile.imread(folder / "Skyrm12_00_LABEL_th0.98.tif").squeeze()
-    return picture.astype(np.float64), label > 0
+    return intensity.astype(np.float64), label > 0
 
 
 @pytest.mark.moke
 def test_published_picture_is_that_of_its_label(published):
-    picture, label = published
+    intensity, label = published
     spots, n = ndimage.label(np.tile(label, (3, 3)))
     centres = np.array(ndimage.center_of_mass(spots > 0, spots, range(1, n + 1))) - 256
     radii = np.sqrt(ndimage.sum(spots > 0, spots, range(1, n + 1)) / np.pi)
@@ -341,8 +341,8 @@ def test_published_picture_is_that_of_its_label(published):
         m_x += 2 * s / (1 + s**2) * dx / r
     m = np.stack([m_x, m_y, m_z], axis=-1)
     ours = ndimage.gaussian_filter(grey(seen(m, tilt=TILT)), 5, mode="reflect")
-    assert np.corrcoef(ours.ravel(), picture.ravel())[0, 1] > 0.99
+    assert np.corrcoef(ours.ravel(), intensity.ravel())[0, 1] > 0.99
     # As grey levels, not only up to a scale.
-    assert np.abs(ours - picture).mean() < 0.02
+    assert np.abs(ours - intensity).mean() < 0.02
     flipped = ndimage.gaussian_filter(grey(seen(m, tilt=-TILT)), 5, mode="reflect")
-    assert np.corrcoef(flipped.ravel(), picture.ravel())[0, 1] < -0.8
+    assert np.corrcoef(flipped.ravel(), intensity.ravel())[0, 1] < -0.8

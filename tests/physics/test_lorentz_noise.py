@@ -81,9 +81,9 @@ def test_result_stays_in_range_and_follows_the_generator():
 
 
 def test_grey_runs_from_0_to_1_in_every_picture():
-    pictures = np.array([[[0.9, 1.0], [1.1, 1.0]], [[1, 3], [2, 2]], [[1, 1], [1, 1 + 1e-7]]])
+    images = np.array([[[0.9, 1.0], [1.1, 1.0]], [[1, 3], [2, 2]], [[1, 1], [1, 1 + 1e-7]]])
     expected = [[[0, 0.5], [1, 0.5]], [[0, 1], [0.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]]]
-    np.testing.assert_allclose(noise.grey(pictures), expected, atol=1e-6)
+    np.testing.assert_allclose(noise.grey(images), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def phase():
     return magnetic_phase(film(), MS, THICKNESS, PIXEL).astype(np.float64)
 
 
-def pictures(values, defocus, amplitude=1.0, microscope=COHERENT):
+def intensities(values, defocus, amplitude=1.0, microscope=COHERENT):
     """Under, in and over focus."""
     return [
         image(values, PIXEL, replace(microscope, defocus=d), amplitude=amplitude)
@@ -51,7 +51,7 @@ def error(got, true):
 @pytest.mark.parametrize("microscope", [COHERENT, Microscope()])
 def test_through_focal_series_gives_the_phase(microscope):
     true = phase()
-    under, focus, over = pictures(true, 1e-4, microscope=microscope)
+    under, focus, over = intensities(true, 1e-4, microscope=microscope)
     got = tie.through_focal_phase(under, focus, over, 1e-4, PIXEL, VOLTAGE)
     assert error(got, true) < 0.05
 
@@ -60,7 +60,7 @@ def test_through_focal_series_gives_the_phase_of_a_sample_that_absorbs():
     true = phase()
     x = 2 * np.pi * np.arange(128) / 128
     amplitude = 0.8 + 0.15 * np.cos(x)[:, None] * np.sin(x)
-    under, focus, over = pictures(true, 5e-5, amplitude)
+    under, focus, over = intensities(true, 5e-5, amplitude)
     got = tie.through_focal_phase(under, focus, over, 5e-5, PIXEL, VOLTAGE)
     assert error(got, true) < 0.05
     uniform = tie.through_focal_phase(under, np.ones_like(focus), over, 5e-5, PIXEL, VOLTAGE)
@@ -70,8 +70,8 @@ def test_through_focal_series_gives_the_phase_of_a_sample_that_absorbs():
 @pytest.mark.parametrize("defocus", [-5e-5, 5e-5])
 def test_single_image_gives_the_phase(defocus):
     true = phase()
-    picture = 730 * image(true, PIXEL, replace(Microscope(), defocus=defocus))
-    got = tie.single_image_phase(picture, defocus, PIXEL, VOLTAGE)
+    intensity = 730 * image(true, PIXEL, replace(Microscope(), defocus=defocus))
+    got = tie.single_image_phase(intensity, defocus, PIXEL, VOLTAGE)
     assert error(got, true) < 0.05
 
 
@@ -82,14 +82,14 @@ def test_finest_wave_that_is_recovered_within_5_percent():
     farthest = tie.largest_defocus(period, VOLTAGE)
     optics = replace(COHERENT, cs=0)
     for factor, kept in ((1, 0.95), (0.5, 0.987), (2, 0.81)):
-        picture = image(true, PIXEL, replace(optics, defocus=-factor * farthest))
-        got = tie.single_image_phase(picture, -factor * farthest, PIXEL, VOLTAGE)
+        intensity = image(true, PIXEL, replace(optics, defocus=-factor * farthest))
+        got = tie.single_image_phase(intensity, -factor * farthest, PIXEL, VOLTAGE)
         assert np.sum(got * true) / np.sum(true**2) == pytest.approx(kept, abs=0.004)
 
 
 def test_series_of_pictures_are_done_at_once():
     true = phase()
-    under, focus, over = pictures(np.stack([true, -true]), 1e-4)
+    under, focus, over = intensities(np.stack([true, -true]), 1e-4)
     both = tie.through_focal_phase(under, focus, over, 1e-4, PIXEL, VOLTAGE)
     one = tie.through_focal_phase(under[1], focus[1], over[1], 1e-4, PIXEL, VOLTAGE)
     np.testing.assert_allclose(both[1], one, atol=1e-12)
@@ -102,17 +102,17 @@ def test_series_of_pictures_are_done_at_once():
 def test_regularisation_damps_what_is_longer_than_its_length():
     x = 2 * np.pi * np.arange(64) / 64
     true = np.broadcast_to(0.05 * np.cos(2 * x), (64, 64))
-    picture = image(true, PIXEL, replace(COHERENT, defocus=1e-5))
+    intensity = image(true, PIXEL, replace(COHERENT, defocus=1e-5))
     k = 2 / (64 * PIXEL)
-    free = tie.single_image_phase(picture, 1e-5, PIXEL, VOLTAGE)
-    damped = tie.single_image_phase(picture, 1e-5, PIXEL, VOLTAGE, regularisation=k)
+    free = tie.single_image_phase(intensity, 1e-5, PIXEL, VOLTAGE)
+    damped = tie.single_image_phase(intensity, 1e-5, PIXEL, VOLTAGE, regularisation=k)
     np.testing.assert_allclose(damped, free / 4, atol=1e-5)
 
 
 def test_regularisation_holds_the_noise_down():
     true = phase()
     rng = np.random.default_rng(0)
-    under, focus, over = (p + rng.normal(0, 0.1, p.shape) for p in pictures(true, 1e-4))
+    under, focus, over = (p + rng.normal(0, 0.1, p.shape) for p in intensities(true, 1e-4))
     free, damped = (
         tie.through_focal_phase(under, focus, over, 1e-4, PIXEL, VOLTAGE, regularisation=k)
         for k in (0.0, 2e6)
@@ -125,7 +125,7 @@ def test_mirrored_pictures_give_a_phase_that_is_not_periodic():
     x = np.pi * (np.arange(n) + 0.5) / n
     true = 0.5 * np.cos(3 * x)[None, :] * np.cos(x)[:, None] + 0.3 * np.cos(x)[None, :]
     whole = np.pad(true, ((0, n), (0, n)), mode="symmetric")
-    under, focus, over = (p[:n, :n] for p in pictures(whole, 1e-4))
+    under, focus, over = (p[:n, :n] for p in intensities(whole, 1e-4))
 
     def through(mirrored):
         return tie.through_focal_phase(under, focus, over, 1e-4, PIXEL, VOLTAGE, mirrored=mirrored)
@@ -151,7 +151,7 @@ def test_induction_is_that_of_the_film():
 
 def test_pictures_give_the_induction_of_the_film():
     m = film()
-    under, focus, over = pictures(phase(), 5e-5, microscope=Microscope())
+    under, focus, over = intensities(phase(), 5e-5, microscope=Microscope())
     got = tie.through_focal_phase(under, focus, over, 5e-5, PIXEL, VOLTAGE)
     by, bx = tie.integrated_induction(got, PIXEL)
     unit = constants.mu_0 * MS * THICKNESS
@@ -176,8 +176,8 @@ HOLE[1, 1] = 0
         (lambda: tie.single_image_phase(FLAT, 1, 1, 0), "voltage (=0) must be a positive"),
         (lambda: tie.single_image_phase(FLAT, 1, 1, None), "voltage (=None) must be"),
         (lambda: tie.single_image_phase(FLAT * 0, 1, 1, 1), "mean intensity (=0) must be"),
-        (lambda: tie.single_image_phase(FLAT * np.nan, 1, 1, 1), "picture must be finite"),
-        (lambda: tie.single_image_phase(FLAT[0], 1, 1, 1), "picture of shape (8,) must be"),
+        (lambda: tie.single_image_phase(FLAT * np.nan, 1, 1, 1), "image must be finite"),
+        (lambda: tie.single_image_phase(FLAT[0], 1, 1, 1), "image of shape (8,) must be"),
         (
             lambda: tie.single_image_phase(FLAT, 1, 1, 1, regularisation=-1),
             "regularisation (=-1) must be finite and not negative",
