@@ -2,8 +2,8 @@ r"""Skyrmions in Brownian motion: exact tracks with a known diffusion constant, 
 
 .. math:: r(t + 1) = r(t) + v + \sqrt{2D}\,\xi, \qquad \langle \xi_a \xi_b \rangle = \delta_{ab}
 
-in px and frames. The film is larger than the frame: skyrmions move in and out of it, may vanish
-and come up anywhere, and do not see each other.
+in pixels and frames. The film extends beyond the frame: skyrmions enter and leave the frame, may
+vanish and appear anywhere, and do not interact.
 """
 
 from __future__ import annotations
@@ -30,18 +30,45 @@ def brownian_skyrmions(
     drift: tuple[float, float] = (0.0, 0.0),
     margin: float = 20.0,
 ) -> dict[str, np.ndarray]:
-    """Tracks of Brownian skyrmions as they are seen: one row a skyrmion and frame.
+    """Draw the tracks of skyrmions in Brownian motion, as a detector sees them.
 
-    count : skyrmions in the frame on average.   frames : how many.   shape : (H, W) of the frame.
-    diffusion : D in px^2 / frame.   diameter : px, drawn uniformly between the two for each.
-    localisation : standard deviation in px of the noise of a located position, y and x each.
-    lifetime : mean time in frames after which one vanishes and another comes up somewhere; None
-    is for ever.   missed : part of the sightings that are left out.   drift : (y, x) px / frame of
-    all together.   margin : px of film around the frame; who leaves the film is replaced by
-    another one on the opposite side.
-    Returns frame, skyrmion (its number), y_px, x_px (as located), true_y_px, true_x_px,
-    diameter_px and touches_border of those whose centre is in the frame, sorted by frame.
-    Raises SpinscopeError for a negative diffusion, localisation or lifetime.
+    Parameters
+    ----------
+    count : int
+        Mean number of skyrmions in the frame.
+    frames : int
+        Number of frames.
+    shape : (int, int)
+        Height and width of the frame in pixels.
+    diffusion : float
+        Diffusion constant D in px²/frame.
+    rng : numpy.random.Generator
+        Random numbers.
+    diameter : (float, float), default (8, 16)
+        Range of the diameters in pixels.
+    localisation : float, default 0
+        Standard deviation of the error of a located coordinate in pixels.
+    lifetime : float, optional
+        Mean time in frames until a skyrmion vanishes and another appears; infinite by default.
+    missed : float, default 0
+        Fraction of the positions that are omitted.
+    drift : (float, float), default (0, 0)
+        Common drift (y, x) in px/frame.
+    margin : float, default 20
+        Width of the film around the frame in pixels. A skyrmion that leaves the film is replaced
+        by another one on the opposite side.
+
+    Returns
+    -------
+    dict of (n,) arrays
+        ``frame``, ``skyrmion`` (its number), ``y_px``, ``x_px`` (located), ``true_y_px``,
+        ``true_x_px``, ``diameter_px`` and ``touches_border``, one value per skyrmion and frame
+        with its centre in the frame, sorted by frame.
+
+    Raises
+    ------
+    SpinscopeError
+        If diffusion, localisation or lifetime are negative.
     """
     for name, value in (("diffusion", diffusion), ("localisation", localisation)):
         if not value >= 0:
@@ -49,22 +76,22 @@ def brownian_skyrmions(
     if lifetime is not None and not lifetime > 0:
         raise SpinscopeError(f"lifetime (={lifetime}) must be above 0 frames, or None")
     film = np.asarray(shape) + 2 * margin
-    everywhere = round(count * film.prod() / np.prod(shape))
+    total = round(count * film.prod() / np.prod(shape))
     vanishing = 0.0 if lifetime is None else -np.expm1(-1 / lifetime)
-    place = rng.random((everywhere, 2)) * film
-    size = rng.uniform(*diameter, everywhere)
-    number, born = np.arange(everywhere), everywhere
+    place = rng.random((total, 2)) * film
+    size = rng.uniform(*diameter, total)
+    number, born = np.arange(total), total
     columns = []
     for frame in range(frames):
         true = place - margin - 0.5
         here = ((true >= -0.5) & (true < np.asarray(shape) - 0.5)).all(axis=1)
-        here &= rng.random(everywhere) >= missed
+        here &= rng.random(total) >= missed
         located = true + localisation * rng.standard_normal(true.shape)
         columns.append(
             (np.full(here.sum(), frame), number[here], located[here], true[here], size[here])
         )
         place = place + np.sqrt(2 * diffusion) * rng.standard_normal(place.shape) + drift
-        vanished = rng.random(everywhere) < vanishing
+        vanished = rng.random(total) < vanishing
         place[vanished] = rng.random((vanished.sum(), 2)) * film
         new = vanished | ((place < 0) | (place >= film)).any(axis=1)
         place %= film
@@ -72,9 +99,7 @@ def brownian_skyrmions(
         number = number.copy()
         number[new] = born + np.arange(new.sum())
         born += new.sum()
-    frame, number, located, true, size = (
-        np.concatenate(part) for part in zip(*columns, strict=True)
-    )
+    frame, number, located, true, size = map(np.concatenate, zip(*columns, strict=True))
     edge = np.minimum(true + 0.5, np.asarray(shape) - 0.5 - true).min(axis=1)
     return {
         "frame": frame,
@@ -95,20 +120,33 @@ def brownian_frame(
     optics: KerrOptics,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Kerr image (H, W) float32 in [0, 1] and label (H, W) uint8 of one frame of the tracks.
+    """Draw the Kerr image of one frame of tracks, with discs at the true positions.
 
-    tracks : as of `brownian_skyrmions`; discs are drawn at the true positions, with borders
-    smooth over a pixel.
+    Parameters
+    ----------
+    tracks : mapping
+        Table of `brownian_skyrmions`.
+    frame : int
+        Number of the frame.
+    shape : (int, int)
+        Height and width in pixels.
+    optics : KerrOptics
+        Optics and camera.
+    rng : numpy.random.Generator
+        Random numbers of the noise.
+
+    Returns
+    -------
+    (H, W) float32 array, (H, W) uint8 array
+        Image in [0, 1] and label.
     """
-    seen = np.asarray(tracks["frame"]) == frame
+    present = np.asarray(tracks["frame"]) == frame
+    columns = ("true_y_px", "true_x_px", "diameter_px")
     m = np.ones(shape, dtype=np.float32)
-    for y, x, size in zip(
-        *(np.asarray(tracks[name])[seen] for name in ("true_y_px", "true_x_px", "diameter_px")),
-        strict=True,
-    ):
-        reach = size / 2 + 1
-        rows, columns = (slice(max(0, int(c - reach)), max(0, int(c + reach) + 2)) for c in (y, x))
+    for y, x, size in zip(*(np.asarray(tracks[name])[present] for name in columns), strict=True):
+        extent = size / 2 + 1
+        patch = tuple(slice(max(0, int(c - extent)), max(0, int(c + extent) + 2)) for c in (y, x))
         gy, gx = np.ogrid[: shape[0], : shape[1]]
-        distance = size / 2 - np.hypot(gy[rows] - y, gx[:, columns] - x)
-        np.minimum(m[rows, columns], 1 - 2 * np.clip(0.5 + distance, 0, 1), out=m[rows, columns])
+        distance = size / 2 - np.hypot(gy[patch[0]] - y, gx[:, patch[1]] - x)
+        np.minimum(m[patch], 1 - 2 * np.clip(0.5 + distance, 0, 1), out=m[patch])
     return kerr_image(m, optics, rng), kerr_label(m)

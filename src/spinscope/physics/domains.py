@@ -1,18 +1,20 @@
 r"""Domain patterns of a thin film with perpendicular anisotropy, by a phase-field model.
 
-The order parameter :math:`\phi(r)` is the magnetisation along the film normal, about +1 and -1 in
-the domains. In units of the grid spacing, of the inverse mobility and of the local energy,
+The order parameter :math:`\phi(r)` is the magnetisation along the normal, near +1 and -1 in the
+domains. In units of the grid spacing, the inverse mobility and the local energy,
 
 .. math::
    F[\phi] = \sum_r \alpha\left(-\tfrac{\phi^2}{2} + \tfrac{\phi^4}{4}\right)
            + \tfrac{\beta}{2}|\nabla\phi|^2 - h\phi
            + \tfrac{\gamma}{2}\sum_{r'} \phi(r) G(r-r') \phi(r'),
-   \qquad G_k = 9.05 - 2\pi k,
+   \qquad G_k = 9.05 - 2\pi k:
 
-anisotropy, exchange, external field and the dipolar interaction of a thin film, whose kernel falls
-off as :math:`1/r^3`. The film relaxes along :math:`\partial_t\phi = -\delta F/\delta\phi`.
+anisotropy, exchange, external field and the dipolar interaction of a thin film, whose kernel
+decays as :math:`1/r^3`. The film relaxes by :math:`\partial_t\phi = -\delta F/\delta\phi`.
 
-Source: Jagla, Phys. Rev. E 70, 046204 (2004).
+References
+----------
+Jagla, Phys. Rev. E 70, 046204 (2004).
 """
 
 from __future__ import annotations
@@ -24,20 +26,37 @@ from scipy import fft
 
 from spinscope.errors import SpinscopeError
 
-KERNEL = 9.05  # G at k = 0: the lattice sum of 1/r^3 over the square grid
-_LENGTH = 0.65  # grid spacings a unit of length where the pattern is simulated
-_FINEST = 0.5  # below it a wall is narrower than the grid
+KERNEL = 9.05
+"""Dipolar kernel at k = 0: the lattice sum of 1/r³ over the square grid."""
+
+_LENGTH = 0.65  # grid spacings per unit of length in a simulation
+_FINEST = 0.5  # pixels per unit of length below which a domain wall is narrower than the grid
 
 
 def growth_rate(
     k: np.ndarray | float, *, alpha: float = 3.5, beta: float = 2.0, gamma: float = 0.35
-):
-    r"""Rate at which a wave of small amplitude grows in the demagnetised film.
+) -> np.ndarray:
+    r"""Growth rate of a wave of small amplitude in the demagnetised film.
 
     .. math:: \lambda(k) = \alpha - \beta k^2 - \gamma (9.05 - 2\pi k)
 
-    It is largest at :math:`k^* = \pi\gamma/\beta`: stripes have the period :math:`2\beta/\gamma`.
+    Its maximum at :math:`k^* = \pi\gamma/\beta` gives stripes of the period
+    :math:`2\beta/\gamma`.
 
+    Parameters
+    ----------
+    k : float or array
+        Wave number, radians per unit of length.
+    alpha, beta, gamma : float, default 3.5, 2 and 0.35
+        Local energy, exchange and dipolar interaction in the units of the module.
+
+    Returns
+    -------
+    array
+        Growth rate, of the shape of `k`.
+
+    Examples
+    --------
     >>> round(float(growth_rate(np.pi * 0.35 / 2.0)), 3)
     0.937
     """
@@ -53,9 +72,18 @@ def free_energy(
     field: float | np.ndarray = 0.0,
     length: float = 1.0,
 ) -> float:
-    """Free energy a site of the periodic pattern `phi` (H, W), in the units of the module.
+    """Free energy per site of a periodic pattern, in the units of the module.
 
-    length : grid spacings a unit of length.
+    Parameters
+    ----------
+    phi : (H, W) array
+        Order parameter.
+    alpha, beta, gamma : float
+        See `growth_rate`.
+    field : float or (H, W) array, default 0
+        External field.
+    length : float, default 1
+        Grid spacings per unit of length.
     """
     phi = np.asarray(phi, dtype=np.float64)
     local = alpha * (-np.square(phi) / 2 + np.power(phi, 4) / 4) - field * phi
@@ -75,19 +103,35 @@ def relax(
     length: float = 1.0,
     step: float = 2.0,
 ) -> np.ndarray:
-    r"""Relax the periodic pattern `phi` (H, W) by `steps` steps; the energy never rises.
+    r"""Relax a periodic pattern by convex splitting; the energy never rises.
 
-    Exchange and dipolar terms are taken at the new time and, in Fourier space, cost a division.
-    The local ones are taken at the old time and held stable by a term :math:`S = \alpha / 2` on
-    both sides (convex splitting), enough while :math:`\phi^2 < 2/3`, so that the step may be long
-    (the start is clipped to [-1, 1]):
+    Exchange and dipolar terms are implicit, a division in Fourier space. The local terms are
+    explicit and stabilised by a term :math:`S = \alpha / 2` on both sides, which suffices while
+    :math:`\phi^2 < 2/3`, so that long time steps are stable:
 
     .. math::
        \phi_k' = \frac{(1 + (\alpha + S)\Delta t)\phi_k + \Delta t\,(h - \alpha\phi^3)_k}
                       {1 + \Delta t\,(S + \beta k^2 + \gamma G_k)}
 
-    field : scalar, or (H, W) for gradients and disorder.   length : grid spacings a unit of length.
-    Returns float32.
+    Parameters
+    ----------
+    phi : (H, W) array
+        Order parameter; it is clipped to [-1, 1].
+    alpha, beta, gamma : float
+        See `growth_rate`.
+    field : float or (H, W) array, default 0
+        External field.
+    steps : int, default 60
+        Number of time steps.
+    length : float, default 1
+        Grid spacings per unit of length.
+    step : float, default 2
+        Time step.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Relaxed order parameter.
     """
     shape = phi.shape
     phi = np.clip(phi, -1, 1).astype(np.float32)
@@ -114,19 +158,38 @@ def domain_pattern(
     initial: np.ndarray | None = None,
     noise: float = 0.1,
 ) -> np.ndarray:
-    r"""Relaxed pattern :math:`\phi` (H, W) float32 of a film, periodic over the frame.
+    r"""Simulate the relaxed pattern of a film, periodic over the frame.
 
-    With the field near 0 stripes form a labyrinth; with it they break up into skyrmions
-    (:math:`\phi < 0` in the matrix :math:`\phi > 0`), which at last vanish.
+    In a weak field stripes form a labyrinth; a stronger one breaks them into skyrmions
+    (:math:`\phi < 0`), which finally vanish. The simulation has a coarse grid; its Fourier series
+    is evaluated at the pixels, so that domains of any size have smooth borders.
 
-    scale : pixels a unit of length; stripes have the period :math:`2\beta/\gamma` times it.
-    field : scalar or (H, W).   initial : (H, W) pattern to start from, else the demagnetised film.
-    noise : standard deviation of the fluctuations that are added at the start.
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width in pixels.
+    alpha, beta, gamma, steps
+        See `relax`.
+    field : float or (H, W) array, default 0
+        External field.
+    rng : numpy.random.Generator
+        Random numbers of the fluctuations.
+    scale : float, default 1
+        Pixels per unit of length; stripes have the period :math:`2\beta/\gamma` times the scale.
+    initial : (H, W) array, optional
+        Initial pattern; by default the demagnetised film.
+    noise : float, default 0.1
+        Standard deviation of the initial fluctuations.
 
-    The film is simulated on a grid just fine enough and continued to the pixels by its Fourier
-    series, so that domains of any size have smooth borders at :math:`\phi = 0`.
+    Returns
+    -------
+    (H, W) float32 array
+        Order parameter :math:`\phi`.
 
-    Raises SpinscopeError for a scale or shape too small to hold a domain.
+    Raises
+    ------
+    SpinscopeError
+        If scale or shape are too small for a domain.
     """
     if scale < _FINEST:
         raise SpinscopeError(f"scale (={scale}) must be at least {_FINEST} pixels a unit of length")
@@ -145,7 +208,7 @@ def domain_pattern(
 
 
 def resample(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The Fourier series of periodic `values` (H, W), evaluated on a grid of another `shape`.
+    """Evaluate the Fourier series of a periodic array (H, W) on a grid of another shape.
 
     >>> x = np.arange(8) * 2 * np.pi / 8
     >>> fine = resample(np.cos(x)[None, :] * np.ones((8, 1)), (8, 16))
@@ -168,34 +231,66 @@ def resample(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def coverage(phi: np.ndarray) -> np.ndarray:
-    r"""Magnetisation (H, W) in [-1, 1] with walls one pixel wide where :math:`\phi` changes sign.
+    r"""Magnetisation with domain walls one pixel wide where :math:`\phi` changes sign.
 
-    A pixel that the wall crosses holds the mean of its two sides, to first order in the distance
-    of the wall, :math:`\phi / |\nabla\phi|`. The sign is that of `phi`.
+    A pixel on a wall has the mean of its two sides, to first order in the distance of the wall,
+    :math:`\phi / |\nabla\phi|`.
+
+    Parameters
+    ----------
+    phi : (H, W) array
+        Order parameter.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Magnetisation along the normal in [-1, 1].
     """
     slope = np.hypot(*np.gradient(phi))
     return np.clip(2 * phi / np.maximum(slope, np.float32(1e-6)), -1, 1).astype(np.float32)
 
 
 def seeded_film(
-    shape: tuple[int, int], *, spacing: float, radius: float, jitter: float, rng
+    shape: tuple[int, int],
+    *,
+    spacing: float,
+    radius: float,
+    jitter: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """A saturated film (+1) with discs (-1) of `radius` on a jittered hexagonal lattice, (H, W).
+    """Draw reversed discs on a jittered hexagonal lattice; patterns that start from it keep them.
 
-    spacing : lattice constant in pixels.   jitter : standard deviation of a disc's displacement in
-    lattice constants. The lattice is turned at random. Of two discs that come nearer than three
-    radii one is left out, for they would merge. Patterns that start from it keep its density.
+    The lattice has a random orientation. Of two discs closer than three radii, which would merge,
+    one is omitted.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width in pixels.
+    spacing : float
+        Lattice constant in pixels.
+    radius : float
+        Radius of a disc in pixels.
+    jitter : float
+        Standard deviation of a disc's displacement in lattice constants.
+    rng : numpy.random.Generator
+        Random numbers.
+
+    Returns
+    -------
+    (H, W) float32 array
+        -1 in the discs, +1 elsewhere.
     """
     from scipy.spatial import cKDTree
 
     height, width = shape
     cells = int(1.2 * np.hypot(height, width) / spacing / 2) + 1  # the rows are 0.866 apart
-    reach = np.arange(-cells, cells + 1)
-    row, column = np.meshgrid(np.arange(len(reach)), reach, indexing="ij")
-    lattice = np.stack([0.866 * reach[row], column + (row % 2) / 2], axis=-1).reshape(-1, 2)
+    index = np.arange(-cells, cells + 1)
+    row, column = np.meshgrid(np.arange(len(index)), index, indexing="ij")
+    lattice = np.stack([0.866 * index[row], column + (row % 2) / 2], axis=-1).reshape(-1, 2)
     angle = rng.uniform(0, np.pi / 3)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    points = lattice @ turn + rng.normal(0, jitter, lattice.shape)
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    points = lattice @ rotation + rng.normal(0, jitter, lattice.shape)
     points = np.rint(points * spacing + np.array([height / 2, width / 2]))
     margin = radius + 1
     points = points[np.all((points > -margin) & (points < np.array(shape) + margin), axis=1)]
@@ -206,14 +301,14 @@ def seeded_film(
     offsets = offsets[np.hypot(*offsets.T) <= radius]
     y, x = (points[:, None, :] + offsets).reshape(-1, 2).astype(np.intp).T
     film = np.ones(shape, dtype=np.float32)
-    seen = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    film[y[seen], x[seen]] = -1
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    film[y[inside], x[inside]] = -1
     return film
 
 
 @lru_cache(maxsize=4)
 def _stiffness(shape: tuple[int, int], beta: float, gamma: float, length: float) -> np.ndarray:
-    """Quadratic energy beta k^2 + gamma G_k on the half plane of rfft2."""
+    """Quadratic energy beta k² + gamma G_k on the half plane of `rfft2`."""
     ky = 2 * np.pi * length * fft.fftfreq(shape[0])
     kx = 2 * np.pi * length * fft.rfftfreq(shape[1])
     k = np.hypot(ky[:, None], kx[None, :])

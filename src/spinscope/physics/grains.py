@@ -1,4 +1,4 @@
-"""Grains of a polycrystalline film: a periodic Voronoi tessellation, and what differs by grain."""
+"""Grains of a polycrystalline film: a periodic Voronoi tessellation and its material constants."""
 
 from __future__ import annotations
 
@@ -11,11 +11,31 @@ from spinscope.errors import SpinscopeError
 def voronoi_grains(
     shape: tuple[int, int], cell: float, size: float, kinds: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Number of the grain that each cell belongs to, (H, W) uint8; periodic.
+    """Draw a periodic Voronoi tessellation, as mumax3's ``ext_makegrains`` does.
 
-    Grains grow from points at random, Poisson distributed with one to `size` squared on average
-    and at least one; each draws one of `kinds` kinds (256 at most), as mumax3's `ext_makegrains`.
-    cell, size : m.
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of cells.
+    cell : float
+        Edge of a cell in m.
+    size : float
+        Size of a grain in m: the number of grains is Poisson distributed with a mean of one per
+        `size` squared, and at least one.
+    kinds : int
+        Number of kinds, 1 to 256; each grain is of one, drawn uniformly.
+    rng : numpy.random.Generator
+        Random numbers.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        Kind of the grain of each cell.
+
+    Raises
+    ------
+    SpinscopeError
+        If the size is not positive or the number of kinds is out of range.
     """
     if size <= 0:
         raise SpinscopeError(f"grains: their size (={size} m) must be positive")
@@ -34,15 +54,38 @@ def voronoi_grains(
 def grain_ms(
     mean: float, spread: float, limits: tuple[float, float], kinds: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Saturation magnetisation of each kind of grain, (kinds,) A/m.
+    """Draw the saturation magnetisation of each kind of grain.
 
-    Drawn in whole per cents of `mean` within 1 ± `spread`, again where it leaves `limits`: the
-    making of McCray et al., APL Mach. Learn. 2, 026120 (2024).
+    Parameters
+    ----------
+    mean : float
+        Mean saturation magnetisation in A/m.
+    spread : float
+        Largest relative deviation; values are drawn in whole per cents of the mean.
+    limits : (float, float)
+        Range of the values in A/m.
+    kinds : int
+        Number of kinds.
+    rng : numpy.random.Generator
+        Random numbers.
+
+    Returns
+    -------
+    (kinds,) array
+        Saturation magnetisation in A/m.
+
+    Raises
+    ------
+    SpinscopeError
+        If no value lies within the limits.
+
+    References
+    ----------
+    McCray et al., APL Mach. Learn. 2, 026120 (2024).
     """
     low, high = limits
-    most = round(100 * spread)
-    per_cent = np.arange(-most, most + 1)
-    values = mean * (1 + per_cent / 100)
+    largest = round(100 * spread)
+    values = mean * (1 + np.arange(-largest, largest + 1) / 100)
     allowed = values[(values >= low) & (values <= high)]
     if not len(allowed):
         raise SpinscopeError(
@@ -52,7 +95,19 @@ def grain_ms(
 
 
 def exchange_factors(grain: np.ndarray, across: float) -> np.ndarray:
-    """(2, H, W) factor on the exchange with the next cell along x and along y: `across` grains."""
-    along_x = grain != np.roll(grain, -1, 1)
-    along_y = grain != np.roll(grain, -1, 0)
-    return np.where(np.stack([along_x, along_y]), np.float32(across), np.float32(1))
+    """Factor on the exchange between neighbouring cells of a periodic film.
+
+    Parameters
+    ----------
+    grain : (H, W) array
+        Grain of each cell.
+    across : float
+        Factor between cells of different grains; 1 within a grain.
+
+    Returns
+    -------
+    (2, H, W) float32 array
+        Factor with the next cell along x and along y.
+    """
+    borders = np.stack([grain != np.roll(grain, -1, axis) for axis in (1, 0)])
+    return np.where(borders, np.float32(across), np.float32(1))

@@ -1,16 +1,16 @@
-r"""Kerr micrographs from magnetisation: a live frame less a reference frame of the same place.
+r"""Kerr images from magnetisation: difference of a live frame and a reference frame.
 
 With the reflectivity :math:`R(r)` of the sample (film, bare substrate, dust, scratches) in units
-of the image, the part :math:`f(r)` of a pixel that bare film covers and the magnetisation
+of the image, the fraction :math:`f(r)` of a pixel that is bare film and the magnetisation
 :math:`m(r)` along the normal, all blurred by the optics, the difference image is
 
 .. math::
    I = \tfrac12 + f\,[\,b - \tfrac12 - c\,(1 - m)/2\,] + [R(r) - R(r - d)] + g(r) + n(r),
 
-with the level :math:`b` of the matrix, the contrast :math:`c` of the skyrmions, the drift
-:math:`d` between the two frames, an uneven illumination :math:`g` and shot and read noise
-:math:`n`. Where nothing moved and nothing is magnetic it is grey; what is bright or dark in itself
-leaves a pair of a bright and a dark rim, clipped by the camera. Images run from 0 to 1.
+with the level :math:`b` of the background, the contrast :math:`c` of the skyrmions, the drift
+:math:`d` between the two frames, an uneven illumination :math:`g`, and shot and read noise
+:math:`n`. A static, nonmagnetic region is grey; a defect leaves a bright and a dark rim, clipped
+by the camera. Images are in [0, 1].
 """
 
 from __future__ import annotations
@@ -24,23 +24,35 @@ from scipy import ndimage
 from spinscope.classes import BACKGROUND, DEFECT, EDGE, OUTSIDE, SKYRMION
 from spinscope.errors import SpinscopeError
 from spinscope.physics.devices import device_masks
+from spinscope.physics.surface import quadratic_surface
 
 
 @dataclass(frozen=True)
 class KerrOptics:
-    """How a frame is taken. Intensities in units of the image, lengths in pixels."""
+    """Optics and camera; intensities in units of the image, lengths in pixels."""
 
-    level: float = 0.5  # of the matrix
-    contrast: float = 0.15  # matrix less skyrmion; negative for bright skyrmions
-    blur: float = 1.3  # standard deviation of the point spread
-    noise: float = 0.06  # standard deviation in a pixel of the film
-    read: float = 0.5  # part of the noise variance that is the camera's, the rest is shot noise
-    grain: float = 0.0  # standard deviation of the noise's spatial correlation
-    gradient: float = 0.005  # standard deviation of the uneven illumination
-    drift: tuple[float, float] = (0.3, 0.2)  # (y, x) of the reference frame
-    defocus: float = 0.0  # further blur of the reference frame
-    substrate: float = 0.5  # reflectivity outside the device; the film's is 1
-    gain: float = 3.0  # image units a unit of reflectivity
+    level: float = 0.5
+    """Intensity of the background."""
+    contrast: float = 0.15
+    """Intensity of the background less that of a skyrmion; negative for bright skyrmions."""
+    blur: float = 1.3
+    """Standard deviation of the point spread."""
+    noise: float = 0.06
+    """Standard deviation of the noise of a pixel of the film."""
+    read: float = 0.5
+    """Fraction of the noise variance that is read noise; the rest is shot noise."""
+    grain: float = 0.0
+    """Correlation length of the noise, as the standard deviation of a Gaussian filter."""
+    gradient: float = 0.005
+    """Standard deviation of the uneven illumination."""
+    drift: tuple[float, float] = (0.3, 0.2)
+    """Displacement (y, x) of the reference frame."""
+    defocus: float = 0.0
+    """Additional blur of the reference frame."""
+    substrate: float = 0.5
+    """Reflectivity outside the device, relative to the film."""
+    gain: float = 3.0
+    """Image units per unit of reflectivity."""
 
     def __post_init__(self) -> None:
         for name in ("blur", "noise", "grain", "gradient", "defocus"):
@@ -52,11 +64,10 @@ class KerrOptics:
 
 @dataclass(frozen=True)
 class Defect:
-    """A grain of dust, a hole or a scratch on the sample.
+    r"""Dust, a hole or a scratch on the sample; lengths in pixels.
 
-    Its border is r(theta) = radius (1 + sum_n lobes[n] cos((n + 2) theta)), drawn out by
-    `elongation` along `angle`; `height` is its reflectivity less the film's; `soft` the width of
-    its border in pixels, large for dust out of focus.
+    Its border is :math:`r(\theta) = r_0 (1 + \sum_n a_n \cos((n + 2)\theta))` with the radius
+    :math:`r_0` and the lobes :math:`a_n`, elongated along an angle.
     """
 
     y: float
@@ -64,15 +75,18 @@ class Defect:
     radius: float
     elongation: float = 1.0
     angle: float = 0.0
+    """Direction of the elongation, rad."""
     lobes: tuple[float, ...] = ()
     height: float = 0.5
+    """Reflectivity less that of the film."""
     soft: float = 1.0
+    """Width of the border, large for dust out of focus."""
 
     def patch(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], np.ndarray]:
-        """(where, cover): the slices of a frame it touches and, there, how far it covers it."""
-        reach = self.radius * self.elongation * (1 + sum(map(abs, self.lobes))) + self.soft + 1
+        """Return the slices of a frame that the defect touches, and its coverage there."""
+        extent = self.radius * self.elongation * (1 + sum(map(abs, self.lobes))) + self.soft + 1
         ys, xs = (
-            slice(max(0, int(c - reach)), max(0, min(n, int(c + reach) + 2)))
+            slice(max(0, int(c - extent)), max(0, min(n, int(c + extent) + 2)))
             for c, n in zip((self.y, self.x), shape, strict=True)
         )
         y, x = np.ogrid[ys, xs]
@@ -89,12 +103,25 @@ class Defect:
 
 
 def relief(shape: tuple[int, int], defects: Sequence[Defect]) -> tuple[np.ndarray, np.ndarray]:
-    """Reflectivity that the defects add, and how far they cover the film: two (H, W) float32."""
-    added, covered = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    """Sum the reflectivity of defects and their coverage of the film.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width in pixels.
+    defects : sequence of Defect
+        Defects on the sample.
+
+    Returns
+    -------
+    (H, W) float32 array, (H, W) float32 array
+        Added reflectivity; covered fraction of each pixel.
+    """
+    added, covered = np.zeros((2, *shape), dtype=np.float32)
     for defect in defects:
-        where, cover = defect.patch(shape)
-        added[where] += np.float32(defect.height) * cover
-        np.maximum(covered[where], cover, out=covered[where])
+        patch, cover = defect.patch(shape)
+        added[patch] += np.float32(defect.height) * cover
+        np.maximum(covered[patch], cover, out=covered[patch])
     return added, covered
 
 
@@ -106,10 +133,26 @@ def kerr_image(
     device: np.ndarray | None = None,
     defects: Sequence[Defect] = (),
 ) -> np.ndarray:
-    """Difference image (H, W) float32 in [0, 1] of a film with the magnetisation `m`.
+    """Difference image of a film, with noise and defects.
 
-    m : (H, W) in [-1, 1], see `domains.coverage`.   device : (H, W) signed distance to the border
-    of the film in pixels, positive inside; None is a film that fills the frame.
+    Parameters
+    ----------
+    m : (H, W) array
+        Magnetisation along the normal in [-1, 1], see `domains.coverage`.
+    optics : KerrOptics
+        Optics and camera.
+    rng : numpy.random.Generator
+        Random numbers of noise and illumination.
+    device : (H, W) array, optional
+        Signed distance to the border of the film in pixels, positive inside; by default the film
+        fills the frame.
+    defects : sequence of Defect
+        Defects on the sample.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Image in [0, 1].
     """
     shape = m.shape
     film = np.float32(1) if device is None else np.clip(device + np.float32(0.5), 0, 1)
@@ -122,7 +165,9 @@ def kerr_image(
     live = _blurred(reflectivity + magnetic, optics.blur)
     drifted = ndimage.shift(reflectivity, optics.drift, order=1, mode="nearest")
     reference = _blurred(drifted, np.hypot(optics.blur, optics.defocus))
-    image = 0.5 + live - reference + _gradient(shape, optics.gradient, rng) * film
+    surface = quadratic_surface(shape, rng, curvature=0.5)
+    surface = surface * np.float32(optics.gradient / max(float(surface.std()), 1e-6))
+    image = 0.5 + live - reference + surface * film
     shot = np.clip(live / optics.gain, 0, 2) * (1 - optics.read)
     image += optics.noise * np.sqrt(optics.read + shot) * _noise(shape, optics.grain, rng)
     return np.clip(image, 0, 1).astype(np.float32)
@@ -136,10 +181,28 @@ def kerr_label(
     defects: Sequence[Defect] = (),
     drift: tuple[float, float] = (0.0, 0.0),
 ) -> np.ndarray:
-    """Classes (H, W) uint8: 0 background, 1 skyrmion, 2 defect, 3 outside, 4 edge.
+    """Label of a Kerr image: skyrmions (m < 0), defects, and outside and edge of a device.
 
-    Skyrmion is m < 0 inside the film. A defect goes before all else; it is labelled where it
-    stands in the live frame and in the drifted reference, with the rim of its border.
+    A defect overrides the other classes. It is labelled at its places in the live frame and in the
+    drifted reference frame, including the rim of its border.
+
+    Parameters
+    ----------
+    m : (H, W) array
+        Magnetisation along the normal.
+    device : (H, W) array, optional
+        Signed distance to the border of the film in pixels, positive inside.
+    edge_width : float, default 8
+        Width of the edge in pixels.
+    defects : sequence of Defect
+        Defects on the sample.
+    drift : (float, float), default (0, 0)
+        Displacement (y, x) of the reference frame in pixels.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        Indices of `spinscope.classes`.
     """
     label = np.where(m < 0, np.uint8(SKYRMION), np.uint8(BACKGROUND))
     if device is not None:
@@ -148,27 +211,15 @@ def kerr_label(
         label[edge] = EDGE
     for defect in defects:
         for dy, dx in ((0.0, 0.0), drift):
-            where, cover = _moved(defect, dy, dx).patch(m.shape)
-            label[where][cover > 0.05] = DEFECT
+            moved = replace(defect, y=defect.y + dy, x=defect.x + dx, radius=defect.radius + 0.5)
+            patch, cover = moved.patch(m.shape)
+            label[patch][cover > 0.05] = DEFECT
     return label
 
 
-def _moved(defect: Defect, dy: float, dx: float) -> Defect:
-    return replace(defect, y=defect.y + dy, x=defect.x + dx, radius=defect.radius + 0.5)
-
-
 def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Image after a Gaussian blur."""
     return ndimage.gaussian_filter(image, sigma, mode="nearest", truncate=3) if sigma else image
-
-
-def _gradient(shape: tuple[int, int], spread: float, rng: np.random.Generator) -> np.ndarray:
-    """A smooth surface of second order, of zero mean and the standard deviation `spread`."""
-    y = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None]
-    x = np.linspace(-1, 1, shape[1], dtype=np.float32)[None, :]
-    a = rng.normal(size=5).astype(np.float32) * np.array([1, 1, 0.5, 0.5, 0.5], dtype=np.float32)
-    surface = a[0] * y + a[1] * x + a[2] * x * y + a[3] * y * y + a[4] * x * x
-    surface -= surface.mean()
-    return surface * np.float32(spread / max(float(surface.std()), 1e-6))
 
 
 def _noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> np.ndarray:

@@ -1,7 +1,4 @@
-r"""Topological charge of a film, and which state it is in.
-
-.. math:: Q = \frac{1}{4\pi} \int m \cdot (\partial_x m \times \partial_y m)\, dx\,dy
-"""
+"""Topological charge of a film and classification of its state."""
 
 from __future__ import annotations
 
@@ -12,27 +9,43 @@ import numpy as np
 from scipy import ndimage
 
 Kind = Literal["skyrmions", "mixed", "stripes", "uniform", "other"]
+"""State of a film, see `state`."""
 
-_SLENDER = 2.0  # an object is a stripe when its area is so many times its largest disc's
+_SLENDER = 2.0  # area of an object over that of its largest disc, above which it is a stripe
 
 
 @dataclass(frozen=True)
 class State:
-    """What a film holds: its kind, the number of reversed domains, its topological charge."""
+    """State of a film."""
 
     kind: Kind
     objects: int
+    """Number of reversed domains."""
     charge: float
+    """Topological charge."""
 
 
 def topological_charge(m: np.ndarray) -> float:
-    r"""Q of a periodic film (H, W, 3), as the sum of the solid angles of its triangles over 4 pi.
+    r"""Topological charge of a periodic film, as a sum of solid angles of triangles of spins.
 
-    .. math:: \tan\frac{\Omega}{2} = \frac{a \cdot (b \times c)}{1 + a \cdot b + b \cdot c + c
-        \cdot a}
+    .. math::
+       Q = \frac{1}{4\pi} \int m \cdot (\partial_x m \times \partial_y m)\, dx\,dy
+         = \frac{1}{4\pi} \sum \Omega, \qquad
+       \tan\frac{\Omega}{2} = \frac{a \cdot (b \times c)}{1 + a \cdot b + b \cdot c + c \cdot a}
 
-    An integer to rounding, and -1 for a skyrmion with its core along -z in a film along +z.
-    Source: Berg and Luescher, Nucl. Phys. B 190, 412 (1981).
+    Parameters
+    ----------
+    m : (H, W, 3) array
+        Unit magnetisation.
+
+    Returns
+    -------
+    float
+        An integer up to rounding; -1 for a skyrmion whose core is along -z in a film along +z.
+
+    References
+    ----------
+    Berg and Luescher, Nucl. Phys. B 190, 412 (1981).
     """
     m = np.asarray(m, dtype=np.float64)
     right, below = np.roll(m, -1, 1), np.roll(m, -1, 0)
@@ -43,29 +56,33 @@ def topological_charge(m: np.ndarray) -> float:
         ab, bc, ca = ((p * q).sum(-1) for p, q in ((a, b), (b, c), (c, a)))
         return 2 * np.arctan2(volume, 1 + ab + bc + ca)
 
-    # x to the right, y downwards: both triangles of a square are run through in the same sense.
+    # x is to the right, y down: both triangles of a square have the same orientation.
     total = solid_angle(m, right, across).sum() + solid_angle(m, across, below).sum()
     return float(total / (4 * np.pi))
 
 
 def state(m: np.ndarray) -> State:
-    """Classify a periodic film (H, W, 3) by its domains with m_z < 0.
+    """Classify a periodic film by its domains with m_z < 0.
 
-    uniform : none.   skyrmions : all compact, each of charge -1 or all of +1.
-    stripes : none compact.   mixed : some compact, some not.
-    other : compact domains whose charges do not add up, bubbles of no fixed sense for instance.
+    Parameters
+    ----------
+    m : (H, W, 3) array
+        Unit magnetisation.
+
+    Returns
+    -------
+    State
+        Its kind is ``uniform`` without domains; ``skyrmions`` if all are compact and all of charge
+        -1 or all of +1; ``stripes`` if none is compact; ``mixed`` if some are; ``other`` for
+        compact domains whose charges do not add up, for example bubbles of both chiralities.
     """
     down = m[..., 2] < 0
     charge = topological_charge(m)
-    if not down.any():
-        return State("uniform", 0, charge)
-    if down.all():
-        return State("uniform", 1, charge)
+    if down.all() or not down.any():
+        return State("uniform", int(down.all()), charge)
     labels, count = periodic_objects(down)
-    depth = _inner_distance(down)
-    index = np.arange(1, count + 1)
     area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    radius = ndimage.maximum(depth, labels, index)
+    radius = ndimage.maximum(_inner_distance(down), labels, np.arange(1, count + 1))
     compact = area <= _SLENDER * np.pi * (radius + 0.5) ** 2
     if not compact.any():
         kind: Kind = "stripes"
@@ -77,7 +94,13 @@ def state(m: np.ndarray) -> State:
 
 
 def periodic_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """(labels (H, W), count) of the connected objects of a periodic mask."""
+    """Label the connected objects of a periodic mask (H, W).
+
+    Returns
+    -------
+    (H, W) int array, int
+        Number of the object of each pixel, 0 for none; number of objects.
+    """
     labels, count = ndimage.label(mask)
     parent = np.arange(count + 1)
 
@@ -97,7 +120,7 @@ def periodic_objects(mask: np.ndarray) -> tuple[np.ndarray, int]:
 
 def _inner_distance(mask: np.ndarray) -> np.ndarray:
     """Distance of every cell of a periodic mask to the nearest cell outside it."""
-    pad = [(n // 4, n // 4) for n in mask.shape]
-    distance = ndimage.distance_transform_edt(np.pad(mask, pad, mode="wrap"))
-    (top, _), (left, _) = pad
-    return distance[top : top + mask.shape[0], left : left + mask.shape[1]]
+    (top, left), (height, width) = (n // 4 for n in mask.shape), mask.shape
+    padded = np.pad(mask, [(top, top), (left, left)], mode="wrap")
+    distance = ndimage.distance_transform_edt(padded)
+    return distance[top : top + height, left : left + width]
