@@ -6,14 +6,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from components.layout import remember_choices
+from components import layout
 
 HERE = Path(__file__).parent
 
 st.set_page_config("spinscope", str(HERE / "logo.svg"), layout="wide")
 st.logo(str(HERE / "logo.svg"), size="large")
 st.html("<style>.stMainBlockContainer { padding: 2.5rem 3rem }</style>")
-remember_choices()
+layout.remember_choices()
 pages = [
     st.Page(
         HERE / "predictions.py", title="Predictions", icon=":material/image_search:", default=True

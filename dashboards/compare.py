@@ -6,63 +6,56 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from components.choices import (
-    Model,
-    choose_augmentation,
-    choose_skyrmion_model,
-    model_refs,
-    open_model,
-)
+from components import choose, display, images, layout, models
 from components.desk import evenly_spaced
-from components.display import choose_display, show_images
-from components.images import class_legend, difference_legend, differences, tinted
-from components.layout import PALETTE, legend, page, show_metrics, show_table, stop
-from components.masks import segment
+from components.models import Model
 from components.recordings import Recording, choose_recording
 from spinscope.classes import CLASSES, SKYRMION
-from spinscope.config import Evaluation, Params
+from spinscope.config import Evaluation
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.differences import BOTH, ONLY_A, ONLY_B, object_differences
 from spinscope.evaluation.metrics import confusion, scores
-from spinscope.evaluation.objects import match_objects
 
 MOST_FRAMES = 200
 DIFFERENCES, SIDE_BY_SIDE = "Differences", "Side by side"
-WIDTHS = {"found": 60, "A, px": 52, "B, px": 52, "change, px": 80, "IoU": 48, "row": 48}
-WIDTHS |= {"column": 62}  # all columns of the table of objects fit on a small screen
+COLUMNS = {
+    "found": "found",
+    "a_px": "A, px",
+    "b_px": "B, px",
+    "change_px": "change, px",
+    "iou": "IoU",
+    "y_px": "row",
+    "x_px": "column",
+}
+FORMATS = {"A, px": "{:.1f}", "B, px": "{:.1f}", "change, px": "{:+.1f}", "IoU": "{:.2f}"}
+FORMATS |= {"row": "{:.0f}", "column": "{:.0f}"}
+WIDTHS = (60, 52, 52, 80, 48, 48, 62)  # px; all columns fit on a small screen
 
 
 def masks_of(
-    image: np.ndarray, models: tuple[Model, Model], views: int
+    image: np.ndarray, pair: tuple[Model, Model], views: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Masks of both models."""
-    first, second = (segment(model, image, views)[0] for model in models)
-    return first, second
+    a, b = (models.segment(model, image, views)[0] for model in pair)
+    return a, b
 
 
-def difference_row(a: np.ndarray, b: np.ndarray, settings: Evaluation) -> dict:
-    """Differences between two masks of a frame; disagreement is 1 - Jaccard index."""
-    match = match_objects(
+def object_table(a: np.ndarray, b: np.ndarray, settings: Evaluation) -> pd.DataFrame:
+    """One row per object of two masks: unmatched objects by size, then pairs by overlap."""
+    differences = object_differences(
         a == SKYRMION, b == SKYRMION, iou=settings.iou, min_px=settings.min_object_px
     )
-    pixels = scores(confusion(a, b, len(CLASSES)))
-    sides = {"A": match.true_px, "B": match.predicted_px}
-    return {
-        "disagreement": 1 - pixels["jaccard"],
-        "MCC": pixels["mcc"],
-        "both": match.matched,
-        **{f"only {side}": len(px) - match.matched for side, px in sides.items()},
-        **{
-            f"median {side}, px": float(np.median(px)) if len(px) else None
-            for side, px in sides.items()
-        },
-    }
+    table = pd.DataFrame(differences)
+    rank = table["found"].map({ONLY_A: 0, ONLY_B: 1, BOTH: 2})
+    then = table["iou"].where(rank == 2, -table["a_px"].fillna(table["b_px"]))
+    table = table.assign(rank=rank, then=then).sort_values(["rank", "then"], ignore_index=True)
+    return table[list(COLUMNS)].rename(columns=COLUMNS)
 
 
 def compare_frames(
     recording: Recording,
     indices: list[int],
-    models: tuple[Model, Model],
+    pair: tuple[Model, Model],
     views: int,
     settings: Evaluation,
 ) -> pd.DataFrame:
@@ -70,12 +63,22 @@ def compare_frames(
     bar, rows, unread = st.progress(0.0), [], []
     for done, index in enumerate(indices, start=1):
         try:
-            image = recording.image(index)
+            a, b = masks_of(recording.image(index), pair, views)
         except SpinscopeError as error:
             unread.append(str(error))
             continue
-        row = difference_row(*masks_of(image, models, views), settings)
-        rows.append({"index": index, "frame": recording.names[index], **row})
+        pixels, objects = scores(confusion(a, b, len(CLASSES))), object_table(a, b, settings)
+        rows.append(
+            {
+                "index": index,
+                "frame": recording.names[index],
+                "disagreement": 1 - pixels["jaccard"],
+                "MCC": pixels["mcc"],
+                **{kind: int((objects["found"] == kind).sum()) for kind in (BOTH, ONLY_A, ONLY_B)},
+                "median A, px": objects["A, px"].median(),
+                "median B, px": objects["B, px"].median(),
+            }
+        )
         bar.progress(done / len(indices), f"Frame {done} of {len(indices)}")
     bar.empty()
     for sentence in unread:
@@ -83,15 +86,6 @@ def compare_frames(
     if not rows:
         raise SpinscopeError(f"{recording.path}: none of {len(indices)} frames can be read")
     return pd.DataFrame(rows).sort_values(["disagreement", "index"], ascending=[False, True])
-
-
-def preselect_other(params: Params, first: Model) -> None:
-    """Preselect a model B whose network is not that of A, among the first few models."""
-    if "model b" not in st.session_state:
-        for ref in list(model_refs(params))[:6]:
-            if open_model(params, ref).digest != first.digest:
-                st.session_state["model b"] = ref
-                return
 
 
 def choose_indices(recording: Recording) -> list[int]:
@@ -105,14 +99,14 @@ def choose_indices(recording: Recording) -> list[int]:
 
 
 def show_frames(table: pd.DataFrame) -> int:
-    """Show the table of frames; returns the index of the frame that is chosen, at first the top."""
+    """Show the table of frames; returns the index of the chosen one, at first of the top one."""
     diameter = st.column_config.NumberColumn(format="%.1f", help="Median equivalent diameter")
     chosen = st.dataframe(
         table.drop(columns="index"),
         key="frames that differ",
         hide_index=True,
         width="stretch",
-        height=35 * (min(len(table), 8) + 1) + 3,
+        height=layout.table_height(table, 8),
         on_select="rerun",
         selection_mode="single-cell",
         column_config={
@@ -131,66 +125,50 @@ def show_frames(table: pd.DataFrame) -> int:
     return int(table["index"].iloc[row if row < len(table) else 0])
 
 
-def object_table(a: np.ndarray, b: np.ndarray, settings: Evaluation) -> pd.DataFrame:
-    """One row per object: unmatched objects by size, then pairs by overlap."""
-    objects = object_differences(
-        a == SKYRMION, b == SKYRMION, iou=settings.iou, min_px=settings.min_object_px
-    )
-    names = {"y_px": "row", "x_px": "column", "a_px": "A, px", "b_px": "B, px"}
-    names |= {"change_px": "change, px", "iou": "IoU"}
-    table = pd.DataFrame(objects).rename(columns=names)
-    rank = table["found"].map({ONLY_A: 0, ONLY_B: 1, BOTH: 2})
-    then = table["IoU"].where(rank == 2, -table["A, px"].fillna(table["B, px"]))
-    table = table.assign(rank=rank, then=then).sort_values(["rank", "then"])
-    return table[list(WIDTHS)].reset_index(drop=True)
-
-
 def show_masks(image: np.ndarray, a: np.ndarray, b: np.ndarray, objects: pd.DataFrame) -> None:
     """Show both masks side by side, or their differences with the table of objects."""
-    display, opacity, window = choose_display(
+    kind, opacity, window = display.choose(
         [DIFFERENCES, SIDE_BY_SIDE], DIFFERENCES, with_opacity=SIDE_BY_SIDE, prefix="compare "
     )
     image, a, b = map(window, (image, a, b))
-    if display == SIDE_BY_SIDE:
-        show_images({"A": tinted(image, a, opacity), "B": tinted(image, b, opacity)})
-        legend(class_legend(3))
+    if kind == SIDE_BY_SIDE:
+        tinted = {name: images.tinted(image, m, opacity) for name, m in {"A": a, "B": b}.items()}
+        display.side_by_side(tinted)
+        layout.legend(images.class_legend(3))
         return
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        show_images({"": differences(image, a, b)})
-        legend(difference_legend("in both", "only A", "only B"))
-    formats = dict.fromkeys(("A, px", "B, px"), "{:.1f}") | dict.fromkeys(
-        ("row", "column"), "{:.0f}"
-    )
+        display.side_by_side({"": images.differences(image, a, b)})
+        layout.legend(images.difference_legend("in both", "only A", "only B"))
+    widths = {
+        name: st.column_config.Column(width=width)
+        for name, width in zip(objects, WIDTHS, strict=True)
+    }
     with right:
-        show_table(
-            objects,
-            {**formats, "change, px": "{:+.1f}", "IoU": "{:.2f}"},
-            rows=13,
-            column_config={
-                name: st.column_config.Column(width=width) for name, width in WIDTHS.items()
-            },
-        )
+        layout.table(objects, FORMATS, rows=13, column_config=widths)
 
 
-with page("Comparison", "Two models on the same frames, object by object.") as params:
+with layout.page("Comparison", "Two models on the same frames, object by object.") as params:
     recording = choose_recording(params)
-    first = choose_skyrmion_model(params, "Model A", "model")
-    preselect_other(params, first)
-    second = choose_skyrmion_model(params, "Model B", "model b")
-    views = choose_augmentation()
-    if first.digest == second.digest:
-        stop("A and B are the same network; choose another model on the left.")
-    models, settings = (first, second), params.evaluation
-    table = compare_frames(recording, choose_indices(recording), models, views, settings)
-    legend({f"A: {first.ref}": PALETTE[0], f"B: {second.ref}": PALETTE[1]})
+    first = choose.model(params, "Model A", "model")
+    if "model b" not in st.session_state:
+        other = models.first(params, lambda model: model.digest != first.digest)
+        if other is not None:
+            st.session_state["model b"] = other
+    pair = first, choose.model(params, "Model B", "model b")
+    views = choose.augmentation()
+    if pair[0].digest == pair[1].digest:
+        layout.stop("A and B are the same network; choose another model on the left.")
+    table = compare_frames(recording, choose_indices(recording), pair, views, params.evaluation)
+    names = (f"{side}: {model.ref}" for side, model in zip("AB", pair, strict=True))
+    layout.legend(dict(zip(names, layout.PALETTE, strict=False)))
     index = show_frames(table)
     image = recording.image(index)
-    a, b = masks_of(image, models, views)
-    objects = object_table(a, b, settings)
+    a, b = masks_of(image, pair, views)
+    objects = object_table(a, b, params.evaluation)
     pairs = objects[objects["found"] == BOTH]
     st.subheader(f"Frame {recording.names[index]}")
-    show_metrics(
+    layout.metrics(
         {
             "In both": len(pairs),
             "Only A": int((objects["found"] == ONLY_A).sum()),

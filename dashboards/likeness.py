@@ -9,10 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from components.charts import curves, histogram, percent, steps
-from components.choices import choose_dataset, datasets
-from components.images import class_legend, grey, tinted
-from components.layout import GREY, PALETTE, legend, missing, page, show_table, stop
+from components import charts, choose, images, layout
 from spinscope.classes import CLASSES
 from spinscope.datasets import Dataset
 from spinscope.datasets.describe import (
@@ -55,7 +52,9 @@ def show_samples(dataset: Dataset, first: int, opacity: float) -> None:
     for k in range(count):
         index = (first + k * len(dataset) // count) % len(dataset)
         image = dataset.image(index)
-        shown = tinted(image, dataset.label(index), opacity) if opacity else grey(image)
+        shown = (
+            images.tinted(image, dataset.label(index), opacity) if opacity else images.grey(image)
+        )
         columns[k % 2].image(shown, caption=dataset.records[index].name, width="stretch")
 
 
@@ -84,8 +83,10 @@ def value_chart(
     title = QUANTITIES[key]
     title = title if len(title) < LONGEST_TITLE else key.replace("_", " ")
     x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False))
-    table = histogram(clipped, edges)
-    return steps(table, colours, x, percent("fraction of the frames"), filled=list(values))
+    table = charts.histogram(clipped, edges)
+    return charts.steps(
+        table, colours, x, charts.percent("fraction of the frames"), filled=list(values)
+    )
 
 
 def summary(portraits: Mapping[str, Portrait]) -> pd.DataFrame:
@@ -105,11 +106,11 @@ def summary(portraits: Mapping[str, Portrait]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-with page("Simulated and real", "Compare real and simulated frames.") as params:
-    if not datasets(params):
-        missing("There is no dataset yet.", "spinscope corpus kerr")
-    real = choose_dataset(params, "Left: real", "left")
-    simulated = choose_dataset(params, "Right: simulated", "right", index=1)
+with layout.page("Simulated and real", "Compare real and simulated frames.") as params:
+    if not choose.datasets(params):
+        layout.missing("There is no dataset yet.", "spinscope corpus kerr")
+    real = choose.dataset(params, "Left: real", "left")
+    simulated = choose.dataset(params, "Right: simulated", "right", index=1)
     with st.sidebar:
         first = st.slider("First sample frame", 0, max(len(real), len(simulated)) - 1, 0)
         opacity = st.slider("Opacity of labels, %", 0, 100, 0, 5, key="label opacity") / 100
@@ -123,7 +124,9 @@ with page("Simulated and real", "Compare real and simulated frames.") as params:
             key="quantity",
         )
     if real.path == simulated.path:
-        stop("Choose two different datasets on the left; `spinscope corpus kerr` simulates one.")
+        layout.stop(
+            "Choose two different datasets on the left; `spinscope corpus kerr` simulates one."
+        )
     names = [real.path.name, simulated.path.name]
     if names[0] == names[1]:
         names = [str(real.path), str(simulated.path)]
@@ -134,37 +137,29 @@ with page("Simulated and real", "Compare real and simulated frames.") as params:
             st.caption(f"{len(dataset)} frames of {len(dataset.sources)} sources")
             show_samples(dataset, first, opacity)
     if opacity:
-        legend(class_legend(len(CLASSES)))
+        layout.legend(images.class_legend(len(CLASSES)))
 
     portraits = {name: portrait_of(dataset, count) for name, dataset in both.items()}
-    colours = dict(zip(names, (GREY, PALETTE[0]), strict=True))
-    legend(colours)
-    charts = [
-        curves(
-            bands(portraits, what, edges),
-            colours,
-            alt.X("x:Q", title=title),
-            alt.Y("y:Q", title=unit, scale=scale),
-            points=False,
-            height=300,
-        )
-        for what, edges, title, unit, scale in (
-            ("histogram", INTENSITIES, "intensity", "density", alt.Scale()),
-            (
-                "spectrum",
-                FREQUENCIES,
-                "spatial frequency, 1/px",
-                "power",
-                alt.Scale(type="log"),
-            ),
-        )
-    ]
-    charts.append(value_chart(portraits, quantity, colours))
-    for column, chart in zip(st.columns(3, gap="large"), charts, strict=True):
+    colours = dict(zip(names, (layout.GREY, layout.PALETTE[0]), strict=True))
+    layout.legend(colours)
+    columns = st.columns(3, gap="large")
+    for column, what, edges, x, y in (
+        (columns[0], "histogram", INTENSITIES, "intensity", alt.Y("y:Q", title="density")),
+        (
+            columns[1],
+            "spectrum",
+            FREQUENCIES,
+            "spatial frequency, 1/px",
+            alt.Y("y:Q", title="power", scale=alt.Scale(type="log")),
+        ),
+    ):
+        table, x = bands(portraits, what, edges), alt.X("x:Q", title=x)
+        chart = charts.curves(table, colours, x, y, points=False, height=300)
         column.altair_chart(chart, width="stretch")
+    columns[2].altair_chart(value_chart(portraits, quantity, colours), width="stretch")
     st.caption("Lines: mean over the frames. Bands: 5 to 95 % of the frames. Lengths are in px.")
     formats = {f"{name}: mean": "{:.3g}" for name in names} | {"within, %": "{:.0f}"}
-    show_table(summary(portraits), formats, rows=len(QUANTITIES))
+    layout.table(summary(portraits), formats, rows=len(QUANTITIES))
     st.caption(
         f"Within: frames on the right that lie in the 5 to 95 % range of {names[0]}; 90 % is "
         "expected of identical distributions."

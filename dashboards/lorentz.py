@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from components.choices import Model, choose_skyrmion_model, model_refs
-from components.display import show_images
-from components.images import difference_legend, differences, grey
-from components.layout import (
-    hint,
-    legend,
-    missing,
-    page,
-    read_report,
-    show_metrics,
-    show_table,
-)
-from components.lorentz_study import (
-    CURVES,
-    PUBLISHED,
-    SCORES,
-    colours_of,
-    curve_chart,
-    size_chart,
-    size_colours,
-    size_table,
-)
-from components.masks import segment
+from components import choose, display, images, layout, lorentz_study, models
+from spinscope import families
 from spinscope.config import Params, load_params, project_root
 from spinscope.corpora.films import HEADER, open_films
+from spinscope.studies.lorentz.findings import WORDS
 from spinscope.studies.lorentz.scores import Point, image_scores, picture, specimens
 
-FAMILY = "ltem-unet"
+MODALITY = "Lorentz"
 STUDY = "spinscope study ltem"
 STUDY_KEYS = ("curves", "sizes", "rows", "models")
 VERDICTS = {"reproduced": "✓", "not reproduced": "✗", "not comparable": "–"}
@@ -48,28 +27,28 @@ def show_study(study: dict[str, Any]) -> None:
     names = [model["name"] for model in study["models"]]
     with st.sidebar:
         chosen = st.multiselect("Models", names, names, key="lorentz models")
-        score = st.selectbox("Score", list(SCORES), format_func=SCORES.get, key="lorentz score")
+        score = st.selectbox("Score", list(WORDS), format_func=WORDS.get, key="lorentz score")
     if not chosen:
-        hint("Choose a model on the left.")
-        return
+        layout.stop("Choose a model on the left.")
     films = study["films"]
     st.caption(
         f"Mean over {films['n']} films ({films['chosen']}); bands: one SD. Dashed: the noisy image "
         "is clipped to [0, 1], or the model is given the tilt axis. Diamonds: published values, on "
         "other images."
     )
-    legend({**colours_of(chosen), PUBLISHED: "black"})
+    layout.legend({**lorentz_study.colours_of(chosen), lorentz_study.PUBLISHED: "black"})
     columns = st.columns(2, gap="large")
-    for number, curve in enumerate(CURVES):
-        columns[number % 2].altair_chart(curve_chart(study, chosen, curve, score), width="stretch")
+    for number, curve in enumerate(lorentz_study.CURVES):
+        chart = lorentz_study.curve_chart(study, chosen, curve, score)
+        columns[number % 2].altair_chart(chart, width="stretch")
     st.subheader("Sizes")
     options = list(study["sizes"][chosen[0]])
     noise = st.segmented_control("Noise, %", options, default="0", key="lorentz size noise") or "0"
     left, right = st.columns([3, 2], gap="large")
-    left.altair_chart(size_chart(study, chosen, noise), width="stretch")
+    left.altair_chart(lorentz_study.size_chart(study, chosen, noise), width="stretch")
     with right:
-        legend(size_colours(chosen))
-        show_table(size_table(study, chosen, noise), precision=1)
+        layout.legend(lorentz_study.size_colours(chosen))
+        layout.table(lorentz_study.size_table(study, chosen, noise), precision=1)
     st.subheader("Findings")
     show_findings(study["rows"])
 
@@ -77,27 +56,15 @@ def show_study(study: dict[str, Any]) -> None:
 def show_findings(rows: list[dict[str, Any]]) -> None:
     """Show published and measured values with their verdicts."""
     number = lambda v: "–" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v)  # noqa: E731
-    columns = {"published": "published", "measured": "measured", "sd": "SD"}
-    table = pd.DataFrame(
-        {
-            "": [VERDICTS[row["verdict"]] for row in rows],
-            "finding": [row["name"] for row in rows],
-            **{title: [number(row[key]) for row in rows] for key, title in columns.items()},
-            "n": [row["n"] for row in rows],
-            "reason": [row["why"] for row in rows],
-        }
-    )
-    show_table(table, rows=14)
+    columns = {"name": "finding", "published": "published", "measured": "measured", "sd": "SD"}
+    columns |= {"n": "n", "why": "reason"}
+    table = pd.DataFrame(rows, columns=list(columns)).rename(columns=columns)
+    table = table.astype(object).where(table.notna(), None)
+    for name in ("published", "measured", "SD"):
+        table[name] = table[name].map(number)
+    table.insert(0, "", [VERDICTS[row["verdict"]] for row in rows])
+    layout.table(table, rows=14)
     st.caption("✓ reproduced, ✗ not reproduced, – not comparable, for the reason given.")
-
-
-def choose_lorentz_model(params: Params) -> Model:
-    """Choose a model; one of the Lorentz family is preselected."""
-    if "lorentz model" not in st.session_state:
-        ours = [ref for ref in model_refs(params) if "ltem" in ref]
-        if ours:
-            st.session_state["lorentz model"] = ours[0]
-    return choose_skyrmion_model(params, key="lorentz model")
 
 
 def choose_conditions(takes_axis: bool) -> Point:
@@ -114,11 +81,11 @@ def choose_conditions(takes_axis: bool) -> Point:
 
 
 def choose_film(tested: set[str]) -> tuple[Any, int]:
-    """Choose a corpus of films and a film in it; the test films of the study come first."""
+    """Choose a corpus of films and a film of it; the test films of the study come first."""
     headers = sorted((project_root() / "build/corpus").glob(f"*/{HEADER}"))
-    folders: dict[str, Path] = {header.parent.name: header.parent for header in headers}
+    folders = {header.parent.name: header.parent for header in headers}
     if not folders:
-        missing("There are no films yet.", "spinscope corpus films")
+        layout.missing("There are no films yet.", "spinscope corpus films")
     with st.sidebar:
         corpus = st.selectbox("Films", list(folders), key="lorentz films")
         films = open_films(folders[corpus])
@@ -135,12 +102,16 @@ def choose_film(tested: set[str]) -> tuple[Any, int]:
 def show_film(params: Params, study: dict[str, Any] | None) -> None:
     """Show the simulated image of a film, its true mask, and that of a model."""
     films, index = choose_film(set(study["films"]["names"]) if study else set())
-    model = choose_lorentz_model(load_params())
+    if "lorentz model" not in st.session_state:
+        preset = models.first(params, lambda model: model.family.modality == MODALITY)
+        if preset is not None:
+            st.session_state["lorentz model"] = preset
+    model = choose.model(params, key="lorentz model")
     point = choose_conditions("axis_deg" in model.info)
     specimen = specimens(films, [index], params.ltem)[0]
     image = picture(specimen, point, params.ltem, params.seed)
     axis = point.axis_deg if point.axis_known else None
-    mask, uncertain = segment(model, image, params.evaluation.tta, axis_deg=axis)
+    mask, uncertain = models.segment(model, image, params.evaluation.tta, axis_deg=axis)
     scores = image_scores(specimen.label, mask, params.evaluation.min_object_px)
     material = specimen.film.material
     st.caption(
@@ -149,37 +120,33 @@ def show_film(params: Params, study: dict[str, Any] | None) -> None:
         f"{'grains' if specimen.film.grain is not None else 'uniform'}; pixels of "
         f"{1e9 * material.cell:g} nm. Model {model.ref}."
     )
-    show_metrics(
+    layout.metrics(
         {
-            "F1": f"{scores['f1']:.3f}",
-            "Jaccard": f"{scores['jaccard']:.3f}",
-            "Pixel accuracy": f"{scores['accuracy']:.3f}",
-            "MCC": f"{scores['mcc']:.3f}",
+            **{title: f"{scores[key]:.3f}" for key, title in WORDS.items()},
             "Skyrmions": f"{scores['objects_predicted']} of {scores['objects_true']}",
             "Uncertain pixels": f"{100 * uncertain:.1f} %",
         }
     )
-    show_images(
+    display.side_by_side(
         {
-            "Simulated image": grey(image),
-            "True mask": grey(specimen.label.astype(np.float32)),
-            "Differences": differences(image, specimen.label, mask),
+            "Simulated image": images.grey(image),
+            "True mask": images.grey(specimen.label.astype(np.float32)),
+            "Differences": images.differences(image, specimen.label, mask),
         }
     )
-    legend(difference_legend("in both", "only in the true mask", "only in the model's mask"))
+    layout.legend(images.difference_legend("in both", "only true", "only predicted"))
 
 
-with page(
-    "Lorentz", "Models for defocused Lorentz images: their study, and one film live."
-) as settings:
-    study = read_report(project_root() / "build/reports/ltem.json", STUDY_KEYS, STUDY)
+with layout.page("Lorentz", "Models for defocused Lorentz images: their study, and one film live."):
+    study = layout.read_report(project_root() / "build/reports/ltem.json", STUDY_KEYS, STUDY)
     with st.sidebar:
-        display = st.segmented_control(
+        kind = st.segmented_control(
             "Display", [WHOLE_STUDY, ONE_FILM], default=WHOLE_STUDY, key="lorentz display"
         )
-    if display == ONE_FILM:
-        show_film(load_params(family=FAMILY), study)
+    if kind == ONE_FILM:
+        family = next(f for f in map(families.get, families.names()) if f.modality == MODALITY)
+        show_film(load_params(family=family.name), study)
     elif study is None:
-        missing("There is no study of Lorentz models yet.", f"{STUDY} --model REF")
+        layout.missing("There is no study of Lorentz models yet.", f"{STUDY} --model REF")
     else:
         show_study(study)

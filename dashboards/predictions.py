@@ -5,24 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from components.choices import (
-    choose_augmentation,
-    choose_batches,
-    choose_dataset,
-    choose_model,
-    in_training,
-)
-from components.display import choose_display, show_images
-from components.images import (
-    class_legend,
-    class_map,
-    difference_legend,
-    differences,
-    grey,
-    tinted,
-)
-from components.layout import legend, page, show_metrics, warn
-from components.masks import segment
+from components import choose, display, images, layout, models
 from spinscope.classes import SKYRMION
 from spinscope.config import Evaluation
 from spinscope.datasets import Dataset
@@ -69,7 +52,7 @@ def show_scores(label: np.ndarray, mask: np.ndarray, n_classes: int, settings: E
     true, predicted = match.true_px, match.predicted_px
     number = lambda value, digits: "–" if value is None else f"{value:.{digits}f}"  # noqa: E731
     median = lambda px: number(np.median(px) if len(px) else None, 1)  # noqa: E731
-    show_metrics(
+    layout.metrics(
         {
             "MCC": (f"{pixels['mcc']:.3f}", "Matthews correlation of the skyrmion pixels"),
             "Jaccard": (
@@ -101,43 +84,43 @@ def show_scores(label: np.ndarray, mask: np.ndarray, n_classes: int, settings: E
     )
 
 
-with page("Predictions", "Prediction of a model and label of the same frame.") as params:
-    frames = choose_batches(params, choose_dataset(params))
-    model = choose_model(params)
-    views = choose_augmentation()
+with layout.page("Predictions", "Prediction of a model and label of the same frame.") as params:
+    frames = choose.batches(params, choose.dataset(params))
+    model = choose.model(params)
+    views = choose.augmentation()
 
     index = choose_frame(frames)
     record, image = frames.records[index], frames.image(index)
     n_classes = len(model.classes)
     label = to_scheme(frames.label(index), n_classes)
     with st.spinner("Segmenting …"):
-        mask = segment(model, image, views, engine="keras")[0]
+        mask = models.segment(model, image, views, engine="keras")[0]
 
     show_scores(label, mask, n_classes, params.evaluation)
-    if in_training(params, frames, index):
-        warn(
-            "The settings train on this frame: the scores of a model trained with them are too "
-            "high here."
-        )
-    display, opacity, window = choose_display(
+    choose.warn_if_trained(params, frames, [index])
+    kind, opacity, window = display.choose(
         [SIDE_BY_SIDE, OVERLAY, DIFFERENCES], OVERLAY, with_opacity=OVERLAY
     )
     height, width = image.shape
     image, label, mask = map(window, (image, label, mask))
-    if display == SIDE_BY_SIDE:
-        images = {"Frame": grey(image), "Label": class_map(label), "Prediction": class_map(mask)}
-        colours = class_legend(n_classes, background=True)
-    elif display == DIFFERENCES:
-        images = {"Frame": grey(image), "Differences": differences(image, label, mask)}
-        colours = difference_legend("in both", "only in the label", "only in the prediction")
-    else:
-        images = {
-            "Label": tinted(image, label, opacity),
-            "Prediction": tinted(image, mask, opacity),
+    if kind == SIDE_BY_SIDE:
+        shown = {
+            "Frame": images.grey(image),
+            "Label": images.class_map(label),
+            "Prediction": images.class_map(mask),
         }
-        colours = class_legend(n_classes)
-    show_images(images)
-    legend(colours)
+        colours = images.class_legend(n_classes, background=True)
+    elif kind == DIFFERENCES:
+        shown = {"Frame": images.grey(image), "Differences": images.differences(image, label, mask)}
+        colours = images.difference_legend("in both", "only in the label", "only in the prediction")
+    else:
+        shown = {
+            "Label": images.tinted(image, label, opacity),
+            "Prediction": images.tinted(image, mask, opacity),
+        }
+        colours = images.class_legend(n_classes)
+    display.side_by_side(shown)
+    layout.legend(colours)
 
     batch = "" if record.batch is None else f", batch {record.batch}"
     st.caption(

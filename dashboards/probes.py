@@ -6,19 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from components.layout import hint, legend, missing, page, read_report, show_table
-from components.lorentz_study import colours_of
-from components.probe_report import (
-    GREY_FRAMES,
-    LIMITS,
-    PUBLISHED,
-    augmentation_table,
-    false_object_chart,
-    grey_chart,
-    inverted_table,
-    limit_chart,
-    limit_table,
-)
+from components import layout, lorentz_study, probe_report
 from spinscope.config import project_root
 
 FOLDER = "build/study/moke"
@@ -32,9 +20,8 @@ def show_probes(report: dict[str, Any], augmented: dict[str, Any] | None) -> Non
     with st.sidebar:
         names = st.multiselect("Models", models, models, key="probe models")
     if not names:
-        hint("Choose a model on the left.")
-        return
-    colours = {name: rgb for name, rgb in colours_of(models).items() if name in names}
+        layout.stop("Choose a model on the left.")
+    colours = {name: rgb for name, rgb in lorentz_study.colours_of(models).items() if name in names}
     settings, data = report["settings"], report["data"]
     frames = f"{data['n_images']} labelled frames" if data else "No labelled frames"
     st.caption(
@@ -42,7 +29,7 @@ def show_probes(report: dict[str, Any], augmented: dict[str, Any] | None) -> Non
         f"`bundled:moke-unet` was trained on, too; {settings['frames']} simulated frames of "
         f"{settings['width']}×{settings['height']} px at every point."
     )
-    legend({**colours, PUBLISHED: "black"})
+    layout.legend({**colours, probe_report.PUBLISHED: "black"})
     show_grey(report, names, colours)
     left, right = st.columns([1, 1], gap="large")
     with left:
@@ -56,8 +43,8 @@ def show_probes(report: dict[str, Any], augmented: dict[str, Any] | None) -> Non
 def show_grey(report: dict[str, Any], names: list[str], colours: dict[str, str]) -> None:
     """Show the response to uniform grey levels."""
     st.subheader("Grey frames")
-    for column, key in zip(st.columns(2, gap="large"), GREY_FRAMES, strict=True):
-        column.altair_chart(grey_chart(report, names, colours, key), width="stretch")
+    for column, key in zip(st.columns(2, gap="large"), probe_report.GREY_FRAMES, strict=True):
+        column.altair_chart(probe_report.grey_chart(report, names, colours, key), width="stretch")
     st.caption(
         "No pixel of a frame without texture is a skyrmion. The networks receive standardised "
         "frames, in which the grey level of a uniform frame is lost (left); that of a patch is "
@@ -71,7 +58,7 @@ def show_inverted(report: dict[str, Any], names: list[str]) -> None:
     if not report["inverted"]:
         st.caption("There were no labelled frames to invert.")
         return
-    show_table(inverted_table(report, names))
+    layout.table(probe_report.inverted_table(report, names))
     st.caption(
         "Below 0, a model marks the film between the skyrmions, because it relies on brightness. "
         "A model that was trained with inversion has the same score twice."
@@ -85,7 +72,7 @@ def show_augmentation(report: dict[str, Any] | None) -> None:
         st.caption(f"Not measured yet: `{AUGMENT}`.")
         return
     formats = {"MCC": "{:.4f}", "excess, %": "{:+.1f}", "ms": "{:.0f}"}
-    show_table(augmentation_table(report), formats)
+    layout.table(probe_report.augmentation_table(report), formats)
     labelled = ", ".join(sorted({str(row["objects_true"]) for row in report["rows"]}))
     st.caption(
         f"{report['data']['n_images']} validation frames with {labelled} labelled skyrmions. "
@@ -97,10 +84,14 @@ def show_false_objects(report: dict[str, Any], names: list[str], colours: dict[s
     """Show the number of false skyrmions against the noise."""
     st.subheader("False skyrmions")
     left, right = st.columns(2, gap="large")
-    left.altair_chart(false_object_chart(report, names, colours, "empty"), width="stretch")
+    left.altair_chart(
+        probe_report.false_object_chart(report, names, colours, "empty"), width="stretch"
+    )
     left.caption("Simulated film without skyrmions. Solid: on bare film. Dashed: at dust.")
     if report["speckles"]["real"]:
-        right.altair_chart(false_object_chart(report, names, colours, "real"), width="stretch")
+        right.altair_chart(
+            probe_report.false_object_chart(report, names, colours, "real"), width="stretch"
+        )
         right.caption(
             "Labelled frames with added noise. Solid: objects that touch no labelled skyrmion. "
             "Dashed: those of at most a quarter of the median skyrmion area of the frame."
@@ -110,11 +101,13 @@ def show_false_objects(report: dict[str, Any], names: list[str], colours: dict[s
 def show_limits(report: dict[str, Any], names: list[str], colours: dict[str, str]) -> None:
     """Show the limits in signal-to-noise ratio, contrast and illumination gradient."""
     st.subheader("Limits")
-    for column, curve in zip(st.columns(3, gap="medium"), LIMITS, strict=True):
-        column.altair_chart(limit_chart(report, names, colours, curve), width="stretch")
+    for column, curve in zip(st.columns(3, gap="medium"), probe_report.LIMITS, strict=True):
+        column.altair_chart(
+            probe_report.limit_chart(report, names, colours, curve), width="stretch"
+        )
     left, right = st.columns(2, gap="large")
     with left:
-        show_table(limit_table(report, names), precision=2)
+        layout.table(probe_report.limit_table(report, names), precision=2)
     right.caption(
         f"MCC on simulated skyrmions of 8 to 16 px. The limit of a model is where its MCC falls "
         f"below {report['enough']} (diamonds; table, in grey levels). Skyrmions and noise patterns "
@@ -124,11 +117,11 @@ def show_limits(report: dict[str, Any], names: list[str], colours: dict[str, str
     )
 
 
-with page(
+with layout.page(
     "Probes", "Response of models to frames whose correct mask is known: grey, inverted, noisy."
 ):
     folder = project_root() / FOLDER
-    probes = read_report(folder / "probes.json", PROBE_KEYS, PROBE)
+    probes = layout.read_report(folder / "probes.json", PROBE_KEYS, PROBE)
     if probes is None:
-        missing("No model has been probed yet.", f"{PROBE} --model REF")
-    show_probes(probes, read_report(folder / "tta.json", ("rows", "data"), AUGMENT))
+        layout.missing("No model has been probed yet.", f"{PROBE} --model REF")
+    show_probes(probes, layout.read_report(folder / "tta.json", ("rows", "data"), AUGMENT))

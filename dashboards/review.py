@@ -7,18 +7,9 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from components.choices import choose_augmentation, choose_model
+from components import choose, images, layout, objects
 from components.desk import Desk, act, agreement, frame_after, reviews_folder
 from components.editor import check_size, decode_mask, mask_editor
-from components.images import CLASS_COLOURS
-from components.layout import errors_shown, page
-from components.objects import (
-    choose_range,
-    measure_objects,
-    show_histogram,
-    show_map,
-    typical_diameter,
-)
 from components.recordings import choose_recording, choose_treatment
 from components.retraining_panel import show_retraining
 from components.review_queue import (
@@ -120,17 +111,12 @@ def show_objects(desk: Desk, image: np.ndarray) -> list[tuple[int, int]]:
     mask, draft = desk.mask, st.session_state.get("editor", {}).get("draft")
     if draft and draft.get("id") == desk.identity:
         mask = decode_mask(draft["mask"], mask.shape, desk.n_classes)
-    objects = measure_objects(mask == SKYRMION, image)
-    if not len(objects):
+    found = objects.measure_objects(mask == SKYRMION, image)
+    if not len(found):
         st.caption("The mask has no skyrmion.")
         return []
-    quantity, inside = choose_range(objects)
-    left, right = st.columns(2, gap="large")
-    with left:
-        show_histogram(objects, quantity, inside)
-    with right:
-        show_map(objects, quantity, inside, mask.shape)
-    outside = [tuple(map(int, seed)) for seed in objects.seeds[~inside]]
+    inside = objects.choose_inside(found, mask.shape)
+    outside = [tuple(map(int, seed)) for seed in found.seeds[~inside]]
 
     def delete() -> None:
         n = st.session_state.get("command", {"n": 0})["n"] + 1
@@ -144,7 +130,7 @@ def show_objects(desk: Desk, image: np.ndarray) -> list[tuple[int, int]]:
         on_click=delete,
         help="One step in the editor, which can be undone",
     )
-    row.caption(f"{int(inside.sum())} of {len(objects)} objects lie within the range.")
+    row.caption(f"{int(inside.sum())} of {len(found)} objects lie within the range.")
     return outside
 
 
@@ -153,7 +139,7 @@ def show_desk(work: Work, who: str) -> None:
     """Show the editor with its queue; actions in it do not redraw the rest of the page."""
     if st.session_state.pop("redraw page", False):
         st.rerun()
-    with errors_shown():
+    with layout.errors_shown():
         show_frame(work, st.session_state.get("reviewer", who).strip())
 
 
@@ -217,8 +203,8 @@ def show_frame(work: Work, who: str) -> None:
             name=frame,
             state=f"{own.status}, version {own.version}" if own else "you have not reviewed it",
             classes=list(work.classes),
-            colours=CLASS_COLOURS[: len(work.classes)].tolist(),
-            disc=typical_diameter(start == SKYRMION),
+            colours=images.CLASS_COLOURS[: len(work.classes)].tolist(),
+            disc=objects.typical_diameter(start == SKYRMION),
             answered=context["answered"],
             who=who,
             notice=st.session_state.get("notice"),
@@ -227,7 +213,9 @@ def show_frame(work: Work, who: str) -> None:
         )
 
 
-with page("Review", "Correct the masks of a model, and retrain it with the corrections.") as params:
+with layout.page(
+    "Review", "Correct the masks of a model, and retrain it with the corrections."
+) as params:
     recording = choose_recording(params)
     if not len(recording):
         raise SpinscopeError(f"{recording.path} holds no frame")
@@ -235,13 +223,13 @@ with page("Review", "Correct the masks of a model, and retrain it with the corre
         st.query_params.pop("frame", None)  # the frame of another recording
         st.session_state["review model"] = None  # the first model of the list
     st.session_state["recording shown"] = recording.fingerprint
-    model = choose_model(
+    model = choose.model(
         params,
         "Masks" if recording.results is not None else "Model",
         "review model",
         none=None if recording.results is None else "masks of the results folder",
     )
-    views = choose_augmentation() if model is not None else 1
+    views = choose.augmentation() if model is not None else 1
     who = ask_name()
     first = recording.image(0)
     treatment = choose_treatment(recording, first.shape)

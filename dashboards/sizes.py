@@ -9,17 +9,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from components.charts import cumulative, histogram, percent, steps
-from components.choices import (
-    Model,
-    choose_augmentation,
-    choose_batches,
-    choose_dataset,
-    choose_model,
-    in_training,
-)
-from components.layout import GREY, PALETTE, hint, legend, page, show_table, warn
-from components.masks import segment
+from components import charts, choose, layout, models
+from components.models import Model
 from spinscope.analysis import equivalent_diameter, label_objects
 from spinscope.classes import SKYRMION
 from spinscope.config import Params
@@ -32,7 +23,7 @@ LABEL = "label"
 
 
 def measure(
-    params: Params, frames: Dataset, models: dict[str, Model], views: int
+    params: Params, frames: Dataset, compared: dict[str, Model], views: int
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
     """Measure all skyrmions of the label and of each model.
 
@@ -42,7 +33,7 @@ def measure(
         Settings.
     frames : Dataset
         Frames to measure.
-    models : dict of str to Model
+    compared : dict of str to Model
         Models by name.
     views : int
         Augmented views that are averaged.
@@ -52,15 +43,15 @@ def measure(
     dict of str to (n,) array, DataFrame
         Diameters in px by name, and one row per frame with MCC and counts.
     """
-    diameters: dict[str, list[np.ndarray]] = {name: [] for name in (LABEL, *models)}
+    diameters: dict[str, list[np.ndarray]] = {name: [] for name in (LABEL, *compared)}
     rows = []
     bar = st.progress(0.0)
     for index, (record, image, label) in enumerate(frames):
         bar.progress(index / len(frames), f"Frame {record.name}")
         masks = {LABEL: label}
         row = {"frame": record.name, "source": record.source}
-        for name, model in models.items():
-            masks[name] = segment(model, image, views, engine="keras")[0]
+        for name, model in compared.items():
+            masks[name] = models.segment(model, image, views, engine="keras")[0]
             n = len(model.classes)
             row[f"MCC {name}"] = scores(confusion(to_scheme(label, n), masks[name], n))["mcc"]
         for name, mask in masks.items():
@@ -92,7 +83,7 @@ def summary(diameters: dict[str, np.ndarray], unit: str) -> pd.DataFrame:
 
 def show_charts(diameters: dict[str, np.ndarray], unit: str, bins: int) -> None:
     """Show the histogram and the cumulative distribution of the diameters."""
-    colours = dict(zip(diameters, (GREY, *PALETTE), strict=False))
+    colours = dict(zip(diameters, (layout.GREY, *layout.PALETTE), strict=False))
     # The axis ends near the 99.5th percentile, so that a few huge objects do not dominate it.
     largest = 1.05 * max(
         np.percentile(values, 99.5) for values in diameters.values() if len(values)
@@ -102,13 +93,15 @@ def show_charts(diameters: dict[str, np.ndarray], unit: str, bins: int) -> None:
         title=f"equivalent diameter, {unit}",
         scale=alt.Scale(domain=[0, largest], nice=False),
     )
-    legend(colours)
+    layout.legend(colours)
     left, right = st.columns(2, gap="large")
-    table = histogram(diameters, np.linspace(0, largest, bins + 1))
-    y = percent("fraction of the skyrmions")
-    left.altair_chart(steps(table, colours, x, y, filled=[LABEL], height=360), width="stretch")
-    y = percent("fraction up to this diameter")
-    chart = steps(cumulative(diameters), colours, x, y, height=360)
+    table = charts.histogram(diameters, np.linspace(0, largest, bins + 1))
+    y = charts.percent("fraction of the skyrmions")
+    left.altair_chart(
+        charts.steps(table, colours, x, y, filled=[LABEL], height=360), width="stretch"
+    )
+    y = charts.percent("fraction up to this diameter")
+    chart = charts.steps(charts.cumulative(diameters), colours, x, y, height=360)
     right.altair_chart(chart, width="stretch")
     beyond = {name: int((values > largest).sum()) for name, values in diameters.items()}
     st.caption(
@@ -118,11 +111,11 @@ def show_charts(diameters: dict[str, np.ndarray], unit: str, bins: int) -> None:
     )
 
 
-with page("Sizes", "Size distributions of labelled and predicted skyrmions.") as params:
-    frames = choose_batches(params, choose_dataset(params))
-    first = choose_model(params, "Model A", "model")
-    second = choose_model(params, "Model B", "model b", none="none")
-    views = choose_augmentation()
+with layout.page("Sizes", "Size distributions of labelled and predicted skyrmions.") as params:
+    frames = choose.batches(params, choose.dataset(params))
+    first = choose.model(params, "Model A", "model")
+    second = choose.model(params, "Model B", "model b", none="none")
+    views = choose.augmentation()
     with st.sidebar:
         names = [record.name for record in frames.records]
         wanted = st.multiselect(
@@ -141,28 +134,23 @@ with page("Sizes", "Size distributions of labelled and predicted skyrmions.") as
             records=tuple(frames.records[i] for i in sorted(wanted)),
             rows=tuple(frames.rows[i] for i in sorted(wanted)),
         )
-    models = {f"A: {first.ref}": first} | ({f"B: {second.ref}": second} if second else {})
+    compared = {f"A: {first.ref}": first} | ({f"B: {second.ref}": second} if second else {})
     scale, unit = (size, "µm") if size else (1.0, "px")
 
-    diameters, per_frame = measure(params, frames, models, views)
+    diameters, per_frame = measure(params, frames, compared, views)
     diameters = {name: scale * px for name, px in diameters.items()}
-    if any(in_training(params, frames, i) for i in range(len(frames))):
-        warn(
-            "The settings train on some of these frames: the results of a model trained with them "
-            "are too good here."
-        )
+    choose.warn_if_trained(params, frames, range(len(frames)))
     if not any(len(values) for values in diameters.values()):
-        hint("There is no skyrmion in these frames, labelled or predicted.")
-        st.stop()
+        layout.stop("There is no skyrmion in these frames, labelled or predicted.")
     show_charts(diameters, unit, bins)
     formats = {"skyrmions": "{:.0f}"}
-    show_table(summary(diameters, unit), formats, precision=2, index=True)
+    layout.table(summary(diameters, unit), formats, precision=2, index=True)
     if second:
-        a, b = (diameters[name] for name in models)
+        a, b = (diameters[name] for name in compared)
         distance = size_distance(a, b)
         st.markdown(
             f"**A against B**: {len(a)} and {len(b)} skyrmions, Wasserstein distance "
             + ("–" if distance is None else f"{distance:.2f} {unit}")
         )
     st.subheader("Frame by frame")
-    show_table(per_frame)
+    layout.table(per_frame)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import streamlit as st
 
-from components.images import crop, enlarged
+from components import images
 
 
-def choose_display(
+def choose(
     kinds: Sequence[str], default: str, *, with_opacity: str, prefix: str = ""
 ) -> tuple[str, float, Callable[[np.ndarray], np.ndarray]]:
     """Choose what is shown, the opacity of masks, and a window to zoom into.
@@ -42,10 +42,10 @@ def choose_display(
         across, down = st.columns(2)
         x = across.slider("Horizontal position, %", 0, 100, 50, key=f"{prefix}x")
         y = down.slider("Vertical position, %", 0, 100, 50, key=f"{prefix}y")
-    return kind or default, opacity / 100, lambda array: crop(array, zoom, x / 100, y / 100)
+    return kind or default, opacity / 100, lambda array: images.crop(array, zoom, x / 100, y / 100)
 
 
-def show_images(images: Mapping[str, np.ndarray]) -> None:
+def side_by_side(shown: Mapping[str, np.ndarray]) -> None:
     """Show caption → image (H, W, 3) side by side."""
-    for column, (caption, image) in zip(st.columns(len(images)), images.items(), strict=True):
-        column.image(enlarged(image), caption=caption, width="stretch")
+    for column, (caption, image) in zip(st.columns(len(shown)), shown.items(), strict=True):
+        column.image(images.enlarged(image), caption=caption, width="stretch")

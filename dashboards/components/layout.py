@@ -24,6 +24,9 @@ REMEMBERED = (
 PALETTE = ("#2a6f97", "#e07a1f", "#5a8f3c", "#8e5ea2", "#b5483a")
 """Colours of models and seeds, in order."""
 
+TRAIN = "spinscope train FAMILY"
+"""Command that trains and registers a model."""
+
 GREY = "#7d8590"
 """Colour of labels and reference data."""
 
@@ -53,25 +56,15 @@ def errors_shown() -> Iterator[None]:
         st.error(str(error), icon=":material/error:")
 
 
-def hint(text: str) -> None:
-    """Show what the user has to choose first."""
-    st.info(text, icon=":material/info:")
-
-
 def stop(text: str) -> NoReturn:
-    """Show what the user has to choose first, and end the page."""
-    hint(text)
+    """Show what the page lacks or the user has to choose first, and end the page."""
+    st.info(text, icon=":material/info:")
     st.stop()
 
 
 def missing(what: str, command: str) -> NoReturn:
     """Name what does not exist yet and the command that creates it, and end the page."""
     stop(f"{what} Run `{command}` in a terminal, then reload this page.")
-
-
-def warn(text: str) -> None:
-    """Show a warning about the scores on a page."""
-    st.warning(text, icon=":material/school:")
 
 
 def legend(colours: Mapping[str, str]) -> None:
@@ -85,7 +78,7 @@ def legend(colours: Mapping[str, str]) -> None:
     st.html(f'<div style="font-size:.875rem;opacity:.8">{"".join(swatches)}</div>')
 
 
-def show_metrics(values: Mapping[str, Any], widths: list[int] | None = None) -> None:
+def metrics(values: Mapping[str, Any], widths: list[int] | None = None) -> None:
     """Show name → value, or (value, help), as metrics side by side."""
     columns = st.columns(widths or len(values))
     for column, (name, value) in zip(columns, values.items(), strict=True):
@@ -93,8 +86,8 @@ def show_metrics(values: Mapping[str, Any], widths: list[int] | None = None) -> 
         column.metric(name, text, help=about)
 
 
-def show_table(
-    table: pd.DataFrame,
+def table(
+    data: pd.DataFrame,
     formats: Mapping[str, str] | None = None,
     *,
     precision: int = 3,
@@ -106,7 +99,7 @@ def show_table(
 
     Parameters
     ----------
-    table : DataFrame
+    data : DataFrame
         What is shown.
     formats : mapping of str to str, optional
         Column → format string; other numbers have `precision` decimals.
@@ -124,9 +117,14 @@ def show_table(
     What `st.dataframe` returns.
     """
     if rows is not None:
-        options["height"] = 35 * (min(len(table), rows) + 1) + 3
-    styled = table.style.format(formats, precision=precision, na_rep="–")
+        options["height"] = table_height(data, rows)
+    styled = data.style.format(formats, precision=precision, na_rep="–")
     return st.dataframe(styled, hide_index=not index, width="stretch", **options)
+
+
+def table_height(data: pd.DataFrame, rows: int) -> int:
+    """Height in px of a table of which at most `rows` rows are visible."""
+    return 35 * (min(len(data), rows) + 1) + 3
 
 
 def read_report(path: Path, keys: Collection[str], command: str) -> dict[str, Any] | None:

@@ -9,11 +9,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from components.charts import curves, diamonds, histogram, steps
-from components.layout import PALETTE
+from components import charts, layout
+from spinscope.studies.lorentz.findings import WORDS
 
-SCORES = {"f1": "F1", "jaccard": "Jaccard", "accuracy": "pixel accuracy", "mcc": "MCC"}
-PUBLISHED_NAMES = SCORES | {"accuracy": "subset accuracy"}
 CURVES = {
     "noise": ("Gaussian noise, % of the mean intensity", 100),
     "defocus": ("defocus, mm", 1),
@@ -32,7 +30,7 @@ UNCHANGED = "unchanged"
 
 def colours_of(names: Sequence[str]) -> dict[str, str]:
     """Name → CSS colour of each model."""
-    return {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
+    return {name: layout.PALETTE[k % len(layout.PALETTE)] for k, name in enumerate(names)}
 
 
 def curve_table(
@@ -47,7 +45,7 @@ def curve_table(
     names : sequence of str
         Models.
     curve, score : str
-        Keys of `CURVES` and `SCORES`.
+        Keys of `CURVES` and `WORDS`.
     """
     rows = []
     second, style = DASHED.get(curve, (None, ""))
@@ -65,7 +63,7 @@ def published(study: dict[str, Any], score: str) -> pd.DataFrame:
     first = study["models"][0]["name"]
     values = {row["name"]: row["published"] for row in study["rows"]}
     conditions = {0: "no added noise", 10: "10 % noise", 50: "50 % noise"}
-    names = {x: f"{PUBLISHED_NAMES[score]}, {words}, {first}" for x, words in conditions.items()}
+    names = {x: f"{WORDS[score]}, {words}, {first}" for x, words in conditions.items()}
     rows = [(x, values[name]) for x, name in names.items() if name in values]
     return pd.DataFrame(rows, columns=["x", "y"])
 
@@ -74,15 +72,15 @@ def curve_chart(
     study: dict[str, Any], names: Sequence[str], curve: str, score: str
 ) -> alt.LayerChart:
     """Score along a curve, with bands of one SD over the films and the published values."""
-    chart = curves(
+    chart = charts.curves(
         curve_table(study, names, curve, score),
         colours_of(names),
         alt.X("x:Q", title=CURVES[curve][0], scale=alt.Scale(zero=False, nice=False)),
-        alt.Y("y:Q", title=SCORES[score], scale=alt.Scale(domain=[0, 1])),
+        alt.Y("y:Q", title=WORDS[score], scale=alt.Scale(domain=[0, 1])),
         dashed=DASHED.get(curve, ("", "none"))[1],
     )
     if curve == "noise" and not (table := published(study, score)).empty:
-        chart += diamonds(table)
+        chart += charts.diamonds(table)
     return chart
 
 
@@ -111,11 +109,11 @@ def size_chart(
     values = {TRUE: np.asarray(sizes[names[0]]["true"], dtype=float)}
     values |= {name: np.asarray(size["predicted"], dtype=float) for name, size in sizes.items()}
     largest = 1.5 * values[TRUE].max(initial=0) or 150.0
-    table = histogram(values, np.linspace(0, largest, bins + 1))
+    table = charts.histogram(values, np.linspace(0, largest, bins + 1))
     table["skyrmions"] = table["fraction"] * table["name"].map(
         {name: len(diameters) for name, diameters in values.items()}
     )
-    return steps(
+    return charts.steps(
         table,
         size_colours(names),
         alt.X("value:Q", title="equivalent diameter, nm", scale=alt.Scale(nice=False)),

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from components.charts import colour
-from components.layout import PALETTE
+from components import charts, layout
 from spinscope.analysis import equivalent_diameter, label_objects
 from spinscope.analysis.shapes import measure
 
@@ -32,7 +31,7 @@ QUANTITIES = {
 DEFAULT_DIAMETER = 9.0
 """Diameter in px of an object that is added to a mask without objects."""
 
-_COLOURS = {"within": PALETTE[0], "outside": "#c3c9d0"}
+_COLOURS = {"within": layout.PALETTE[0], "outside": "#c3c9d0"}
 _BINS = 30
 
 
@@ -69,14 +68,22 @@ def typical_diameter(mask: np.ndarray) -> float:
     return float(np.median(equivalent_diameter(areas))) if len(areas) else DEFAULT_DIAMETER
 
 
-def choose_range(objects: Objects) -> tuple[str, np.ndarray]:
-    """Choose a quantity and a range; the range is kept for other frames.
+def choose_inside(objects: Objects, shape: tuple[int, int]) -> np.ndarray:
+    """Choose a range of a quantity; returns which objects (n,) lie within.
 
-    Returns
-    -------
-    str, (n,) bool array
-        The quantity, and which objects lie within the range.
+    A histogram and a map show the objects; those outside are pale. `shape` is (H, W) of the frame.
     """
+    quantity, inside = _choose_range(objects)
+    left, right = st.columns(2, gap="large")
+    with left:
+        _show_histogram(objects, quantity, inside)
+    with right:
+        _show_map(objects, quantity, inside, shape)
+    return inside
+
+
+def _choose_range(objects: Objects) -> tuple[str, np.ndarray]:
+    """Choose a quantity, and which objects (n,) lie in a range of it; ranges are kept."""
     left, right = st.columns([2, 5], vertical_alignment="bottom", gap="large")
     keys = [key for key in QUANTITIES if key in objects.table]
     quantity = left.selectbox("Filter by", keys, format_func=QUANTITIES.get, key="filter by")
@@ -109,7 +116,7 @@ def choose_range(objects: Objects) -> tuple[str, np.ndarray]:
     return quantity, ~(values < low) & ~(values > high)
 
 
-def show_histogram(objects: Objects, quantity: str, inside: np.ndarray) -> None:
+def _show_histogram(objects: Objects, quantity: str, inside: np.ndarray) -> None:
     """Show the distribution of a quantity; objects outside the range are pale."""
     values = np.asarray(objects.table[quantity], dtype=float)
     finite = np.isfinite(values)
@@ -131,7 +138,7 @@ def show_histogram(objects: Objects, quantity: str, inside: np.ndarray) -> None:
             alt.X("from:Q", bin="binned", title=QUANTITIES[quantity], scale=alt.Scale(zero=False)),
             alt.X2("to:Q"),
             alt.Y("objects:Q", title="objects", axis=alt.Axis(tickMinStep=1)),
-            colour(_COLOURS, "where"),
+            charts.colour(_COLOURS, "where"),
         )
         .properties(height=240)
     )
@@ -146,7 +153,7 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return np.histogram_bin_edges(values, _BINS)
 
 
-def show_map(objects: Objects, quantity: str, inside: np.ndarray, shape: tuple[int, int]) -> None:
+def _show_map(objects: Objects, quantity: str, inside: np.ndarray, shape: tuple[int, int]) -> None:
     """Show the positions of the objects; those outside the range are pale."""
     table = pd.DataFrame(
         {
@@ -166,7 +173,7 @@ def show_map(objects: Objects, quantity: str, inside: np.ndarray, shape: tuple[i
             alt.X("x:Q", title="column, px", scale=alt.Scale(domain=[0, shape[1]]), axis=axis),
             alt.Y("y:Q", title="row, px", scale=alt.Scale(domain=[shape[0], 0]), axis=axis),
             alt.Size("diameter:Q", legend=None, scale=alt.Scale(range=[2, largest])),
-            colour(_COLOURS, "where"),
+            charts.colour(_COLOURS, "where"),
             tooltip=[alt.Tooltip(f"{QUANTITIES[quantity]}:Q", format=".3g"), "x:Q", "y:Q"],
         )
         .properties(height=240)

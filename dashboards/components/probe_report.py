@@ -8,8 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from components.charts import curves, diamonds
-from components.layout import GREY
+from components import charts, layout
 
 GREY_FRAMES = {"grey": "uniform frame", "patch": "uniform patch in a film of grey level 128"}
 """Key of the report → what the grey level is that of."""
@@ -48,7 +47,7 @@ def grey_chart(report: Report, names: Sequence[str], colours: Colours, key: str)
     x = alt.X("x:Q", title=f"grey level, {GREY_FRAMES[key]}", scale=scale)
     y = alt.Y("y:Q", title="fraction called skyrmion", scale=alt.Scale(domain=[0, 1]))
     table = pd.DataFrame(rows, columns=["name", "x", "y"])
-    chart = curves(table, _only(colours, names), x, y, points=False, height=240)
+    chart = charts.curves(table, _only(colours, names), x, y, points=False, height=240)
     if key == "grey":
         step = report["published"]["grey"]
         corners = {"x": [0, step, step, 255], "y": [1.0, 1.0, 0.0, 0.0], "order": range(4)}
@@ -73,15 +72,15 @@ def limit_chart(
     axis = alt.Axis(values=list(ticks), format="~g") if ticks else alt.Axis()
     x = alt.X("x:Q", title=title, scale=scale, axis=axis)
     y = alt.Y("y:Q", title="MCC", scale=alt.Scale(domain=[0, 1]))
-    chart = curves(table, _only(colours, names), x, y)
+    chart = charts.curves(table, _only(colours, names), x, y)
     enough = report["enough"]
-    rule = alt.Chart(pd.DataFrame({"y": [enough]})).mark_rule(strokeDash=[4, 4], color=GREY)
+    rule = alt.Chart(pd.DataFrame({"y": [enough]})).mark_rule(strokeDash=[4, 4], color=layout.GREY)
     chart += rule.encode(alt.Y("y:Q"))
     limits = report["limit_at"][curve]
     marks = [(name, factor * limits[name], enough) for name in names if limits[name] is not None]
     if marks:
         marks = pd.DataFrame(marks, columns=["name", "x", "y"])
-        chart += diamonds(marks, _only(colours, names))
+        chart += charts.diamonds(marks, _only(colours, names))
     return chart
 
 
@@ -100,7 +99,7 @@ def false_object_chart(
     title = {"empty": "noise SD", "real": "added noise SD"}[key]
     x = alt.X("x:Q", title=f"{title}, grey levels of 255", scale=alt.Scale(nice=False))
     y = alt.Y("y:Q", title="false skyrmions per frame")
-    return curves(table, _only(colours, names), x, y, dashed=kinds[1], height=240)
+    return charts.curves(table, _only(colours, names), x, y, dashed=kinds[1], height=240)
 
 
 def inverted_table(report: Report, names: Sequence[str]) -> pd.DataFrame:

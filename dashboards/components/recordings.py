@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from components.choices import ANOTHER, choose_or_type, datasets
-from components.layout import missing, stop
+from components import choose, layout
 from spinscope import recordings
 from spinscope.config import Params
 from spinscope.datasets import Dataset, open_dataset
@@ -136,13 +135,13 @@ def choose_recording(params: Params, key: str = "recording") -> Recording:
 
     The choice is kept in the address of the page, so that reloading restores it.
     """
-    known = datasets(params)
+    known = choose.datasets(params)
     if key not in st.session_state and key in st.query_params:
         wanted = st.query_params[key]
-        st.session_state[key] = wanted if wanted in known else ANOTHER
+        st.session_state[key] = wanted if wanted in known else choose.ANOTHER
         if wanted not in known:
             st.session_state[f"{key} path"] = wanted
-    name = choose_or_type(
+    name = choose.listed_or_typed(
         "Frames",
         list(known),
         key=key,
@@ -154,12 +153,12 @@ def choose_recording(params: Params, key: str = "recording") -> Recording:
     )
     if not name:
         if not known:
-            missing(
+            layout.missing(
                 "There are no frames yet: type the path of a stack, a video or a folder on the "
                 "left, or simulate some.",
                 "spinscope corpus kerr",
             )
-        stop("Type the path of a stack, a video or a folder on the left.")
+        layout.stop("Type the path of a stack, a video or a folder on the left.")
     st.query_params[key] = name
     return open_recording(known.get(name, Path(name).expanduser()))
 

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from components import retraining
+from components import layout, retraining
 from components.desk import REVIEWS, reviews_folder
-from components.layout import errors_shown, show_table
 from components.review_queue import Work
 from spinscope.config import Params, project_root
 
@@ -63,7 +62,7 @@ def show_retraining(params: Params, work: Work) -> None:
     elif running is None:
         st.caption(retraining.expected_duration(params, seeds, epochs))
     if pressed:
-        with errors_shown():  # one may have been started from another page
+        with layout.errors_shown():  # one may have been started from another page
             retraining.start(params, chosen, work.model.ref, seeds, epochs)
             st.rerun()  # disables the button
     if jobs:
@@ -112,7 +111,7 @@ def _show_report(report: dict[str, Any], job: retraining.Job) -> None:
         figures = list(COLUMNS)[2:]
         table[figures] = table[figures].astype(float)
         table["gain"] = table["new_mcc"] - table["old_mcc"]
-        show_table(table.rename(columns=COLUMNS), {"gain": "{:+.3f}"}, rows=10)
+        layout.table(table.rename(columns=COLUMNS), {"gain": "{:+.3f}"}, rows=10)
     st.caption(
         f"{old.get('ref', job.about['model'])} → {report.get('registered') or 'not registered'}; "
         f"all files in `{_relative(job.out)}`"

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from components.choices import Model
+from components import layout, models
 from components.desk import evenly_spaced, order_by_uncertainty
-from components.layout import show_table
-from components.masks import segment
+from components.models import Model
 from components.recordings import Recording, Treatment
 from spinscope.errors import SpinscopeError
 from spinscope.inference.rules import DOUBT
@@ -81,7 +80,7 @@ class Work:
     def mask(self, index: int) -> tuple[np.ndarray, float | None]:
         """Mask of a frame, and its fraction of uncertain pixels where it is known."""
         if self.model is not None:
-            return segment(self.model, self.image(index), self.views)
+            return models.segment(self.model, self.image(index), self.views)
         return self.treatment.cropped(self.recording.results.mask(index)), None
 
     def uncertainty(self) -> dict[int, float]:
@@ -191,7 +190,7 @@ def show_queue(
 
     # A new key after each click, because a selected cell cannot be clicked again.
     key = f"queue {st.session_state.get('queue clicks', 0)}"
-    show_table(
+    layout.table(
         table if uncertainty else table.drop(columns="uncertain"),
         {"uncertain": "{:.2f}"} if uncertainty else None,
         rows=ROWS,

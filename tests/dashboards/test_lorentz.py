@@ -20,6 +20,7 @@ from spinscope.models.store import INFO, write_sums
 from spinscope.studies import report as studies
 from spinscope.studies.lorentz import scores as lorentz
 from spinscope.studies.lorentz import study as lorentz_study
+from spinscope.studies.lorentz.findings import WORDS
 from spinscope.studies.lorentz.study import Subject, ltem_study
 
 CHECKOUT = project_root()
@@ -121,7 +122,7 @@ def test_one_film_live(opened, studied):
         found = Predictor(loaded.engine, loaded.info, geometry=turn).classes(image)
         return f"{lorentz.image_scores(one.label, found)['accuracy']:.3f}"
 
-    assert shown["Pixel accuracy"] == score(lorentz.Point())
+    assert shown[WORDS["accuracy"]] == score(lorentz.Point())
     app.slider("lorentz noise").set_value(50)
     app.slider("lorentz axis").set_value(45).run()
     blind = app.metric[2].value

@@ -10,6 +10,7 @@ from tests.dashboards.conftest import DASHBOARDS, PAGES, REASON, open_page, sett
 
 from spinscope.config import load_params
 from spinscope.datasets import open_dataset
+from spinscope.datasets.describe import QUANTITIES
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.images import to_scheme
 from spinscope.inference.predict import Predictor
@@ -35,8 +36,8 @@ def test_a_page_opens_without_a_complaint(opened, name, title):
         ("review.py", "spinscope corpus kerr"),
         ("compare.py", "spinscope corpus kerr"),
         ("sizes.py", "spinscope corpus kerr"),
-        ("seeds.py", "spinscope train moke-unet"),
-        ("registry.py", "spinscope train moke-unet"),
+        ("seeds.py", "spinscope train FAMILY"),
+        ("registry.py", "spinscope train FAMILY"),
         ("likeness.py", "spinscope corpus kerr"),
         ("probes.py", "spinscope study probes"),
     ],
@@ -169,7 +170,7 @@ def test_the_registry_tells_who_when_and_why(opened):
 def test_simulated_against_real(opened):
     app = opened("likeness.py")
     table = app.dataframe[0].value
-    assert "skyrmions a frame" in table["quantity"].tolist()
+    assert QUANTITIES["objects"] in table["quantity"].tolist()
     assert len(app.get("image")) == 8
     app.slider("label opacity").set_value(50).run()
     assert not app.exception

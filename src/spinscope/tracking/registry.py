@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spinscope import families
 from spinscope.config import Tracking, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.families import Family
@@ -238,8 +239,7 @@ def versions(store: Store, name: str | None = None):
             "name": v.name,
             "version": v.version,
             "aliases": ", ".join(v.aliases),
-            "mcc": v.number("mcc.mean"),
-            "mcc_sd": v.number("mcc.sd"),
+            **_headline(v),
             "seeds": len(v.tags["seeds"].split(",")) if "seeds" in v.tags else 0,
             "count_error": v.number("count_error"),
             "frame_ms": v.number("frame_ms"),
@@ -253,6 +253,15 @@ def versions(store: Store, name: str | None = None):
         for v in _versions(store, model)
     ]
     return pd.DataFrame(rows)
+
+
+def _headline(v: Version) -> dict[str, float | None]:
+    """Mean and SD of the family's metric; empty for a family that is not installed."""
+    try:
+        metric = families.of_model(v.tags).metric.name
+    except SpinscopeError:
+        return {}
+    return {metric: v.number(f"{metric}.mean"), f"{metric}_sd": v.number(f"{metric}.sd")}
 
 
 def compare(a: Version, b: Version):

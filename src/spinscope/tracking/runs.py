@@ -214,6 +214,7 @@ def runs(store: Store):
             "run_id": run.info.run_id,
             "name": run.info.run_name,
             "kind": run.data.tags.get(_KIND, ""),
+            "family": run.data.tags.get("family"),
             "status": run.info.status,
             "seed": run.data.tags.get("seed", ""),
             "started": pd.Timestamp(run.info.start_time, unit="ms", tz="UTC"),

@@ -1,71 +1,26 @@
-"""Choices in the sidebar: dataset, frames, model, test-time augmentation."""
+"""Choices in the sidebar: dataset, batches, model, test-time augmentation."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
-from components.layout import missing, stop
-from spinscope.config import Params, Tracking, bundled_models, dataset_path, project_root
+from components import layout, models
+from components.models import Model
+from spinscope.classes import CLASSES, SKYRMION
+from spinscope.config import Params, dataset_path, project_root
 from spinscope.datasets import Dataset, open_dataset
 from spinscope.errors import SpinscopeError
-from spinscope.tracking import Store
 
 AUGMENTATIONS = {1: "none", 3: "3 views (paper)", 8: "8 views (dihedral)"}
 ANOTHER = "another folder …"
 NO_MODEL = "none"
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model that was chosen.
-
-    Parameters
-    ----------
-    ref : str
-        Reference as it was chosen; an alias names another version later.
-    folder : Path
-        Model folder on this machine.
-    digest : str
-        SHA-256 of the network.
-    info : dict
-        Content of the folder's model.json.
-    """
-
-    ref: str
-    folder: Path
-    digest: str
-    info: dict[str, Any]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes that it predicts."""
-        return tuple(self.info["classes"])
-
-
-def open_tracking(params: Params, experiment: str | None = None) -> Store | None:
-    """Open the tracking store; None where nothing was tracked yet, and none is created."""
-    from spinscope.tracking.store import store_uri
-
-    uri = store_uri(params.tracking)
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
-        return None
-    return _open_tracking(uri, params.tracking.artifacts, experiment or params.tracking.experiment)
-
-
-@st.cache_resource(show_spinner=False)
-def _open_tracking(uri: str, artifacts: str, experiment: str) -> Store:
-    from spinscope.tracking import open_store
-
-    return open_store(Tracking(uri=uri, artifacts=artifacts, experiment=experiment))
-
-
-def choose_or_type(
+def listed_or_typed(
     title: str,
     options: Mapping[str, str] | Collection[str],
     *,
@@ -127,25 +82,23 @@ def datasets(params: Params) -> dict[str, Path]:
     }
 
 
-def choose_dataset(
-    params: Params, title: str = "Dataset", key: str = "data", index: int = 0
-) -> Dataset:
+def dataset(params: Params, title: str = "Dataset", key: str = "data", index: int = 0) -> Dataset:
     """Choose a dataset of the project, or type the folder of any other."""
     known = datasets(params)
-    name = choose_or_type(
+    name = listed_or_typed(
         title, list(known), key=key, index=index, placeholder="/data/kerr/2026-11-03"
     )
     if not name:
         if not known:
-            missing(
+            layout.missing(
                 "There is no dataset yet: type a folder on the left, or simulate one.",
                 "spinscope corpus kerr",
             )
-        stop("Type the folder of a dataset on the left.")
+        layout.stop("Type the folder of a dataset on the left.")
     return open_dataset(known.get(name, Path(name).expanduser()))
 
 
-def choose_batches(params: Params, dataset: Dataset) -> Dataset:
+def batches(params: Params, dataset: Dataset) -> Dataset:
     """Choose batches and sources of a dataset; its validation batches are chosen at first."""
     batches = sorted({record.batch for record in dataset.records} - {None})
     with st.sidebar:
@@ -182,38 +135,17 @@ def _split_of(params: Params, dataset: Dataset, batch: int | None) -> str:
     return next((s for s in splits if batch in getattr(params.data, f"{s}_batches")), "")
 
 
-def in_training(params: Params, dataset: Dataset, index: int) -> bool:
-    """Whether the settings train on this frame."""
-    return _split_of(params, dataset, dataset.records[index].batch) == "train"
+def warn_if_trained(params: Params, dataset: Dataset, indices: Collection[int]) -> None:
+    """Warn that scores are too high on frames that the settings train on."""
+    if any(_split_of(params, dataset, dataset.records[i].batch) == "train" for i in indices):
+        frames = "this frame" if len(indices) == 1 else "some of these frames"
+        st.warning(
+            f"The settings train on {frames}: scores of a model trained with them are too high.",
+            icon=":material/school:",
+        )
 
 
-@st.cache_data(ttl=5, show_spinner=False)
-def _registered(_store: Store, uri: str) -> dict[str, str]:
-    """Reference → text of the registered models: their aliases, then their versions."""
-    from spinscope.tracking.registry import names, versions
-
-    texts: dict[str, str] = {}
-    for name in names(_store):
-        rows = versions(_store, name).to_dict("records")
-        for row in rows:
-            for alias in filter(None, row["aliases"].split(", ")):
-                texts[f"models:/{name}@{alias}"] = f"{name} @{alias} (version {row['version']})"
-        for row in rows:
-            mcc = "" if row["mcc"] is None or np.isnan(row["mcc"]) else f" · MCC {row['mcc']:.3f}"
-            texts[f"models:/{name}/{row['version']}"] = f"{name} version {row['version']}{mcc}"
-    return texts
-
-
-def model_refs(params: Params) -> dict[str, str]:
-    """Reference → text of every model: registered aliases and versions, then bundled models."""
-    store = open_tracking(params)
-    texts = {} if store is None else _registered(store, store.uri)
-    for sums in sorted(bundled_models().glob("*/SHA256SUMS")):
-        texts[f"bundled:{sums.parent.name}"] = f"{sums.parent.name} (bundled)"
-    return texts
-
-
-def choose_model(
+def model(
     params: Params, title: str = "Model", key: str = "model", *, none: str | None = None
 ) -> Model | None:
     """Choose a registered or a bundled model, or type a model folder.
@@ -231,45 +163,28 @@ def choose_model(
     -------
     Model or None
         None where no model is chosen.
+
+    Raises
+    ------
+    SpinscopeError
+        If the model does not segment skyrmions.
     """
-    known = ({} if none is None else {NO_MODEL: none}) | model_refs(params)
-    ref = choose_or_type(title, known, key=key, label="Model folder")
+    known = ({} if none is None else {NO_MODEL: none}) | models.refs(params)
+    ref = listed_or_typed(title, known, key=key, label="Model folder")
     if ref == NO_MODEL:
         return None
     if not ref:
         if not known:
-            missing("There is no model yet.", "make demo")
-        stop("Type a model folder on the left.")
-    return open_model(params, ref)
+            layout.missing("There is no model yet.", "make demo")
+        layout.stop("Type a model folder on the left.")
+    chosen = models.open_model(params, ref)
+    if CLASSES[SKYRMION] not in chosen.classes:
+        classes = ", ".join(chosen.classes) or "no classes"
+        raise SpinscopeError(f"model {ref} predicts {classes}; a model of skyrmions is needed")
+    return chosen
 
 
-def choose_skyrmion_model(params: Params, title: str = "Model", key: str = "model") -> Model:
-    """Choose a model that segments skyrmions."""
-    model = choose_model(params, title, key)
-    if "skyrmion" not in model.classes:
-        raise SpinscopeError(f"model {model.ref} predicts {', '.join(model.classes)}, no skyrmion")
-    return model
-
-
-def open_model(params: Params, ref: str) -> Model:
-    """Open the model that a reference names now; an alias may have moved since."""
-    from spinscope.models.store import NETWORK
-    from spinscope.tracking import resolve
-
-    folder = resolve(open_tracking(params) or params.tracking, ref)
-    return Model(ref, folder, *_identity(str(folder), (folder / NETWORK).stat().st_mtime_ns))
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _identity(folder: str, changed: int) -> tuple[str, dict[str, Any]]:
-    """SHA-256 of the network of a model folder, and its model.json."""
-    from spinscope.files import sha256
-    from spinscope.models.store import NETWORK, model_info
-
-    return sha256(Path(folder) / NETWORK), model_info(folder)
-
-
-def choose_augmentation() -> int:
+def augmentation() -> int:
     """Choose the number of augmented views that are averaged."""
     with st.sidebar:
         return st.selectbox(

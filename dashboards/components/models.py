@@ -1,0 +1,173 @@
+"""Models that a page can use: registered and bundled ones, and the masks that they predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from spinscope import families
+from spinscope.config import Params, Tracking, bundled_models
+from spinscope.datasets.manifest import pixel_sha256
+from spinscope.families import Family
+from spinscope.tracking import Store
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was chosen.
+
+    Parameters
+    ----------
+    ref : str
+        Reference as it was chosen; an alias names another version later.
+    folder : Path
+        Model folder on this machine.
+    digest : str
+        SHA-256 of the network.
+    info : dict
+        Content of the folder's model.json.
+    """
+
+    ref: str
+    folder: Path
+    digest: str
+    info: dict[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that it predicts, for a segmentation."""
+        return tuple(self.info.get("classes", ()))
+
+    @property
+    def family(self) -> Family:
+        """Family of the model, as its folder names it."""
+        return families.of_model(self.info)
+
+
+def open_tracking(params: Params, experiment: str | None = None) -> Store | None:
+    """Open the tracking store; None where nothing was tracked yet, and none is created."""
+    from spinscope.tracking.store import store_uri
+
+    uri = store_uri(params.tracking)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        return None
+    return _open_tracking(uri, params.tracking.artifacts, experiment or params.tracking.experiment)
+
+
+@st.cache_resource(show_spinner=False)
+def _open_tracking(uri: str, artifacts: str, experiment: str) -> Store:
+    from spinscope.tracking import open_store
+
+    return open_store(Tracking(uri=uri, artifacts=artifacts, experiment=experiment))
+
+
+def refs(params: Params) -> dict[str, str]:
+    """Reference → text of every model: registered aliases and versions, then bundled models."""
+    store = open_tracking(params)
+    texts = {} if store is None else _registered(store, store.uri)
+    for sums in sorted(bundled_models().glob("*/SHA256SUMS")):
+        texts[f"bundled:{sums.parent.name}"] = f"{sums.parent.name} (bundled)"
+    return texts
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def _registered(_store: Store, uri: str) -> dict[str, str]:
+    """Reference → text of the registered models: their aliases, then their versions."""
+    from spinscope.tracking.registry import names, versions
+
+    texts: dict[str, str] = {}
+    for name in names(_store):
+        rows = versions(_store, name).to_dict("records")
+        for row in rows:
+            for alias in filter(None, row["aliases"].split(", ")):
+                texts[f"models:/{name}@{alias}"] = f"{name} @{alias} (version {row['version']})"
+        for row in rows:
+            mcc = "" if row["mcc"] is None or np.isnan(row["mcc"]) else f" · MCC {row['mcc']:.3f}"
+            texts[f"models:/{name}/{row['version']}"] = f"{name} version {row['version']}{mcc}"
+    return texts
+
+
+def open_model(params: Params, ref: str) -> Model:
+    """Open the model that a reference names now; an alias may have moved since."""
+    from spinscope.models.store import NETWORK
+    from spinscope.tracking import resolve
+
+    folder = resolve(open_tracking(params) or params.tracking, ref)
+    return Model(ref, folder, *_identity(str(folder), (folder / NETWORK).stat().st_mtime_ns))
+
+
+def first(params: Params, wanted: Callable[[Model], bool]) -> str | None:
+    """Reference of the first model of `refs` that is wanted, None without one."""
+    return next((ref for ref in refs(params) if wanted(open_model(params, ref))), None)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _identity(folder: str, changed: int) -> tuple[str, dict[str, Any]]:
+    """SHA-256 of the network of a model folder, and its model.json."""
+    from spinscope.files import sha256
+    from spinscope.models.store import NETWORK, model_info
+
+    return sha256(Path(folder) / NETWORK), model_info(folder)
+
+
+def segment(
+    model: Model,
+    image: np.ndarray,
+    views: int,
+    *,
+    axis_deg: float | None = None,
+    engine: str = "auto",
+) -> tuple[np.ndarray, float]:
+    """Segment an image, once per network, pixels and augmentation.
+
+    Parameters
+    ----------
+    model : Model
+        Model to apply.
+    image : (H, W) array
+        Image in [0, 1].
+    views : int
+        Augmented views that are averaged.
+    axis_deg : float, optional
+        Tilt axis of a Lorentz image in degrees, for a model that takes it.
+    engine : str, default "auto"
+        "auto" for the fastest engine, "keras" for the reference.
+
+    Returns
+    -------
+    (H, W) uint8 array, float
+        Mask, and the fraction of uncertain pixels.
+    """
+    key = model.digest, pixel_sha256(image), views, axis_deg, engine
+    return _segment(*key, str(model.folder), image)
+
+
+@st.cache_data(max_entries=400, show_spinner=False)
+def _segment(
+    digest: str,
+    pixels: str,
+    views: int,
+    axis_deg: float | None,
+    engine: str,
+    _folder: str,
+    _image: np.ndarray,
+) -> tuple[np.ndarray, float]:
+    return _predictor(digest, engine, _folder).with_geometry(axis_deg).segment(_image, views)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the model …")
+def _predictor(digest: str, engine: str, _folder: str):
+    import gc
+
+    from spinscope.inference.predict import Predictor
+
+    predictor = Predictor.load(_folder, engine)
+    # Streamlit collects garbage after every run; TensorFlow's objects are excluded from it.
+    gc.collect()
+    gc.freeze()
+    return predictor
