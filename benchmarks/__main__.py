@@ -1,4 +1,4 @@
-"""Run every benchmark, each in a process of its own, and write build/benchmarks.json."""
+"""Run every benchmark in a separate process and write build/benchmarks.json."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from spinscope.files import write_json
 
 
 def main() -> None:
-    """Scripts in alphabetical order, one at a time: nothing else may run beside a measurement."""
+    """Run the scripts in alphabetical order, one at a time."""
     results: dict[str, dict] = {}
-    for script in sorted(Path(__file__).parent.glob("*.py")):
-        if script.stem.startswith("_"):
-            continue
+    for script in sorted(Path(__file__).parent.glob("[!_]*.py")):
         done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
         if done.returncode:
             raise SystemExit(f"benchmark {script.name} failed with exit code {done.returncode}")

@@ -1,18 +1,17 @@
-"""Films relaxed an hour, and how long NeuralMag's own LLG relaxation takes over the same film.
+"""Films relaxed per hour, and the speedup over NeuralMag's LLG relaxation of the same film.
 
-`films.per_hour`: films of 256 x 256 cells from disorder to a torque below the tolerance, as a
-corpus makes them: with all seats of the batch taken, and without compiling, which a corpus does
-once (`compile_s`).
+`films.per_hour`: films of 256 x 256 cells relaxed from disorder to a torque below the tolerance, as
+in a corpus: with a full batch, without the compilation (`compile_s`).
 
-`films.speedup_vs_llg`: one such film alone, no batch, from the same initial state to the same
-torque. Peer: `LLGSolver.relax` with NeuralMag's own terms, as its guide has them (a 2D mesh, m on
-the nodes, float32), compiled beforehand. With m in its cells the skyrmions of such a film unwind:
-exchange between averages does not see a chequerboard. Where the peer is stopped before it is there,
-the speedup is a lower bound: `bound` says so, and `peer_torque` how far it was. `..._128`: the same
-on 128 x 128 cells. `..._solver`: its solver with our field, which sets the minimiser apart.
+`films.speedup_vs_llg`: one film, without a batch, from the same initial state to the same torque.
+Peer: `LLGSolver.relax` with NeuralMag's terms as in its guide (2D mesh, m on the nodes, float32),
+compiled beforehand. With m in the cells, the skyrmions of such a film unwind: exchange between
+averages does not see a chequerboard. If the peer is stopped before it reaches the torque, the
+speedup is a lower bound (`bound`), and `peer_torque` is the torque that it reached. `..._128`: the
+same on 128 x 128 cells. `..._solver`: its solver with our field, which isolates the minimiser.
 
-`films.energy_difference`: our relaxed film put into NeuralMag and relaxed on by its solver, and the
-change of the energy that NeuralMag gives it. Peer: the limit.
+`films.energy_difference`: relative change of NeuralMag's energy when its solver relaxes our relaxed
+film further. Peer: the limit.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from time import perf_counter
 
 import numpy as np
 
+from _rows import row, seconds_of
 from spinscope.config import Films, load_params
 from spinscope.corpora.films import Draw, draw_film, grid_of, relaxed_films
 from spinscope.physics.effective_field import field_and_energy, require_jax
@@ -36,57 +35,44 @@ from spinscope.physics.topology import state
 
 FILMS = 16
 SIZE, SMALL = 256, 128
-PATIENCE = {SIZE: 45.0, SMALL: 15.0}  # seconds that the peer gets from disorder
-SETTLING = 60.0  # and from our relaxed film
-LIMIT = 1e-4  # of the relative energy difference
-GAMMA = 221276.14725379366  # of NeuralMag, m/(A s)
+PATIENCE = {SIZE: 45.0, SMALL: 15.0}
+"""Time limit of the peer from disorder, s."""
+
+SETTLING = 60.0
+"""Time limit of the peer from our relaxed film, s."""
+
+LIMIT = 1e-4
+"""Limit on the relative energy difference."""
+
+GAMMA = 221276.14725379366
+"""Gyromagnetic ratio of NeuralMag, m/(A s)."""
 
 
 def main() -> dict[str, dict]:
     """Measure; returns name → {value, unit, peer, ratio}."""
     corpus = settings(SIZE)
-    compiling = seconds_of(lambda: at_rest(corpus))
+    compiling = seconds_of(lambda: relax_uniform(corpus))
     per_hour = films_per_hour(corpus)
     large, _ = against_llg(SIZE)
     small, (draw, ours, peer) = against_llg(SMALL)
-    by_hour = 3600 / large["peer_s"]
-    measured = {
-        "films.per_hour": {
-            **row(per_hour, "1/h", by_hour, per_hour / by_hour),
-            "compile_s": round(compiling, 1),
-            "bound": large["bound"],
-        },
+    extra = {"compile_s": round(compiling, 1), "bound": large["bound"]}
+    return {
+        "films.per_hour": row(per_hour, "1/h", 3600 / large["peer_s"], **extra),
         "films.speedup_vs_llg": large,
         "films.speedup_vs_llg_128": small,
         "films.speedup_vs_llg_solver": speedup(draw, ours, Peer(draw, SMALL, our_field=True)),
         "films.energy_difference": energy_difference(draw, ours[0], peer),
     }
-    return measured
 
 
 def settings(size: int, **changes) -> Films:
-    """A laptop's films, `size` cells along an edge."""
+    """Films of the profile `laptop` with `size` cells along an edge."""
     films = load_params("laptop", family="ltem-unet").films
     return films.model_copy(update={"height": size, "width": size} | changes)
 
 
-def row(value: float, unit: str, peer: float, ratio: float) -> dict:
-    return {
-        "value": float(f"{value:.4g}"),
-        "unit": unit,
-        "peer": float(f"{peer:.4g}"),
-        "ratio": float(f"{ratio:.4g}"),
-    }
-
-
-def seconds_of(work) -> float:
-    start = perf_counter()
-    work()
-    return perf_counter() - start
-
-
-def at_rest(films: Films) -> None:
-    """Relax a film that is relaxed: compiles, and does little else."""
+def relax_uniform(films: Films) -> None:
+    """Relax a film that is relaxed already: compiles the steps and does little else."""
     start = draw_film(0, 0, films).start(grid_of(films))
     start.m[:] = np.array([0, 0, 1])[:, None, None]
     options = {"tolerance": films.tolerance, "batch": films.batch}
@@ -94,60 +80,69 @@ def at_rest(films: Films) -> None:
 
 
 def films_per_hour(corpus: Films) -> float:
-    """Timed from the film that makes as many done as there are seats: by then all are mixed."""
+    """Rate after the first batch, when the films of a batch are in different stages."""
     films = relaxed_films(list(range(100 * FILMS)), 0, corpus)
     next(islice(films, corpus.batch - 1, None))
     return 3600 * FILMS / seconds_of(lambda: list(islice(films, FILMS)))
 
 
 def against_llg(size: int) -> tuple[dict, tuple[Draw, tuple[Relaxed, float], Peer]]:
-    """(Row of the speedup, (film, (our result, seconds), peer)) of a film without grains.
+    """Measure a film without grains: row of the speedup, and (film, (result, seconds), peer).
 
-    NeuralMag knows no weak links between cells of one exchange constant.
+    NeuralMag has no weak exchange between single cells.
     """
-    films = settings(size, grained=0.0, batch=1)
+    films = settings(size, grained_fraction=0.0, batch=1)
     draw, grid = draw_film(0, 0, films), grid_of(films)
-    at_rest(films)
-    start = perf_counter()
+    relax_uniform(films)
     options = {"tolerance": films.tolerance, "batch": 1}
-    (_, result), *_ = relax(grid, films.dmi_kind, [draw.start(grid)], **options)
-    ours = result, perf_counter() - start
+    results = []
+    seconds = seconds_of(
+        lambda: results.extend(relax(grid, films.dmi_kind, [draw.start(grid)], **options))
+    )
+    ours = results[0][1], seconds
     peer = Peer(draw, size)
     return speedup(draw, ours, peer), (draw, ours, peer)
 
 
 def speedup(draw: Draw, ours: tuple[Relaxed, float], peer: Peer) -> dict:
-    """Row of the peer's time over ours, to the torque that our film was relaxed to."""
+    """Row of the peer's time over ours, to the torque of our relaxed film."""
     result, seconds = ours
     theirs = peer.relax(draw.m, PATIENCE[draw.m.shape[-1]])
     ratio = theirs.seconds / seconds
-    return row(ratio, "times", 1, ratio) | {
-        "bound": not theirs.done,
-        "s": round(seconds, 3),
-        "peer_s": round(theirs.seconds, 2),
-        "torque": float(f"{result.torque:.3g}"),
-        "peer_torque": float(f"{theirs.torque:.3g}"),
-    }
+    return row(
+        ratio,
+        "times",
+        1,
+        bound=not theirs.done,
+        s=round(seconds, 3),
+        peer_s=round(theirs.seconds, 2),
+        torque=float(f"{result.torque:.3g}"),
+        peer_torque=float(f"{theirs.torque:.3g}"),
+    )
 
 
 def energy_difference(draw: Draw, ours: Relaxed, peer: Peer) -> dict:
-    """Row of the relative energy that NeuralMag's solver still gains from our relaxed film."""
+    """Row of the relative energy by which NeuralMag's solver relaxes our film further."""
     before = peer.energy(ours.m)
     theirs = peer.relax(ours.m, SETTLING)
     change = abs(theirs.energy / before - 1)
-    return row(change, "of E", LIMIT, change / LIMIT) | {
-        "bound": not theirs.done,
-        "peer_torque": float(f"{theirs.torque:.3g}"),
-        "objects": state(np.moveaxis(ours.m, 0, -1)).objects,
-        "peer_objects": state(np.moveaxis(theirs.m, 0, -1)).objects,
-    }
+    return row(
+        change,
+        "of E",
+        LIMIT,
+        bound=not theirs.done,
+        peer_torque=float(f"{theirs.torque:.3g}"),
+        objects=state(np.moveaxis(ours.m, 0, -1)).objects,
+        peer_objects=state(np.moveaxis(theirs.m, 0, -1)).objects,
+    )
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where NeuralMag's solver ended; `m` is (3, H, W)."""
+    """Result of NeuralMag's solver."""
 
     m: np.ndarray
+    """Unit magnetisation, (3, H, W)."""
     energy: float
     torque: float
     seconds: float
@@ -205,7 +200,7 @@ class Peer:
         film.E = lambda m: both(m)[1][0]
 
     def _compile(self) -> None:
-        """`relax` compiles the equation anew at every call: give it one that stays."""
+        """Compile the equation once; `relax` would compile it at every call."""
         term = self.solver._setup_term({"material__alpha": self.state.tensor(1.0)})
         self.solver._setup_term = lambda replace=None: term
         tilted = np.zeros((3, *self.state.m.tensor.shape[1::-1]), dtype=np.float32)
@@ -217,45 +212,48 @@ class Peer:
         self.state.m.tensor = self.state.tensor(m.transpose(2, 1, 0))
 
     def _torque(self) -> float:
-        """Largest |m x h| / Ms."""
+        """Maximum of |m x h| / Ms."""
         m = np.asarray(self.state.m.tensor)
         return float(np.linalg.norm(np.cross(m, self.field(m)), axis=-1).max() / self.ms)
 
     def _speed(self, torque: float) -> float:
-        """|dm/dt| at this torque with a damping of 1, rad/s."""
+        """Return |dm/dt| at a torque with a damping of 1, rad/s."""
         return GAMMA / np.sqrt(2) * torque * self.ms
 
     def energy(self, m: np.ndarray) -> float:
-        """NeuralMag's energy of m (3, H, W), J."""
+        """Return NeuralMag's energy of m (3, H, W) in J."""
         self._set(m)
         return float(self.state.E)
 
     def relax(self, m: np.ndarray, patience: float) -> Run:
-        """Relax from m (3, H, W) until the torque is below the tolerance, or patience is over."""
+        """Relax m (3, H, W) until the torque is below the tolerance, or for `patience` seconds."""
         self._set(m)
         done = False
-        start = perf_counter()
-        with contextlib.suppress(_OutOfTime), alarm(patience):
-            self.solver.relax(tol=self._speed(self.tolerance))
-            done = True
-        seconds = perf_counter() - start
+
+        def work() -> None:
+            nonlocal done
+            with contextlib.suppress(_OutOfTime), alarm(patience):
+                self.solver.relax(tol=self._speed(self.tolerance))
+                done = True
+
+        seconds = seconds_of(work)
         m = np.asarray(self.state.m.tensor).transpose(2, 1, 0)
         return Run(m, float(self.state.E), self._torque(), seconds, done)
 
 
 class _OutOfTime(Exception):
-    pass
+    """The time limit of the peer is reached."""
 
 
 @contextlib.contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Raise _OutOfTime in here after so many seconds."""
+    """Raise _OutOfTime in the block after some seconds."""
 
     def ring(*_):
         raise _OutOfTime
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # again, should one be swallowed
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)  # repeated, in case a signal is lost
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
-"""Lorentz micrographs a second, from films of 256 x 256 on two threads.
+"""Lorentz images per second, from films of 256 x 256 cells on two threads.
 
-Peer: `mag2exp.ltem` (phase, then defocused image) on the same films where it is installed, else
-the same image written down plainly, in float64 with numpy.fft, the kernels anew for every film.
-The row says which under `peer_is`.
+Peer: `mag2exp.ltem` (phase, then defocused image) on the same films if it is installed, otherwise
+the same image in plain NumPy: float64, numpy.fft, new kernels for every film. The entry `peer_is`
+names it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
-from time import perf_counter
 
 import numpy as np
 from scipy.constants import e, hbar, mu_0
 
+from _rows import row, seconds_of
 from spinscope.physics.lorentz import Microscope, lorentz_image, wavelength
 
 FILMS, SIZE, ROUNDS = 64, 256, 5
@@ -25,32 +25,24 @@ MICROSCOPE = Microscope()
 def main() -> dict[str, dict]:
     """Measure; returns name → {value, unit, peer, ratio}."""
     m = films(FILMS)
-    ours = images_per_s(pictures, m)
+    ours = images_per_s(lorentz_images, m)
     peer, name = peer_image()
     few = m[:4]
     theirs = images_per_s(lambda some: [peer(film) for film in some], few, rounds=2)
-    # The peers show a film without its thickness in the tilted beam, and mag2exp no envelopes.
-    agreement = np.corrcoef(peer(m[0]).ravel(), pictures(m[:1])[0].ravel())[0, 1]
+    # The peers neglect the thickness of a tilted film, and mag2exp the envelopes.
+    agreement = np.corrcoef(peer(m[0]).ravel(), lorentz_images(m[:1])[0].ravel())[0, 1]
     if agreement < 0.9:
-        raise SystemExit(f"{name} shows another picture (correlation {agreement:.3f})")
-    return {
-        "ltem.images_per_s": {
-            "value": round(ours, 1),
-            "unit": "1/s",
-            "peer": round(theirs, 2),
-            "ratio": round(ours / theirs, 1),
-            "peer_is": name,
-        }
-    }
+        raise SystemExit(f"{name} gives another image (correlation {agreement:.3f})")
+    return {"ltem.images_per_s": row(ours, "1/s", theirs, peer_is=name)}
 
 
-def pictures(m: np.ndarray) -> np.ndarray:
-    """Ours."""
+def lorentz_images(m: np.ndarray) -> np.ndarray:
+    """Images of films (n, H, W, 3) by this package."""
     return lorentz_image(m, MS, THICKNESS, PIXEL, MICROSCOPE, tilt=TILT, workers=2)
 
 
 def films(n: int) -> np.ndarray:
-    """(n, SIZE, SIZE, 3) float32: Neel skyrmions at random places, each film its own."""
+    """Films with Néel skyrmions at random places, (n, SIZE, SIZE, 3) float32."""
     rng = np.random.default_rng(0)
     at = np.arange(SIZE)
     made = np.zeros((n, SIZE, SIZE, 3), dtype=np.float32)
@@ -67,18 +59,13 @@ def films(n: int) -> np.ndarray:
 
 
 def images_per_s(images: Callable, m: np.ndarray, rounds: int = ROUNDS) -> float:
-    """The fastest of a few rounds, the first of which fills the caches and does not count."""
+    """Rate of the fastest of some rounds, after a first one that fills the caches."""
     images(m[:2])
-    seconds = []
-    for _ in range(rounds):
-        started = perf_counter()
-        images(m)
-        seconds.append(perf_counter() - started)
-    return len(m) / min(seconds)
+    return len(m) / min(seconds_of(lambda: images(m)) for _ in range(rounds))
 
 
 def peer_image() -> tuple[Callable[[np.ndarray], np.ndarray], str]:
-    """(image of one film (H, W, 3), what makes it)."""
+    """Function that images one film (H, W, 3), and its name."""
     try:
         import discretisedfield
         import mag2exp
@@ -89,21 +76,21 @@ def peer_image() -> tuple[Callable[[np.ndarray], np.ndarray], str]:
         mesh = discretisedfield.Mesh(
             p1=(0, 0, 0), p2=(SIZE * PIXEL, SIZE * PIXEL, THICKNESS), n=(SIZE, SIZE, 1)
         )
-        turned = MS * in_beam(m).transpose(1, 0, 2)[:, :, None]
-        field = discretisedfield.Field(mesh, nvdim=3, value=turned)
+        value = MS * in_beam(m).transpose(1, 0, 2)[:, :, None]
+        field = discretisedfield.Field(mesh, nvdim=3, value=value)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             phase, _ = mag2exp.ltem.phase(field)
-            seen = mag2exp.ltem.defocus_image(
+            intensity = mag2exp.ltem.defocus_image(
                 phase, cs=MICROSCOPE.cs, df_length=-MICROSCOPE.defocus, voltage=MICROSCOPE.voltage
             )
-        return seen.array.reshape(SIZE, SIZE).T
+        return intensity.array.reshape(SIZE, SIZE).T
 
     return image, "mag2exp"
 
 
 def plain_image(m: np.ndarray) -> np.ndarray:
-    """The image of one film (H, W, 3), as a short script would have it."""
+    """Image of one film (H, W, 3), as in a short script."""
     moment = np.fft.fft2(MS * THICKNESS / np.cos(TILT) * in_beam(m), axes=(0, 1))
     ky, kx = np.meshgrid(np.fft.fftfreq(SIZE, PIXEL), np.fft.fftfreq(SIZE, PIXEL), indexing="ij")
     k2 = kx**2 + ky**2
@@ -115,13 +102,13 @@ def plain_image(m: np.ndarray) -> np.ndarray:
     chi = np.pi * lam * k2 * (MICROSCOPE.defocus + MICROSCOPE.cs * lam**2 * k2 / 2)
     slope = MICROSCOPE.defocus + MICROSCOPE.cs * lam**2 * k2
     damping = (np.pi * MICROSCOPE.convergence * slope) ** 2 * k2
-    damping += (np.pi * lam * MICROSCOPE.spread * k2) ** 2 / 2
+    damping += (np.pi * lam * MICROSCOPE.defocus_spread * k2) ** 2 / 2
     wave = np.fft.fft2(np.exp(1j * phase))
     return np.abs(np.fft.ifft2(wave * np.exp(-1j * chi - damping))) ** 2
 
 
 def in_beam(m: np.ndarray) -> np.ndarray:
-    """Components of m (H, W, 3) along x, across it and along the beam that is tilted about x."""
+    """Components of m (H, W, 3) along x, across it, and along the beam tilted about x."""
     cos, sin = np.cos(TILT), np.sin(TILT)
     across, along = m[..., 1] * cos + m[..., 2] * sin, m[..., 2] * cos - m[..., 1] * sin
     return np.stack([m[..., 0], across, along], axis=-1).astype(np.float64)
