@@ -1,12 +1,11 @@
-"""What tracking costs a training: seconds of logging over seconds of training.
+"""Overhead of tracking: seconds of logging over seconds of training.
 
-Logging is done for real, on an SQLite store, with all that one seed of the laptop profile keeps:
-opening the store (importing MLflow with it), settings, lineage, every epoch as it ends and the
-curves whole at the end, two reports with
-their per-image tables, three figures, and the registration of the model. The training's seconds
-are its steps times the step measured in the same process; its validations are not counted, so
-the fraction is an upper bound. The peer is the same content through MLflow's fluent calls as
-their documentation shows them, one `log_metrics` an epoch and `mlflow.keras.log_model`.
+The logging is that of one seed of the profile `laptop` to an SQLite store: import of MLflow and
+opening of the store, settings, lineage, every epoch, the complete curves, two reports with tables
+per image, three figures, and registration of the model. The seconds of training are the number of
+steps times the step measured in the same process; validations are not counted, so that the fraction
+is an upper bound. Peer: the same content by MLflow's fluent calls as in its documentation, with
+`log_metrics` every epoch and `mlflow.keras.log_model`.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from _rows import row
 from spinscope.config import Params, Tracking, load_params
 from spinscope.families.moke_unet import FAMILY
 
@@ -30,7 +30,7 @@ CURVES = ("loss", "mcc", "accuracy", "val_loss", "val_mcc", "val_accuracy", "lea
 
 
 def main() -> dict[str, dict[str, float | str]]:
-    """Measure, and give `mlflow.overhead` with the peer's fraction beside it."""
+    """Measure; returns name → {value, unit, peer, ratio}."""
     params = load_params("laptop", family=FAMILY.name)
     training = params.training
     model, step = _step_seconds(params)
@@ -38,21 +38,13 @@ def main() -> dict[str, dict[str, float | str]]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         ours, peer = _logging_seconds(folder, params, model), _peer_seconds(folder, params, model)
-    return {
-        "mlflow.overhead": {
-            "value": ours / train_seconds,
-            "unit": "1",
-            "peer": peer / train_seconds,
-            "ratio": peer / ours,
-            "logging_s": ours,
-            "train_s": train_seconds,
-            "step_s": step,
-        }
-    }
+    extra = {"logging_s": ours, "train_s": train_seconds, "step_s": step}
+    fractions = ours / train_seconds, peer / train_seconds
+    return {"mlflow.overhead": row(fractions[0], "1", fractions[1], peer / ours, **extra)}
 
 
 def _step_seconds(params: Params):
-    """(model, median seconds of one training step) of the network of `params`."""
+    """Network of `params` and the median seconds of a training step."""
     from spinscope.training.fit import compiled
 
     rng = np.random.default_rng(SEED)
@@ -69,6 +61,7 @@ def _step_seconds(params: Params):
 
 
 def _logging_seconds(folder: Path, params: Params, model) -> float:
+    """Seconds of logging by this package."""
     from spinscope.models.store import save_model
     from spinscope.tracking import lineage, open_store, parent_run, register, seed_run
     from spinscope.tracking.runs import log_curves, log_epoch, log_figure, log_report
@@ -84,7 +77,7 @@ def _logging_seconds(folder: Path, params: Params, model) -> float:
         experiment="overhead",
     )
     _create_store(tracking)
-    report, history, picture = _report(), _history(params), _picture()
+    report, history, figure = _report(), _history(params), _figure()
     frames = [np.random.default_rng(SEED).random((128, 128), np.float32)] * 2
     started = time.perf_counter()
     store = open_store(tracking)
@@ -96,7 +89,7 @@ def _logging_seconds(folder: Path, params: Params, model) -> float:
         for name in REPORTS:
             log_report(run, report, name)
         for name in FIGURES:
-            log_figure(run, picture, name)
+            log_figure(run, figure, name)
     register(
         store,
         FAMILY,
@@ -114,7 +107,7 @@ def _logging_seconds(folder: Path, params: Params, model) -> float:
 
 
 def _create_store(tracking: Tracking) -> None:
-    """Build the tables in another process, as the project's store has them from its first day."""
+    """Create the tables in another process: the store of a project has them already."""
     import subprocess
     import sys
 
@@ -126,14 +119,15 @@ def _create_store(tracking: Tracking) -> None:
 
 
 def _peer_seconds(folder: Path, params: Params, model) -> float:
+    """Seconds of logging by MLflow's fluent calls."""
     import mlflow
 
     from spinscope.tracking.runs import flatten
 
     report, history = _report(), _history(params)
-    pictures = [folder / name for name in FIGURES]
-    for path in pictures:
-        path.write_bytes(_picture())
+    paths = [folder / name for name in FIGURES]
+    for path in paths:
+        path.write_bytes(_figure())
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlruns/mlflow.db")
     mlflow.set_experiment("overhead")
     started = time.perf_counter()
@@ -145,17 +139,19 @@ def _peer_seconds(folder: Path, params: Params, model) -> float:
             for key in ("mcc", "accuracy", "f1", "jaccard"):
                 mlflow.log_metric(f"{name}.{key}", report[key])
             mlflow.log_dict(report, f"{name}/report.json")
-        for path in pictures:
+        for path in paths:
             mlflow.log_artifact(str(path))
         mlflow.keras.log_model(model, name="overhead", registered_model_name="overhead-peer")
     return time.perf_counter() - started
 
 
 def _history(params: Params) -> dict[str, list[float]]:
+    """Curves of a training."""
     return {key: [1 / (epoch + 1) for epoch in range(params.training.epochs)] for key in CURVES}
 
 
 def _report() -> dict:
+    """Report of a validation."""
     row = {"mcc": 0.9, "accuracy": 0.98, "f1": 0.9, "jaccard": 0.85}
     objects = {"true": 900, "predicted": 910, "matched": 890, "precision": 0.98, "recall": 0.99}
     return {
@@ -170,7 +166,8 @@ def _report() -> dict:
     }
 
 
-def _picture() -> bytes:
+def _figure() -> bytes:
+    """PNG of a figure."""
     import io
 
     from matplotlib.figure import Figure

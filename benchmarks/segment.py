@@ -1,9 +1,9 @@
-"""A recording of 16-bit frames of 512 x 672 through segment, label, measure and write.
+"""Segmentation of a recording of 16-bit frames of 512 x 672 pixels, from file to results.
 
-Frames a second: from opening the TIFF stack to the finished folder of results, the model loaded.
-Peer: Keras and scikit-image's regionprops on the same frames, one after the other.
-Memory: what a stack of 10 000 small frames, and an image of 16 384 x 16 384 pixels, take above the
-loaded model, each in a process of its own. Peer: the limit, 2 GB.
+Frames per second: from opening the TIFF stack to the finished folder of results, with the model
+loaded. Peer: Keras and scikit-image's regionprops on the same frames, one after the other.
+Memory: peak above the loaded model, of a stack of 10 000 small frames and of an image of
+16 384 x 16 384 pixels, each in a separate process. Peer: the limit, 2 GB.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
+from _rows import row, seconds_of
 from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.corpora.kerr import kerr_frames
@@ -45,21 +45,17 @@ def main() -> dict[str, dict]:
     engine_ms = of_engine(frames)
     value, stages = timing["frames_per_s"], timing["stages_ms"]
     memory = max(memory_above_model("stack"), memory_above_model("image"))
-    measured = {
-        "segment.frames_per_s": (value, "1/s", 1e3 / peer_ms, value * peer_ms / 1e3),
-        "segment.engine_ms": (engine_ms, "ms", keras_ms, keras_ms / engine_ms),
-        "segment.memory_gb": (memory, "GB", LIMIT_GB, memory / LIMIT_GB),
-    }
-    for stage, ms in stages.items():  # thread time of a frame; the stages run side by side
-        measured[f"segment.{stage}_ms"] = (ms, "ms", 1e3 / value, ms * value / 1e3)
     return {
-        name: {"value": round(v, 3), "unit": unit, "peer": round(peer, 3), "ratio": round(r, 3)}
-        for name, (v, unit, peer, r) in measured.items()
+        "segment.frames_per_s": row(value, "1/s", 1e3 / peer_ms),
+        "segment.engine_ms": row(engine_ms, "ms", keras_ms, keras_ms / engine_ms),
+        "segment.memory_gb": row(memory, "GB", LIMIT_GB),
+        # Thread time per frame; the stages run in parallel.
+        **{f"segment.{stage}_ms": row(ms, "ms", 1e3 / value) for stage, ms in stages.items()},
     }
 
 
 def simulated_frames() -> np.ndarray:
-    """(DISTINCT, H, W) uint16 Kerr frames."""
+    """Simulated Kerr frames, (DISTINCT, H, W) uint16."""
     settings = load_params("laptop").kerr.model_copy(
         update={"height": SHAPE[0], "width": SHAPE[1], "workers": 2}
     )
@@ -68,7 +64,7 @@ def simulated_frames() -> np.ndarray:
 
 
 def write_stack(path: Path, frames: np.ndarray, count: int) -> None:
-    """A TIFF stack that repeats `frames` until it holds `count`."""
+    """Write a TIFF stack of `count` frames that repeats `frames`."""
     import tifffile
 
     with tifffile.TiffWriter(path, bigtiff=True) as file:
@@ -81,7 +77,7 @@ def write_stack(path: Path, frames: np.ndarray, count: int) -> None:
 
 
 def segment(path: Path, out: Path) -> dict:
-    """Timing of a recording that is segmented from its file to its folder of results."""
+    """Segment a recording; returns the timing of its results."""
     from spinscope.live.results import open_results
 
     (row,) = jobs.segment(load_params("laptop"), [path], [MODEL], out)
@@ -89,13 +85,13 @@ def segment(path: Path, out: Path) -> dict:
 
 
 def of_engine(frames: np.ndarray, repeats: int = 20) -> float:
-    """Milliseconds of one frame through the engine of the settings, one at a time."""
+    """Milliseconds per frame of the inference engine, one frame at a time."""
     predictor = jobs.predictor(load_params("laptop"), MODEL)
     return _per_call_ms(lambda i: predictor.engine(_batch(frames[i % len(frames)])), repeats)
 
 
 def of_peer(frames: np.ndarray, repeats: int = 4) -> tuple[float, float]:
-    """Milliseconds of one frame through Keras, and through Keras and scikit-image."""
+    """Milliseconds per frame of Keras, and of Keras and scikit-image."""
     from skimage.measure import label, regionprops_table
 
     from spinscope.tracking import resolve
@@ -112,7 +108,7 @@ def of_peer(frames: np.ndarray, repeats: int = 4) -> tuple[float, float]:
 
 
 def memory_above_model(kind: str) -> float:
-    """GB that segmenting takes at its peak above the loaded model, in a process of its own."""
+    """Peak memory of a segmentation above the loaded model in GB, in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{kind}.tif"
         rng = np.random.default_rng(0)
@@ -127,7 +123,7 @@ def memory_above_model(kind: str) -> float:
 
 
 def write_mosaic(path: Path, frame: np.ndarray, side: int) -> None:
-    """One image of `side` x `side` pixels that repeats a frame."""
+    """Write one image of `side` x `side` pixels that repeats a frame."""
     import tifffile
 
     image = tifffile.memmap(path, shape=(side, side), dtype=np.uint16, photometric="minisblack")
@@ -138,7 +134,7 @@ def write_mosaic(path: Path, frame: np.ndarray, side: int) -> None:
 
 
 def measure_memory(path: Path) -> float:
-    """Peak of this process above what it holds once the model has segmented a small frame, GB."""
+    """Peak memory of this process above that after a first small frame, in GB."""
     params = load_params("laptop")
     predictor = jobs.predictor(params, MODEL)
     predictor.classes(np.zeros((64, 64), dtype=np.uint16))
@@ -149,21 +145,20 @@ def measure_memory(path: Path) -> float:
 
 
 def _status_gb(key: str) -> float:
-    """A figure of /proc/self/status; the one that `resource` gives starts from the parent's."""
+    """Entry of /proc/self/status in GB; `resource` would include the parent's peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024**2
 
 
 def _batch(frame: np.ndarray) -> np.ndarray:
+    """Standardised frame as a batch of one."""
     return standardise(frame)[None, ..., None]
 
 
 def _per_call_ms(call, repeats: int) -> float:
+    """Milliseconds per call(i), after a first call."""
     call(0)
-    started = perf_counter()
-    for i in range(repeats):
-        call(i)
-    return (perf_counter() - started) / repeats * 1e3
+    return seconds_of(lambda: [call(i) for i in range(repeats)]) / repeats * 1e3
 
 
 if __name__ == "__main__":

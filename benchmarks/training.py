@@ -1,8 +1,8 @@
-"""Input pipeline alone, training step alone, both together, and the memory of a training.
+"""Speed of input pipeline and training step, alone and together, and memory of a training.
 
-The profile `laptop` on simulated frames of 512x672. Peers, in the same run: the pipeline made of
-Keras' own augmentation layers, the step of the published network (no stem), and for the memory the
-6 GB that a training may take.
+Profile `laptop` on simulated frames of 512 x 672 pixels. Peers, in the same run: a pipeline of
+Keras' augmentation layers, the step of the published network (without stem), and for the memory the
+limit of 6 GB.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ import statistics
 import tempfile
 import time
 
+from _rows import row
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 STEPS, ROUNDS, FRAMES = 8, 5, 24
-AHEAD, PAUSE = 4, 2.0  # batches that the pipeline may have ready; seconds to make them
+AHEAD, PAUSE = 4, 2.0  # batches that the pipeline prefetches; seconds to make them
 MEMORY_LIMIT_GB = 6.0
 
 
 def main() -> dict[str, dict]:
-    """Every figure of this file, name → {value, unit, peer, ratio}."""
+    """Measure; returns name → {value, unit, peer, ratio}."""
     from spinscope.config import load_params
     from spinscope.families.moke_unet import FAMILY
     from spinscope.training.fit import compiled
@@ -45,8 +47,8 @@ def main() -> dict[str, dict]:
             network.train_on_batch(*source())
         return (time.perf_counter() - started) / STEPS
 
-    # In turns, so that a machine whose speed drifts does so for both. The pipeline rests while the
-    # step is timed alone, and what it made ahead meanwhile is used up before both are timed.
+    # Alternately, so that a drift of the machine's speed affects both. The pipeline is idle while
+    # the step is timed alone; prefetched batches are used up before both are timed.
     alone, both = [], []
     for _ in range(ROUNDS):
         time.sleep(PAUSE)
@@ -62,19 +64,19 @@ def main() -> dict[str, dict]:
     memory = peak_memory_gb()
     images = params.training.batch
     return {
-        "pipeline.images_per_s": _row(ours, "1/s", keras_layers),
-        "train.step_ms": _row(1e3 * step, "ms", 1e3 * peer_step),
-        "train.step_images_per_s": _row(images / step, "1/s", images / peer_step),
-        "train.images_per_s": _row(
+        "pipeline.images_per_s": row(ours, "1/s", keras_layers),
+        "train.step_ms": row(1e3 * step, "ms", 1e3 * peer_step),
+        "train.step_images_per_s": row(images / step, "1/s", images / peer_step),
+        "train.images_per_s": row(
             images / statistics.median(both), "1/s", images / statistics.median(alone)
         ),
-        "train.pipeline_overhead": _row(overhead, "1", 0.05),
-        "train.memory_gb": _row(memory, "GB", MEMORY_LIMIT_GB),
+        "train.pipeline_overhead": row(overhead, "1", 0.05),
+        "train.memory_gb": row(memory, "GB", MEMORY_LIMIT_GB),
     }
 
 
 def simulated_frames(params):
-    """Frames of the simulated corpus, as a training holds them."""
+    """Frames of the simulated corpus, prepared for training."""
     import numpy as np
 
     from spinscope.corpora.kerr import kerr_frames
@@ -92,7 +94,7 @@ def simulated_frames(params):
 
 
 def images_per_s(batches, images: int, count: int = 40) -> float:
-    """Images a second that come out of a pipeline which nobody holds up."""
+    """Images per second of a pipeline alone."""
     next(batches)
     started = time.perf_counter()
     for _ in range(count):
@@ -101,7 +103,7 @@ def images_per_s(batches, images: int, count: int = 40) -> float:
 
 
 def keras_batches(frames, params):
-    """The same views from Keras' layers: crop, zoom, flips, turns, contrast, brightness, noise."""
+    """Batches of the same augmentations by Keras' layers."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -119,7 +121,7 @@ def keras_batches(frames, params):
     images = np.stack(frames.images).astype(np.float32)
     labels = np.stack(frames.labels)
 
-    def view(image, label):
+    def augmented(image, label):
         pair = {"images": image, "segmentation_masks": label}
         for layer in layers:
             pair = layer(pair, training=True)
@@ -129,19 +131,20 @@ def keras_batches(frames, params):
     return (
         tf.data.Dataset.from_tensor_slices((images, labels))
         .repeat()
-        .map(view, num_parallel_calls=2)
+        .map(augmented, num_parallel_calls=2)
         .batch(params.training.batch)
         .prefetch(2)
     )
 
 
 def peak_memory_gb() -> float:
-    """Peak resident memory of one epoch of the profile `laptop`, in a process of its own."""
+    """Peak resident memory of one epoch of the profile `laptop`, in a separate process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_train_and_measure)
 
 
 def _train_and_measure() -> float:
+    """Train for one epoch; returns the peak memory of the process in GB."""
     from spinscope.config import load_params
     from spinscope.corpora.kerr import make_kerr_corpus
     from spinscope.datasets import open_dataset, split_by_batch
@@ -159,13 +162,10 @@ def _train_and_measure() -> float:
 
 
 def _with_stem(params, stem: int):
+    """Settings with another stem; 1 is the published network."""
     refine = params.model.refine if stem > 1 else 0
     model = params.model.model_copy(update={"stem": stem, "refine": refine})
     return params.model_copy(update={"model": model})
-
-
-def _row(value: float, unit: str, peer: float) -> dict:
-    return {"value": value, "unit": unit, "peer": peer, "ratio": value / peer}
 
 
 if __name__ == "__main__":
