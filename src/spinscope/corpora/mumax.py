@@ -40,7 +40,7 @@ class Grains:
     regions: str | None = None
     """Name of the OVF file of region numbers, beside the script."""
     size: float | None = None
-    """Size of the grains that mumax3 draws by itself, m."""
+    """Size of grains drawn by mumax3, m."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.ms) <= REGIONS:

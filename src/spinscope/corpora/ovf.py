@@ -14,7 +14,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal, NoReturn
 
@@ -121,7 +121,7 @@ def read_ovf(path: Path | str, *, components: int = 3) -> Ovf:
     try:
         with path.open("rb") as file:
             header = _read_header(path, file, components)
-            read = _read_text if header.form == "text" else _read_binary
+            read = _read_text if header.ovf.form == "text" else _read_binary
             values = read(header, file)
     except OSError as error:
         raise SpinscopeError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -130,16 +130,7 @@ def read_ovf(path: Path | str, *, components: int = 3) -> Ovf:
             values = values.astype(np.float64) * header.multiplier
         values = values.astype(np.float32, copy=False).reshape(*header.nodes, components)
     _check_finite(path, values)
-    return Ovf(
-        values,
-        header.cell,
-        header.unit,
-        header.title,
-        header.desc,
-        header.version,
-        header.form,
-        str(path),
-    )
+    return replace(header.ovf, m=values)
 
 
 def write_ovf(
@@ -237,19 +228,15 @@ def film_of(ovf: Ovf) -> OvfFilm:
 
 @dataclass(frozen=True)
 class _Header:
-    """Header of a file, and the offset at which its values begin."""
+    """Header of a file."""
 
-    path: Path
-    version: int
-    form: Form
+    ovf: Ovf
+    """Field without values."""
     start: int
+    """Offset at which the values begin."""
     nodes: tuple[int, int, int]
     components: int
-    cell: tuple[float, float, float]
-    unit: str
     multiplier: float
-    title: str
-    desc: tuple[str, ...]
 
     @property
     def count(self) -> int:
@@ -262,13 +249,13 @@ class _Header:
         nodes, rest = divmod(held, self.components)
         values = f"{nodes} nodes" + (f" and {rest} single values" if rest else "")
         raise SpinscopeError(
-            f"{self.path} holds {values}; its header promises {math.prod(self.nodes)} "
+            f"{self.ovf.name} holds {values}; its header promises {math.prod(self.nodes)} "
             f"(xnodes {x}, ynodes {y}, znodes {z})"
         )
 
     def refuse_cut(self) -> NoReturn:
         """Raise for a data block without end."""
-        raise SpinscopeError(f"{self.path} is cut off: the end of its data block is missing")
+        raise SpinscopeError(f"{self.ovf.name} is cut off: the end of its data block is missing")
 
 
 class _Records(dict[str, str]):
@@ -372,19 +359,10 @@ def _read_header(path: Path, file: BinaryIO, components: int) -> _Header:
     form = b"".join(begin[1].split(b"##")[0].split()).lower().decode("ascii", "replace")
     if form not in FORMS:
         raise SpinscopeError(f"{path}: values are {form!r}; must be text, binary 4 or binary 8")
-    return _Header(
-        path,
-        version,
-        form,
-        begin.end(),
-        nodes,
-        components,
-        tuple(step * _METRES[unit] for step in steps.values()),
-        records.unit(components),
-        multiplier,
-        records.get("title", ""),
-        tuple(records.desc),
-    )
+    cell = tuple(step * _METRES[unit] for step in steps.values())
+    title, desc = records.get("title", ""), tuple(records.desc)
+    field = Ovf(None, cell, records.unit(components), title, desc, version, form, str(path))
+    return _Header(field, begin.end(), nodes, components, multiplier)
 
 
 def _version(path: Path, head: bytes) -> int:
@@ -422,7 +400,7 @@ def _end_of_values(header: _Header, file: BinaryIO) -> int:
 
 def _read_binary(header: _Header, file: BinaryIO) -> np.ndarray:
     """Values of a binary data block."""
-    width, order = int(header.form[-1]), "big" if header.version == 1 else "little"
+    width, order = int(header.ovf.form[-1]), "big" if header.ovf.version == 1 else "little"
     dtype = np.dtype(f"{'>' if order == 'big' else '<'}f{width}")
     file.seek(header.start)
     check = file.read(width)
@@ -432,9 +410,11 @@ def _read_binary(header: _Header, file: BinaryIO) -> np.ndarray:
     if value != _CHECK[width]:
         reason = "a damaged file, or one that was transferred as text"
         if swapped == _CHECK[width]:
-            reason = f"its bytes are in the wrong order: OVF {header.version}.0 is {order}-endian"
+            reason = (
+                f"its bytes are in the wrong order: OVF {header.ovf.version}.0 is {order}-endian"
+            )
         raise SpinscopeError(
-            f"{header.path}: check value before the data is {float(value):g}; must be "
+            f"{header.ovf.name}: check value before the data is {float(value):g}; must be "
             f"{_CHECK[width]:.1f} ({reason})"
         )
     start = header.start + width
@@ -456,7 +436,7 @@ def _read_text(header: _Header, file: BinaryIO) -> np.ndarray:
     length = _end_of_values(header, file) - header.start
     if length > header.count * _NUMBER + _HEADER:
         raise SpinscopeError(
-            f"{header.path} holds {length} bytes of text, far more than the {header.count} values "
+            f"{header.ovf.name} holds {length} bytes of text, far more than the {header.count} values "
             "that its header promises"
         )
     file.seek(header.start)
@@ -477,11 +457,11 @@ def _refuse_word(header: _Header, text: bytes) -> NoReturn:
             float(word)
         except ValueError:
             raise SpinscopeError(
-                f"{header.path}: value {index % header.components + 1} of node "
+                f"{header.ovf.name}: value {index % header.components + 1} of node "
                 f"{index // header.components + 1} (={word[:40].decode('ascii', 'replace')!r}) "
                 "must be a number"
             ) from None
-    raise SpinscopeError(f"{header.path}: the data block must hold numbers only")
+    raise SpinscopeError(f"{header.ovf.name}: the data block must hold numbers only")
 
 
 def _check_finite(path: Path, values: np.ndarray) -> None:

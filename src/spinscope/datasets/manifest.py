@@ -1,4 +1,4 @@
-"""Manifest of a dataset: one row per frame with its statistics, or with what is wrong with it."""
+"""Manifest of a dataset: one row per frame, with its statistics or the rule that it breaks."""
 
 from __future__ import annotations
 

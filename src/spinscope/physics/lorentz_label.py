@@ -80,8 +80,8 @@ def triangle_level(m_z: np.ndarray) -> float:
 
     The background of a film along +z is a sharp peak at m_z = 1. The level is where the histogram
     is farthest below the straight line from the rarest value to that peak: 0.90 in dense lattices,
-    0.95 in sparse ones. Discs at this level, eroded once, have the size of those of the two
-    published labels at hand (14.8 and 12.4 px at 24 and 46 skyrmions in 256 x 256 pixels); discs
+    0.95 in sparse ones. Discs at this level, eroded once, have the size of those of two
+    published labels (14.8 and 12.4 px at 24 and 46 skyrmions in 256 x 256 pixels); discs
     at m_z = 0.98, the published threshold, are a third larger.
 
     Parameters
