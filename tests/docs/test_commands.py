@@ -1,0 +1,84 @@
+"""What the documentation names exists: commands, options, settings, modules."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from spinscope.cli import app
+from spinscope.config import load_params
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(path for path in ROOT.glob("docs/*.md") if path.stem != "changelog"),
+    *sorted(ROOT.glob("docs/notebooks/*.ipynb")),
+    *sorted(ROOT.glob("models/*/card.md")),
+]
+EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+NO_SETTINGS = {"data.dvc", "data.hash", "data.labels", "section.key"}  # files, tags, placeholders
+
+
+def text(page: Path) -> str:
+    return page.read_text().replace("\\n", "\n") if page.suffix == ".ipynb" else page.read_text()
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every `spinscope` command in the code of a page."""
+    blocks = re.findall(
+        r"^```\n(.*?)^```|((?:^    spinscope .*\n)(?:^    .*\n)*)", text(page), re.S | re.M
+    )
+    code = re.sub(r"\\\n\s*", " ", "\n".join(a + b for a, b in blocks))
+    lines = re.findall(r"^(?:\s|[A-Z_]+=\S+ )*(spinscope [a-z].*)$", code, re.MULTILINE)
+    lines += re.findall(r"`(spinscope [a-z][^`]*)`", text(page).replace("\n", " "))
+    return [shlex.split(re.split(r"  +| #", line)[0])[1:] for line in lines]
+
+
+@EACH_PAGE
+def test_commands_and_options_exist(page):
+    for words in commands(page):
+        command, rest = typer.main.get_command(app), words
+        while rest and hasattr(command, "commands"):
+            assert rest[0] in command.commands, f"spinscope {' '.join(words)}"
+            command, rest = command.commands[rest[0]], rest[1:]
+        if not command.ignore_unknown_options:  # else: options of a flow
+            known = {name for option in command.params for name in option.opts}
+            named = {word.split("=")[0] for word in rest if word.startswith("--")}
+            assert named <= known, f"spinscope {' '.join(words)}"
+
+
+@EACH_PAGE
+def test_settings_exist(page):
+    params = load_params().model_dump()
+    sections = {name: fields for name, fields in params.items() if isinstance(fields, dict)}
+    sections["families"] = yaml.safe_load((ROOT / "params.yaml").read_text())["families"]
+    named = set(re.findall(r"--set ([a-z_.]+)=", text(page)))
+    if page.stem != "benchmarks":  # its names are results
+        named |= set(re.findall(r"`([a-z_]+\.[a-z_-]+)(?:=[^`]*|: [^`]*)?`", text(page)))
+    settings = {
+        tuple(name.split(".")) for name in named - NO_SETTINGS if name.split(".")[0] in sections
+    }
+    assert [".".join(key) for key in settings if key[1] not in sections[key[0]]] == []
+
+
+@EACH_PAGE
+def test_modules_and_names_exist(page):
+    for module, names in re.findall(r"from (spinscope[\w.]*) import ([\w, ]+)", text(page)):
+        for name in names.split(","):
+            assert resolves(f"{module}.{name.strip()}"), f"{module}.{name}"
+    for dotted in re.findall(r"`(spinscope(?:\.\w+)+)[(`]", text(page)):
+        assert resolves(dotted), dotted
+
+
+def resolves(dotted: str) -> bool:
+    """Whether a dotted name is a module or an attribute of one."""
+    module, _, name = dotted.rpartition(".")
+    if importlib.util.find_spec(module) is None:
+        return False
+    return hasattr(importlib.import_module(module), name) or bool(importlib.util.find_spec(dotted))
