@@ -1,4 +1,4 @@
-"""Pictures show what is in frame and label, and nothing else."""
+"""Overlays, panels and colours of frames and labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_overlay_tints_only_what_is_labelled():
     assert grey.sum() == 63
 
 
-def test_panels_stand_side_by_side(tmp_path):
+def test_panels_are_written_side_by_side(tmp_path):
     label = np.eye(8, dtype=np.uint8)
     write_panels(tmp_path / "row.png", label_panels(np.zeros((8, 8)), [label]), gap=2)
     picture = np.asarray(Image.open(tmp_path / "row.png"))

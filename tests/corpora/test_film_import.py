@@ -1,4 +1,4 @@
-"""Films of other programs: what an OVF file tells is kept, what it lacks is asked for."""
+"""Import of films: values of the OVF file, and settings for those that it lacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CELL = (20e-9, 4e-9, 4e-9)
 
 
 def skyrmion(size: int = 48, radius: float = 8.0) -> np.ndarray:
-    """A Néel skyrmion in the middle of a film, (H, W, 3)."""
+    """Néel skyrmion in the middle of a film, (H, W, 3)."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     r = np.hypot(y, x)
     theta = 2 * np.arctan2(np.sinh(radius / 2), np.sinh(r / 2))
@@ -24,7 +24,7 @@ def skyrmion(size: int = 48, radius: float = 8.0) -> np.ndarray:
     return m.astype(np.float32)
 
 
-def test_a_film_in_amperes_per_metre_comes_in_whole(tmp_path):
+def test_a_film_in_amperes_per_metre_is_imported_completely(tmp_path):
     m, ms = skyrmion(), 2e5 + 1e4 * (np.arange(48) // 12)[None, :] * np.ones((48, 1))
     file = write_ovf(tmp_path / "one.ovf", m * ms[..., None], CELL, unit="A/m")
     films = open_films(import_films(tmp_path / "films", [file], FILMS))
@@ -39,7 +39,7 @@ def test_a_film_in_amperes_per_metre_comes_in_whole(tmp_path):
     assert (film.material.cell, film.material.thickness) == pytest.approx((4e-9, 20e-9))
 
 
-def test_of_many_magnetisations_each_is_kept_to_a_part_in_five_hundred(tmp_path):
+def test_many_magnetisations_are_rounded_to_a_five_hundredth_of_their_range(tmp_path):
     ms = 1.5e5 + 1e5 * np.random.default_rng(0).random((48, 48))
     file = write_ovf(tmp_path / "one.ovf", skyrmion() * ms[..., None], CELL, unit="A/m")
     film = open_films(import_films(tmp_path / "films", [file], FILMS))[0]
@@ -68,7 +68,7 @@ def test_films_of_different_sizes_keep_theirs(tmp_path):
     assert [row["name"] for row in films.rows] == ["film32", "film48"]
 
 
-def test_what_cannot_be_a_film_is_named(tmp_path):
+def test_files_without_a_film_are_errors(tmp_path):
     hole = skyrmion() * 2e5
     hole[:3, :3] = 0
     file = write_ovf(tmp_path / "hole.ovf", hole, CELL, unit="A/m")

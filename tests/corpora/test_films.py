@@ -1,4 +1,4 @@
-"""The corpus of films: reproducible, resumable, and honest about what it holds."""
+"""Corpus of films: reproducible, resumable, complete in its description."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from spinscope.physics.topology import state, topological_charge
 
 @pytest.fixture(scope="module")
 def made(film_settings, tmp_path_factory):
-    """A corpus of five films in three parts."""
+    """Corpus of five films in three chunks."""
     return make_film_corpus(tmp_path_factory.mktemp("films") / "corpus", 5, 7, film_settings)
 
 
 def killed_after(n: int):
-    """A progress bar that is interrupted when `n` films are done."""
+    """Progress bar that is interrupted after `n` films."""
 
     def progress(items, **_):
         for done, item in enumerate(items):
@@ -66,7 +66,7 @@ def test_the_exchange_of_a_draw_is_weak_between_its_grains(film_settings):
     assert set(np.round(np.unique(links), 5)) == {np.float32(0.9), np.float32(1)}
 
 
-def test_every_film_kept_is_at_rest_and_described(made, film_settings):
+def test_every_stored_film_is_relaxed_and_described(made, film_settings):
     films = open_films(made)
     assert len(films) == 5
     assert films.header["complete"]
@@ -95,7 +95,7 @@ def test_the_same_seed_gives_the_same_bytes(made, film_settings, tmp_path):
     assert open_films(other).rows[0]["energy"] != open_films(made).rows[0]["energy"]
 
 
-def test_a_corpus_that_was_killed_goes_on_to_the_same_bytes(made, film_settings, tmp_path):
+def test_an_interrupted_corpus_is_resumed_to_the_same_bytes(made, film_settings, tmp_path):
     path = tmp_path / "killed"
     with pytest.raises(KeyboardInterrupt):
         make_film_corpus(path, 5, 7, film_settings, progress=killed_after(4))
@@ -126,7 +126,7 @@ def test_a_corpus_grows_to_the_same_bytes(made, film_settings, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["m", "grain", "rows"])
-def test_a_damaged_part_is_named_and_made_anew(made, film_settings, tmp_path, damage):
+def test_a_damaged_chunk_is_an_error_and_written_again(made, film_settings, tmp_path, damage):
     import shutil
 
     path = shutil.copytree(made, tmp_path / "damaged")
@@ -143,8 +143,8 @@ def test_a_damaged_part_is_named_and_made_anew(made, film_settings, tmp_path, da
     assert sha256_folder(path) == sha256_folder(made)
 
 
-def test_films_that_do_not_converge_are_named_and_not_kept(film_settings, tmp_path, monkeypatch):
-    """With this tolerance only films that are at rest from the start are kept."""
+def test_films_that_do_not_converge_are_listed_and_not_stored(film_settings, tmp_path, monkeypatch):
+    """With this tolerance only films that are relaxed at the start are stored."""
     real = draw_film
 
     def draw(number, seed, settings):
@@ -169,7 +169,7 @@ def test_films_that_do_not_converge_are_named_and_not_kept(film_settings, tmp_pa
     assert named["film-00003"]["torque"] is None
 
 
-def test_a_corpus_without_a_relaxed_film_says_so(film_settings, tmp_path):
+def test_a_corpus_without_a_relaxed_film_is_an_error(film_settings, tmp_path):
     few = film_settings.model_copy(update={"tolerance": 1e-9, "max_evaluations": 20})
     path = make_film_corpus(tmp_path / "none", 2, 7, few)
     assert json.loads((path / "films.json").read_text())["films"] == 0

@@ -1,4 +1,4 @@
-"""The simulated corpus: reproducible, complete, and like the real frames."""
+"""Kerr corpus: reproducible, complete, and similar to real frames."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_a_longer_corpus_begins_with_the_shorter():
         assert np.array_equal(label, label2)
 
 
-def test_every_frame_holds_a_skyrmion_and_rows_say_what_was_drawn():
+def test_every_frame_holds_a_skyrmion_and_rows_hold_the_parameters():
     for row, image, label in kerr_frames(24, 1, SMALL):
         assert image.shape == label.shape == (96, 128)
         assert image.dtype == label.dtype == np.uint8
@@ -91,7 +91,7 @@ def test_frames_of_a_source_share_its_defects_and_not_its_noise():
         assert both >= 0.3 * np.sum(label == 2)
 
 
-def test_broken_off_corpus_leaves_nothing(tmp_path):
+def test_an_interrupted_corpus_leaves_no_files(tmp_path):
     def break_off(items, **_):
         yield next(iter(items))
         raise OSError("no space left on device")
@@ -122,14 +122,14 @@ def test_preview_is_an_image_of_frames_over_labels(corpus, tmp_path):
     assert {(255, 0, 0), (0, 0, 255)} <= colours
 
 
-def test_no_frames_or_frames_too_small_are_named():
+def test_no_frames_are_an_error():
     with pytest.raises(SpinscopeError, match=r"kerr.n \(=0\)"):
         next(kerr_frames(0, 0, SMALL))
 
 
 @pytest.mark.moke
 def test_ranges_cover_the_real_frames(moke):
-    """Contrast to noise, noise and skyrmion size of real frames lie within the simulated span."""
+    """Contrast to noise, noise and skyrmion size of real frames are in the simulated range."""
     real = open_dataset(moke)
     firsts = [next(i for i, r in enumerate(real.records) if r.source == s) for s in real.sources]
     size = SMALL.model_copy(update={"height": 256, "width": 336, "frames_per_source": 1})
@@ -141,7 +141,7 @@ def test_ranges_cover_the_real_frames(moke):
 
 
 def measure(image, label):
-    """(contrast to noise, noise, median skyrmion diameter, level of the film)."""
+    """Contrast to noise, noise, median skyrmion diameter, level of the film."""
     film = ndimage.binary_erosion(label == 0, iterations=3)
     core = ndimage.binary_erosion(label == 1)
     noise = (image - ndimage.gaussian_filter(image, 3))[film].std()

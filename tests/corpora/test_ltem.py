@@ -1,4 +1,4 @@
-"""The Lorentz corpus: reproducible, complete, each view its film shifted and imaged anew."""
+"""Lorentz corpus: reproducible, complete, with shifted and rotated films."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ VARIED = SETTINGS.model_copy(
 
 @dataclass
 class Films:
-    """Films held in memory."""
+    """Films in memory."""
 
     films: list[Film]
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -104,7 +104,7 @@ def test_it_opens_as_a_dataset_of_16_bit_whose_films_stay_in_one_split(corpus):
     assert set(np.unique(dataset.label(0))) == {0, 1}
 
 
-def test_a_view_is_the_film_turned_and_shifted():
+def test_an_image_is_the_film_rotated_and_shifted():
     films = made(3)
     frames = list(ltem_images(films, 1, SETTINGS))
     shifts, turns = set(), set()
@@ -128,7 +128,7 @@ def test_a_view_is_the_film_turned_and_shifted():
     np.testing.assert_array_equal(still[0][1], still[1][1])
 
 
-def test_rows_tell_what_was_drawn_and_it_is_what_is_seen():
+def test_rows_hold_the_conditions_of_the_image():
     films = made(12)
     frames = list(ltem_images(films, 2, VARIED))
     for key, (low, high) in {
@@ -182,7 +182,7 @@ def test_other_states_are_left_out_and_batches_still_filled():
         list(ltem_images(films, 0, SETTINGS.model_copy(update={"film_states": ("mixed",)})))
 
 
-def test_a_film_without_skyrmion_or_image_is_named():
+def test_a_film_without_skyrmion_or_contrast_is_an_error():
     films = made(2)
     uniform = np.zeros((32, 32, 3), np.float32)
     uniform[..., 2] = 1
@@ -191,7 +191,7 @@ def test_a_film_without_skyrmion_or_image_is_named():
         list(ltem_images(films, 0, SETTINGS))
 
 
-def test_the_header_tells_films_seed_and_settings_apart():
+def test_the_header_depends_on_films_seed_and_settings():
     films = made(2)
     same = corpus_header(films, 0, SETTINGS)
     assert same == corpus_header(made(2), 0, SETTINGS.model_copy(update={"workers": 2}))

@@ -1,4 +1,4 @@
-"""Scripts of mumax3: a small reader of the script gets back the film that it was made from."""
+"""Scripts of mumax3: a small parser recovers the film."""
 
 import json
 import re
@@ -16,7 +16,7 @@ MATERIAL = Material(ms=2.3e5, a_ex=1.37e-11, dmi=1.13e-3, b_ext=0.4, cell=3e-9, 
 
 
 def statements(script):
-    """Arguments of each call, and of each assignment, by name in small letters."""
+    """Arguments of each call and assignment, by name in lower case."""
     said = {}
     for line in script.splitlines():
         code = line.split("//")[0].strip()
@@ -54,7 +54,7 @@ def grained(seed=0, height=12, width=20):
     return Film(m, MATERIAL, ms=ms[grain], grain=grain)
 
 
-def test_a_uniform_film_comes_back():
+def test_a_uniform_film_is_recovered():
     script = mx3_script(MATERIAL, (128, 256), seed=7)
     said = statements(script)
     assert said["setgridsize"] == [(256, 128, 1)]
@@ -99,7 +99,7 @@ def test_grains_that_mumax_draws():
     )
 
 
-def test_a_film_of_grains_comes_back_from_its_files(tmp_path):
+def test_a_film_with_grains_is_recovered_from_its_files(tmp_path):
     film = grained()
     start = np.random.default_rng(1).normal(size=film.m.shape).astype(np.float32)
     paths = write_mx3(tmp_path / "film 7.mx3", film, seed=7, start=start)
@@ -138,7 +138,7 @@ def test_a_uniform_film_needs_no_other_file(tmp_path):
     assert one_ms.ms == (2.3e5,) * 6
 
 
-def test_what_mumax_cannot_be_told_is_named(tmp_path):
+def test_films_that_mumax_cannot_represent_are_errors(tmp_path):
     film = grained()
     uneven = film.ms.copy()
     uneven[np.argwhere(film.grain == 2)[0][0]] = 1e5
@@ -164,7 +164,7 @@ def test_what_mumax_cannot_be_told_is_named(tmp_path):
         ({"regions": None, "size": 0.0}, "positive length"),
     ],
 )
-def test_bad_grains_are_named(change, message):
+def test_bad_grains_are_errors(change, message):
     with pytest.raises(SpinscopeError, match=message):
         Grains(**({"ms": (1e5,), "regions": "r.ovf"} | change))
 
@@ -179,7 +179,7 @@ def test_bad_grains_are_named(change, message):
         ({"start": "a\nb.ovf"}, "must be printable"),
     ],
 )
-def test_bad_scripts_are_named(change, message):
+def test_bad_scripts_are_errors(change, message):
     given = {"shape": (4, 4), "seed": 0} | change
     with pytest.raises(SpinscopeError, match=message):
         mx3_script(MATERIAL, **given)

@@ -1,4 +1,4 @@
-"""OVF files: every form comes back as it was written, and every damage is named."""
+"""OVF files: every form is read as it was written, and damage is an error."""
 
 import os
 import struct
@@ -24,7 +24,7 @@ def field(shape=(2, 3, 4), seed=0):
 
 @pytest.fixture(scope="session")
 def mumax_file():
-    """A file of mumax3 that lies beside the real Kerr micrographs, where the setting names them."""
+    """File of mumax3 in a folder beside the real Kerr images, named by SPINSCOPE_MOKE."""
     path = Path(os.environ.get("SPINSCOPE_MOKE", ".")).parent / "ovf" / "example_mumax.ovf"
     if not path.is_file():
         pytest.skip("no OVF file of mumax3 beside the folder that SPINSCOPE_MOKE names")
@@ -37,7 +37,7 @@ def written(tmp_path, version=2, form="binary4", m=None, **more):
 
 
 def damaged(path, old, new, count=1):
-    """Replace bytes that the file must hold."""
+    """Replace bytes of a file."""
     data = path.read_bytes()
     assert old in data
     path.write_bytes(data.replace(old, new, count))
@@ -99,14 +99,14 @@ def test_bytes_follow_the_standard_and_are_the_same_each_time(tmp_path, version,
     assert numbers[3 * (4 * (3 * 1 + 2) + 1) + 2] == pytest.approx(m[1, 2, 1, 2], rel=1e-8)
 
 
-def test_eight_bytes_keep_what_four_would_not(tmp_path):
+def test_eight_bytes_keep_double_precision(tmp_path):
     m = np.full((1, 1, 1, 3), 1 / 3)
     data = written(tmp_path, 2, "binary8", m).read_bytes()
     assert struct.pack("<d", 1 / 3) in data
 
 
 def test_files_of_other_programs_are_understood(tmp_path):
-    """Keys in any case and spacing, comments, Windows' line ends, no end of line after binary."""
+    """Any case and spacing of keys, comments, Windows line ends, no line end after binary data."""
     m = field((1, 2, 2))
     values = "\r\n".join("\t".join(map(repr, row.tolist())) for row in m.reshape(-1, 3))
     head = (
@@ -154,7 +154,7 @@ def test_lengths_of_known_units_become_metres(tmp_path):
         old = new
 
 
-def test_numbers_of_nodes_are_held_to_the_header(tmp_path):
+def test_the_number_of_nodes_must_match_the_header(tmp_path):
     for version, form in FORMS:
         for old, new, said in [(b"ynodes: 3", b"ynodes: 4", 32), (b"znodes: 2", b"znodes: 1", 12)]:
             path = damaged(written(tmp_path, version, form), old, new)
@@ -168,7 +168,7 @@ def test_numbers_of_nodes_are_held_to_the_header(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["text", "binary4", "binary8"])
-def test_a_huge_promise_takes_no_memory(tmp_path, form):
+def test_a_huge_number_of_nodes_allocates_no_memory(tmp_path, form):
     path = damaged(written(tmp_path, form=form), b"xnodes: 4", b"xnodes: 20000000")
     with pytest.raises(SpinscopeError, match="holds 24 nodes; its header promises 120000000"):
         read_ovf(path)
@@ -181,7 +181,7 @@ def test_a_huge_promise_takes_no_memory(tmp_path, form):
 
 
 @pytest.mark.parametrize(("version", "form"), FORMS)
-def test_a_cut_file_is_named_wherever_it_ends(tmp_path, version, form):
+def test_a_truncated_file_is_an_error_at_any_length(tmp_path, version, form):
     path = written(tmp_path, version, form)
     data = path.read_bytes()
     end = data.index(b"# End: Data")
@@ -191,7 +191,7 @@ def test_a_cut_file_is_named_wherever_it_ends(tmp_path, version, form):
             read_ovf(path)
 
 
-def test_cells_that_are_not_finite_are_named(tmp_path):
+def test_cells_that_are_not_finite_are_errors(tmp_path):
     for bad in (np.nan, np.inf):
         m = field()
         m[1, 2, 3, 0] = bad
@@ -258,13 +258,13 @@ def test_a_bad_header_is_one_sentence(tmp_path, old, new, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_word_among_the_numbers_is_named(tmp_path):
+def test_a_word_among_the_numbers_is_an_error(tmp_path):
     path = damaged(written(tmp_path, form="text", m=np.full((1, 2, 2, 3), 0.5)), b"0.5\n", b"x\n")
     with pytest.raises(SpinscopeError, match=r"value 3 of node 1 \(='x'\) must be a number"):
         read_ovf(path)
 
 
-def test_what_is_no_file_is_named(tmp_path):
+def test_other_files_are_errors(tmp_path):
     with pytest.raises(SpinscopeError, match="no such file"):
         read_ovf(tmp_path / "none.ovf")
     with pytest.raises(SpinscopeError, match="no such file"):
@@ -279,7 +279,7 @@ def test_what_is_no_file_is_named(tmp_path):
 
 @pytest.mark.parametrize(("version", "form"), FORMS)
 def test_damage_is_an_error_or_a_finite_field(tmp_path, version, form):
-    """Whatever bytes a file holds, reading it raises the one error or gives what it promises."""
+    """Reading any bytes raises SpinscopeError or gives a finite field of the header's size."""
     path = written(tmp_path, version, form)
     data = path.read_bytes()
     rng = np.random.default_rng(version)
@@ -323,7 +323,7 @@ def test_damage_is_an_error_or_a_finite_field(tmp_path, version, form):
         ({"unit": "A / m"}, "one word"),
     ],
 )
-def test_what_cannot_be_written_leaves_the_file_as_it_was(tmp_path, change, message):
+def test_a_field_that_cannot_be_written_leaves_the_file_unchanged(tmp_path, change, message):
     path = tmp_path / "m.ovf"
     path.write_text("before")
     arguments = {"m": field(), "cell": CELL} | change
@@ -332,7 +332,7 @@ def test_what_cannot_be_written_leaves_the_file_as_it_was(tmp_path, change, mess
     assert [file.read_text() for file in tmp_path.iterdir()] == ["before"]
 
 
-def test_a_map_of_regions_has_one_value_a_node(tmp_path):
+def test_a_map_of_regions_has_one_value_per_node(tmp_path):
     regions = np.arange(256, dtype=np.uint8).reshape(16, 16)
     path = write_ovf(tmp_path / "r.ovf", regions[..., np.newaxis], CELL, title="regions")
     assert b"# valuedim: 1\n# valuelabels: regions\n# valueunits: 1\n" in path.read_bytes()
@@ -369,7 +369,7 @@ def test_film_of_layers_keeps_the_moment_of_a_column():
     )
 
 
-def test_what_is_no_film_is_named():
+def test_fields_that_are_no_film_are_errors():
     m = field()
     with pytest.raises(SpinscopeError, match=r"a\.ovf: cells are 3x4 nm .* must be square"):
         film_of(Ovf(m, (1e-9, 4e-9, 3e-9), name="a.ovf"))

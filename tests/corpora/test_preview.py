@@ -1,4 +1,4 @@
-"""Films as colour images."""
+"""Previews: colours of films, and their arrangement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def film(*m: float) -> Film:
     return Film(np.broadcast_to(np.float32(m), (32, 48, 3)).copy(), MATERIAL)
 
 
-def test_colours_tell_the_direction():
+def test_colours_show_the_direction():
     colours = film_colours(np.array([[[0, 0, 1], [0, 0, -1], [1, 0, 0], [-1, 0, 0]]]))[0]
     assert colours.tolist() == [[255] * 3, [0] * 3, [255, 0, 0], [0, 255, 255]]
     down, up = film_colours(np.array([[[0, 1, 0], [0, -1, 0]]]))[0].astype(int)
@@ -28,7 +28,7 @@ def test_colours_tell_the_direction():
     assert half[1] == half[2] > 128
 
 
-def test_a_preview_lays_films_side_by_side(tmp_path):
+def test_a_preview_shows_films_side_by_side(tmp_path):
     films = [film(0, 0, 1), film(1, 0, 0), film(0, 0, -1)]
     path = preview_films(films, tmp_path / "films.png", columns=2, width=200)
     image = np.asarray(Image.open(path).convert("RGB"))

@@ -1,4 +1,4 @@
-"""The MOKE layout: what is written comes back, and malformed tables are named by row."""
+"""MOKE layout: round trip, and errors of malformed tables by row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IMAGE = np.full((16, 24), 0.5, dtype=np.float32)
 LABEL = np.zeros((16, 24), dtype=np.uint8)
 
 
-def test_the_layout_comes_back(tmp_path):
+def test_round_trip(tmp_path):
     rng = np.random.default_rng(1)
     frames = [
         (Record("a", 3, 0), rng.integers(0, 256, (16, 24)) / 255, rng.integers(0, 5, (16, 24))),
@@ -101,7 +101,7 @@ def test_sources_outside_the_partition_belong_to_no_batch(moke_folder):
     assert {(r.batch, r.use) for r in records if r.source} == {(None, "unassigned")}
 
 
-def test_what_is_no_dataset_is_named(tmp_path):
+def test_other_folders_are_errors(tmp_path):
     with pytest.raises(SpinscopeError, match="does not exist"):
         open_dataset(tmp_path / "none")
     with pytest.raises(SpinscopeError, match=r"neither table\.csv .* nor corpus\.json"):

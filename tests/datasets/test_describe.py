@@ -1,4 +1,4 @@
-"""What is measured of frames, against frames whose numbers are known; and the page."""
+"""Statistics of frames with known values, and the page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from spinscope.errors import SpinscopeError
 def grid_of_discs(
     noise: float, contrast: float = -0.2, radius: float = 6, pitch: int = 32, tilt: float = 0.0
 ):
-    """Discs on a square grid on a tilted background: (image, label), 256 x 256."""
+    """Image and label of discs on a square grid on a tilted background, 256 x 256."""
     y, x = np.mgrid[:256, :256]
     inside = np.hypot((y % pitch) - pitch / 2, (x % pitch) - pitch / 2) <= radius
     image = 0.5 + contrast * inside + tilt * (x / 256 - 0.5)
@@ -50,7 +50,7 @@ def test_a_drawn_frame_is_measured_as_drawn():
     assert values["gradient"] == pytest.approx(0, abs=0.003)
 
 
-def test_a_tilt_is_seen_as_slope_and_neither_as_noise_nor_as_contrast():
+def test_a_tilt_changes_the_slope_but_not_noise_or_contrast():
     image, label = grid_of_discs(noise=0.02, tilt=0.3)
     values, _ = measure_frame(image, label)
     assert values["gradient"] == pytest.approx(0.3, rel=0.02)
@@ -67,7 +67,7 @@ def test_a_frame_without_skyrmions_or_film_has_no_contrast():
     assert np.isnan([values["noise"], values["density"], values["gradient"]]).all()
 
 
-def test_noise_is_seen_and_slow_waves_are_not():
+def test_noise_is_measured_and_slow_waves_are_not():
     y, x = np.mgrid[:200, :200]
     everywhere = np.ones((200, 200), dtype=bool)
     waves = 0.3 * np.sin(2 * np.pi * x / 100) * np.cos(2 * np.pi * y / 80)
@@ -77,7 +77,7 @@ def test_noise_is_seen_and_slow_waves_are_not():
     assert np.isnan(noise_level(noise, ~everywhere))
 
 
-def test_a_wave_stands_at_its_frequency_and_white_noise_is_flat():
+def test_a_wave_has_its_frequency_and_white_noise_is_flat():
     x = np.arange(256)
     wave = np.broadcast_to(np.sin(2 * np.pi * 0.125 * x), (128, 256)).astype(np.float32)
     spectrum = radial_spectrum(wave)
@@ -112,7 +112,7 @@ def corpus(tmp_path):
     return open_dataset(write_corpus(tmp_path / "corpus", frames(), header={}))
 
 
-def test_two_datasets_stand_side_by_side(moke_folder, corpus, tmp_path):
+def test_two_datasets_are_compared(moke_folder, corpus, tmp_path):
     out = tmp_path / "out"
     summary = describe({"real": open_dataset(moke_folder), "<sim>": corpus}, out)
     page = (out / "index.html").read_text()

@@ -27,7 +27,7 @@ LTEM_STAGES = ["corpus-films", "corpus-ltem", "train-ltem"]
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a fresh clone holds of the DAG, in a git repository of its own."""
+    """Files of the DAG in a fresh clone."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in (".dvcignore", ".gitignore", "data.dvc", "dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, folder / name)
@@ -60,12 +60,12 @@ def test_every_stage_would_run_in_a_fresh_clone(checkout):
     assert LTEM not in said  # a lab without Lorentz images has nothing to do with them
 
 
-def test_the_long_parts_of_the_kerr_study_run_where_they_are_asked_for(checkout):
+def test_the_long_parts_of_the_kerr_study_run_only_on_request(checkout):
     said = dvc(checkout, "repro", "--dry", "--force", MOKE)
     assert all(f"Running stage '{MOKE}:{name}'" in said for name in MOKE_STAGES)
 
 
-def test_the_lorentz_stages_run_where_they_are_asked_for(checkout):
+def test_the_lorentz_stages_run_only_on_request(checkout):
     said = dvc(checkout, "repro", "--dry", "--force", LTEM)
     places = [said.index(f"Running stage '{LTEM}:{name}'") for name in LTEM_STAGES]
     assert places == sorted(places)

@@ -1,4 +1,4 @@
-"""Fetching, against a real server on this machine that behaves as badly as servers do."""
+"""Download from a local server that misbehaves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILE = "public_unet_skyrmion_dataset.zip"
 
 @dataclass
 class Zenodo:
-    """A record with one file, and how its server misbehaves."""
+    """Record with one file, and the misbehaviour of its server."""
 
     body: bytes
     shape: str = "legacy"  # of the record: legacy or invenio
@@ -138,7 +138,7 @@ def serve() -> Iterator[Callable[[Zenodo], Zenodo]]:
 
 
 def archive(folder: Path, top: str = "public_unet_skyrmion_dataset/") -> bytes:
-    """The dataset below `folder` as a zip archive with one folder on top."""
+    """Dataset below `folder` as a zip archive with one top folder."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -240,7 +240,7 @@ def test_a_server_that_ignores_ranges_and_always_cuts_is_given_up(serve, body, t
     assert len(zenodo.asked) == 4
 
 
-def test_a_file_that_changed_is_not_glued_to_the_old_part(serve, body, target):
+def test_a_changed_file_is_not_appended_to_the_old_download(serve, body, target):
     zenodo = serve(Zenodo(bytes(len(body)), cuts=[1000, 0, 0, 0]))
     with pytest.raises(SpinscopeError, match="given up"):
         fetch(target, zenodo)
@@ -250,7 +250,7 @@ def test_a_file_that_changed_is_not_glued_to_the_old_part(serve, body, target):
 
 
 @pytest.mark.parametrize("lie", [-100, 100])
-def test_a_lie_about_the_length_names_both(serve, body, target, lie):
+def test_a_wrong_length_is_an_error(serve, body, target, lie):
     zenodo = serve(Zenodo(body, lie=lie))
     with pytest.raises(SpinscopeError, match=f"promises {len(body) + lie} .* says {len(body)}"):
         fetch(target, zenodo)
@@ -283,18 +283,18 @@ def test_a_corrupt_archive_names_both_checksums_and_the_next_call_starts_anew(se
     assert zenodo.asked == [None, None]
 
 
-def test_passing_trouble_is_waited_out(serve, body, target):
+def test_transient_errors_are_retried(serve, body, target):
     zenodo = serve(Zenodo(body, answers=[503, 429, 500]))
     assert len(open_dataset(fetch(target, zenodo))) == 20
 
 
-def test_a_server_that_stays_down_is_named(serve, body, target):
+def test_a_server_that_stays_down_is_an_error(serve, body, target):
     zenodo = serve(Zenodo(body, answers=[503] * 99))
     with pytest.raises(SpinscopeError, match=r"given up after 4 attempts: .* 503"):
         fetch(target, zenodo)
 
 
-def test_404_is_not_tried_again(serve, body, target):
+def test_404_is_not_retried(serve, body, target):
     zenodo = serve(Zenodo(body, answers=[404]))
     with pytest.raises(SpinscopeError, match="answered 404"):
         fetch(target, zenodo)
@@ -349,7 +349,7 @@ def test_a_bomb_is_stopped_while_it_is_written(serve, target):
     assert left_behind(target) == []
 
 
-def test_a_bomb_whose_header_lies_is_stopped(serve, target):
+def test_a_bomb_with_a_false_header_is_stopped(serve, target):
     size = 600_000
     body = zipped(**{"a.png": bytes(size)}).replace(size.to_bytes(4, "little"), b"\x01\0\0\0")
     with pytest.raises(SpinscopeError, match="not a sound zip archive"):
@@ -358,7 +358,7 @@ def test_a_bomb_whose_header_lies_is_stopped(serve, target):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_name_that_stands_twice_is_refused(serve, target):
+def test_a_duplicate_name_is_refused(serve, target):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("table.csv", b"one")
@@ -378,7 +378,7 @@ def test_an_archive_without_a_dataset(serve, target):
     assert left_behind(target) == []
 
 
-def test_a_complete_dataset_is_left_alone_and_said_so(moke_folder):
+def test_a_complete_dataset_is_left_unchanged(moke_folder):
     said = []
     unreachable = Zenodo(b"").settings(size=1)
     before = (moke_folder / "table.csv").stat().st_mtime_ns
@@ -387,7 +387,7 @@ def test_a_complete_dataset_is_left_alone_and_said_so(moke_folder):
     assert (moke_folder / "table.csv").stat().st_mtime_ns == before
 
 
-def test_what_is_no_dataset_is_not_replaced(serve, body, target):
+def test_other_files_are_not_replaced(serve, body, target):
     target.mkdir(parents=True)
     (target / "thesis.txt").write_text("mine")
     with pytest.raises(SpinscopeError, match="is in the way"):
@@ -431,10 +431,10 @@ except ValueError as error:
 
 
 @pytest.mark.parametrize("while_unpacking", [False, True])
-def test_a_full_disk_keeps_the_part_and_the_next_call_takes_it_up(
+def test_a_full_disk_keeps_the_download_and_the_next_call_resumes_it(
     serve, moke_folder, target, while_unpacking
 ):
-    """A limit on the size of a file stands for the disk: writing beyond it fails for real."""
+    """A limit on the size of a file replaces a full disk: writing beyond it fails."""
     (moke_folder / "notes.txt").write_bytes(bytes(500_000))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
@@ -458,7 +458,7 @@ def test_a_full_disk_keeps_the_part_and_the_next_call_takes_it_up(
     assert zenodo.asked == ([None] if while_unpacking else [None, f"bytes={limit}-"])
 
 
-def test_an_interruption_keeps_the_part_only(serve, body, target):
+def test_an_interruption_keeps_only_the_download(serve, body, target):
     zenodo = serve(Zenodo(body, cuts=[1000]))
 
     def interrupt(items, **_):

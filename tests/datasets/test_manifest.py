@@ -1,4 +1,4 @@
-"""The manifest tells of every frame what is in it, and of a broken one what is wrong."""
+"""Manifest: statistics of every frame, or the rule that it breaks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spinscope.datasets.shards import write_corpus
 
 @pytest.fixture
 def one(tmp_path):
-    """One frame whose every number is known: 16 x 20, two skyrmions that touch at a corner."""
+    """One frame of 16 x 20 with known values: two skyrmions that touch at a corner."""
     image = np.full((16, 20), 0.4, dtype=np.float32)
     image[0, :10], image[1, :6] = 1, 0
     label = np.zeros((16, 20), dtype=np.uint8)
@@ -76,7 +76,7 @@ def test_one_frame_has_one_hash_whatever_the_encoding(tmp_path):
     assert len(hashes) == 1
 
 
-def test_hashes_tell_frames_apart():
+def test_hashes_differ_between_frames():
     zeros = np.zeros((2, 3), dtype=np.uint8)
     same = np.zeros((3, 2), dtype=np.uint8).T
     assert pixel_sha256(zeros) == pixel_sha256(same)

@@ -1,4 +1,4 @@
-"""Packed corpora: what is written comes back, byte for byte, and damage is found."""
+"""Packed corpora: round trip, reproducible bytes, and damage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def frames(n: int, dtype=np.uint8, seed: int = 1):
         yield {"name": f"f{k}", "source": k // 2, "batch": k // 4, "kind": "test"}, image, label
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(SpinscopeError, match="holds other files"):
         write_corpus(tmp_path, frames(1), header={})
@@ -29,7 +29,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_frames_come_back(tmp_path, dtype):
+def test_round_trip(tmp_path, dtype):
     write_corpus(tmp_path / "c", frames(5, dtype), header={"seed": 1}, shard_frames=2)
     dataset = open_dataset(tmp_path / "c")
     assert sorted(p.name for p in (tmp_path / "c").glob("images-*")) == [
@@ -103,7 +103,7 @@ def test_a_malformed_manifest_is_named(tmp_path, manifest, says):
         open_dataset(corpus).image(0)
 
 
-def test_a_header_that_is_none_is_named(tmp_path):
+def test_a_malformed_header_is_an_error(tmp_path):
     corpus = write_corpus(tmp_path / "c", frames(2), header={})
     for text in ("{", json.dumps({"n": 2}), "[]"):
         (corpus / "corpus.json").write_text(text)

@@ -1,4 +1,4 @@
-"""Splits share no source, whatever is asked for."""
+"""Splits have no common source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each rule is broken once, and named with the file that breaks it."""
+"""Validation: each rule is broken once and reported with the file."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_every_broken_file_is_named_with_its_rule_and_no_other(moke_folder):
 
 
 def packed(folder: Path, **changes) -> Dataset:
-    """A corpus of four frames; what is in `changes` replaces image, label, source of frame 2."""
+    """Corpus of four frames; `changes` replace image, label or source of frame 2."""
     rng = np.random.default_rng(1)
 
     def frames():
@@ -212,7 +212,7 @@ def test_every_rule_is_broken_in_some_test():
     assert {rule.name for rule in RULES} == broken | elsewhere
 
 
-def test_a_sound_dataset_is_valid_and_told_so(moke_folder, tmp_path):
+def test_a_sound_dataset_is_valid(moke_folder, tmp_path):
     dataset = open_dataset(moke_folder)
     out = tmp_path / "out"
     out.mkdir()
@@ -232,7 +232,7 @@ def test_a_sound_dataset_is_valid_and_told_so(moke_folder, tmp_path):
     assert (out / "thesis.txt").read_text() == "mine"
 
 
-def test_the_report_names_the_failure_and_leads_to_the_data_docs(moke_folder, tmp_path):
+def test_the_report_names_the_failure_and_links_to_the_data_docs(moke_folder, tmp_path):
     moke_files(open_dataset(moke_folder))[3][1].unlink()
     for _ in range(2):  # a second time over the first
         validation = validate(open_dataset(moke_folder), SPLITS, tmp_path / "out")
@@ -249,7 +249,7 @@ def test_the_report_names_the_failure_and_leads_to_the_data_docs(moke_folder, tm
     ]
 
 
-def test_the_manifest_does_not_depend_on_where_the_data_lie(moke_folder, tmp_path):
+def test_the_manifest_does_not_depend_on_the_folder(moke_folder, tmp_path):
     moke_files(open_dataset(moke_folder))[0][0].write_bytes(b"x")
     shutil.copytree(moke_folder, tmp_path / "elsewhere")
     tables = []
@@ -267,7 +267,7 @@ def test_many_failures_are_counted(moke_folder):
         require_valid(validate(dataset))
 
 
-def test_a_batch_that_is_not_there_is_an_error(moke_folder):
+def test_an_unknown_batch_is_an_error(moke_folder):
     with pytest.raises(SpinscopeError, match="batch 9 must be one of"):
         validate(open_dataset(moke_folder), {"train": [9]})
 

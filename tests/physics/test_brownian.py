@@ -1,4 +1,4 @@
-"""Brownian skyrmions: what is drawn has the motion that was asked for."""
+"""Brownian skyrmions: drawn tracks have the given motion."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_steps_have_the_variance_of_the_diffusion_constant():
     np.testing.assert_array_equal(table["y_px"], table["true_y_px"])
 
 
-def test_the_same_seed_is_the_same_tracks_and_the_frame_stays_full():
+def test_the_same_seed_gives_the_same_tracks_and_a_constant_number():
     a, b = (
         brownian_skyrmions(
             30, 200, SHAPE, 1.0, np.random.default_rng(4), lifetime=20, localisation=0.5, missed=0.1
@@ -56,7 +56,7 @@ def test_a_frame_shows_its_skyrmions():
     assert whole.any()
 
 
-def test_bad_input_is_named():
+def test_bad_input_is_an_error():
     for keywords in ({"diffusion": -1.0}, {"diffusion": 1.0, "lifetime": 0.0}):
         with pytest.raises(SpinscopeError, match="must"):
             brownian_skyrmions(3, 3, SHAPE, rng=np.random.default_rng(0), **keywords)

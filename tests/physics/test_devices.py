@@ -36,7 +36,7 @@ def test_every_kind_has_film_and_outside(kind):
     assert len(set(parts)) > 6
 
 
-def test_bad_outlines_are_named():
+def test_bad_outlines_are_errors():
     with pytest.raises(SpinscopeError, match="2 corners"):
         devices.polygon((8, 8), [(0, 0), (1, 1)])
     with pytest.raises(SpinscopeError, match="one line"):

@@ -14,7 +14,7 @@ def random_film(shape=(64, 64), seed=0, spread=0.3):
 
 @pytest.mark.parametrize("field", [0.0, 0.12])
 @pytest.mark.parametrize("alpha", [3.0, 4.0])
-def test_energy_never_rises_on_the_way(field, alpha):
+def test_energy_never_rises_during_relaxation(field, alpha):
     phi, energies = random_film(), []
     for _ in range(30):
         phi = domains.relax(phi, alpha=alpha, field=field, steps=2)
@@ -24,7 +24,7 @@ def test_energy_never_rises_on_the_way(field, alpha):
 
 
 def test_energy_of_a_wave_is_the_sum_of_its_terms():
-    """At one wave A cos(kx) the local and the linear energy have closed forms."""
+    """The local and the linear energy of a wave A cos(kx) have closed forms."""
     amplitude, waves, n = 0.5, 6, 64
     k = 2 * np.pi * waves / n
     phi = amplitude * np.cos(k * np.arange(n))[None, :] * np.ones((8, 1))
@@ -33,8 +33,8 @@ def test_energy_of_a_wave_is_the_sum_of_its_terms():
     assert domains.free_energy(phi) == pytest.approx(expected, rel=1e-6)
 
 
-def test_relaxed_film_feels_no_force():
-    """Torque vanishes: the energy does not change to first order in any displacement."""
+def test_the_torque_of_a_relaxed_film_vanishes():
+    """The energy does not change to first order in any displacement."""
     phi = domains.relax(random_film(), field=0.1, steps=3000).astype(np.float64)
     push = random_film(seed=1, spread=1e-3)
     up, down = (domains.free_energy(phi + sign * push, field=0.1) for sign in (1, -1))
@@ -44,7 +44,7 @@ def test_relaxed_film_feels_no_force():
 
 
 def test_uniform_film_stays_uniform():
-    """It relaxes to the root of alpha (phi - phi^3) - 9.05 gamma phi + h = 0, without a wave."""
+    """It relaxes to the root of alpha (phi - phi³) - 9.05 gamma phi + h = 0."""
     phi = domains.relax(np.full((32, 48), 0.9), field=0.5, steps=500)
     assert np.ptp(phi) < 1e-4
     m = float(phi.mean())
@@ -76,7 +76,7 @@ def test_stripes_have_the_period_of_the_fastest_wave(gamma):
 
 
 def test_scale_sets_the_size_of_the_domains_in_pixels():
-    """Twice the pixels a unit of length: a fourth of the skyrmions, four times their area."""
+    """Twice the pixels per unit of length: a quarter of the skyrmions, four times their area."""
     counts = []
     for scale in (1.0, 2.0):
         rng = np.random.default_rng(5)
@@ -85,7 +85,7 @@ def test_scale_sets_the_size_of_the_domains_in_pixels():
     assert counts[0] / counts[1] == pytest.approx(4, rel=0.25)
 
 
-def test_seeded_skyrmions_survive_where_they_were_put():
+def test_seeded_skyrmions_survive_at_their_places():
     rng = np.random.default_rng(2)
     film = domains.seeded_film((128, 160), spacing=32, radius=4, jitter=0.05, rng=rng)
     phi = domains.domain_pattern(

@@ -1,4 +1,4 @@
-"""The effective field: against its energy, closed forms, and NeuralMag's own terms."""
+"""Effective field against its energy, closed forms, and NeuralMag's terms."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ MAGNETS = 1.0  # A/m, so little that the demagnetising energy does not count
 
 
 def random_film(seed: int = 0, n: int = 1) -> np.ndarray:
-    """(n, 3, H, W): every spin in a direction of its own."""
+    """Random directions of all spins, (n, 3, H, W)."""
     m = np.random.default_rng(seed).standard_normal((n, 3, *GRID.shape))
     return m / np.linalg.norm(m, axis=1, keepdims=True)
 
 
 def texture(waves: int) -> np.ndarray:
-    """(1, 3, H, W): all components vary along both axes, `waves` times over the film."""
+    """Waves of all components along both axes, `waves` periods over the film, (1, 3, H, W)."""
     y, x = np.meshgrid(*(2 * np.pi * waves * np.arange(n) / n for n in GRID.shape), indexing="ij")
     polar, azimuth = 1.5 + 0.8 * np.sin(x + 1) * np.cos(y), np.sin(y) + 0.7 * np.cos(x + y)
     return spherical(polar, azimuth)
 
 
 def spherical(polar, azimuth) -> np.ndarray:
-    """(1, 3, H, W) unit vectors from their angles."""
+    """Unit vectors (1, 3, H, W) from their angles."""
     sin = np.sin(polar)
     return np.stack([sin * np.cos(azimuth), sin * np.sin(azimuth), np.cos(polar)])[None]
 
 
 def helix(waves: int, kind: str, hand: int = 1) -> np.ndarray:
-    """A spin spiral along x: it turns in the plane of x and z (cycloid) or of y and z (Bloch)."""
+    """Spin spiral along x that rotates in the plane of x and z (cycloid) or of y and z (Bloch)."""
     turn = hand * 2 * np.pi * waves * np.arange(GRID.width) / GRID.width
     turn = np.broadcast_to(turn, GRID.shape)
     return spherical(turn, np.full(GRID.shape, 0.0 if kind == "cycloid" else np.pi / 2))
 
 
 class Peer:
-    """NeuralMag's own terms of a film, one at a time; its first axis is x."""
+    """Single terms of a film in NeuralMag; the first axis is x."""
 
     def __init__(self):
         import neuralmag as nm
@@ -134,7 +134,7 @@ def test_terms_of_single_cells_are_neuralmags(peer, grains, evaluate, term, valu
 
 @pytest.mark.parametrize("term", ["exchange", "interfacial", "bulk"])
 def test_terms_of_neighbours_become_neuralmags_in_long_waves(peer, evaluate, term):
-    """Both are of second order in the cell: twice the wave, a quarter of the difference."""
+    """Both are of second order in the cell: twice the wavelength, a quarter of the difference."""
     values = {"a_ex": A_EX} if term == "exchange" else {"dmi": DMI}
     kind = "bulk" if term == "bulk" else "interfacial"
     field, energy = [], []
@@ -151,7 +151,7 @@ def test_terms_of_neighbours_become_neuralmags_in_long_waves(peer, evaluate, ter
 
 
 @pytest.mark.parametrize("kind", ["interfacial", "bulk"])
-def test_the_field_is_the_slope_of_the_energy(kind):
+def test_the_field_is_the_gradient_of_the_energy(kind):
     """It is - dE/dm / (mu_0 Ms V), also with grains and weak links between them."""
     require_jax()
     import jax
@@ -194,8 +194,8 @@ def test_a_uniform_film_has_no_exchange_field(evaluate):
     assert np.array_equal(alone, with_exchange)
 
 
-def test_a_wide_film_is_demagnetised_across_itself():
-    """-> diag(0, 0, -1), and its trace is -1 for every film."""
+def test_a_wide_film_is_demagnetised_along_its_normal():
+    """The tensor tends to diag(0, 0, -1); its trace is -1 for every film."""
     narrow, wide = Grid(16, 16, 3e-9, 27.5e-9, 1), Grid(16, 16, 12e-9, 27.5e-9, 2)
     for grid in (narrow, wide):
         xx, xy, yy, zz = demagnetising_tensor(grid)[:, 0, 0]
@@ -210,7 +210,7 @@ def test_a_wide_film_is_demagnetised_across_itself():
     ("interfacial", "cycloid", "Bloch"), ("bulk", "Bloch", "cycloid"),
 ])  # fmt: skip
 def test_a_helix_has_its_closed_form(evaluate, kind, right, wrong):
-    """Density A k² - D k on the lattice, least at k = D / 2A, in the wall that the DMI makes."""
+    """Density A k² - D k on the lattice, minimal at k = D / 2A for the chirality of the DMI."""
     a, k = GRID.cell, 2 * np.pi * np.arange(1, 6) / (GRID.width * GRID.cell)
     dmi = 2 * A_EX * k[2]
     # Cycloid m = (sin kx, 0, cos kx): w_D = D (m_z dm_x - m_x dm_z) = D k, and the Bloch helix
@@ -247,13 +247,13 @@ def test_a_film_without_periodic_images_is_refused():
         Grid(16, 16, 3e-9, 27.5e-9, 0)
 
 
-def test_a_missing_extra_is_named(monkeypatch):
+def test_a_missing_extra_is_an_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "neuralmag", None)
     with pytest.raises(SpinscopeError, match=r"spinscope\[sim\]"):
         require_jax()
 
 
-def test_neuralmag_speaks_of_warnings_alone(caplog):
+def test_only_warnings_of_neuralmag_are_logged(caplog):
     with caplog.at_level(logging.INFO):
         demagnetising_tensor(Grid(4, 4, 3e-9, 27.5e-9, 1))
         assert not caplog.records

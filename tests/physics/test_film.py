@@ -1,4 +1,4 @@
-"""Materials and films: derived lengths, and what is refused."""
+"""Materials and films: derived lengths and checks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_lengths_of_a_material():
         ("dmi_kind", "both"),
     ],
 )
-def test_a_value_that_no_material_has_is_named(name, value):
+def test_an_impossible_constant_is_an_error(name, value):
     with pytest.raises(SpinscopeError, match=rf"{name} \(='?{value}"):
         Material(**(GOOD | {name: value}))
 

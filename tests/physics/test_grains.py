@@ -1,4 +1,4 @@
-"""Grains: how many, periodic, and what differs by grain."""
+"""Grains: number, periodicity, and material constants."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def test_grains_have_the_mean_size():
     assert np.mean(kinds) == pytest.approx(256 * (1 - np.exp(-expected / 256)), rel=0.05)
 
 
-def test_grains_end_nowhere_at_the_border():
-    """As many boundaries between the last and the first column as between any other two."""
+def test_grains_continue_across_the_border():
+    """The first and last column have as many boundaries as any other two neighbours."""
     grains = np.array(tessellations(80))
     for axis in (1, 2):
         other = grains != np.roll(grains, 1, axis)
@@ -32,7 +32,7 @@ def test_grains_end_nowhere_at_the_border():
         assert apart[0] == pytest.approx(apart[1:].mean(), rel=0.15)
 
 
-def test_grains_are_a_matter_of_the_seed():
+def test_grains_depend_on_the_seed():
     first, other = tessellations(2)
     assert first.dtype == np.uint8
     assert first.shape == (120, 160)
@@ -47,7 +47,7 @@ def test_grains_larger_than_the_film_leave_one():
 @pytest.mark.parametrize(
     ("changes", "named"), [({"size": 0.0}, r"size \(=0.0 m\)"), ({"kinds": 257}, r"\(=257\)")]
 )
-def test_grains_that_cannot_be_are_named(changes, named):
+def test_impossible_grains_are_errors(changes, named):
     with pytest.raises(SpinscopeError, match=named):
         tessellations(1, **changes)
 
@@ -63,7 +63,7 @@ def test_ms_of_grains_is_drawn_in_whole_per_cents_within_the_limits():
         grain_ms(1e5, 0.25, (1.5e5, 3e5), 4, np.random.default_rng(0))
 
 
-def test_exchange_is_weak_between_grains_alone():
+def test_exchange_is_weak_only_between_grains():
     grain = np.zeros((4, 6), np.uint8)
     grain[1:3, 2:5] = 7
     along_x, along_y = exchange_factors(grain, 0.9)

@@ -1,4 +1,4 @@
-"""Kerr image formation: what the optics put in comes out of the image, and labels are exact."""
+"""Kerr image formation: optics are recovered from the image, and labels are exact."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def test_blur_keeps_the_sum_and_widens_the_wall():
 
 
 @pytest.mark.parametrize("grain", [0.0, 0.8])
-def test_noise_has_its_spread_and_its_grain(grain):
+def test_noise_has_its_standard_deviation_and_correlation(grain):
     flat = np.ones(SHAPE, dtype=np.float32)
     image = kerr_image(flat, replace(STILL, noise=0.05, grain=grain), rng())
     assert image.std() == pytest.approx(0.05, rel=0.03)
@@ -63,14 +63,14 @@ def test_shot_noise_is_less_on_the_darker_substrate():
     assert image[:, 80:].std() / image[:, :50].std() == pytest.approx(0.5, rel=0.05)
 
 
-def test_uneven_illumination_has_its_spread():
+def test_uneven_illumination_has_its_standard_deviation():
     flat = np.ones(SHAPE, dtype=np.float32)
     image = kerr_image(flat, replace(STILL, noise=0.0, gradient=0.03), rng())
     assert image.std() == pytest.approx(0.03, rel=0.01)
     assert np.abs(np.diff(image, axis=1)).max() < 0.01
 
 
-def test_subtract_drift_a_defect_leaves_no_shadow_and_with_it_a_pair():
+def test_a_defect_leaves_a_pair_of_rims_only_with_drift():
     flat = np.ones(SHAPE, dtype=np.float32)
     defect = Defect(y=48, x=64, radius=6, height=1.0)
     optics = replace(STILL, noise=0.0, level=0.5)
@@ -116,7 +116,7 @@ def test_defect_is_labelled_where_it_is_and_where_it_was():
     assert np.sum(label == 2) < 2 * np.pi * 6**2
 
 
-def test_scratch_is_long_and_lies_along_its_angle():
+def test_scratch_is_long_along_its_angle():
     scratch = Defect(y=48, x=64, radius=1.0, elongation=30, angle=0.0)
     label = kerr_label(np.ones(SHAPE, dtype=np.float32), defects=[scratch])
     ys, xs = np.nonzero(label)
@@ -133,7 +133,7 @@ def test_defects_over_the_border_are_cut():
 
 
 @pytest.mark.parametrize("bad", [{"noise": -0.1}, {"blur": -1.0}, {"read": 1.5}])
-def test_impossible_optics_are_named(bad):
+def test_impossible_optics_are_errors(bad):
     (name, value), *_ = bad.items()
     with pytest.raises(SpinscopeError, match=rf"{name} \(={value}\)"):
         KerrOptics(**bad)

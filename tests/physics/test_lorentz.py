@@ -1,4 +1,4 @@
-"""Lorentz micrographs: phases in closed form, contrast where and only where theory has it."""
+"""Lorentz images: phases in closed form, and contrast as in theory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SLOPE = constants.e * constants.mu_0 * MS * THICKNESS / constants.hbar
 
 
 def helix(n=64, periods=4, along="x"):
-    """A Bloch helix: (m (H, W, 3), its wave vector q, q x)."""
+    """Bloch helix (H, W, 3), its wave vector q, and q x."""
     q = 2 * np.pi * periods / (n * PIXEL)
     turn = np.broadcast_to(q * PIXEL * np.arange(n), (n, n))
     if along == "x":
@@ -40,7 +40,7 @@ def helix(n=64, periods=4, along="x"):
 
 
 def skyrmion(kind="neel", n=96, radius=10.0, wall=4.0, centre=None):
-    """A skyrmion with its core down in a film that points up, (n, n, 3)."""
+    """Skyrmion with its core down in a film along +z, (n, n, 3)."""
     cy, cx = centre or (n / 2, n / 2)
     y, x = np.mgrid[:n, :n]
     dy, dx = y - cy, x - cx
@@ -84,7 +84,7 @@ def test_phase_of_a_helix_tilted_across_its_wave_vector():
     np.testing.assert_allclose(phase(m, tilt=tilt, axis=np.pi / 2), expected, atol=2e-5 * SLOPE / q)
 
 
-def test_turning_film_and_tilt_axis_turns_the_phase():
+def test_rotating_film_and_tilt_axis_rotates_the_phase():
     m = skyrmion("bloch", centre=(40, 55)) + 0.3 * skyrmion("neel", centre=(60, 30))
     turned = np.rot90(m, -1).copy()  # a quarter from +x towards +y, for y runs down
     turned[..., 0], turned[..., 1] = -np.rot90(m[..., 1], -1), np.rot90(m[..., 0], -1)
@@ -99,7 +99,7 @@ def test_uniform_film_has_no_phase_at_any_tilt():
     np.testing.assert_allclose(seen(m, tilt=TILT), 1, atol=1e-5)
 
 
-def test_bloch_skyrmion_shows_without_tilt_and_neel_skyrmion_does_not():
+def test_without_tilt_a_bloch_skyrmion_has_contrast_and_a_neel_skyrmion_has_none():
     assert seen(skyrmion("bloch")).std() > 0.01
     assert seen(skyrmion("neel")).std() < 1e-3 * seen(skyrmion("bloch")).std()
     assert seen(skyrmion("neel"), tilt=TILT).std() > 0.01
@@ -122,7 +122,7 @@ def test_neel_skyrmion_is_dark_on_the_left_and_bright_on_the_right():
     assert over.argmax() % 96 < 48 < over.argmin() % 96
 
 
-def test_films_in_a_batch_are_what_they_are_alone():
+def test_films_in_a_batch_are_the_same_as_alone():
     m = np.stack([skyrmion(kind, centre=(40, 40)) for kind in ("bloch", "neel")] * 2)
     m = m.reshape(2, 2, 96, 96, 3)
     batch = seen(m, tilt=TILT, axis=0.2, workers=2)
@@ -193,7 +193,7 @@ def test_coherent_wave_keeps_its_electrons():
     np.testing.assert_allclose(half, image(strong, PIXEL, COHERENT) / 4, rtol=1e-5)
 
 
-def test_what_is_in_focus_shows_no_phase():
+def test_a_phase_is_invisible_in_focus():
     intensity = image(phase(skyrmion("bloch")), PIXEL, replace(COHERENT, defocus=0, cs=0))
     np.testing.assert_allclose(intensity, 1, atol=1e-5)
 
@@ -242,7 +242,7 @@ def test_envelopes_damp_what_the_source_blurs():
     np.testing.assert_allclose(spread, expected, atol=1e-6)
 
 
-def test_envelope_of_the_defocus_spread_is_the_mean_of_many_pictures():
+def test_envelope_of_the_defocus_spread_is_the_mean_of_many_images():
     weak = 0.1 * phase(skyrmion("bloch"))
     steps = 6e-5 * np.linspace(-4, 4, 41) / 2
     weights = np.exp(-((steps / 3e-5) ** 2) / 2)
@@ -252,7 +252,7 @@ def test_envelope_of_the_defocus_spread_is_the_mean_of_many_pictures():
     np.testing.assert_allclose(damped - 1, mean - 1, atol=0.03 * (mean - 1).std())
 
 
-def test_electrostatic_phase_is_the_longer_the_more_the_film_is_tilted():
+def test_electrostatic_phase_increases_with_the_tilt():
     assert interaction_constant(200e3) == pytest.approx(7.29e6, rel=1e-3)
     assert interaction_constant(300e3) == pytest.approx(6.53e6, rel=1e-3)
     assert electrostatic_phase(20.0, 30e-9, 200e3) == pytest.approx(7.288e6 * 20 * 30e-9, rel=1e-3)
@@ -261,7 +261,7 @@ def test_electrostatic_phase_is_the_longer_the_more_the_film_is_tilted():
     np.testing.assert_allclose(tilted, 2 * flat)
 
 
-def test_uniform_film_shows_nothing_of_its_electrostatic_phase():
+def test_the_electrostatic_phase_of_a_uniform_film_is_invisible():
     magnetic = phase(skyrmion("bloch"))
     both = magnetic + electrostatic_phase(20.0, THICKNESS, 200e3)
     np.testing.assert_allclose(
@@ -301,7 +301,7 @@ BROKEN[2, 3, 2] = np.nan
         (lambda: electrostatic_phase(20, 1e-8, 0), "voltage (=0) must be"),
     ],
 )
-def test_what_is_out_of_range_is_named(call, rule):
+def test_values_out_of_range_are_errors(call, rule):
     with pytest.raises(SpinscopeError) as error:
         call()
     assert rule in str(error.value)
@@ -309,7 +309,7 @@ def test_what_is_out_of_range_is_named(call, rule):
 
 @pytest.fixture(scope="module")
 def published() -> tuple[np.ndarray, np.ndarray]:
-    """(intensity, label) of a film that others simulated, beside the real Kerr micrographs."""
+    """Image and label of a published simulated film, in a folder beside the real Kerr images."""
     import tifffile
 
     folder = Path(os.environ.get("SPINSCOPE_MOKE", "/nowhere")).parent / "ltem"
@@ -321,7 +321,7 @@ def published() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.moke
-def test_published_picture_is_that_of_its_label(published):
+def test_published_image_is_that_of_its_label(published):
     intensity, label = published
     spots, n = ndimage.label(np.tile(label, (3, 3)))
     centres = np.array(ndimage.center_of_mass(spots > 0, spots, range(1, n + 1))) - 256

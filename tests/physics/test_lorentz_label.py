@@ -1,4 +1,4 @@
-"""Labels of Lorentz micrographs: the radius is where the definition puts it."""
+"""Labels of Lorentz images: radii of skyrmions in closed form."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def disc(centre=(32, 32), n=64):
 
 
 @pytest.mark.parametrize("threshold", [0.98, 0.5, 0.0, -0.5])
-def test_radius_is_where_m_z_is_the_threshold(threshold):
+def test_the_radius_is_that_of_m_z_at_the_threshold(threshold):
     area = skyrmion_label(disc(), threshold=threshold, erosion=0).sum()
     expected = RADIUS + WALL * np.arctanh(threshold)
     assert np.sqrt(area / np.pi) == pytest.approx(expected, abs=0.2)
 
 
-def test_erosion_takes_a_pixel_off_all_around():
+def test_an_erosion_removes_one_pixel_at_the_border():
     m_z = np.ones((9, 9))
     m_z[2:7, 3:6] = -1
     label = skyrmion_label(m_z, erosion=1)
@@ -57,7 +57,7 @@ def test_skyrmion_across_the_border():
         (disc()[0], {}, "m_z of shape (64,) must be (H, W)"),
     ],
 )
-def test_what_leaves_nothing_or_is_out_of_range_is_named(m_z, settings, rule):
+def test_empty_labels_and_parameters_out_of_range_are_errors(m_z, settings, rule):
     with pytest.raises(SpinscopeError) as error:
         skyrmion_label(m_z, **settings)
     assert rule in str(error.value)

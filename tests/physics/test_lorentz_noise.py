@@ -1,4 +1,4 @@
-"""Noise of Lorentz micrographs: each kind has the strength that it is asked for."""
+"""Noise of Lorentz images: each kind has its given strength."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def rng():
     return np.random.default_rng(0)
 
 
-def test_without_noise_the_picture_stays():
+def test_without_noise_the_image_is_unchanged():
     image = rng().random((16, 16), dtype=np.float32)
     before = image.copy()
     np.testing.assert_array_equal(noise.add(image, rng()), before)
@@ -23,7 +23,7 @@ def test_without_noise_the_picture_stays():
     np.testing.assert_array_equal(image, before)
 
 
-def test_gaussian_noise_is_white_and_has_its_spread():
+def test_gaussian_noise_is_white_and_has_its_standard_deviation():
     noisy = noise.add(FLAT, rng(), gaussian=0.08) - 0.5
     assert noisy.std() == pytest.approx(0.08, rel=0.02)
     assert abs(np.mean(noisy[:, 1:] * noisy[:, :-1])) < 0.02 * noisy.var()
@@ -80,7 +80,7 @@ def test_result_stays_in_range_and_follows_the_generator():
     assert np.any(one != other)
 
 
-def test_grey_runs_from_0_to_1_in_every_picture():
+def test_grey_runs_from_0_to_1_in_every_image():
     images = np.array([[[0.9, 1.0], [1.1, 1.0]], [[1, 3], [2, 2]], [[1, 1], [1, 1 + 1e-7]]])
     expected = [[[0, 0.5], [1, 0.5]], [[0, 1], [0.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]]]
     np.testing.assert_allclose(noise.grey(images), expected, atol=1e-6)
@@ -98,7 +98,7 @@ def test_grey_runs_from_0_to_1_in_every_picture():
         (FLAT, {"gamma": 0}, "gamma (=0) must be positive"),
     ],
 )
-def test_what_is_out_of_range_is_named(image, parameters, rule):
+def test_a_parameter_out_of_range_is_an_error(image, parameters, rule):
     with pytest.raises(SpinscopeError) as error:
         noise.add(image, rng(), **parameters)
     assert rule in str(error.value)

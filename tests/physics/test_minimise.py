@@ -1,4 +1,4 @@
-"""Relaxed films: at rest, lower in energy, and what they must be."""
+"""Relaxed films: torque, energy, charge, and independence of the batch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def relaxed(grid, films, kind="interfacial", tolerance=TOLERANCE, **options):
 
 @pytest.fixture(scope="module")
 def starts(reversed_disc) -> list[Start]:
-    """More films than the batch has seats, quick ones and slow ones."""
+    """More films than the batch holds, quick and slow ones."""
     return [
         random_start(COARSE, 0),
         reversed_disc(COARSE, at=(0.1, 0.9)),
@@ -51,7 +51,7 @@ def results(starts):
     return relaxed(COARSE, starts)
 
 
-def test_every_film_is_at_rest(results, evaluate):
+def test_the_torque_of_every_film_is_below_the_tolerance(results, evaluate):
     assert sorted(results) == [0, 1, 2, 3, 4]
     for result in results.values():
         assert result.converged
@@ -72,7 +72,7 @@ def test_no_film_has_more_energy_than_at_its_start(starts, results, evaluate):
 
 
 def test_a_relaxed_film_is_a_minimum(results, evaluate):
-    """What is turned a little has more energy, along any wave but those that move the film."""
+    """Any small rotation of the spins raises the energy, except a shift of the film."""
     rng = np.random.default_rng(0)
     for result in results.values():
         m = result.m + 0.05 * rng.standard_normal(result.m.shape)
@@ -87,8 +87,8 @@ def test_relaxed_films_have_an_integer_charge(results):
         assert charge == pytest.approx(round(charge), abs=1e-5)
 
 
-def test_a_film_does_not_depend_on_its_company(starts, results):
-    """Another seat, another neighbour, another order: the same bits."""
+def test_a_film_does_not_depend_on_its_batch(starts, results):
+    """Other places in the batch and another order give the same bits."""
     alone = relaxed(COARSE, [starts[2]])[0]
     turned = relaxed(COARSE, [starts[1], starts[2]])
     for other in (alone, turned[1]):
@@ -97,7 +97,7 @@ def test_a_film_does_not_depend_on_its_company(starts, results):
     assert np.array_equal(turned[0].m, results[1].m)
 
 
-def test_a_film_that_cannot_be_relaxed_leaves_the_others_alone(starts, results):
+def test_a_film_that_cannot_be_relaxed_does_not_affect_the_others(starts, results):
     broken = replace(starts[0], m=np.full_like(starts[0].m, np.nan))
     got = relaxed(COARSE, [broken, starts[1], starts[3]])
     assert not got[0].converged
@@ -120,7 +120,7 @@ def test_no_films_are_no_results():
     ("kind", "grid", "radial", "around"), [("interfacial", FINE, 1, 0), ("bulk", COARSE, 0, -1)]
 )
 def test_the_dmi_makes_neel_or_bloch_skyrmions(reversed_disc, kind, grid, radial, around):
-    """The wall's magnetisation along the gradient of m_z, and across it."""
+    """Magnetisation of the wall along the gradient of m_z, and across it."""
     result = relaxed(grid, [reversed_disc(grid)], kind)[0]
     assert result.converged
     m = np.moveaxis(result.m, 0, -1).astype(np.float64)
@@ -138,7 +138,7 @@ def test_the_dmi_makes_neel_or_bloch_skyrmions(reversed_disc, kind, grid, radial
 
 
 def test_waves_that_fit_both_grids_survive_refinement():
-    """Bilinear interpolation: off by (k cell)² / 8 at most, with no shift."""
+    """The error of bilinear interpolation is at most (k cell)² / 8, without a shift."""
 
     def wave(grid):
         y, x = (2 * np.pi * (np.arange(n) + 0.5) / n for n in grid.shape)

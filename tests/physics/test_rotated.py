@@ -1,4 +1,4 @@
-"""Films turned and mirrored, spins and all: others of the same constants and energy."""
+"""Rotated and mirrored films have the same energy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVERY = [(quarters, mirrored) for quarters in range(4) for mirrored in (False, T
 
 
 def neel_film(n: int = 32, kind: str = "interfacial") -> Film:
-    """One skyrmion off the centre of a film with an uneven Ms, its spins pointing outwards."""
+    """Skyrmion off the centre of a film with an uneven Ms, with its spins outwards."""
     y, x = np.mgrid[:n, :n] - np.array([10.0, 18.0])[:, None, None]
     r = np.hypot(x, y)
     theta = 2 * np.arctan2(4.0, r)
@@ -37,7 +37,7 @@ def energy(film: Film) -> float:
     return float(evaluate(np.moveaxis(film.m, -1, 0)[None], values)[1][0])
 
 
-def test_turned_and_mirrored_films_have_the_same_energy():
+def test_rotated_and_mirrored_films_have_the_same_energy():
     film = neel_film()
     wanted = energy(film)
     for quarters, mirrored in EVERY:
@@ -56,7 +56,7 @@ def test_spins_still_point_outwards():
         assert abs(across) < 1e-3 * radial
 
 
-def test_turns_undo_each_other_and_keep_the_charge():
+def test_rotations_undo_each_other_and_keep_the_charge():
     film = neel_film()
     np.testing.assert_array_equal(rotated(rotated(film, 3), 1).m, film.m)
     np.testing.assert_array_equal(rotated(rotated(film, 0, True), 0, True).m, film.m)
@@ -66,7 +66,7 @@ def test_turns_undo_each_other_and_keep_the_charge():
         assert topological_charge(rotated(film, quarters, mirrored).m) == pytest.approx(charge)
 
 
-def test_bulk_dmi_allows_turns_but_no_mirror():
+def test_bulk_dmi_allows_rotations_but_no_mirror():
     film = neel_film(kind="bulk")
     assert energy(rotated(film, 1)) == pytest.approx(energy(film), rel=1e-6)
     with pytest.raises(SpinscopeError, match="dmi_kind"):

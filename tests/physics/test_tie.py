@@ -1,4 +1,4 @@
-"""Transport of intensity: a film is imaged, and its phase and induction come back."""
+"""Transport of intensity: phase and induction are recovered from images of a film."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COHERENT = Microscope(convergence=0, defocus_spread=0)
 
 
 def film(n=128):
-    """Two Bloch skyrmions of unlike handedness, (n, n, 3)."""
+    """Two Bloch skyrmions of opposite chirality, (n, n, 3)."""
     y, x = np.mgrid[:n, :n]
     m = np.zeros((n, n, 3))
     m[..., 2] = 1
@@ -35,7 +35,7 @@ def phase():
 
 
 def intensities(values, defocus, amplitude=1.0, microscope=COHERENT):
-    """Under, in and over focus."""
+    """Images at underfocus, in focus and at overfocus."""
     return [
         image(values, PIXEL, replace(microscope, defocus=d), amplitude=amplitude)
         for d in (-defocus, 0, defocus)
@@ -43,7 +43,7 @@ def intensities(values, defocus, amplitude=1.0, microscope=COHERENT):
 
 
 def error(got, true):
-    """Relative, of the root mean square."""
+    """Relative root mean square difference."""
     true = true - true.mean()
     return np.sqrt(np.mean((got - true) ** 2) / np.mean(true**2))
 
@@ -87,7 +87,7 @@ def test_finest_wave_that_is_recovered_within_5_percent():
         assert np.sum(got * true) / np.sum(true**2) == pytest.approx(kept, abs=0.004)
 
 
-def test_series_of_pictures_are_done_at_once():
+def test_a_batch_of_series_is_computed_at_once():
     true = phase()
     under, focus, over = intensities(np.stack([true, -true]), 1e-4)
     both = tie.through_focal_phase(under, focus, over, 1e-4, PIXEL, VOLTAGE)
@@ -99,7 +99,7 @@ def test_series_of_pictures_are_done_at_once():
     )
 
 
-def test_regularisation_damps_what_is_longer_than_its_length():
+def test_regularisation_damps_waves_longer_than_its_length():
     x = 2 * np.pi * np.arange(64) / 64
     true = np.broadcast_to(0.05 * np.cos(2 * x), (64, 64))
     intensity = image(true, PIXEL, replace(COHERENT, defocus=1e-5))
@@ -109,7 +109,7 @@ def test_regularisation_damps_what_is_longer_than_its_length():
     np.testing.assert_allclose(damped, free / 4, atol=1e-5)
 
 
-def test_regularisation_holds_the_noise_down():
+def test_regularisation_reduces_the_noise():
     true = phase()
     rng = np.random.default_rng(0)
     under, focus, over = (p + rng.normal(0, 0.1, p.shape) for p in intensities(true, 1e-4))
@@ -120,7 +120,7 @@ def test_regularisation_holds_the_noise_down():
     assert error(damped, true) < 0.7 * error(free, true)
 
 
-def test_mirrored_pictures_give_a_phase_that_is_not_periodic():
+def test_mirrored_images_give_a_phase_that_is_not_periodic():
     n = 64
     x = np.pi * (np.arange(n) + 0.5) / n
     true = 0.5 * np.cos(3 * x)[None, :] * np.cos(x)[:, None] + 0.3 * np.cos(x)[None, :]
@@ -149,7 +149,7 @@ def test_induction_is_that_of_the_film():
         assert error(coarse[inner, inner], fine[inner, inner]) < 0.05
 
 
-def test_pictures_give_the_induction_of_the_film():
+def test_images_give_the_induction_of_the_film():
     m = film()
     under, focus, over = intensities(phase(), 5e-5, microscope=Microscope())
     got = tie.through_focal_phase(under, focus, over, 5e-5, PIXEL, VOLTAGE)
@@ -186,7 +186,7 @@ HOLE[1, 1] = 0
         (lambda: tie.largest_defocus(0, 2e5), "period (=0) must be a positive"),
     ],
 )
-def test_what_is_out_of_range_is_named(call, rule):
+def test_values_out_of_range_are_errors(call, rule):
     with pytest.raises(SpinscopeError) as error:
         call()
     assert rule in str(error.value)

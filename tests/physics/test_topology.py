@@ -11,7 +11,7 @@ SIZE = 64
 
 
 def film(*places: tuple[float, float], radius: float = 7, winding: int = 1, helicity: float = 0.0):
-    """(H, W, 3): discs of m_z < 0 at (y, x) in a film along +z, with walls that wind around."""
+    """Film (H, W, 3) along +z with discs of m_z < 0 at (y, x), whose walls wind."""
     y, x = np.mgrid[:SIZE, :SIZE]
     m = np.zeros((SIZE, SIZE, 3))
     m[..., 2] = 1
@@ -27,7 +27,7 @@ def film(*places: tuple[float, float], radius: float = 7, winding: int = 1, heli
 
 
 def bars(*columns: slice, rows: slice = slice(None)):
-    """A film with m_z < 0 in columns, and walls that do not wind."""
+    """Film with m_z < 0 in columns, whose walls do not wind."""
     m = np.zeros((SIZE, SIZE, 3))
     m[..., 2] = 1
     for column in columns:
@@ -49,7 +49,7 @@ def test_an_antiskyrmion_has_the_other_sign():
     assert topological_charge(film((31.5, 31.5), winding=2)) == pytest.approx(-2, abs=1e-6)
 
 
-def test_charges_add_up_and_do_not_see_the_border():
+def test_charges_add_up_and_do_not_depend_on_the_border():
     m = film((15, 15), (47, 45))
     assert topological_charge(m) == pytest.approx(-2, abs=1e-6)
     assert topological_charge(np.roll(m, (20, -17), (0, 1))) == pytest.approx(-2, abs=1e-6)
@@ -61,7 +61,7 @@ def test_the_charge_is_an_integer_of_any_film():
     assert charge == pytest.approx(round(charge), abs=1e-6)
 
 
-def test_a_uniform_film_and_a_helix_have_none():
+def test_a_uniform_film_and_a_helix_have_no_charge():
     turn = 2 * np.pi * 3 * np.arange(SIZE) / SIZE
     helix = np.broadcast_to(np.stack([np.sin(turn), 0 * turn, np.cos(turn)], -1), (SIZE, SIZE, 3))
     assert topological_charge(helix) == pytest.approx(0, abs=1e-9)
@@ -91,7 +91,7 @@ def test_the_state_of_a_film(name):
     assert found.charge == pytest.approx(topological_charge(m))
 
 
-def test_the_state_does_not_depend_on_where_the_film_begins():
+def test_the_state_is_invariant_under_shifts():
     for m, kind, objects in STATES.values():
         for shift in ((0, 11), (29, 50)):
             moved = state(np.roll(m, shift, (0, 1)))
