@@ -1,36 +1,50 @@
-"""The arguments that every flow takes on its command line."""
+"""Command line of a flow, and tasks of which a bounded number runs at once."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from prefect.futures import PrefectFuture
 
 from spinscope.errors import SpinscopeError
 
 
 def parse(description: str, **extra: str) -> dict:
-    """{profile, overrides, …} of the command line; `extra` is name → help of further options."""
+    """Arguments of the command line by name; `extra` maps further options to their help."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--profile", help="demo, laptop or paper")
     parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE"
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="override a setting, repeatable",
     )
     for name, text in extra.items():
-        parser.add_argument(f"--{name}", help=text)
+        parser.add_argument(f"--{name.replace('_', '-')}", help=text)
     return vars(parser.parse_args())
 
 
-def whole(name: str, value: int | str | None, least: int = 1) -> int:
-    """A number of the command line; `least` where none is given.
+def bounded(
+    submit: Callable[[Any], PrefectFuture], units: Sequence[Any], at_once: int
+) -> list[Any]:
+    """Results of `submit(unit)` in order, with at most `at_once` units under way.
 
-    Raises SpinscopeError for what is no whole number, or below `least`.
+    A deployment loads the flow from its file, which loses the bound of a task runner.
     """
-    text = str(least if value in (None, "") else value)
-    if not text.isdecimal() or int(text) < least:
-        raise SpinscopeError(f"--{name} (={value}) must be a whole number, at least {least}")
-    return int(text)
+    under_way: deque[PrefectFuture] = deque()
+    results = []
+    for unit in units:
+        if len(under_way) == at_once:
+            results.append(under_way.popleft().result())
+        under_way.append(submit(unit))
+    return results + [future.result() for future in under_way]
 
 
 @contextlib.contextmanager

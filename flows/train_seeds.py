@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import INPUTS
-from prefect.futures import PrefectFuture
 
-from spinscope import families, jobs
+from _arguments import bounded
+from spinscope import jobs
 from spinscope.config import Params, load_params
 from spinscope.datasets import data_hash
-from spinscope.processes import end_with_parent
+from spinscope.processes import side_by_side
 
 
 @task(
@@ -24,8 +22,7 @@ from spinscope.processes import end_with_parent
     task_run_name="seed-{seed}",
     persist_result=True,
     result_serializer="json",
-    # The settings' digest and the data's hash are among the inputs: a finished seed is not trained
-    # again, one of other settings or data is.
+    # Digests of settings and data are inputs, so that a seed is trained again only where they change.
     cache_policy=INPUTS - "profile" - "overrides" - "parent_id",
 )
 def train_seed(
@@ -38,13 +35,10 @@ def train_seed(
     parent_id: str | None,
     family: str = "moke-unet",
 ) -> dict:
-    """One seed in a process of its own, so that one that dies takes nothing with it."""
-    context = get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=end_with_parent) as pool:
-        row = pool.submit(_train_seed, seed, profile, overrides, out, parent_id, family).result()
-    metric = families.get(family).metric
-    value = row["validation"][metric.name]
-    get_run_logger().info("seed %d: validation %s %.4f", seed, metric.title, value)
+    """Train one seed in a process of its own, so that its end does not end the flow."""
+    given = {"profile": profile, "overrides": overrides, "out": out, "parent_id": parent_id}
+    (row,) = side_by_side(partial(_train_seed, **given, family=family), [seed], 1)
+    get_run_logger().info("seed %d: validation MCC %.4f", seed, row["validation"]["mcc"])
     return row
 
 
@@ -67,7 +61,7 @@ def train_seeds(
     out: str | None = None,
     family: str | None = None,
 ) -> dict:
-    """Train a family, `moke-unet` by default, over the seeds of a profile and register the best."""
+    """Train a family (moke-unet) over the seeds of a profile and register the best."""
     overrides = overrides or []
     params = load_params(profile, overrides, family=family or "moke-unet")
     folder = Path(out) if out else jobs.out_folder(f"train/{params.family}")
@@ -79,9 +73,16 @@ def train_seeds(
 def in_tasks(
     params: Params, profile: str | None, overrides: list[str], folder: Path
 ) -> Callable[[list[int], str], list[dict]]:
-    """The `run_seeds` of `jobs.train`: a task with retries each, `flows.concurrency` at a time.
+    """Function `run_seeds` of `jobs.train`: one task with retries per seed.
 
-    profile, overrides : give `params` again in another process.
+    Parameters
+    ----------
+    params : Params
+        Settings; ``flows.concurrency`` seeds are trained at a time.
+    profile, overrides
+        Profile and overrides of `params`, from which another process loads them.
+    folder : Path
+        Output folder.
     """
     dataset, _ = jobs.split(params)
     settings, data = params.digest(), data_hash(dataset)
@@ -90,7 +91,7 @@ def in_tasks(
         def submit(seed: int):
             return train_seed.with_options(
                 retries=params.flows.retries,
-                # A result that is kept while another model, or none, lies there is no result.
+                # Prefect's kept result is void without the model that belongs to it.
                 refresh_cache=not jobs.holds_seed(folder, seed, settings),
             ).submit(
                 seed=seed,
@@ -109,34 +110,13 @@ def in_tasks(
 
 
 def markdown(report: dict) -> str:
-    """Table over the seeds."""
-    name = report["metric"]["name"]
-    columns = {report["metric"]["title"]: name, "with TTA": f"{name}_tta"}
-    columns = {title: key for title, key in columns.items() if key in report["seeds"][0]}
+    """Table over the seeds in Markdown."""
     rows = [
-        "| ".join(
-            ["", f"{row['seed']} ", *(f"{row[key]:.4f} " for key in columns.values()),
-             f"{row['seconds']:.0f} |"]
-        )
+        f"| {row['seed']} | {row['mcc']:.4f} | {row['mcc_tta']:.4f} | {row['seconds']:.0f} |"
         for row in report["seeds"]
-    ]  # fmt: skip
-    titles = ["seed", *columns, "seconds"]
-    head = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    ]
+    head = ["| seed | MCC | with TTA | seconds |", "|---|---|---|---|"]
     return "\n".join([*head, *rows, "", f"Registered as `{report['registered']}`."])
-
-
-def bounded(submit: Callable[[int], PrefectFuture], seeds: list[int], at_once: int) -> list[dict]:
-    """Results of `submit(seed)` in order, with at most `at_once` seeds under way.
-
-    A task runner's own bound would be lost in a deployment, which loads the flow from its file.
-    """
-    under_way: deque[PrefectFuture] = deque()
-    rows = []
-    for seed in seeds:
-        if len(under_way) == at_once:
-            rows.append(under_way.popleft().result())
-        under_way.append(submit(seed))
-    return rows + [future.result() for future in under_way]
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def kept(path: Path | str, key: Any, make: Callable[[], Any]) -> Any:
         Everything that the result depends on: data, model, settings, version of the measure.
     make : callable
         Returns the result, a value that JSON can hold. Called only where `path` holds no result
-        of this key; a result of another key is replaced.
+        of this key. A result of another key is removed before the call.
     """
     path, name = Path(path), digest(key)
     try:
@@ -108,6 +108,7 @@ def kept(path: Path | str, key: Any, make: Callable[[], Any]) -> Any:
             return found["value"]
     except (OSError, ValueError, KeyError, TypeError):
         pass
+    path.unlink(missing_ok=True)
     value = make()
     write_json(path, {"key": name, "value": value})
     return value

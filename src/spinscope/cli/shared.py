@@ -1,31 +1,218 @@
-"""What all verbs share: their options, progress bars and printing."""
+"""Options, progress bars and printing that all verbs share."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-Set = Annotated[
-    list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override params.yaml.")
+from spinscope.config import Params, Tracking, load_params, tracking_of
+from spinscope.errors import SpinscopeError
+
+MODEL_HELP = "models:/NAME@lab, bundled:NAME or a model folder."
+
+Overrides = Annotated[
+    list[str],
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting, repeatable."),
 ]
-Profile = Annotated[str | None, typer.Option(help="demo, laptop or paper.")]
+Profile = Annotated[str | None, typer.Option(help="demo, laptop or paper (laptop).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Dataset folder.")]
-Ref = Annotated[
-    str, typer.Option("--model", help="models:/NAME@lab, bundled:NAME or a model folder.")
-]
+Data = Annotated[Path | None, typer.Option("--data", help="Dataset folder (data.path).")]
+Model = Annotated[str, typer.Option("--model", help=MODEL_HELP)]
+Seed = Annotated[int | None, typer.Option(help="Seed of the random numbers (seed).")]
+Tta = Annotated[int | None, typer.Option(help="Augmented views averaged: 1, 2, 3 or 8.")]
+Reason = Annotated[str, typer.Option(help="Reason that the history records.")]
+Preview = Annotated[Path | None, typer.Option(help="PNG file to draw the first images to.")]
+NO_REASON = "no reason given"
+
+
+def output(default: str, what: str = "Output folder") -> Any:
+    """Annotation of the option ``--out`` with its default in the help."""
+    return Annotated[Path | None, typer.Option("--out", help=f"{what} ({default}).")]
+
+
+def group(text: str) -> typer.Typer:
+    """Group of verbs; `text` is its help."""
+    return typer.Typer(no_args_is_help=True, help=text)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Profile and overrides of a call."""
+
+    profile: str | None
+    overrides: list[str]
+
+    def load(self, family: str | None = None, **values: Any) -> Params:
+        """Settings of a family; `values` that are not None override, ``section__key=value``."""
+        extra = [
+            f"{key.replace('__', '.')}={value}"
+            for key, value in values.items()
+            if value is not None
+        ]
+        given = {} if family is None else {"family": family}
+        return load_params(self.profile, [*self.overrides, *extra], **given)
+
+    def load_of(self, model: str, **values: Any) -> Params:
+        """Settings of the family of a model."""
+        from spinscope.jobs import family_of
+
+        return self.load(family_of(self.tracking, model), **values)
+
+    @property
+    def tracking(self) -> Tracking:
+        """Settings of the tracking store."""
+        return tracking_of(self.profile, self.overrides)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Result of a verb.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        Text for people.
+    value : optional
+        Value that ``--json`` prints.
+    error : SpinscopeError, optional
+        Raised after the answer has been printed.
+    """
+
+    lines: Sequence[str] = ()
+    value: Any = None
+    error: SpinscopeError | None = None
+
+
+def verb(
+    app: typer.Typer, name: str | None = None, *, settings: bool = True, as_json: bool = True
+) -> Callable[[Callable], Callable]:
+    """Register a function as a verb, with ``--set``, ``--profile`` and ``--json`` added.
+
+    Parameters
+    ----------
+    app : typer.Typer
+        Group of the verb.
+    name : str, optional
+        Name of the verb; that of the function by default.
+    settings : bool
+        Add ``--set`` and ``--profile`` and pass them as the function's first argument, `Settings`.
+    as_json : bool
+        Add ``--json``.
+
+    Returns
+    -------
+    callable
+        Decorator of a function that returns an `Answer`.
+    """
+
+    def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[settings:]
+        added = []
+        if settings:
+            added += [("overrides", Overrides, []), ("profile", Profile, None)]
+        if as_json:
+            added.append(("json", Json, False))
+        extra = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for key, kind, default in added
+        ]
+
+        @functools.wraps(function)
+        def call(**given: Any) -> None:
+            wanted_json = given.pop("json", False)
+            first = [Settings(given.pop("profile"), given.pop("overrides"))] if settings else []
+            answer = function(*first, **given)
+            if wanted_json:
+                print(json.dumps(answer.value, indent=1))
+            elif answer.lines:
+                print("\n".join(answer.lines))
+            if answer.error is not None:
+                raise answer.error
+
+        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in [*own, *extra]]
+        call.__signature__ = inspect.Signature(parameters)
+        call.__annotations__ = {one.name: one.annotation for one in parameters}
+        app.command(name)(call)
+        return function
+
+    return register
 
 
 def show_progress(items, total: int | None = None, desc: str | None = None, **_: Any):
-    """A bar for work over two seconds."""
+    """Progress bar for work over two seconds."""
     from tqdm import tqdm
 
     return tqdm(items, total=total, desc=desc, delay=2)
 
 
-def say(value: Any, as_json: bool, lines: Callable[[Any], list[str]]) -> None:
-    print(json.dumps(value, indent=1) if as_json else "\n".join(lines(value)))
+@dataclass
+class Bar:
+    """Progress bar of one task after another; a context manager that closes the last."""
+
+    _bar: Any = None
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def start(self, **options: Any) -> None:
+        """Close the bar of the previous task and show one for the next."""
+        from tqdm import tqdm
+
+        self.__exit__()
+        self._bar = tqdm(**options)
+
+
+@dataclass
+class EpochBar(Bar):
+    """Progress bar over the epochs of each seed."""
+
+    epochs: int = 0
+
+    def __call__(self, seed: int, epoch: int, logs: dict[str, float]) -> None:
+        if self._bar is None or epoch < self._bar.n:
+            self.start(total=self.epochs, initial=epoch, desc=f"train seed {seed}", unit="epoch")
+        self._bar.set_postfix(val_mcc=f"{logs['val_mcc']:.4f}", refresh=False)
+        self._bar.update(epoch + 1 - self._bar.n)
+        if epoch + 1 == self.epochs:
+            self.__exit__()
+
+
+@dataclass
+class FrameBar(Bar):
+    """Progress bar over the frames of each recording, for work over two seconds."""
+
+    _name: str | None = None
+
+    def __call__(self, name: str, done: int, total: int | None = None) -> None:
+        if name != self._name:
+            self._name = name
+            self.start(desc=name, total=total, initial=done, unit=" frames", delay=2)
+        self._bar.update(done - self._bar.n)
+
+
+def integers(flag: str, text: str | None) -> list[int] | None:
+    """Comma-separated integers of an option; None where it was not given."""
+    if text is None:
+        return None
+    try:
+        return [int(number) for number in text.split(",") if number.strip()]
+    except ValueError:
+        raise SpinscopeError(f"--{flag} {text!r} must be integers, comma-separated") from None
+
+
+def table_answer(table, empty: str) -> Answer:
+    """A pandas table as rows of JSON or as text; `empty` is printed for a table without rows."""
+    text = empty if table.empty else table.to_string(index=False, max_colwidth=48)
+    return Answer([text], json.loads(table.to_json(orient="records")))

@@ -1,255 +1,99 @@
-"""`spinscope study …`: published findings, measured with our models."""
+"""``spinscope study``: published findings, measured with our models."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from spinscope.cli.shared import Json, Profile, Set, say, show_progress
-from spinscope.config import load_params
+from spinscope.cli.shared import Answer, Settings, group, output, show_progress, verb
 from spinscope.errors import SpinscopeError
+from spinscope.studies import PARTS
+from spinscope.studies.base import Option, Part
 
-study_app = typer.Typer(no_args_is_help=True, help="Published findings, measured with our models.")
-
-
-Workers = Annotated[int, typer.Option(min=1, help="Trainings side by side.")]
-Models = Annotated[list[str], typer.Option("--model", help="REF or NAME=REF, more than once.")]
-Track = Annotated[bool, typer.Option("--track/--no-track", help="Keep it in MLflow too.")]
+app = group("Measure published findings with our models.")
 
 
-@study_app.command("ltem")
-def study_ltem(
-    model: Annotated[
-        list[str],
-        typer.Option(help="REF or NAME=REF; the first is the one trained at -2 mm and 20 degrees."),
-    ],
-    films: Annotated[Path | None, typer.Option(help="Corpus of films.")] = None,
-    numbers: Annotated[
-        str | None,
-        typer.Option(help="FIRST:LAST or all; else the test batches of the Lorentz corpus."),
-    ] = None,
-    n: Annotated[int | None, typer.Option("--n", min=1, help="At most so many films.")] = None,
-    real: Annotated[Path | None, typer.Option(help="A real micrograph to count in.")] = None,
-    real_model: Annotated[str | None, typer.Option(help="NAME that reads it; the last.")] = None,
-    axis: Annotated[float, typer.Option(help="Tilt axis of the real micrograph, degrees.")] = 0.0,
-    scale: Annotated[
-        float | None, typer.Option(min=1e-3, help="It is magnified by this; else by its spacing.")
-    ] = None,
-    pixel_size: Annotated[float | None, typer.Option(min=1e-6, help="nm, of it.")] = None,
-    out: Path | None = None,
-    track: Annotated[bool, typer.Option("--track", help="Keep the study in MLflow too.")] = False,
-    overrides: Set = [],  # noqa: B006
-    profile: Profile = None,
-    as_json: Json = False,
-) -> None:
-    """Networks on Lorentz micrographs; a study that was stopped goes on where it was."""
-    from spinscope.jobs import out_folder
-    from spinscope.studies.lorentz.study import Real, ltem_study
-    from spinscope.studies.report import study_lines
+def add_verb(part: Part) -> None:
+    """Make the verb of a part from its declaration."""
 
-    params, out = load_params(profile, overrides, family="ltem-unet"), out or out_folder("reports")
-    report = ltem_study(
-        params,
-        model,
-        films or out_folder("corpus/films"),
-        out,
-        numbers=numbers,
-        n=n,
-        real=None if real is None else Real(real, real_model, axis, scale, pixel_size),
-        track=track,
-        progress=show_progress,
-    )
-    page = f"page: {out / 'ltem.html'}"
-    say(report, as_json, lambda report: [*study_lines(report), page])
+    def run(settings: Settings, *, out: Path | None, track: bool, **options: Any) -> Answer:
+        for option in part.options:
+            if option.former and (value := options.pop(f"former_{option.name}")) is not None:
+                flag = f"--{option.name.replace('_', '-')}"
+                print(f"hint: {option.former} is now {flag}", file=sys.stderr)
+                options[option.name] = value
+        params = part.settings(settings.profile, settings.overrides, options)
+        report = part(params, out, track=track, progress=show_progress, **options)
+        page = [f"page: {part.job(params, out).out / part.page}"] if part.page else []
+        return Answer([*part.load().lines(report), *page], report)
+
+    shared = {
+        "out": (output(f"build/{part.out}"), None),
+        "track": (
+            Annotated[bool, typer.Option(help="Also record the results in MLflow.")],
+            part.track,
+        ),
+    }
+    parameters = [inspect.Parameter("settings", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    for option in part.options:
+        parameters += _parameters(option)
+    parameters += [_parameter(name, kind, default) for name, (kind, default) in shared.items()]
+    run.__signature__ = inspect.Signature(parameters)
+    run.__doc__ = part.help
+    verb(app, part.name)(run)
 
 
-@study_app.command("ablate")
-def study_ablate(
-    workers: Workers = 1,
-    out: Path | None = None,
-    track: Track = True,
-    overrides: Set = [],  # noqa: B006
-    profile: Profile = None,
-    as_json: Json = False,
-) -> None:
-    """Kerr networks with one factor changed at a time, and the master model."""
-    from spinscope.studies.kerr.ablations import ablation_lines, ablations
-
-    report = ablations(
-        load_params(profile, overrides, family="moke-unet"),
-        out or _moke(),
-        workers=workers,
-        track=track,
-        progress=show_progress,
-    )
-    say(report, as_json, ablation_lines)
+def _parameters(option: Option) -> list[inspect.Parameter]:
+    """Parameter of an option, and a hidden one for the flag of an earlier release."""
+    many = option.type == list[str]
+    kind = option.type if many or option.required else option.type | None
+    default = [] if many else option.default
+    if option.required:
+        default = inspect.Parameter.empty
+    flags = [option.flag] if option.flag else []
+    given = typer.Option(*flags, help=option.help, min=option.minimum)
+    parameters = [_parameter(option.name, Annotated[kind, given], default)]
+    if option.former:
+        hidden = typer.Option(option.former, help=option.help, hidden=True, min=option.minimum)
+        parameters.append(
+            _parameter(f"former_{option.name}", Annotated[option.type | None, hidden], None)
+        )
+    return parameters
 
 
-@study_app.command("search")
-def study_search(
-    workers: Workers = 1,
-    out: Path | None = None,
-    track: Track = True,
-    overrides: Set = [],  # noqa: B006
-    profile: Profile = None,
-    as_json: Json = False,
-) -> None:
-    """Free search of Kerr networks for MCC and frame time at once."""
-    from spinscope.studies.kerr.search import search, search_lines
-
-    report = search(
-        load_params(profile, overrides, family="moke-unet"),
-        out or _moke(),
-        workers=workers,
-        track=track,
-        progress=show_progress,
-    )
-    say(report, as_json, search_lines)
-
-
-@study_app.command("relabel")
-def study_relabel(
-    workers: Workers = 1,
-    out: Path | None = None,
-    track: Track = True,
-    overrides: Set = [],  # noqa: B006
-    profile: Profile = None,
-    as_json: Json = False,
-) -> None:
-    """Hide the defects of most sources, let a network find them again, and train on its labels."""
-    from spinscope.studies.kerr.relabelling import relabel, relabel_lines
-
-    report = relabel(
-        load_params(profile, overrides, family="moke-unet"),
-        out or _moke(),
-        workers=workers,
-        track=track,
-        progress=show_progress,
-    )
-    say(report, as_json, relabel_lines)
-
-
-@study_app.command("views")
-def study_views(
-    model: Models = [],  # noqa: B006
-    out: Path | None = None,
-    track: Track = False,
-    overrides: Set = [],  # noqa: B006
-    profile: Profile = None,
-    as_json: Json = False,
-) -> None:
-    """Test-time augmentation of models, by default of every registered version."""
-    from spinscope.studies.kerr.tta import augmented, augmented_lines
-
-    report = augmented(
-        load_params(profile, overrides, family="moke-unet"),
-        model or None,
-        out or _moke(),
-        track=track,
-        progress=show_progress,
-    )
-    say(report, as_json, augmented_lines)
-
-
-@study_app.command("probes")
-def study_probes(
-    model: Models,
-    out: Path | None = None,
-    track: Track = False,
-    overrides: Set = [],  # noqa: B006
-    profile: Profile = None,
-    as_json: Json = False,
-) -> None:
-    """Grey frames, inverted frames, noise and the limits of imaging: what models make of them."""
-    from spinscope.studies.kerr.probes import probe, probe_lines
-
-    report = probe(
-        load_params(profile, overrides, family="moke-unet"),
-        model,
-        out or _moke(),
-        track=track,
-        progress=show_progress,
-    )
-    say(report, as_json, probe_lines)
-
-
-@study_app.command("crossval")
-def study_crossval(
-    workers: Workers = 1,
-    final: Annotated[bool, typer.Option(help="Then train a network on every batch.")] = False,
-    out: Path | None = None,
-    track: Track = True,
-    overrides: Set = [],  # noqa: B006
-    profile: Profile = None,
-    as_json: Json = False,
-) -> None:
-    """Every batch of frames scored by networks that never saw it."""
-    from spinscope.studies.kerr.cross_validation import (
-        cross_validate,
-        cross_validation_lines,
-        train_on_all,
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default
     )
 
-    params, out = load_params(profile, overrides, family="moke-unet"), out or _moke()
-    report = cross_validate(params, out, workers=workers, track=track, progress=show_progress)
-    say(report, as_json, cross_validation_lines)
-    if final:
-        model = train_on_all(params, out)
-        print(f"trained on every batch: {model}", file=sys.stderr if as_json else sys.stdout)
+
+for _part in PARTS.values():
+    add_verb(_part)
 
 
-@study_app.command("moke")
-def study_moke(
-    parts: Annotated[
-        Path | None, typer.Option("--parts", help="Folder that the parts were written to.")
-    ] = None,
-    out: Path | None = None,
-    track: Track = False,
-    overrides: Set = [],  # noqa: B006
-    profile: Profile = None,
-    as_json: Json = False,
-) -> None:
-    """The Kerr study on one page, of the parts that were made."""
-    from spinscope.jobs import out_folder
-    from spinscope.studies.kerr.study import moke_study
-    from spinscope.studies.report import study_lines
-
-    out = out or out_folder("reports")
-    report = moke_study(
-        load_params(profile, overrides, family="moke-unet"), parts or _moke(), out, track=track
-    )
-    say(report, as_json, lambda report: [*study_lines(report), f"page: {out / 'moke.html'}"])
-
-
-@study_app.command("table")
-def study_table(
-    study: Annotated[str, typer.Argument(help="Name of a study that was made.")],
+@verb(app, "table", settings=False, as_json=False)
+def table(
+    study: Annotated[str, typer.Argument(help="Name of a study whose report exists.")],
     into: Annotated[
         Path | None,
-        typer.Option(help="Markdown page with the lines <!-- NAME --> and <!-- end -->."),
+        typer.Option(help="Markdown page to fill between <!-- NAME --> and <!-- end -->."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the reports.")] = None,
-) -> None:
-    """Findings of a study as a Markdown table, printed or put into a page."""
+    out: output("build/reports", "Folder of the reports") = None,
+) -> Answer:
+    """Print the findings of a study as Markdown, or fill a page."""
     from spinscope.jobs import out_folder
     from spinscope.studies.report import fill, markdown
 
     path = (out or out_folder("reports")) / f"{study}.json"
     if not path.is_file():
         raise SpinscopeError(f"{path} does not exist: make the study first")
-    table = markdown(json.loads(path.read_text()))
+    text = markdown(json.loads(path.read_text()))
     if into is None:
-        print(table)
-    else:
-        fill(into, study, table)
-
-
-def _moke() -> Path:
-    """Where the parts of the Kerr study lie."""
-    from spinscope.jobs import out_folder
-
-    return out_folder("study/moke")
+        return Answer([text])
+    fill(into, study, text)
+    return Answer()

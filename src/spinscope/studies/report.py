@@ -1,14 +1,14 @@
-"""A study: published findings beside what was measured here, with a verdict each.
+"""Report of a study: published findings beside measured ones, each with a verdict.
 
-A study is written as `NAME.json` and one page `NAME.html` that holds its figures itself.
+A study is written as ``NAME.json`` and as one page ``NAME.html`` that embeds its figures.
 """
 
 from __future__ import annotations
 
 import base64
-import html
-import io
+import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, write_json
-from spinscope.pages import html_page
+from spinscope.pages import render
+from spinscope.studies.base import Job
+from spinscope.studies.figures import png as png
+from spinscope.studies.runs import recorded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,27 +28,35 @@ if TYPE_CHECKING:
 Verdict = Literal["reproduced", "not reproduced", "not comparable"]
 Cell = str | float | int | None
 
-_LONG = 12  # rows, above which a table is folded
-_RIGHT = ' class="number"'
-
-_STYLE = """<style>
-th.number { text-align: right }
-summary { cursor: pointer; margin: 1rem 0 }
-td.why { color: #555; font-size: 13px; max-width: 28rem }
-.verdict { white-space: nowrap; padding: 0 0.5em; border-radius: 0.3em }
-.reproduced { background: #d3ecd5 }
-.not-reproduced { background: #f6d4d0 }
-.not-comparable { background: #e6e6e6 }
-</style>"""
+_FOLD = 12
+"""Number of rows above which a table is folded."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One published finding and what was measured.
+    """One published finding and its measurement.
 
-    published : its number or words, None where no figure was published.   measured : mean over
-    `n` images (or films, seeds), sd : their sample standard deviation.   why : what the verdict
-    rests on, or what keeps the two from being compared; a row that is not comparable says it.
+    Parameters
+    ----------
+    name : str
+        The finding.
+    published : str or number, optional
+        Published value; None where there is none.
+    measured : str or number, optional
+        Mean over `n` images, films or seeds.
+    sd : float, optional
+        Their sample standard deviation.
+    n : int, optional
+        Their number.
+    verdict : str
+        ``reproduced``, ``not reproduced`` or ``not comparable``.
+    why : str
+        Reason of the verdict; required where the two cannot be compared.
+
+    Raises
+    ------
+    SpinscopeError
+        If the verdict is unknown, its reason is missing, or a number is not finite.
     """
 
     name: str
@@ -69,15 +80,81 @@ class Row:
             if isinstance(value, float) and not math.isfinite(value):
                 raise SpinscopeError(f"row {self.name!r}: {name} (={value}) must be finite")
 
+    @classmethod
+    def judged(
+        cls, name: str, published: Cell, measured: Mapping[str, Any], holds: bool, why: str
+    ) -> Row:
+        """Row with a verdict, from the mean, sd and n of a measurement."""
+        verdict = "reproduced" if holds else "not reproduced"
+        return cls(name, published, measured["mean"], measured["sd"], measured["n"], verdict, why)
+
+    @classmethod
+    def not_comparable(
+        cls,
+        name: str,
+        measured: Cell,
+        why: str,
+        *,
+        sd: float | None = None,
+        n: int | None = None,
+        published: Cell = None,
+    ) -> Row:
+        """Row of a measurement that has no comparable published value."""
+        return cls(name, published, measured, sd, n, "not comparable", why)
+
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: text, figures by their captions, and a table (header, rows)."""
+    """A section of the page: text, figures by their captions, and a table (header, rows)."""
 
     title: str
     text: str = ""
     figures: Mapping[str, Figure | bytes] = field(default_factory=dict)
     table: tuple[Sequence[str], Sequence[Sequence[Cell]]] | None = None
+
+
+def publish(
+    job: Job,
+    name: str,
+    title: str,
+    about: str,
+    rows: Sequence[Row],
+    sections: Sequence[Section],
+    data: Mapping[str, Any],
+    *,
+    data_hash: str,
+    curves: Mapping[str, Sequence[float]] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write a study, record it in MLflow where the job asks for it, and return its JSON.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    name, title, about, rows, sections, data
+        See `write_study`.
+    data_hash : str
+        Hash of the dataset.
+    curves, metrics : mapping, optional
+        Further values of the MLflow run.
+    """
+    page = write_study(job.out, name, title, about, rows, sections, data)
+    report = json.loads(page.with_suffix(".json").read_text())
+    with recorded(job.params, data_hash, f"study {name}", job.track) as recorder:
+        figures = {}
+        for section in sections:
+            stem = re.sub(r"\W+", "-", section.title.lower()).strip("-")
+            for number, figure in enumerate(section.figures.values()):
+                figures[f"{stem}-{number}" if number else stem] = figure
+        recorder.log(
+            report={f"{name}.json": report},
+            metrics=metrics,
+            curves=curves,
+            tables={"study/rows.csv": report["rows"]},
+            figures=figures,
+        )
+    return report
 
 
 def write_study(
@@ -89,37 +166,57 @@ def write_study(
     sections: Sequence[Section] = (),
     data: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write `folder/NAME.json` and `folder/NAME.html`; returns the page.
+    """Write ``folder/NAME.json`` and ``folder/NAME.html``.
 
-    The JSON holds `study`, `title`, `rows` (name, published, measured, sd, n, verdict, why) and
-    whatever `data` holds beside them. The page shows the rows, then the sections.
+    Parameters
+    ----------
+    folder : Path
+        Output folder.
+    name, title : str
+        Name of the study and heading of its page.
+    about : str
+        Introduction; paragraphs are separated by an empty line.
+    rows : sequence of Row
+        Findings.
+    sections : sequence of Section
+        Rest of the page.
+    data : mapping, optional
+        Further entries of the JSON, beside `study`, `title` and `rows`.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    SpinscopeError
+        If `data` has an entry of these names.
     """
     folder = Path(folder)
     known = {"study": name, "title": title, "rows": [asdict(row) for row in rows]}
     if clash := known.keys() & (data or {}).keys():
         raise SpinscopeError(f"study {name}: data must not hold {', '.join(sorted(clash))}")
-    text = page(title, about, rows, sections)
+    counts = Counter(row.verdict for row in rows)
+    text = render(
+        "study.html",
+        title=title,
+        about=about,
+        rows=rows,
+        verdicts=", ".join(f"{counts[verdict]} {verdict}" for verdict in get_args(Verdict)),
+        sections=sections,
+        shown=shown,
+        source=_data_url,
+        fold=_FOLD,
+    )
     write_json(folder / f"{name}.json", {**known, **(data or {})})
     with atomic_file(folder / f"{name}.html") as partial:
         partial.write_text(text, encoding="utf-8")
     return folder / f"{name}.html"
 
 
-def page(title: str, about: str, rows: Sequence[Row], sections: Sequence[Section]) -> str:
-    """The HTML of a study, which needs no other file."""
-    counts = Counter(row.verdict for row in rows)
-    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in get_args(Verdict))
-    parts = [_STYLE, _paragraphs(about), f"<p>{len(rows)} findings: {said}.</p>", _findings(rows)]
-    for section in sections:
-        parts += [f"<h2>{html.escape(section.title)}</h2>", _paragraphs(section.text)]
-        parts += [_figure(caption, figure) for caption, figure in section.figures.items()]
-        if section.table is not None:
-            parts.append(_table(*section.table))
-    return html_page(title, *parts)
-
-
 def shown(value: Cell) -> str:
-    """A cell as it stands in a table: four decimals of a small number, – for what there is not.
+    """Text of a table cell: four decimals for a small number, – for None.
 
     >>> shown(0.92341), shown(-1.25), shown(88.123), shown(None), shown(12), shown("fails")
     ('0.9234', '-1.25', '88.1', '–', '12', 'fails')
@@ -133,8 +230,8 @@ def shown(value: Cell) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def study_lines(report: Mapping[str, Any]) -> list[str]:
-    """A line a finding: verdict, published, measured, name."""
+def lines(report: Mapping[str, Any]) -> list[str]:
+    """One line per finding: verdict, published, measured, name."""
 
     def number(value: Any) -> str:
         return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -147,22 +244,34 @@ def study_lines(report: Mapping[str, Any]) -> list[str]:
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """Table of the rows of a report as Markdown, spreads beside their means."""
-    lines = ["| finding | published | measured | n | verdict |", "|---|---|---|---|---|"]
+    """Findings of a report as a Markdown table, with standard deviations beside the means."""
+    text = ["| finding | published | measured | n | verdict |", "|---|---|---|---|---|"]
     for row in report["rows"]:
         measured = shown(row["measured"])
         if row["sd"] is not None:
             large = isinstance(row["measured"], float) and abs(row["measured"]) >= 10
             measured += f" ± {row['sd']:.1f}" if large else f" ± {shown(row['sd'])}"
         cells = (row["name"], shown(row["published"]), measured, shown(row["n"]), row["verdict"])
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
+        text.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(text)
 
 
 def fill(page: Path | str, name: str, text: str) -> None:
-    """Put `text` between the lines `<!-- NAME -->` and `<!-- end -->` of a Markdown page.
+    """Put text between the lines ``<!-- NAME -->`` and ``<!-- end -->`` of a Markdown page.
 
-    Raises SpinscopeError for a page without them.
+    Parameters
+    ----------
+    page : Path
+        The Markdown page.
+    name : str
+        Name in its opening comment.
+    text : str
+        New content.
+
+    Raises
+    ------
+    SpinscopeError
+        If the page or these lines are missing.
     """
     page = Path(page)
     if not page.is_file():
@@ -175,53 +284,6 @@ def fill(page: Path | str, name: str, text: str) -> None:
         partial.write_text(f"{before}{start}{text}\n{end}{after}", encoding="utf-8")
 
 
-def png(figure: Figure | bytes, dpi: int = 150) -> bytes:
-    """A figure as a PNG; bytes are one already."""
-    if isinstance(figure, bytes):
-        return figure
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
-
-
-def _findings(rows: Sequence[Row]) -> str:
-    header = ("finding", "published", "measured", "SD", "n", "verdict", "why")
-    lines = ["<tr>" + "".join(f"<th>{name}</th>" for name in header) + "</tr>"]
-    for row in rows:
-        cells = [_cell(value) for value in (row.name, row.published, row.measured, row.sd, row.n)]
-        kind = row.verdict.replace(" ", "-")
-        cells.append(f'<td><span class="verdict {kind}">{row.verdict}</span></td>')
-        cells.append(f'<td class="why">{html.escape(row.why)}</td>')
-        lines.append("<tr>" + "".join(cells) + "</tr>")
-    return "<table>\n" + "\n".join(lines) + "\n</table>"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """A table whose numbers stand to the right; a long one is folded."""
-    numeric = [not any(isinstance(row[k], str) for row in rows) for k in range(len(header))]
-    heads = (
-        f"<th{_RIGHT if right else ''}>{html.escape(name)}</th>"
-        for name, right in zip(header, numeric, strict=True)
-    )
-    lines = [f"<tr>{''.join(heads)}</tr>"]
-    lines += ["<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows]
-    table = "<table>\n" + "\n".join(lines) + "\n</table>"
-    if len(rows) <= _LONG:
-        return table
-    return f"<details><summary>Table of {len(rows)} rows</summary>\n{table}\n</details>"
-
-
-def _cell(value: Cell) -> str:
-    return f"<td{'' if isinstance(value, str) else _RIGHT}>{html.escape(shown(value))}</td>"
-
-
-def _paragraphs(text: str) -> str:
-    return "\n".join(f"<p>{html.escape(part)}</p>" for part in text.split("\n\n") if part.strip())
-
-
-def _figure(caption: str, figure: Figure | bytes) -> str:
-    data, text = base64.b64encode(png(figure)).decode(), html.escape(caption)
-    return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{text}">'
-        f"<figcaption>{text}</figcaption></figure>"
-    )
+def _data_url(figure: Figure | bytes) -> str:
+    """Figure as a data URL, so that the page needs no other file."""
+    return f"data:image/png;base64,{base64.b64encode(png(figure)).decode()}"

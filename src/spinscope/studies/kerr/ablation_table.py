@@ -1,6 +1,8 @@
-"""Table I of the Kerr study beside ours: which changes of the network help, and which only seem to.
+"""Table I of the Kerr study: published and measured effects of single changes of the network.
 
-Source: Labrie-Boulay et al., Phys. Rev. Applied 21, 014014 (2024).
+References
+----------
+Labrie-Boulay et al., Phys. Rev. Applied 21, 014014 (2024).
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ PUBLISHED: dict[str, tuple[float, float]] = {
     "dropout 10 %": (0.900, 0.006),
     "dropout 15 %": (0.892, 0.004),
 }
-"""Factor → mean and standard deviation of the MCC over seeds, one factor changed at a time."""
+"""Factor → published mean and standard deviation of the MCC over seeds."""
 
 PUBLISHED_SEEDS = 5
 
@@ -45,26 +47,39 @@ EXCLUSIVE: dict[str, str] = {
     "dropout 15 %": "dropout",
     "two-class": "classes",
 }
-"""Factor → what it sets; of those that set the same a network can have one."""
+"""Factor → property of the network that it sets; factors of one property exclude each other."""
 
 LEVEL = 0.05
-"""Probability below which a difference stands."""
+"""Significance level of a difference."""
 
 WIDE = 0.05
-"""Difference of MCC that an interval must rule out before "no difference" is said of it."""
+"""Difference of MCC that a confidence interval must exclude for the verdict "no difference"."""
 
 FEW = 3
-"""Seeds below which a difference is not judged."""
+"""Smallest number of seeds for a verdict."""
 
 
 def table(scores: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """A row a factor: its MCC over the seeds, and whether it differs from the default's.
+    """Table of the factors: MCC over the seeds and difference from the default.
 
-    scores : factor → MCC a seed, in the order of `seeds`; the same seeds for all.
-    Returns {factor, seeds, mcc, mean, sd, difference, p, p_holm, stands, published, verdict, why}.
-    `difference` and `p` are those of `paired`, null for the default; `p_holm` holds for all the
-    factors together (`holm`), and a difference stands where it is below `LEVEL`.
-    Raises SpinscopeError without the default, or where a seed is missing.
+    Parameters
+    ----------
+    scores : mapping
+        Factor → MCC per seed, in the order of `seeds`.
+    seeds : sequence of int
+        Seeds, the same for all factors.
+
+    Returns
+    -------
+    list of dict
+        One row per factor: factor, seeds, mcc, mean, sd, difference, p, p_holm, stands,
+        published, verdict, why. `difference` and `p` are those of `paired`, null for the default;
+        `p_holm` is corrected for all factors (`holm`), and `stands` is true below `LEVEL`.
+
+    Raises
+    ------
+    SpinscopeError
+        If the default or the score of a seed is missing.
     """
     if DEFAULT not in scores:
         raise SpinscopeError(f"scores must hold those of the default, {DEFAULT!r}")
@@ -81,14 +96,11 @@ def table(scores: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> list[d
                 **mean_sd(mcc),
                 "difference": difference,
                 "p": difference and difference["p"],
-                "published": None,
+                "p_holm": None,
+                "published": _published(factor),
             }
         )
-        if factor in PUBLISHED:
-            rows[-1]["published"] = dict(zip(("mean", "sd"), PUBLISHED[factor], strict=True))
     tested = [row for row in rows if row["p"] is not None]
-    for row in rows:
-        row["p_holm"] = None
     for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = p
     for row in rows:
@@ -97,44 +109,67 @@ def table(scores: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> list[d
     return rows
 
 
+def _published(factor: str) -> dict[str, float] | None:
+    """Published mean and standard deviation of a factor."""
+    return (
+        dict(zip(("mean", "sd"), PUBLISHED[factor], strict=True)) if factor in PUBLISHED else None
+    )
+
+
 def mean_sd(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean and sample standard deviation; that of a single value is unknown."""
+    """Mean and sample standard deviation, which is None for a single value."""
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "sd": sd}
 
 
 def paired(mcc: Sequence[float], default: Sequence[float]) -> dict[str, float | None]:
-    r"""Difference from the default, seed by seed, and Student's paired test of it.
+    r"""Difference from the default, paired by seed, with Student's test.
 
     .. math:: t = \frac{\bar d}{s_d / \sqrt n}, \quad n - 1 \text{ degrees of freedom}
 
-    A seed sets the first weights and the order of the frames of both networks, so that pairs share
-    part of their chance; the test takes the differences as normal, which a handful of seeds cannot
-    show. Returns {mean, sd, low, high (95 % interval), p (two-sided)}; all but the mean are null
-    for a single seed. Without any spread p is 1 for no difference and else 0.
+    A seed determines the first weights and the order of the frames of both networks, so pairs
+    share part of their randomness. The test assumes normal differences.
+
+    Parameters
+    ----------
+    mcc, default : sequence of float
+        MCC per seed.
+
+    Returns
+    -------
+    dict
+        mean, sd, low and high (95 % confidence interval), p (two-sided). All but the mean are
+        None for a single seed. Without spread, p is 1 for no difference and else 0.
     """
     from scipy import stats
 
     d = np.asarray(mcc, dtype=float) - np.asarray(default, dtype=float)
-    mean, n = float(d.mean()), len(d)
-    if n < 2:
+    mean, sd = mean_sd(d).values()
+    if sd is None:
         return {"mean": mean, "sd": None, "low": None, "high": None, "p": None}
-    sd = float(d.std(ddof=1))
-    error = sd / math.sqrt(n)
-    reach = float(stats.t.ppf(0.975, n - 1)) * error
-    if error <= 1e-12:
-        p = 1.0 if abs(mean) <= 1e-12 else 0.0
-    else:
-        p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
-    return {"mean": mean, "sd": sd, "low": mean - reach, "high": mean + reach, "p": p}
+    if sd <= 1e-12:
+        return {"mean": mean, "sd": sd, "low": mean, "high": mean, "p": float(abs(mean) <= 1e-12)}
+    test = stats.ttest_1samp(d, 0)
+    low, high = map(float, test.confidence_interval(0.95))
+    return {"mean": mean, "sd": sd, "low": low, "high": high, "p": float(test.pvalue)}
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Probabilities after Holm's correction for having tested them all.
+    """Probabilities with Holm's correction for multiple tests.
 
-    The k-th smallest of m is multiplied by m - k + 1, and none is below one before it.
-    Source: Holm, Scand. J. Statist. 6, 65 (1979).
+    The k-th smallest of m is multiplied by m - k + 1; none is below a smaller one.
 
+    Parameters
+    ----------
+    p : sequence of float
+        Probabilities.
+
+    References
+    ----------
+    Holm, Scand. J. Statist. 6, 65 (1979).
+
+    Examples
+    --------
     >>> [round(value, 3) for value in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
@@ -146,10 +181,18 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def published_sign(factor: str) -> int:
-    """1, -1 or 0: what the published means say of a factor against the published default.
+    """Sign of the published difference from the published default.
 
-    0 where Welch's test of the two means, standard deviations and `PUBLISHED_SEEDS` seeds each
-    gives a probability of `LEVEL` or more.
+    Parameters
+    ----------
+    factor : str
+        Factor of Table I.
+
+    Returns
+    -------
+    int
+        1, -1, or 0 where Welch's test of the two means, with `PUBLISHED_SEEDS` seeds each, is not
+        significant at `LEVEL`.
     """
     from scipy import stats
 
@@ -161,19 +204,30 @@ def published_sign(factor: str) -> int:
 
 
 def verdict(row: Mapping[str, Any]) -> tuple[Verdict, str]:
-    """Whether a row says of its factor what the published one says, and why.
+    """Verdict on a row, and its reason.
 
-    Better, worse or no difference that stands: by `published_sign`, and by `stands` here. The
-    MCCs themselves are not compared, for frames, network and length of training are others. Where
-    theirs stands and ours does not, but our interval holds theirs, the seeds are too few to tell;
-    so they are where neither stands but our interval goes beyond `WIDE`.
+    The signs of the differences are compared: the published one by `published_sign`, ours where
+    it is significant. The MCCs themselves are not compared, for frames, network and length of
+    training differ. Seeds are too few for a verdict where only the published difference is
+    significant but lies within our confidence interval, and where neither is but our interval
+    exceeds `WIDE`.
+
+    Parameters
+    ----------
+    row : mapping
+        Row of `table`.
+
+    Returns
+    -------
+    (str, str)
+        Verdict of `report.Row`, and the reason.
     """
     if row["difference"] is None:
         return "not comparable", "the default; trained on other frames, with a smaller network"
     if row["published"] is None:
         return "not comparable", "no value was published"
     if len(row["seeds"]) < FEW:
-        return "not comparable", f"{len(row['seeds'])} seeds say nothing of a difference"
+        return "not comparable", f"{len(row['seeds'])} seeds are too few for a verdict"
     words = {1: "better", -1: "worse", 0: "no difference that stands"}
     theirs, mean = published_sign(row["factor"]), row["difference"]["mean"]
     ours = int(np.sign(mean)) if row["stands"] else 0
@@ -184,21 +238,26 @@ def verdict(row: Mapping[str, Any]) -> tuple[Verdict, str]:
     published = PUBLISHED[row["factor"]][0] - PUBLISHED[DEFAULT][0]
     if theirs and not ours and row["difference"]["low"] <= published <= row["difference"]["high"]:
         return "not comparable", f"{why}; too few seeds to tell, for {published:+.3f} is possible"
-    reach = max(-row["difference"]["low"], row["difference"]["high"])
-    if not theirs and not ours and reach > WIDE:
-        return (
-            "not comparable",
-            f"{why}; too few seeds to tell, for a difference of {reach:.2f} is possible",
-        )
+    largest = max(-row["difference"]["low"], row["difference"]["high"])
+    if not theirs and not ours and largest > WIDE:
+        why += f"; too few seeds to tell, for a difference of {largest:.2f} is possible"
+        return "not comparable", why
     return ("reproduced" if ours == theirs else "not reproduced"), why
 
 
 def chosen(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], str]:
     """Factors of the master model, and the rule that chose them.
 
-    All whose mean difference from the default is positive and stands after Holm's correction. Where
-    none does, those whose mean difference is above its own standard error. Of factors that set the
-    same (`EXCLUSIVE`) the one with the largest mean difference.
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Rows of `table`.
+
+    Returns
+    -------
+    (list of str, str)
+        Factors with a positive significant difference; without any, those whose mean difference
+        exceeds its standard error. Of factors that exclude each other, the best.
     """
     better = [row for row in rows if row["difference"] and row["difference"]["mean"] > 0]
     kept, rule = [row for row in better if row["stands"]], f"better, p < {LEVEL:g} after Holm"
@@ -213,28 +272,29 @@ def chosen(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], str]:
 
 
 def _above_error(row: Mapping[str, Any]) -> bool:
+    """Whether the mean difference exceeds its standard error."""
     difference, n = row["difference"], len(row["seeds"])
     return difference["sd"] is not None and difference["mean"] > difference["sd"] / math.sqrt(n)
 
 
 def findings(report: Mapping[str, Any]) -> list[Row]:
-    """The rows of the table for a study's page."""
+    """Rows of the table for the page of the study."""
     return [
         Row(
-            name=f"MCC, {row['factor']}",
-            published=row["published"] and row["published"]["mean"],
-            measured=row["mean"],
-            sd=row["sd"],
-            n=len(row["seeds"]),
-            verdict=row["verdict"],
-            why=row["why"],
+            f"MCC, {row['factor']}",
+            row["published"] and row["published"]["mean"],
+            row["mean"],
+            row["sd"],
+            len(row["seeds"]),
+            row["verdict"],
+            row["why"],
         )
         for row in report["rows"]
     ]
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
-    """A line a factor: ours, the published one, the difference from the default and its p."""
+    """One line per factor: measured, published, difference and p; then the master model."""
     text = [f"{'factor':<28}{'MCC (SD)':>16}{'published':>16}{'difference':>12}{'p (Holm)':>10}"]
     for row in report["rows"]:
         difference, holm_ = row["difference"], row["p_holm"]
@@ -249,15 +309,16 @@ def lines(report: Mapping[str, Any]) -> list[str]:
             + (" *" if row["stands"] else "")
         )
     master = report["master"]
-    factors = ", ".join(master["factors"]) or "nothing: the default stays"
+    factors = ", ".join(master["factors"]) or "none, the default network"
     text.append(f"master model: {factors} ({master['rule']})")
-    for part in ("train", "validation", "test"):
-        if master["benchmark"].get(part):
-            ours = (f"{name} {_with_sd(master[name][part])}" for name in ("benchmark", "master"))
-            text.append(f"{part}: {', '.join(ours)}")
+    for split in ("train", "validation", "test"):
+        if master["benchmark"].get(split):
+            ours = (f"{name} {_with_sd(master[name][split])}" for name in ("benchmark", "master"))
+            text.append(f"{split}: {', '.join(ours)}")
     return text
 
 
 def _with_sd(value: Mapping[str, float | None], digits: int = 4) -> str:
+    """Mean with its SD in brackets."""
     mean = f"{value['mean']:.{digits}f}"
     return mean if value["sd"] is None else f"{mean} ({value['sd']:.{digits}f})"

@@ -1,11 +1,8 @@
-"""The ablations of the Kerr study, and the master model of all that helps.
-
-Every network is trained once: a study that was killed goes on where it stopped, within an epoch.
-"""
+"""Ablations of the Kerr study, and the master model that combines what helps."""
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +13,19 @@ from spinscope.config import Params, overridden
 from spinscope.datasets import Splits
 from spinscope.errors import SpinscopeError
 from spinscope.files import write_json
-from spinscope.jobs.data import plain
-from spinscope.studies.kerr import ablation_figures
+from spinscope.studies.base import Job
 from spinscope.studies.kerr import ablation_table as published
-from spinscope.studies.trials import Told, frames, shown, told, trained
+from spinscope.studies.kerr import figures
+from spinscope.studies.kerr.ablation_table import lines as lines
+from spinscope.studies.kerr.trials import (
+    DECISIVE,
+    TRAINING,
+    frames,
+    results,
+    settings_digest,
+    trained,
+)
+from spinscope.studies.runs import recorded
 
 if TYPE_CHECKING:
     from spinscope.training.fit import FitResult
@@ -39,7 +45,7 @@ DEFAULT = (
     "training.class_weights=null",
     *(f"augmentation.{setting}" for setting in _NO_AUGMENTATION.split()),
 )
-"""The published three-class network: no augmentation but the random crop."""
+"""Overrides of the published three-class network; its only augmentation is the random crop."""
 
 FACTORS: dict[str, tuple[str, ...]] = {
     "three-class": (),
@@ -54,77 +60,64 @@ FACTORS: dict[str, tuple[str, ...]] = {
     "dropout 10 %": ("model.dropout=0.10",),
     "dropout 15 %": ("model.dropout=0.15",),
 }
-"""Factor of Table I → what it lays over `DEFAULT`; augmentation is that of the settings."""
+"""Factor of Table I → its overrides of `DEFAULT`; augmentation is that of the settings."""
 
 
-def ablations(
-    params: Params,
-    out: Path,
-    *,
-    workers: int = 1,
-    track: bool = True,
-    factors: Sequence[str] | None = None,
-    progress=plain,
-) -> dict:
-    """Train the factors one at a time, then the master model; writes `OUT/ablations.json`.
+def report(job: Job) -> dict[str, Any]:
+    """Train the factors one at a time, then the master model; write ``OUT/ablations.json``.
 
-    A score is the MCC on the validation batches of the epoch that is kept. The master model has
-    every factor that `evaluation.ablations.chosen` names, and is trained for
-    `ablations.master_epochs` beside the benchmark, the default network trained as long; both are
-    scored on the train, validation and test batches.
-    out : also holds the storage `optuna.db` and the networks, `trials/…/training/model`.
-    workers : networks trained side by side, each in a process of its own with one thread.
-    track : keep a run of MLflow for the study with a child run a network.
-    factors : of `FACTORS`, those to try; by default all.
-    Returns what is written.
+    A score is the validation MCC of the kept epoch. The master model has every factor that
+    `ablation_table.chosen` names and is trained for ``ablations.master_epochs``, like the
+    benchmark, the default network. Both are scored on train, validation and test batches.
+    ``OUT`` also holds the storage ``optuna.db`` and the networks, ``trials/…/training/model``.
+
+    Parameters
+    ----------
+    job : Job
+        Options: ``workers``, networks trained side by side; ``factors``, names in `FACTORS`.
+
+    Raises
+    ------
+    SpinscopeError
+        If a factor is unknown or a training fails.
     """
-    base = overridden(params, params.ablations.base)
-    tried = _tried(factors)
+    base = overridden(job.params, job.params.ablations.base)
+    factors = _tried(job.options.get("factors"))
     splits, hash_ = frames(base)
-    seeds = [params.seed + k for k in range(params.ablations.seeds)]
-    study = f"ablations-{_digest(base, hash_)}"
-    configs = [{"factor": factor, "seed": seed} for factor in tried for seed in seeds]
-    with told(base, hash_, study, out, track) as tell:
-        found = _each(Ablation(base), configs, out, study, workers, tell, progress)
-        scores = {
-            factor: [r["values"][0] for r in found if r["config"]["factor"] == factor]
-            for factor in tried
-        }
+    seeds = [base.seed + k for k in range(base.ablations.seeds)]
+    digest = settings_digest(base, DECISIVE, hash_, DEFAULT, FACTORS)
+    configs = [{"factor": factor, "seed": seed} for factor in factors for seed in seeds]
+    with recorded(base, hash_, f"ablations-{digest}", job.track, trials=True) as recorder:
+        train = functools.partial(_each, job, base, hash_, recorder)
+        by_factor = train(configs, f"ablations-{digest}")
+        scores = {name: [r["values"][0] for r in found] for name, found in by_factor.items()}
         rows = published.table(scores, seeds)
         for row in rows:
-            of = [r for r in found if r["config"]["factor"] == row["factor"]]
-            row["models"] = [f"{r['folder']}/training/model" for r in of]
-            row["best_epochs"] = [r["best_epoch"] for r in of]
-            row["seconds"] = [r["seconds"] for r in of]
-        report = {
+            found = by_factor[row["factor"]]
+            row["models"] = _models(found)
+            row["best_epochs"] = [r["best_epoch"] for r in found]
+            row["seconds"] = [r["seconds"] for r in found]
+        found = {
             "kind": "ablations",
-            "n_images": {part: len(of) for part, of in splits.named().items()},
+            "n_images": {name: len(some) for name, some in splits.named().items()},
             "data_hash": hash_,
-            "settings": _digest(base, hash_),
-            "base": list(params.ablations.base),
+            "settings": digest,
+            "base": list(base.ablations.base),
             "epochs": base.training.epochs,
             "rows": rows,
-            "master": _master(base, rows, seeds, hash_, out, workers, tell, progress),
+            "master": _master(base, rows, seeds, f"master-{digest}", train),
         }
-        write_json(out / NAME, report)
-        tell.report(
-            NAME,
-            report,
-            {
-                "table.png": ablation_figures.table_figure(report),
-                "generalisation.png": ablation_figures.generalisation_figure(report),
-            },
-        )
-    return report
-
-
-def ablation_lines(report: Mapping[str, Any]) -> list[str]:
-    """A line a factor, and the master model."""
-    return published.lines(report)
+        write_json(job.out / NAME, found)
+        drawn = {
+            "table": figures.table_figure(found),
+            "generalisation": figures.generalisation_figure(found),
+        }
+        recorder.log(report={NAME: found}, figures=drawn)
+    return found
 
 
 def setting(base: Params, config: Mapping[str, Any]) -> Params:
-    """The settings of a network: the factor of `config`, or several joined by " + "."""
+    """Settings of a network: the factor of `config`, or several joined by " + "."""
     named = [name for name in config["factor"].split(" + ") if name != "benchmark"]
     own = [override for name in named for override in _overrides(base, name)]
     epochs = [f"training.epochs={config['epochs']}"] if "epochs" in config else []
@@ -132,6 +125,7 @@ def setting(base: Params, config: Mapping[str, Any]) -> Params:
 
 
 def _overrides(base: Params, factor: str) -> tuple[str, ...]:
+    """Overrides of a factor."""
     if not factor.startswith("augmentation"):
         return FACTORS[factor]
     values = base.augmentation.model_dump(mode="json")
@@ -141,45 +135,31 @@ def _overrides(base: Params, factor: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Ablation:
-    """Trains a network and scores it; with `scored` on all parts of the data."""
+    """Objective that trains a network and, with `scored`, scores it on every split."""
 
     base: Params
     scored: bool = False
 
     def __call__(self, config: dict[str, Any], folder: Path, watch: Watch) -> dict[str, Any]:
-        """`values` [MCC of the epoch kept], `best_epoch`, `seconds`, and `scores` a part."""
+        """`values` [MCC of the kept epoch], `best_epoch`, `seconds`, and `scores` per split."""
         params = setting(self.base, config)
         result, splits = trained(params, config["seed"], folder, watch)
-        report = {
-            "values": [result.val_mcc],
-            "best_epoch": result.best_epoch,
-            "seconds": result.seconds,
-        }
-        if self.scored:
-            report["scores"] = _scores(params, result, splits)
-        return report
+        scores = {"scores": _scores(params, result, splits)} if self.scored else {}
+        single = {"best_epoch": result.best_epoch, "seconds": result.seconds}
+        return {"values": [result.val_mcc], **single, **scores}
 
 
 def _scores(params: Params, result: FitResult, splits: Splits) -> dict[str, float]:
-    """MCC on the frames of each part that has any."""
+    """MCC on the frames of each split that has any."""
     from spinscope.inference.predict import Predictor
     from spinscope.jobs.evaluating import score
 
     predictor = Predictor.load(result.model)
-    return {part: score(params, predictor, of, 1)["mcc"] for part, of in splits.named().items()}
+    return {name: score(params, predictor, some, 1)["mcc"] for name, some in splits.named().items()}
 
 
-def _master(
-    base: Params,
-    rows: Sequence[Mapping[str, Any]],
-    seeds: Sequence[int],
-    hash_: str,
-    out: Path,
-    workers: int,
-    tell: Told,
-    progress,
-) -> dict[str, Any]:
-    """Benchmark and master model, trained alike, and their MCC on all parts of the data."""
+def _master(base: Params, rows, seeds: Sequence[int], study: str, train) -> dict[str, Any]:
+    """Train benchmark and master model alike; their MCC on every split."""
     factors, rule = published.chosen(rows)
     names = {"benchmark": "benchmark", "master": " + ".join(factors) or "benchmark"}
     epochs = base.ablations.master_epochs
@@ -188,61 +168,51 @@ def _master(
         for name in dict.fromkeys(names.values())
         for seed in seeds
     ]
-    study = f"master-{_digest(base, hash_)}"
-    found = _each(Ablation(base, scored=True), configs, out, study, workers, tell, progress)
+    by_factor = train(configs, study, scored=True)
+    splits = list(by_factor["benchmark"][0]["scores"])
     report: dict[str, Any] = {"factors": factors, "rule": rule, "epochs": epochs}
     for name, factor in names.items():
-        of = [row for row in found if row["config"]["factor"] == factor]
-        report[name] = {"models": [f"{row['folder']}/training/model" for row in of]}
-        for part in of[0]["scores"]:
-            mcc = [row["scores"][part] for row in of]
-            report[name][part] = {**published.mean_sd(mcc), "mcc": mcc}
+        found = by_factor[factor]
+        report[name] = {"models": _models(found)}
+        for split in splits:
+            mcc = [row["scores"][split] for row in found]
+            report[name][split] = {**published.mean_sd(mcc), "mcc": mcc}
     report["difference"] = {
-        part: published.paired(report["master"][part]["mcc"], report["benchmark"][part]["mcc"])
-        for part in found[0]["scores"]
+        split: published.paired(*(report[name][split]["mcc"] for name in ("master", "benchmark")))
+        for split in splits
     }
     return report
 
 
+def _models(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Model folders of trials, relative to the output folder."""
+    return [f"{row['folder']}/{TRAINING}/model" for row in rows]
+
+
 def _each(
-    objective: Ablation,
-    configs: list[dict[str, Any]],
-    out: Path,
-    study: str,
-    workers: int,
-    tell: Told,
-    progress,
-) -> list[dict[str, Any]]:
-    """Results of all configs, each told and shown as it comes."""
+    job: Job, base: Params, hash_: str, recorder, configs: list, study: str, *, scored: bool = False
+) -> dict[str, list[dict[str, Any]]]:
+    """Results of all configs by their factor."""
     from spinscope import tuning
 
-    step = shown(progress, configs, study.partition("-")[0])
-
-    def on_result(row: dict[str, Any]) -> None:
-        step()
-        tell(row, setting(objective.base, row["config"]))
-
-    found = tuning.one_at_a_time(
-        objective, configs, out, study, workers=workers, on_result=on_result
+    run = functools.partial(
+        tuning.one_at_a_time,
+        Ablation(base, scored),
+        configs,
+        job.out,
+        study,
+        workers=job.options["workers"],
     )
-    for row in found:
-        tell(row, setting(objective.base, row["config"]), must=True)
-    return found
+    name = study.partition("-")[0]
+    set_ = functools.partial(setting, base)
+    rows = results(run, set_, len(configs), name, job, hash_, recorder)
+    factors = dict.fromkeys(config["factor"] for config in configs)
+    return {name: [row for row in rows if row["config"]["factor"] == name] for name in factors}
 
 
 def _tried(factors: Sequence[str] | None) -> list[str]:
-    """The factors to try, the default first; raises SpinscopeError for one that is unknown."""
+    """Factors to try, the default first; SpinscopeError for one that is unknown."""
     chosen = list(FACTORS if factors is None else factors)
     if unknown := [factor for factor in chosen if factor not in FACTORS]:
         raise SpinscopeError(f"factor {unknown[0]!r} must be one of {', '.join(FACTORS)}")
     return list(dict.fromkeys([published.DEFAULT, *chosen]))
-
-
-def _digest(base: Params, hash_: str) -> str:
-    """Names all that decides a score beside factor and seed."""
-    sections = {name: getattr(base, name).model_dump(mode="json") for name in
-                ("data", "model", "training", "augmentation")}  # fmt: skip
-    sections["training"].pop("seeds")
-    sections["data"].pop("path")
-    text = json.dumps([sections, hash_, DEFAULT, FACTORS], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,13 +1,13 @@
-"""Cross-validation over the batches: every frame is segmented by networks that never saw its batch.
+"""Cross-validation over the batches: networks segment only frames of a batch they never saw.
 
-All that is made lies below OUT/crossval:
+Files below the output folder:
 
-    seed-S/batch-B/             the training without batch B; its last epoch is kept, for the frames
-                                of B must not choose one
-    seed-S/masks-V/NAME.png     classes of the frames, V views averaged
-    ../crossval.json            the report
-
-What has ended is read back, so that a cross-validation that was killed goes on where it stopped.
+``crossval/seed-S/batch-B/``
+    Training without batch B. Its last epoch is kept, since the frames of B must not choose one.
+``crossval/seed-S/masks-V/NAME.png``
+    Classes of the frames, V augmented views averaged.
+``crossval.json``
+    The report.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spinscope import families
+from spinscope.classes import CLASSES
 from spinscope.config import Params, dataset_path, overridden
 from spinscope.datasets import Dataset, Splits, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file, sha256, write_json
-from spinscope.jobs.data import first_weights, plain
-from spinscope.processes import side_by_side
+from spinscope.files import atomic_file, kept, sha256, write_json
+from spinscope.jobs.data import first_weights
+from spinscope.studies.base import Job, Stage
+from spinscope.studies.kerr.cross_validation_scores import summary
+from spinscope.studies.runs import recorded
 
 if TYPE_CHECKING:
     from spinscope.training.fit import FitResult
@@ -36,84 +38,33 @@ Fold = tuple[int, int | None]
 """Seed, and the batch that is left out; None leaves out none."""
 
 
-def cross_validate(
-    params: Params, out: Path, *, workers: int = 1, track: bool = True, progress=plain
-) -> dict:
-    """Train a network without each batch, segment that batch, and pool the scores of all frames.
-
-    params : its section `cross_validation` says how many seeds, and what is laid over the rest.
-    workers : trainings at a time, each in a process of its own.   track : whether MLflow keeps it,
-    a run with one child a training.
-    Returns the report that is also written to `out/crossval.json`: for one view and for those of
-    `evaluation.tta` a `cross_validation.summary`, and the sizes of the latter.
-    """
-    from spinscope.studies.kerr.cross_validation_scores import summary
-
-    settings = fold_settings(params)
-    dataset = open_dataset(dataset_path(settings))
-    batches = left_out(dataset)
-    folds = [
-        (settings.seed + k, batch)
-        for k in range(settings.cross_validation.seeds)
-        for batch in batches
-    ]
-    rows = list(_each(params, out, folds, workers, progress))
-    views = sorted({1, settings.evaluation.tta})
-    scheme = settings.data.scheme
-    scored = dataset.select(batches)  # not those that are only trained on
-    found: dict[str, Any] = {}
-    for v in views:
-        whole, parts = {}, {}
-        for seed in sorted({seed for seed, _ in folds}):
-            whole[seed] = _report(settings, scored, out, seed, v, scheme)
-            parts[seed] = {
-                batch: _report(settings, dataset.select([batch]), out, seed, v, scheme)
-                for batch in batches
-            }
-        found[str(v)] = {**summary(whole, parts), "size": whole[settings.seed]["size"]}
-        found[str(v)]["objects"] = whole[settings.seed]["objects"]
-    report = {
-        "kind": "crossval",
-        "data_hash": data_hash(dataset),
-        "settings": settings.digest(),
-        "batches": batches,
-        "trainings": rows,
-        "views": found,
-    }
-    if track:
-        _track(settings, report, out)
-    write_json(out / REPORT, report)
-    return report
+def folds(job: Job) -> list[Fold]:
+    """Every seed with every batch; with the option ``final`` also a network of every batch."""
+    settings = fold_settings(job.params)
+    batches = left_out(open_dataset(dataset_path(settings)))
+    seeds = [settings.seed + k for k in range(settings.cross_validation.seeds)]
+    final = [(settings.seed, None)] if job.options.get("final") else []
+    return [*((seed, batch) for seed in seeds for batch in batches), *final]
 
 
-def fold_settings(params: Params) -> Params:
-    """The settings of every fold: no epoch is chosen."""
-    return overridden(params, [*params.cross_validation.base, "training.keep=last"])
+def run_fold(job: Job, fold: Fold) -> dict[str, Any]:
+    """Train without a batch and segment its frames.
 
-
-def left_out(dataset: Dataset) -> list[int]:
-    """Batches that may be left out, one after the other; raises SpinscopeError below two."""
-    batches = sorted({r.batch for r in dataset.records if r.use == "train_test_val"} - {None})
-    if len(batches) < 2:
-        raise SpinscopeError(
-            f"{dataset.path} has {len(batches)} batches that may be held out; a cross-validation "
-            "needs at least 2 lines train_test_val in partition.txt"
-        )
-    return batches
-
-
-def run_fold(params: Params, out: Path, fold: Fold) -> dict[str, Any]:
-    """Train without a batch, segment its frames; what has ended is read back.
-
-    Returns {seed, batch, sha256, seconds, val_mcc, views, upscale, min_peak_probability}.
+    Returns
+    -------
+    dict
+        seed, batch, sha256, seconds, val_mcc, views, upscale and min_peak_probability; for the
+        network of every batch its folder `model`.
     """
     from spinscope.inference.predict import Predictor
     from spinscope.models.store import NETWORK
 
     seed, batch = fold
-    settings = fold_settings(params)
-    folder = out / "crossval" / f"seed-{seed}" / f"batch-{batch}"
-    result, held = _trained(settings, fold, folder)
+    settings = fold_settings(job.params)
+    folder = job.out / "crossval" / f"seed-{seed}" / ("all" if batch is None else f"batch-{batch}")
+    result, held_out = _trained(settings, fold, folder)
+    if batch is None:  # no frame is left to segment
+        return {"model": str(result.model)}
     row = {
         "seed": seed,
         "batch": batch,
@@ -124,31 +75,105 @@ def run_fold(params: Params, out: Path, fold: Fold) -> dict[str, Any]:
         **settings.model.rules,
     }
     engine = settings.inference
-    note, said = folder / "segmented.json", {**row, "inference": engine.model_dump(mode="json")}
-    if note.is_file() and json.loads(note.read_text()) == said:
-        return row
-    predictor = Predictor.load(result.model, engine.engine, engine.precision)
-    for index, record in enumerate(held.records):
-        for views in row["views"]:
-            mask = predictor.classes(held.image(index), views)
-            _write_mask(_mask_file(out, seed, views, record.name), mask)
-    write_json(note, said)
+
+    def segment() -> int:
+        predictor = Predictor.load(result.model, engine.engine, engine.precision)
+        for index, record in enumerate(held_out.records):
+            for views in row["views"]:
+                mask = predictor.classes(held_out.image(index), views)
+                _write_mask(_mask_file(job.out, seed, views, record.name), mask)
+        return len(held_out)
+
+    kept(folder / "segmented.json", [row, engine.model_dump(mode="json")], segment)
     return row
 
 
-def train_on_all(params: Params, out: Path, *, progress=plain) -> Path:
-    """The model folder of a network trained on every batch with the settings of the folds.
+STAGES = (Stage("fold", run_fold, folds, isolated=True),)
 
-    No frame is left to score it: what it is worth, the cross-validation of the same settings says.
-    Its validation MCC, of the first batch, is that of frames it was trained on.
+
+def report(job: Job) -> dict[str, Any]:
+    """Pool the scores of all frames over the folds and write ``OUT/crossval.json``.
+
+    The section ``cross_validation`` sets the number of seeds and overrides other settings. The
+    report holds, for one view and for those of ``evaluation.tta``, a `summary` and the sizes. With
+    the option ``final`` it also names the `model` that was trained on every batch; no frame is
+    left to score that, so the cross-validation is its score.
     """
-    settings = fold_settings(params)
-    folder = out / "crossval" / f"seed-{settings.seed}" / "all"
-    return _trained(settings, (settings.seed, None), folder)[0].model
+    settings = fold_settings(job.params)
+    dataset = open_dataset(dataset_path(settings))
+    batches = left_out(dataset)
+    rows = [run_fold(job, fold) for fold in folds(job)]
+    trainings, final = [row for row in rows if "seed" in row], rows[-1].get("model")
+    score = functools.partial(_score, settings, job.out)
+    by_views: dict[str, Any] = {}
+    for views in sorted({1, settings.evaluation.tta}):
+        seeds = sorted({row["seed"] for row in trainings})
+        # Frames that are only trained on are not scored.
+        whole = {seed: score(dataset.select(batches), seed, views) for seed in seeds}
+        by_batch = {
+            seed: {batch: score(dataset.select([batch]), seed, views) for batch in batches}
+            for seed in seeds
+        }
+        pooled = {key: whole[settings.seed][key] for key in ("size", "objects")}
+        by_views[str(views)] = {**summary(whole, by_batch), **pooled}
+    found = {
+        "kind": "crossval",
+        "data_hash": data_hash(dataset),
+        "settings": settings.digest(),
+        "batches": batches,
+        "trainings": trainings,
+        "views": by_views,
+        **({"model": final} if final else {}),
+    }
+    _record(settings, found, job)
+    write_json(job.out / REPORT, found)
+    return found
+
+
+def lines(report: dict) -> list[str]:
+    """MCC of every batch, pooled MCC and count, without and with test-time augmentation."""
+    text = []
+    for views, found in report["views"].items():
+        text.append(f"{views} view{'s' if views != '1' else ''}")
+        text += [
+            f"  batch {row['batch']:<8}MCC {row['mcc']:.4f}   {row['objects_predicted']:.0f} of "
+            f"{row['objects_true']:.0f} objects, {row['n_images']} frames"
+            for row in found["batches"]
+        ]
+        mcc, count = found["mcc"], found["count_error"]
+        text.append(
+            f"  pooled        MCC {mcc['mean']:.4f} ± {mcc['sd']:.4f}   count "
+            f"{100 * count['mean']:+.1f} %   mean of the sources {found['source_mcc']['mean']:.4f}"
+        )
+    if "model" in report:
+        text.append(f"trained on every batch: {report['model']}")
+    return text
+
+
+def fold_settings(params: Params) -> Params:
+    """Settings of every fold, which keeps its last epoch."""
+    return overridden(params, [*params.cross_validation.base, "training.keep=last"])
+
+
+def left_out(dataset: Dataset) -> list[int]:
+    """Batches that are left out in turn.
+
+    Raises
+    ------
+    SpinscopeError
+        If there are fewer than two.
+    """
+    batches = sorted({r.batch for r in dataset.records if r.use == "train_test_val"} - {None})
+    if len(batches) < 2:
+        raise SpinscopeError(
+            f"{dataset.path} has {len(batches)} batches that may be held out; a cross-validation "
+            "needs at least 2 lines train_test_val in partition.txt"
+        )
+    return batches
 
 
 def masks(out: Path, seed: int, views: int, dataset: Dataset) -> Iterable[np.ndarray]:
-    """Classes (H, W) uint8 of each frame, by networks that never saw its batch."""
+    """Classes (H, W) uint8 of each frame, from networks that never saw its batch."""
     from PIL import Image
 
     for record in dataset.records:
@@ -156,63 +181,34 @@ def masks(out: Path, seed: int, views: int, dataset: Dataset) -> Iterable[np.nda
             yield np.asarray(image)
 
 
-def cross_validation_lines(report: dict) -> list[str]:
-    """MCC of every batch and pooled, and the count, without and with views averaged."""
-    lines = []
-    for views, found in report["views"].items():
-        lines.append(f"{views} view{'s' if views != '1' else ''}")
-        lines += [
-            f"  batch {row['batch']:<8}MCC {row['mcc']:.4f}   {row['objects_predicted']:.0f} of "
-            f"{row['objects_true']:.0f} objects, {row['n_images']} frames"
-            for row in found["batches"]
-        ]
-        mcc, count = found["mcc"], found["count_error"]
-        lines.append(
-            f"  pooled        MCC {mcc['mean']:.4f} ± {mcc['sd']:.4f}   count "
-            f"{100 * count['mean']:+.1f} %   mean of the sources {found['source_mcc']['mean']:.4f}"
-        )
-    return lines
-
-
 def _trained(settings: Params, fold: Fold, folder: Path) -> tuple[FitResult, Dataset]:
+    """Training of a fold, and the frames it validates on: those of the batch left out."""
     from spinscope.training.fit import fit
 
     seed, batch = fold
     dataset = open_dataset(dataset_path(settings))
     every = left_out(dataset)
-    held = dataset.select([every[0] if batch is None else batch])
+    held_out = dataset.select([every[0] if batch is None else batch])
     rest = [other for other in every if other != batch]
     only_training = sorted({r.batch for r in dataset.records if r.use == "only_training"})
-    splits = Splits(dataset.select([*rest, *only_training]), held)
     result = fit(
-        families.of(settings),
-        splits,
+        Splits(dataset.select([*rest, *only_training]), held_out),
         settings,
         seed=seed,
         folder=folder,
         pretrained=first_weights(settings),
         info={"data_hash": data_hash(dataset), "left_out": batch},
     )
-    return result, splits.validation
+    return result, held_out
 
 
-def _each(
-    params: Params, out: Path, folds: list[Fold], workers: int, progress
-) -> Iterable[dict[str, Any]]:
-    run = functools.partial(run_fold, params, out)
-    rows = map(run, folds) if workers == 1 else side_by_side(run, folds, workers)
-    yield from progress(rows, total=len(folds), desc="folds")
-
-
-def _report(
-    settings: Params, part: Dataset, out: Path, seed: int, views: int, scheme: int
-) -> dict[str, Any]:
-    """Report of the masks that were written, in the order of the frames."""
-    from spinscope.classes import CLASSES
+def _score(settings: Params, out: Path, frames: Dataset, seed: int, views: int) -> dict[str, Any]:
+    """Report of `evaluate` on the masks of some frames."""
     from spinscope.evaluation import evaluate
 
-    found = iter(masks(out, seed, views, part))
-    return evaluate(lambda _: next(found), part, CLASSES[:scheme], settings.evaluation)
+    found = iter(masks(out, seed, views, frames))
+    classes = CLASSES[: settings.data.scheme]
+    return evaluate(lambda _: next(found), frames, classes, settings.evaluation)
 
 
 def _mask_file(out: Path, seed: int, views: int, name: str) -> Path:
@@ -222,29 +218,24 @@ def _mask_file(out: Path, seed: int, views: int, name: str) -> Path:
 def _write_mask(path: Path, mask: np.ndarray) -> None:
     from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as partial:
         Image.fromarray(mask).save(partial, format="PNG")
 
 
-def _track(settings: Params, report: dict, out: Path) -> None:
-    """A run of the cross-validation with a child a training."""
-    from spinscope.tracking import lineage, open_store, runs
-
-    store, hash_ = open_store(settings.tracking), report["data_hash"]
-    study = f"cross-validation {hash_.removeprefix('md5:')[:8]} {report['settings'][:8]}"
-    with runs.study_parent(store, settings, lineage(settings, hash_), study) as parent:
-        known = runs.tracked_trials(parent)
+def _record(settings: Params, report: dict, job: Job) -> None:
+    """Record the cross-validation with a child run per training."""
+    hash_ = report["data_hash"]
+    name = f"cross-validation {hash_.removeprefix('md5:')[:8]} {report['settings'][:8]}"
+    with recorded(settings, hash_, name, job.track, trials=True) as recorder:
         for row in report["trainings"]:
-            name = f"seed {row['seed']} without batch {row['batch']} {row['sha256'][:8]}"
-            if name in known:
-                continue
-            folder = out / "crossval" / f"seed-{row['seed']}" / f"batch-{row['batch']}"
-            with runs.trial_run(parent, lineage(settings, hash_, row["seed"]), name) as run:
-                runs.log_curves(run, json.loads((folder / "history.json").read_text()))
-                runs.log_metrics(run, runs.numbers(row))
-        for views, found in report["views"].items():
-            runs.log_metrics(
-                parent, {f"views_{views}.{k}": v for k, v in runs.numbers(found).items()}
+            folder = job.out / "crossval" / f"seed-{row['seed']}" / f"batch-{row['batch']}"
+            recorder.trial(
+                f"seed {row['seed']} without batch {row['batch']} {row['sha256'][:8]}",
+                settings,
+                hash_,
+                seed=row["seed"],
+                curves=json.loads((folder / "history.json").read_text()),
+                metrics=row,
             )
-        runs.log_json(parent, report, f"study/{REPORT}")
+        metrics = {f"views_{views}": found for views, found in report["views"].items()}
+        recorder.log(report={REPORT: report}, metrics=metrics)

@@ -1,4 +1,4 @@
-"""Leave-one-batch-out: every frame scored by networks that never saw its batch, pooled."""
+"""Pooled scores of a leave-one-batch-out cross-validation."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any
 from spinscope.evaluation.report import spread
 
 MCC, BATCH_MCC, COUNT_ERROR = 0.90, 0.85, 0.03
-"""What a network that is good enough for the lab reaches: pooled, in each batch, and in |predicted
-over labelled objects - 1|."""
+"""Limits of a network that is good enough for the lab: pooled MCC, MCC of each batch, and
+|predicted over labelled objects - 1|."""
+
+Report = Mapping[str, Any]
 
 
-def batch_rows(reports: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row a batch: its frames, sources, MCC and objects.
-
-    reports : batch → report of `evaluate` on it.
-    """
+def batch_rows(reports: Mapping[int, Report]) -> list[dict[str, Any]]:
+    """One row per batch (frames, sources, MCC, objects) from its report of `evaluate`."""
     return [
         {
             "batch": batch,
@@ -31,59 +30,53 @@ def batch_rows(reports: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def source_rows(per_image: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row a source: its frames, mean MCC and objects."""
-    rows = []
-    for source in sorted({row["source"] for row in per_image}):
-        own = [row for row in per_image if row["source"] == source]
-        rows.append(
-            {
-                "source": source,
-                "n_images": len(own),
-                "mcc": statistics.fmean(row["mcc"] for row in own),
-                **{
-                    key: sum(row[key] for row in own)
-                    for key in ("objects_true", "objects_predicted")
-                },
-            }
-        )
-    return rows
+    """One row per source (frames, mean MCC, objects) from the rows of its images."""
+    import pandas as pd
+
+    table = pd.DataFrame(list(per_image)).groupby("source", as_index=False)
+    columns = {key: (key, "sum") for key in ("objects_true", "objects_predicted")}
+    return table.agg(n_images=("mcc", "size"), mcc=("mcc", "mean"), **columns).to_dict("records")
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation and the values, one a seed."""
+    """Mean, sample standard deviation and the values, one per seed."""
     return {"mean": statistics.fmean(values), "sd": spread(values), "values": list(values)}
 
 
 def summary(
-    whole: Mapping[int, Mapping[str, Any]], parts: Mapping[int, Mapping[int, Mapping[str, Any]]]
+    whole: Mapping[int, Report], by_batch: Mapping[int, Mapping[int, Report]]
 ) -> dict[str, Any]:
-    """Figures of a cross-validation over its seeds.
+    """Scores of a cross-validation over its seeds.
 
-    whole : seed → report over all frames.   parts : seed → batch → report.
-    Returns pooled `mcc` and `count_error` (predicted / labelled objects - 1) {mean, sd, values},
-    `source_mcc` (mean over sources of their mean MCC), `batches` and `sources` (means over the
-    seeds) and whether the figures are `good_enough`.
+    Parameters
+    ----------
+    whole : mapping
+        Seed → report of all frames.
+    by_batch : mapping
+        Seed → batch → report.
+
+    Returns
+    -------
+    dict
+        Pooled `mcc` and `count_error` (predicted / labelled objects - 1) as {mean, sd, values},
+        `source_mcc` (mean over sources of their mean MCC), `batches` and `sources` (means over the
+        seeds), and `good_enough` by criterion.
     """
     seeds = sorted(whole)
-    sources = {seed: source_rows(whole[seed]["per_image"]) for seed in seeds}
-    batches = _mean_rows([batch_rows(parts[seed]) for seed in seeds])
-    mcc = over_seeds([whole[seed]["mcc"] for seed in seeds])
-    count = over_seeds(
-        [
-            whole[seed]["objects"]["predicted"] / max(whole[seed]["objects"]["true"], 1) - 1
-            for seed in seeds
-        ]
-    )
+    reports = [whole[seed] for seed in seeds]
+    sources = [source_rows(report["per_image"]) for report in reports]
+    batches = _mean_rows([batch_rows(by_batch[seed]) for seed in seeds])
+    objects = [report["objects"] for report in reports]
+    mcc = over_seeds([report["mcc"] for report in reports])
+    count = over_seeds([found["predicted"] / max(found["true"], 1) - 1 for found in objects])
     return {
         "seeds": seeds,
-        "n_images": whole[seeds[0]]["n_images"],
+        "n_images": reports[0]["n_images"],
         "mcc": mcc,
         "count_error": count,
-        "source_mcc": over_seeds(
-            [statistics.fmean(row["mcc"] for row in sources[seed]) for seed in seeds]
-        ),
+        "source_mcc": over_seeds([statistics.fmean(r["mcc"] for r in rows) for rows in sources]),
         "batches": batches,
-        "sources": _mean_rows([sources[seed] for seed in seeds]),
+        "sources": _mean_rows(sources),
         "good_enough": {
             "pooled": mcc["mean"] >= MCC,
             "each batch": min(row["mcc"] for row in batches) >= BATCH_MCC,
@@ -93,13 +86,12 @@ def summary(
 
 
 def _mean_rows(tables: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """One table of means, row by row; whole numbers that are equal stay whole."""
+    """Tables averaged row by row; equal integers remain integers."""
+
+    def mean(values: list) -> Any:
+        return values[0] if len(set(values)) == 1 else statistics.fmean(values)
+
     return [
-        {
-            key: rows[0][key]
-            if all(row[key] == rows[0][key] for row in rows)
-            else statistics.fmean(row[key] for row in rows)
-            for key in rows[0]
-        }
+        {key: mean([row[key] for row in rows]) for key in rows[0]}
         for rows in zip(*tables, strict=True)
     ]

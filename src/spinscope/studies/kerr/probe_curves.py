@@ -1,7 +1,10 @@
-"""Probes of a segmentation: what it makes of frames whose answer is known beforehand.
+"""Probes of a segmentation on frames with a known answer.
 
-A network is a function `predict`: image (H, W) float32 in [0, 1] -> class indices (H, W).
-Source: Labrie-Boulay et al., Phys. Rev. Applied 21, 014014 (2024), Figs. 3 and 7, Supplement A.
+A network is a function ``predict``: image (H, W) float32 in [0, 1] → class indices (H, W).
+
+References
+----------
+Labrie-Boulay et al., Phys. Rev. Applied 21, 014014 (2024), Figs. 3 and 7, Supplement A.
 """
 
 from __future__ import annotations
@@ -27,10 +30,10 @@ Frame = tuple[np.ndarray, np.ndarray]
 
 GREYS = 256
 PUBLISHED_GREY = 88
-"""Below this grey level the published two-class network calls every pixel a skyrmion."""
+"""Grey level below which the published two-class network calls every pixel a skyrmion."""
 
 OPTICS = KerrOptics(level=0.5, contrast=0.15, blur=1.3, noise=0.06, gradient=0.005)
-"""The frame from which a curve of limits departs: signal-to-noise 2.5, as real frames have it."""
+"""Optics from which each curve of limits varies one quantity; signal-to-noise ratio 2.5, as real."""
 
 SNR = (0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 4.0, 6.0)
 CONTRAST = (0.002, 0.003, 0.004, 0.006, 0.008, 0.012, 0.02, 0.04, 0.08, 0.15, 0.3)
@@ -38,56 +41,91 @@ GRADIENT = (0.0, 0.01, 0.02, 0.04, 0.06, 0.08, 0.12, 0.16, 0.24, 0.32)
 NOISE = (0.02, 0.04, 0.06, 0.09, 0.13, 0.18)
 ADDED_NOISE = (0.0, 0.03, 0.06, 0.1, 0.15)
 ENOUGH = 0.8
-"""MCC below which a quantity is beyond the limit of a network."""
+"""Smallest MCC within the limit of a network."""
 
 SPECKLE = 0.25
-"""A speckle has at most this part of the median area of the labelled objects of its frame."""
+"""Largest area of a speckle, as a fraction of the median labelled area in its frame."""
 
-_DIAMETER = (8.0, 16.0)  # px, of the skyrmions on the frames of the limits
-_SPACING = (1.1, 2.6)  # of their lattices, in stripe periods
+_DIAMETER = (8.0, 16.0)  # skyrmion diameter in px
+_SPACING = (1.1, 2.6)  # lattice spacing in stripe periods
 
 
 def uniform_grey(predict: Predict, shape: tuple[int, int]) -> list[float]:
-    """Share of the pixels of a uniform frame called skyrmion, at each grey level 0 ... 255.
+    """Fraction of a uniform frame called skyrmion, at each grey level 0 ... 255.
 
-    A network that is given standardised frames (`data.standardise`: zero mean, unit SD) is given
-    zeros at every level: the curve is flat, and says only what such a network makes of nothing.
-    The published network reads grey levels as they are, which is why its curve has a step.
+    A network that standardises its frames (zero mean, unit SD) reads zeros at every level, so its
+    curve is flat. The published network reads raw grey levels, so its curve has a step.
+
+    Parameters
+    ----------
+    predict : callable
+        Network.
+    shape : (int, int)
+        Rows and columns of the frame.
+
+    Returns
+    -------
+    list of float
+        Fraction of pixels per grey level.
     """
     frames = (np.full(shape, grey / 255, dtype=np.float32) for grey in range(GREYS))
-    return [_share(predict(frame)) for frame in frames]
+    return [_skyrmion_fraction(predict(frame)) for frame in frames]
 
 
 def patch_grey(predict: Predict, shape: tuple[int, int], seed: int) -> list[float]:
-    """Share called skyrmion of a square patch of uniform grey, at each grey level 0 ... 255.
+    """Fraction of a uniform square patch called skyrmion, at each grey level 0 ... 255.
 
-    The patch is a quarter of the frame's shorter side wide, larger than a skyrmion and a twentieth
-    of the frame; around it lies film of grey 128 with the noise of `OPTICS`, the same at every
-    level. Mean and SD of the frame follow the film, so that the level survives standardising:
-    the patch lies (g - 128) / 15 SD off it as long as it does not dominate. A frame of two
-    uniform halves would not do: whatever their levels, they become -1 and +1.
+    The patch is a quarter of the frame's shorter side wide: larger than a skyrmion, and a twentieth
+    of the frame. It is surrounded by film of grey 128 with the noise of `OPTICS`, the same at every
+    level. The film determines mean and SD of the frame, so the level survives standardising: the
+    patch differs from the film by (g - 128) / 15 SD. Two uniform halves would always become -1
+    and +1.
+
+    Parameters
+    ----------
+    predict : callable
+        Network.
+    shape : (int, int)
+        Rows and columns of the frame.
+    seed : int
+        Seed of the noise.
+
+    Returns
+    -------
+    list of float
+        Fraction of the patch's pixels per grey level.
     """
     rng = np.random.default_rng(seed)
     film = 128 / 255 + OPTICS.noise * rng.standard_normal(shape)
     film = np.clip(film, 0, 1).astype(np.float32)
     edge = min(shape) // 4
     where = tuple(slice((n - edge) // 2, (n - edge) // 2 + edge) for n in shape)
-    shares = []
+    fractions = []
     for grey in range(GREYS):
         film[where] = grey / 255
-        shares.append(_share(predict(film)[where]))
-    return shares
+        fractions.append(_skyrmion_fraction(predict(film)[where]))
+    return fractions
 
 
-def grey_limit(shares: Sequence[float]) -> float | None:
-    """Grey level below which more than half of the pixels are called skyrmion, interpolated.
+def grey_limit(fractions: Sequence[float]) -> float | None:
+    """Highest grey level below which more than half of the pixels are called skyrmion.
 
-    The highest such level; None where no level below 255 parts dark from bright.
+    Parameters
+    ----------
+    fractions : sequence of float
+        Fraction called skyrmion per grey level.
 
+    Returns
+    -------
+    float or None
+        Interpolated grey level; None where no level below 255 separates dark from bright.
+
+    Examples
+    --------
     >>> grey_limit([1.0] * 88 + [0.0] * 168)
     87.5
     """
-    values = np.asarray(shares, dtype=float)
+    values = np.asarray(fractions, dtype=float)
     falls = np.flatnonzero((values[:-1] >= 0.5) & (values[1:] < 0.5))
     if not len(falls):
         return None
@@ -96,10 +134,22 @@ def grey_limit(shares: Sequence[float]) -> float | None:
 
 
 def inverted(predict: Predict, frames: Dataset, classes: int) -> dict[str, Any]:
-    """MCC on labelled frames as they are and with their grey levels mirrored, 1 - image.
+    """MCC on labelled frames and on their negatives, 1 - image.
 
-    Returns {mcc, mcc_inverted} pooled over all pixels, `per_image` {as_is, inverted} {mean, sd}
-    and n_images.
+    Parameters
+    ----------
+    predict : callable
+        Network.
+    frames : Dataset
+        Labelled frames.
+    classes : int
+        Number of classes of the network.
+
+    Returns
+    -------
+    dict
+        `mcc` and `mcc_inverted` pooled over all pixels, `per_image` {as_is, inverted} of {mean,
+        sd}, and `n_images`.
     """
     total = {"as_is": 0, "inverted": 0}
     each: dict[str, list[float]] = {"as_is": [], "inverted": []}
@@ -121,13 +171,27 @@ def inverted(predict: Predict, frames: Dataset, classes: int) -> dict[str, Any]:
 
 
 def empty_frames(n: int, shape: tuple[int, int], noise: float, seed: int) -> Iterable[Frame]:
-    """(image, label) of film without a skyrmion but with dust, at a noise SD; `noise` alone varies.
+    """Film without a skyrmion but with dust, whose contrast keeps the noise level standardised.
 
-    The dust holds the contrast of a frame: on noise alone standardising would undo its level.
+    Parameters
+    ----------
+    n : int
+        Number of frames.
+    shape : (int, int)
+        Rows and columns.
+    noise : float
+        SD of the noise as a fraction of the full range.
+    seed : int
+        Seed of dust and noise.
+
+    Yields
+    ------
+    (image, label) : arrays (H, W)
+        The same at every `noise` but for its level.
     """
     m = np.ones(shape, dtype=np.float32)
-    for stream in np.random.SeedSequence(seed).spawn(n):
-        rng = np.random.default_rng(stream)
+    for child in np.random.SeedSequence(seed).spawn(n):
+        rng = np.random.default_rng(child)
         defects = draw_defects(rng, shape)
         optics = replace(OPTICS, noise=noise)
         image = kerr_image(m, optics, rng, defects=defects)
@@ -135,9 +199,21 @@ def empty_frames(n: int, shape: tuple[int, int], noise: float, seed: int) -> Ite
 
 
 def made_up_on(predict: Predict, frames: Iterable[Frame], min_px: int) -> dict[str, float]:
-    """Skyrmions a frame that are seen on frames without one.
+    """False skyrmions per frame on frames without a skyrmion.
 
-    Returns `film`, on bare film, and `defects`, those that touch a defect.
+    Parameters
+    ----------
+    predict : callable
+        Network.
+    frames : iterable of (image, label)
+        Frames without a skyrmion.
+    min_px : int
+        Smallest area of an object in px.
+
+    Returns
+    -------
+    dict
+        `film`: on bare film; `defects`: those that touch a defect.
     """
     film = defects = n = 0
     for image, label in frames:
@@ -151,18 +227,34 @@ def made_up_on(predict: Predict, frames: Iterable[Frame], min_px: int) -> dict[s
 def speckles(
     predict: Predict, frames: Dataset, classes: int, noise: float, seed: int
 ) -> dict[str, Any]:
-    """Objects made up on labelled frames to which Gaussian noise of the SD `noise` was added.
+    """False objects on labelled frames with added Gaussian noise.
 
-    Returns `speckles` and `made_up` a frame: objects that share no pixel with a labelled skyrmion,
-    the former those of at most `SPECKLE` of the median labelled area; both count from one pixel.
-    Also `objects_true` and `objects_predicted` of all frames, `mcc` pooled and n_images.
+    Parameters
+    ----------
+    predict : callable
+        Network.
+    frames : Dataset
+        Labelled frames.
+    classes : int
+        Number of classes of the network.
+    noise : float
+        SD of the added noise as a fraction of the full range.
+    seed : int
+        Seed of the noise.
+
+    Returns
+    -------
+    dict
+        `made_up`: objects per frame that share no pixel with a labelled skyrmion; `speckles`:
+        those of at most `SPECKLE` of the median labelled area; `objects_true` and
+        `objects_predicted` of all frames; `mcc` pooled; `n_images`. Objects count from one pixel.
     """
     total = np.zeros((classes, classes), dtype=np.int64)
     small = made_up = labelled = found = 0
-    streams = np.random.SeedSequence(seed).spawn(len(frames))
-    for (_, image, label), stream in zip(frames, streams, strict=True):
+    children = np.random.SeedSequence(seed).spawn(len(frames))
+    for (_, image, label), child in zip(frames, children, strict=True):
         if noise:
-            rng = np.random.default_rng(stream)
+            rng = np.random.default_rng(child)
             image = np.clip(image + noise * rng.standard_normal(image.shape), 0, 1)
             image = image.astype(np.float32)
         truth = to_scheme(label, classes)
@@ -189,23 +281,38 @@ def speckles(
 
 @dataclass(frozen=True)
 class Film:
-    """A simulated pattern of skyrmions; `noise` names its random stream."""
+    """Simulated pattern of skyrmions `m` (H, W) with the seed of its noise."""
 
     m: np.ndarray
     noise: np.random.SeedSequence
 
     def frame(self, optics: KerrOptics) -> Frame:
-        """(image, label) as a camera of 8 bits sees it; the noise is the same at any `optics`."""
+        """Image and label of an 8-bit camera; the noise pattern is the same at any `optics`."""
         image = kerr_image(self.m, optics, np.random.default_rng(self.noise))
         rounded = (np.round(255 * image) / 255).astype(np.float32)
         return rounded, kerr_label(self.m)
 
 
 def films(n: int, shape: tuple[int, int], seed: int) -> list[Film]:
-    """Lattices of skyrmions of 8 to 16 px, dense to sparse, without defects or an edge."""
+    """Simulate lattices of skyrmions of 8 to 16 px, dense to sparse, without defects or edge.
+
+    Parameters
+    ----------
+    n : int
+        Number of films.
+    shape : (int, int)
+        Rows and columns.
+    seed : int
+        Seed of patterns and noise.
+
+    Returns
+    -------
+    list of Film
+        Films with independent patterns and noise.
+    """
     made = []
-    for stream in np.random.SeedSequence(seed).spawn(n):
-        pattern, noise = stream.spawn(2)
+    for child in np.random.SeedSequence(seed).spawn(n):
+        pattern, noise = child.spawn(2)
         rng = np.random.default_rng(pattern)
         diameter = float(rng.uniform(*_DIAMETER))
         scale = diameter / DIAMETER
@@ -231,10 +338,13 @@ def films(n: int, shape: tuple[int, int], seed: int) -> list[Film]:
 def curves() -> dict[str, dict[float, KerrOptics]]:
     """Optics at every point of the curves of limits.
 
-    snr : contrast over noise SD; the contrast stays.   contrast : of the skyrmions in units of the
-    full range, signal-to-noise stays, so that it is the gradient and the camera's 8 bits that
-    hide them.   gradient : SD of the uneven illumination in the same units; the rest stays, and
-    what leaves [0, 1] is clipped as by the camera.
+    Returns
+    -------
+    dict
+        ``snr``: contrast over noise SD at constant contrast. ``contrast``: contrast of the
+        skyrmions as a fraction of the full range at constant signal-to-noise ratio, so that
+        gradient and the camera's 8 bits hide them. ``gradient``: SD of the uneven illumination
+        as a fraction of the full range; the camera clips at 0 and 1.
     """
     ratio = OPTICS.noise / OPTICS.contrast
     return {
@@ -244,8 +354,39 @@ def curves() -> dict[str, dict[float, KerrOptics]]:
     }
 
 
+def limit_rows(
+    predict: Predict, n: int, shape: tuple[int, int], seed: int
+) -> dict[str, list[dict[str, float]]]:
+    """Score a network at every point of the curves of limits, on the same films.
+
+    Parameters
+    ----------
+    predict : callable
+        Network.
+    n : int
+        Number of films.
+    shape : (int, int)
+        Rows and columns.
+    seed : int
+        Seed of the films.
+
+    Returns
+    -------
+    dict
+        Curve → rows {x, mcc, sd}.
+    """
+    made = films(n, shape, seed)
+    return {
+        curve: [
+            {"x": x, **measure(predict, (film.frame(optics) for film in made))}
+            for x, optics in points.items()
+        ]
+        for curve, points in curves().items()
+    }
+
+
 def measure(predict: Predict, frames: Iterable[Frame]) -> dict[str, float]:
-    """MCC of a point of a curve: {mcc} pooled over all pixels, {sd} over the frames."""
+    """MCC at one point of a curve: `mcc` pooled over all pixels, `sd` over the frames."""
     total, each = np.zeros((2, 2), dtype=np.int64), []
     for image, label in frames:
         found = (predict(image) == SKYRMION).astype(np.uint8)
@@ -256,11 +397,23 @@ def measure(predict: Predict, frames: Iterable[Frame]) -> dict[str, float]:
 
 
 def limit(curve: Mapping[float, float], enough: float = ENOUGH) -> float | None:
-    """Where the MCC of a curve falls below `enough`, interpolated between its points.
+    """Quantity at which the MCC of a curve falls below `enough`, interpolated between points.
 
-    curve : quantity -> MCC. The crossing next to the best point on either side, the nearer one
-    where there are two; None where the curve never falls below it or never reaches it.
+    Parameters
+    ----------
+    curve : mapping
+        Quantity → MCC.
+    enough : float
+        Smallest sufficient MCC.
 
+    Returns
+    -------
+    float or None
+        Crossing next to the best point, the nearer one where there is one on either side; None
+        where the curve never crosses `enough`.
+
+    Examples
+    --------
     >>> round(limit({1.0: 0.6, 2.0: 0.9, 3.0: 0.95}), 3)
     1.667
     """
@@ -274,11 +427,12 @@ def limit(curve: Mapping[float, float], enough: float = ENOUGH) -> float | None:
         step = -1 if side.step < 0 else 1
         for k in side:
             if y[k + step] < enough:
-                part = (y[k] - enough) / (y[k] - y[k + step])
-                found.append(float(x[k] + part * (x[k + step] - x[k])))
+                fraction = (y[k] - enough) / (y[k] - y[k + step])
+                found.append(float(x[k] + fraction * (x[k + step] - x[k])))
                 break
     return min(found, key=lambda at: abs(at - x[best])) if found else None
 
 
-def _share(classes: np.ndarray) -> float:
+def _skyrmion_fraction(classes: np.ndarray) -> float:
+    """Fraction of pixels of class skyrmion."""
     return float(np.mean(classes == SKYRMION))

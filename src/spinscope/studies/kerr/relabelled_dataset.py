@@ -1,7 +1,7 @@
-"""A version of a dataset whose labels somebody else wrote: which, from what, and by which model.
+"""Versions of a dataset with other labels, and the author of each label.
 
-Beside the frames of the MOKE layout the folder holds `provenance.json`. It names no place and no
-time, so that the same labels make the same version, whose name is its data hash.
+The folder has the MOKE layout and a file ``provenance.json``. The file contains no path and no
+time, so the same labels always make the same version, which its data hash names.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 from spinscope.datasets import Dataset, Record, data_hash, open_dataset, write_moke
 from spinscope.datasets.manifest import pixel_sha256
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file, atomic_folder, write_json
+from spinscope.files import atomic_file, atomic_folder, kept, write_json
 
 PROVENANCE = "provenance.json"
-"""File of a dataset version that names where each label came from."""
+"""File of a version with the author of each label."""
 
 HAND = "hand"
-"""Who labelled a frame whose label is that of the dataset it was made of."""
+"""Author of a label that is unchanged."""
 
 
 def relabelled_dataset(
@@ -34,15 +34,36 @@ def relabelled_dataset(
     origin: Mapping[str, Any] | None = None,
     progress: Callable[..., Any] = lambda items, **_: items,
 ) -> Dataset:
-    """Write a version of `base` in the MOKE layout with other labels, the whole folder or nothing.
+    """Write a version of `base` in the MOKE layout with other labels, whole or not at all.
 
-    label_of : index of a frame → its new label (H, W), or None where that of `base` stays.
-    by : who writes the new labels.   origin : what else made them, as JSON holds it: models with
-    their checksums, settings.
-    `provenance.json` holds `base_hash` and `origin`, and a row a frame: name, source, batch, `by`
-    ("hand" where the label stays), hash of the label `before` and `after`, `changed_px`. A hand's
-    word in `base` goes on: a frame that `base` says a model labelled stays that model's.
-    Raises SpinscopeError for a label of another size than its frame.
+    ``provenance.json`` holds `base_hash`, `origin` and one row per frame: name, source, batch,
+    `by`, hashes of the label `before` and `after`, and `changed_px`. A label that stays keeps its
+    author of `base`, or "hand".
+
+    Parameters
+    ----------
+    base : Dataset
+        Frames and their labels.
+    label_of : callable
+        Index of a frame → its new label (H, W), or None to keep that of `base`.
+    out : Path
+        Folder of the version.
+    by : str
+        Author of the new labels.
+    origin : mapping, optional
+        Sources of the new labels, as JSON holds them: models with checksums, settings.
+    progress : callable, optional
+        Progress bar around an iterable.
+
+    Returns
+    -------
+    Dataset
+        The version.
+
+    Raises
+    ------
+    SpinscopeError
+        If a label differs in size from its frame.
     """
     earlier = {row["name"]: row["by"] for row in _rows(base.path)}
     rows: list[dict[str, Any]] = []
@@ -50,7 +71,7 @@ def relabelled_dataset(
     def frames() -> Iterator[tuple[Record, np.ndarray, np.ndarray]]:
         for index in progress(range(len(base)), total=len(base), desc="relabel"):
             record, before, after = base.records[index], base.label(index), label_of(index)
-            who = earlier.get(record.name, HAND) if after is None else by
+            author = earlier.get(record.name, HAND) if after is None else by
             after = before if after is None else after
             if after.shape != before.shape:
                 raise SpinscopeError(
@@ -62,7 +83,7 @@ def relabelled_dataset(
                     "name": record.name,
                     "source": record.source,
                     "batch": record.batch,
-                    "by": who,
+                    "by": author,
                     "before": pixel_sha256(before),
                     "after": pixel_sha256(after),
                     "changed_px": int(np.count_nonzero(before != after)),
@@ -79,35 +100,72 @@ def relabelled_dataset(
 
 
 def provenance(path: Path | str) -> dict[str, Any] | None:
-    """What `provenance.json` of a dataset folder says; None where there is no such version.
+    """Contents of ``provenance.json`` of a dataset folder; None without that file.
 
-    Raises SpinscopeError where it cannot be read.
+    Raises
+    ------
+    SpinscopeError
+        If the file is damaged.
     """
     file = Path(path) / PROVENANCE
     if not file.is_file():
         return None
     try:
-        said = json.loads(file.read_text())
-        said["base_hash"], said["origin"], said["frames"]
+        found = json.loads(file.read_text())
+        found["base_hash"], found["origin"], found["frames"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SpinscopeError(f"{file} does not say where its labels came from: {error}") from error
-    return said
+    return found
 
 
-def made_of(path: Path | str, base_hash: str, origin: Mapping[str, Any]) -> Dataset | None:
-    """The version at `path`, if it was made of this base and says all that `origin` says."""
-    said = provenance(path)
-    if said is None or said["base_hash"] != base_hash:
-        return None
-    wanted = json.loads(json.dumps(dict(origin)))  # as it comes back from JSON
-    return open_dataset(path) if wanted.items() <= said["origin"].items() else None
+def kept_version(path: Path, key: Any, write: Callable[[], Any]) -> tuple[Dataset, Any]:
+    """Version at `path`, written once for a key.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the version.
+    key : any value that JSON can hold
+        Everything that the version depends on.
+    write : callable
+        Writes the version and returns a value to keep with it.
+
+    Returns
+    -------
+    (Dataset, value)
+        The version, and the value that `write` returned.
+    """
+    if not path.is_dir():
+        _note(path).unlink(missing_ok=True)
+    value = kept(_note(path), key, write)
+    return open_dataset(path), value
+
+
+def kept_value(path: Path) -> Any:
+    """Value that is kept with the version at `path`."""
+    return json.loads(_note(path).read_text())["value"]
+
+
+def _note(path: Path) -> Path:
+    """File of `kept` beside a version."""
+    return path.with_name(f"{path.name}.kept.json")
 
 
 def write_dvc(dataset: Dataset) -> Path:
-    """Write `FOLDER.dvc` beside a dataset's folder, as `dvc add` does: it names the version.
+    """Write ``FOLDER.dvc`` beside a dataset's folder, as ``dvc add`` does.
 
-    `dvc add` itself refuses a folder that git ignores, where versions that are made lie. Once the
-    folder lies where DVC looks, `dvc commit FOLDER.dvc` takes it over.
+    ``dvc add`` refuses a folder that git ignores, such as the output folder of a study. Once the
+    folder is moved to a tracked place, ``dvc commit FOLDER.dvc`` accepts the file.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        A version.
+
+    Returns
+    -------
+    Path
+        The file.
     """
     files = [file for file in dataset.path.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
@@ -126,5 +184,6 @@ def write_dvc(dataset: Dataset) -> Path:
 
 
 def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
-    said = provenance(path)
-    return said["frames"] if said else ()
+    """Rows of a version's provenance; none for a dataset without any."""
+    found = provenance(path)
+    return found["frames"] if found else ()

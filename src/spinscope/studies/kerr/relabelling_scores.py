@@ -1,8 +1,11 @@
-"""Defects that are hidden from labels, taken over from a network, and held against the truth.
+"""Hide defects in labels, recover them from a network's probabilities, and score the recovery.
 
 Labels are (H, W) uint8 class indices: 0 background, 1 skyrmion, 2 defect, 3 outside, 4 edge.
-Source of the idea: Labrie-Boulay et al., Phys. Rev. Applied 21, 014014 (2024), who labelled the
-defects of a few frames by hand and had a network label those of the others.
+
+References
+----------
+Labrie-Boulay et al., Phys. Rev. Applied 21, 014014 (2024), labelled the defects of a few frames by
+hand and those of the others by a network.
 """
 
 from __future__ import annotations
@@ -18,19 +21,31 @@ from spinscope.evaluation.metrics import scores
 from spinscope.evaluation.objects import match_objects
 
 THRESHOLDS = tuple(float(t) for t in np.arange(0.2, 0.81, 0.05).round(2))
-"""Probabilities from which a pixel may be called a defect (`best_threshold`)."""
+"""Thresholds that `best_threshold` tries."""
 
 ON_SKYRMION = 0.5
-"""A found object with more than this share of its pixels on skyrmions is a skyrmion."""
+"""Fraction of an object on skyrmions above which it counts as a skyrmion."""
 
 
 def richest_sources(defects: Mapping[int, Sequence[int]], n: int) -> tuple[int, ...]:
-    """The `n` sources with the most defects a frame, sorted; of equals the lower number.
+    """Sources with the most defects per frame, which give many examples for little labelling.
 
-    defects : source → number of defects in each of its frames.
-    It is what somebody would label by hand who wants many examples for little work: a video of
-    ten frames that show the same few defects costs ten times the work of one frame.
-    Raises SpinscopeError unless at least one source holds a defect and one is left over.
+    Parameters
+    ----------
+    defects : mapping
+        Source → number of defects in each of its frames.
+    n : int
+        Number of sources.
+
+    Returns
+    -------
+    tuple of int
+        Sources in ascending order; of equals the lower number is chosen.
+
+    Raises
+    ------
+    SpinscopeError
+        If no source would be left over, or none of the chosen ones has a defect.
     """
     if not 0 < n < len(defects):
         raise SpinscopeError(
@@ -45,7 +60,7 @@ def richest_sources(defects: Mapping[int, Sequence[int]], n: int) -> tuple[int, 
 
 
 def hide(label: np.ndarray) -> np.ndarray:
-    """The label with its defects as background.
+    """Label with its defects as background.
 
     >>> hide(np.array([[0, 1, 2, 3, 4]], dtype=np.uint8))
     array([[0, 1, 0, 3, 4]], dtype=uint8)
@@ -54,30 +69,55 @@ def hide(label: np.ndarray) -> np.ndarray:
 
 
 def defects_of(probabilities: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    r"""Pixels that are a defect if they are no skyrmion, (H, W) bool.
+    r"""Pixels that are a defect, given that they are no skyrmion.
 
     .. math:: \frac{p_2}{p_0 + p_2} \ge t \quad\text{and}\quad p_2 > \min(p_0, p_1)
 
-    probabilities : (H, W, 3) of background, skyrmion and defect. The labelled skyrmions are known,
-    so what counts outside them is the probability given that it is none; the second part keeps a
-    pixel out that the network is sure is a skyrmion, where the ratio is one of two small numbers.
+    The labelled skyrmions are known, so outside them the conditional probability counts. The second
+    condition excludes pixels that the network assigns to a skyrmion with certainty, where the
+    ratio is one of two small numbers.
+
+    Parameters
+    ----------
+    probabilities : (H, W, 3) array
+        Probabilities of background, skyrmion and defect.
+    threshold : float
+        Smallest conditional probability.
+
+    Returns
+    -------
+    (H, W) bool array
+        Defect pixels.
     """
     background, skyrmion, defect = (probabilities[..., k].astype(np.float32) for k in range(3))
-    share = defect / np.maximum(background + defect, 1e-6)
-    return (share >= threshold) & (defect > np.minimum(background, skyrmion))
+    conditional = defect / np.maximum(background + defect, 1e-6)
+    return (conditional >= threshold) & (defect > np.minimum(background, skyrmion))
 
 
 def clean(
     found: np.ndarray, label: np.ndarray, *, min_px: int = 1, fill: bool = True
 ) -> np.ndarray:
-    """Found defects as they may enter a label, (H, W) bool.
+    """Remove mistaken, labelled and small parts of detected defects.
 
-    found : (H, W) bool.   label : (H, W), its skyrmions, outside and edges labelled by hand.
-    An 8-connected object of which more than half lies on labelled skyrmions is a skyrmion that
-    the network mistook, and is dropped whole. Of the others the pixels that a hand gave any class
-    but background are taken away (a true defect often touches a skyrmion, so an object that only
-    touches one is kept), holes of background within them are filled (`fill`), and what is left of
-    fewer than `min_px` pixels is dropped.
+    An 8-connected object with more than half of its area on labelled skyrmions is a mistaken
+    skyrmion and is dropped. From the others the pixels of any labelled class but background are
+    removed, holes are filled, and objects below `min_px` are dropped.
+
+    Parameters
+    ----------
+    found : (H, W) bool array
+        Detected defects.
+    label : (H, W) array
+        Label whose skyrmions, outside and edges were made by hand.
+    min_px : int
+        Smallest area in px.
+    fill : bool
+        Fill holes of background.
+
+    Returns
+    -------
+    (H, W) bool array
+        Defects that may enter the label.
     """
     from scipy import ndimage
 
@@ -91,14 +131,14 @@ def clean(
 
 
 def merge(label: np.ndarray, defects: np.ndarray) -> np.ndarray:
-    """The label with `defects` (H, W) bool on its background; what a hand labelled stays."""
+    """Label with `defects` (H, W) bool on its background; other labelled pixels are unchanged."""
     return np.where(defects & (label == BACKGROUND), np.uint8(DEFECT), label)
 
 
 def relabelled(
     label: np.ndarray, probabilities: np.ndarray, *, threshold: float = 0.5, min_px: int = 1
 ) -> np.ndarray:
-    """The label with hidden defects, completed by what a network found: clean, then merge."""
+    """Label with hidden defects, completed from a network's probabilities (H, W, 3)."""
     found = defects_of(probabilities, threshold)
     return merge(label, clean(found, label, min_px=min_px))
 
@@ -106,13 +146,24 @@ def relabelled(
 def recovery(
     true: np.ndarray, found: np.ndarray, skyrmions: np.ndarray | None = None, *, iou: float = 0.5
 ) -> dict[str, int]:
-    """Counts that tell how well the defects of one frame were recovered; they add over frames.
+    """Counts of recovered defects in one frame, which can be summed over frames.
 
-    true, found, skyrmions : (H, W) bool.
-    n_true, n_found : 8-connected objects.   matched : pairs at `iou`.   touched_true,
-    touched_found : objects that share a pixel with one of the other side; for objects of a few
-    pixels an outline that is off by one costs half of the overlap.   n_free, touched_free : of
-    the true ones those that lie beside no pixel of `skyrmions`.   px_true, px_found, px_both.
+    Parameters
+    ----------
+    true, found : (H, W) bool array
+        Labelled and detected defects.
+    skyrmions : (H, W) bool array, optional
+        Labelled skyrmions.
+    iou : float
+        Intersection over union of a matched pair.
+
+    Returns
+    -------
+    dict
+        `n_true`, `n_found`: 8-connected objects. `matched`: pairs at `iou`. `touched_true`,
+        `touched_found`: objects that share a pixel with one of the other side, for in objects of
+        a few pixels a shift of the outline by one pixel halves the overlap. `n_free`,
+        `touched_free`: labelled ones that touch no skyrmion. `px_true`, `px_found`, `px_both`.
     """
     from scipy import ndimage
 
@@ -143,27 +194,35 @@ _COUNTS += ("touched_free", "px_true", "px_found", "px_both")
 
 
 def precision_recall(rows: Iterable[Mapping[str, int]]) -> dict[str, int | float | None]:
-    """Precision and recall over frames, from their `recovery`.
+    """Precision and recall over frames.
 
-    precision, recall : by objects that share a pixel;   recall_free : of those that touch no
-    skyrmion;   precision_iou, recall_iou : by pairs at the IoU;   precision_px, recall_px : by
-    pixels; None where there is nothing to divide by.
-    Returns them with the sums of the counts and `n_images`.
+    Parameters
+    ----------
+    rows : iterable of dict
+        Counts of each frame (`recovery`).
+
+    Returns
+    -------
+    dict
+        `precision`, `recall`: by objects that share a pixel; `recall_free`: of those that touch
+        no skyrmion; `precision_iou`, `recall_iou`: by pairs at the IoU; `precision_px`,
+        `recall_px`: by pixels. None where the denominator is 0. Also the summed counts and
+        `n_images`.
     """
     rows = list(rows)
     total = {name: sum(row[name] for row in rows) for name in _COUNTS}
 
-    def part(of: str, whole: str) -> float | None:
-        return total[of] / total[whole] if total[whole] else None
+    def fraction(some: str, whole: str) -> float | None:
+        return total[some] / total[whole] if total[whole] else None
 
     return {
-        "precision": part("touched_found", "n_found"),
-        "recall": part("touched_true", "n_true"),
-        "recall_free": part("touched_free", "n_free"),
-        "precision_iou": part("matched", "n_found"),
-        "recall_iou": part("matched", "n_true"),
-        "precision_px": part("px_both", "px_found"),
-        "recall_px": part("px_both", "px_true"),
+        "precision": fraction("touched_found", "n_found"),
+        "recall": fraction("touched_true", "n_true"),
+        "recall_free": fraction("touched_free", "n_free"),
+        "precision_iou": fraction("matched", "n_found"),
+        "recall_iou": fraction("matched", "n_true"),
+        "precision_px": fraction("px_both", "px_found"),
+        "recall_px": fraction("px_both", "px_true"),
         **total,
         "n_images": len(rows),
     }
@@ -175,13 +234,23 @@ def best_threshold(
     *,
     min_px: int = 1,
 ) -> float:
-    r"""The threshold of `defects_of` with the best F1 of defect pixels on hand-labelled frames.
-
-    frames : (label (H, W), probabilities (H, W, 3)).
+    r"""Threshold of `defects_of` with the best F1 of defect pixels on labelled frames.
 
     .. math:: F_1 = \frac{2\,|T \cap F|}{|T| + |F|}
 
-    Of equals the one nearest to one half.
+    Parameters
+    ----------
+    frames : iterable of (label, probabilities)
+        Label (H, W) and probabilities (H, W, 3).
+    thresholds : sequence of float
+        Candidates; of equals the one nearest to 0.5 is chosen.
+    min_px : int
+        Smallest area of a defect in px.
+
+    Returns
+    -------
+    float
+        The threshold.
     """
     both, either = np.zeros(len(thresholds)), np.zeros(len(thresholds))
     for label, probabilities in frames:
@@ -195,7 +264,7 @@ def best_threshold(
 
 
 def paired_difference(values: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
-    """Mean and sample standard deviation of `values` - `reference`, seed by seed.
+    """Mean and sample standard deviation of `values` - `reference`, paired by seed.
 
     >>> paired_difference([0.5, 0.75], [0.25, 0.5])
     {'mean': 0.25, 'sd': 0.0}
@@ -206,10 +275,15 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> di
 
 
 def defect_mcc(matrix: Sequence[Sequence[int]]) -> float:
-    """Matthews correlation of defect against the rest, from the pixels' confusion matrix.
+    """Matthews correlation of defects against the rest.
 
-    matrix : (C, C), row: true class. As `metrics.scores`, which is of skyrmions.
+    Parameters
+    ----------
+    matrix : (C, C) sequence of int
+        Confusion matrix of the pixels; rows are true classes.
 
+    Examples
+    --------
     >>> defect_mcc([[90, 0, 0], [0, 5, 0], [0, 0, 5]])
     1.0
     """

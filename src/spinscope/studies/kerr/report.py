@@ -1,8 +1,11 @@
-"""The page of the Kerr study: findings beside the published ones, and a section a part.
+"""Page of the Kerr study: rows beside the published values, and one section per part.
 
-Every function takes the parts that were made, as their jobs write them: `ablations`, `search`,
-`relabelling`, `tta`, `probes` and `crossval`.
-Source: Labrie-Boulay et al., Phys. Rev. Applied 21, 014014 (2024).
+Every function takes the reports of the parts that exist by their names: ``ablations``, ``search``,
+``relabelling``, ``tta``, ``probes`` and ``crossval``.
+
+References
+----------
+Labrie-Boulay et al., Phys. Rev. Applied 21, 014014 (2024).
 """
 
 from __future__ import annotations
@@ -11,8 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spinscope.evaluation.figures import size_distribution
-from spinscope.studies.kerr import ablation_figures, probe_figures
-from spinscope.studies.kerr import ablation_table as ablations
+from spinscope.studies.kerr import ablation_table, figures
 from spinscope.studies.kerr.cross_validation_scores import COUNT_ERROR
 from spinscope.studies.report import Row, Section
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 Part = Mapping[str, Any]
 Parts = Mapping[str, Part]
 
-PARTS: dict[str, str] = {
+COMMANDS: dict[str, str] = {
     "ablations": "spinscope study ablate",
     "search": "spinscope study search",
     "relabelling": "spinscope study relabel",
@@ -30,30 +32,30 @@ PARTS: dict[str, str] = {
     "probes": "spinscope study probes",
     "crossval": "spinscope study crossval",
 }
-"""Part → the command that makes it."""
+"""Part → command that makes it."""
 
 SOURCE = "Labrie-Boulay et al., Phys. Rev. Applied 21, 014014 (2024)"
 PUBLISHED_COUNTS = (45707, 45779)
-"""Labelled and predicted skyrmions of their Fig. 6."""
+"""Labelled and predicted skyrmions of Fig. 6."""
 
 
 def about(parts: Parts) -> str:
-    """What the page is, and what it lacks."""
+    """Introduction of the page, with the parts that are missing."""
     text = (
-        f"What {SOURCE}, found with Kerr micrographs, measured again. Frames are those that each "
-        "part names, of the published 2960 or fewer, and networks and trainings are as the "
-        "settings say: differences between networks are compared and not their scores."
+        f"Findings of {SOURCE} on Kerr images, measured again. The frames are named by each part, "
+        "at most the published 2960. Networks and trainings follow the settings, so differences "
+        "between networks are compared, not their scores."
     )
-    missing = [f"{name} ({command})" for name, command in PARTS.items() if name not in parts]
+    missing = [f"{name} ({command})" for name, command in COMMANDS.items() if name not in parts]
     return text + (f"\n\nNot made yet: {', '.join(missing)}." if missing else "")
 
 
 def findings(parts: Parts) -> list[Row]:
-    """A row a published finding, and those that only we could measure."""
+    """Rows of all parts, published or measured here only."""
     makers: dict[str, Callable[[Part], list[Row]]] = {
         "ablations": _ablation_rows,
         "relabelling": _relabelling_rows,
-        "tta": _view_rows,
+        "tta": _tta_rows,
         "probes": _probe_rows,
         "crossval": _crossval_rows,
     }
@@ -61,175 +63,146 @@ def findings(parts: Parts) -> list[Row]:
 
 
 def sections(parts: Parts, relabelled: Mapping[str, Figure] | None = None) -> list[Section]:
-    """A section a part.   relabelled : figures of the weak relabelling, which need its frames."""
-    found = []
-    if part := parts.get("ablations"):
-        found += _ablation_sections(part)
-    if part := parts.get("search"):
-        found.append(_search_section(part))
-    if part := parts.get("relabelling"):
-        found.append(_relabelling_section(part, relabelled or {}))
-    if part := parts.get("tta"):
-        found.append(_view_section(part))
-    if part := parts.get("probes"):
-        found.append(_probe_section(part))
-    if part := parts.get("crossval"):
-        found += _crossval_sections(part)
-    return found
+    """Sections of all parts; `relabelled` are figures of the relabelling by their captions."""
+    makers: dict[str, Callable[[Part], list[Section]]] = {
+        "ablations": _ablation_sections,
+        "search": _search_sections,
+        "relabelling": lambda part: _relabelling_sections(part, relabelled or {}),
+        "tta": _tta_sections,
+        "probes": _probe_sections,
+        "crossval": _crossval_sections,
+    }
+    return [one for name, make in makers.items() if name in parts for one in make(parts[name])]
 
 
 def _ablation_rows(part: Part) -> list[Row]:
-    rows = ablations.findings(part)
-    words = {"benchmark": "benchmark", "master": "master model"}
-    for name, text in words.items():
-        for split in ("train", "validation", "test"):
-            if score := part["master"][name].get(split):
-                rows.append(
-                    Row(
-                        f"MCC, {text}, {split} frames",
-                        None,
-                        score["mean"],
-                        score["sd"],
-                        len(score["mcc"]),
-                        "not comparable",
-                        "Fig. 5 shows curves of other frames",
-                    )
-                )
-    return rows
-
-
-def _relabelling_rows(part: Part) -> list[Row]:
-    defects, difference = part["defects"], part["difference"]
-    alone = "the paper had no true labels to measure it with"
-    shares = [
-        Row(
-            f"{what} of the recovered defects, objects that touch",
-            None,
-            defects[what],
-            None,
-            defects["n_images"],
-            "not comparable",
-            alone,
-        )
-        for what in ("precision", "recall")
+    """Factors of Table I, then benchmark and master model on every split."""
+    scores = [
+        (f"MCC, {text}, {split} frames", part["master"][name].get(split))
+        for name, text in (("benchmark", "benchmark"), ("master", "master model"))
+        for split in ("train", "validation", "test")
     ]
-    says = "within" if part["within"] else "not within"
+    why = "Fig. 5 shows curves of other frames"
     return [
-        *shares,
-        Row(
-            "MCC, weak labels less true labels",
-            None,
-            difference["mean"],
-            difference["sd"] if len(part["seeds"]) > 1 else None,
-            len(part["seeds"]),
-            "not comparable",
-            f"{alone}; {says} {part['bound']:g}, what weak labels may cost",
+        *ablation_table.findings(part),
+        *(
+            Row.not_comparable(name, score["mean"], why, sd=score["sd"], n=len(score["mcc"]))
+            for name, score in scores
+            if score
         ),
     ]
 
 
-def _view_rows(part: Part) -> list[Row]:
-    rows, plain = [], {row["model"]: row["mcc"] for row in part["rows"] if row["views"] == 1}
-    for row in part["rows"]:
-        if row["views"] > 1 and row["model"] in plain:
-            rows.append(
-                Row(
-                    f"MCC gained by {row['views']} views, {row['model']}",
-                    None,
-                    row["mcc"] - plain[row["model"]],
-                    None,
-                    row["n_images"],
-                    "not comparable",
-                    "no figure of theirs is at hand for these frames",
-                )
+def _relabelling_rows(part: Part) -> list[Row]:
+    """Precision and recall of the recovered defects, and the cost of weak labels."""
+    defects, difference, n = part["defects"], part["difference"], len(part["seeds"])
+    why = "the paper had no true labels to measure it with"
+    within = "within" if part["within"] else "not within"
+    return [
+        *(
+            Row.not_comparable(
+                f"{what} of the recovered defects, objects that touch",
+                defects[what],
+                why,
+                n=defects["n_images"],
             )
-    return rows
+            for what in ("precision", "recall")
+        ),
+        Row.not_comparable(
+            "MCC, weak labels less true labels",
+            difference["mean"],
+            f"{why}; {within} the allowed loss of {part['bound']:g}",
+            sd=difference["sd"] if n > 1 else None,
+            n=n,
+        ),
+    ]
+
+
+def _tta_rows(part: Part) -> list[Row]:
+    """MCC gained by test-time augmentation."""
+    single = {row["model"]: row["mcc"] for row in part["rows"] if row["views"] == 1}
+    why = "no published value of these frames is available"
+    return [
+        Row.not_comparable(
+            f"MCC gained by {row['views']} views, {row['model']}",
+            row["mcc"] - single[row["model"]],
+            why,
+            n=row["n_images"],
+        )
+        for row in part["rows"]
+        if row["views"] > 1 and row["model"] in single
+    ]
 
 
 def _probe_rows(part: Part) -> list[Row]:
-    why = (
-        "these networks see every frame at zero mean and unit SD, a uniform one as zeros at any "
-        "level; the published network sees raw levels"
-    )
+    """Grey limits, false objects at the lowest noise, and MCC on inverted frames."""
+    reasons = {
+        "uniform": (
+            "a uniform frame",
+            "these networks read every frame at zero mean and unit SD, a uniform one as zeros at "
+            "any level; the published network reads raw levels",
+        ),
+        "patch": (
+            "a patch in film of grey 128",
+            "published for uniform frames; the film around a patch shows its level",
+        ),
+    }
     rows = [
-        Row(
-            f"grey level below which a uniform frame is called skyrmion, {name}",
-            part["published"]["grey"],
-            limit["uniform"],
-            None,
-            256,
-            "not comparable",
+        Row.not_comparable(
+            f"grey level below which {what} is called skyrmion, {name}",
+            limit[key],
             why,
+            n=256,
+            published=part["published"]["grey"],
         )
+        for key, (what, why) in reasons.items()
         for name, limit in part["grey_limit"].items()
+        if key == "uniform" or limit[key] is not None
     ]
     rows += [
-        Row(
-            f"grey level below which a patch in film of grey 128 is called skyrmion, {name}",
-            part["published"]["grey"],
-            limit["patch"],
-            None,
-            256,
-            "not comparable",
-            "published of uniform frames; of a patch the film around it shows the level",
+        Row.not_comparable(
+            f"false objects per frame without skyrmions, noise SD {step['x']:g}, {name}",
+            count,
+            "the paper reports speckles without a number",
+            n=part["settings"]["frames"],
         )
-        for name, limit in part["grey_limit"].items()
-        if limit["patch"] is not None
+        for step in part["speckles"]["empty"][:1]
+        for name, count in step["film"].items()
     ]
-    for step in part["speckles"]["empty"][:1]:
-        rows += [
-            Row(
-                f"objects made up a frame without skyrmions, noise SD {step['x']:g}, {name}",
-                None,
-                count,
-                None,
-                part["settings"]["frames"],
-                "not comparable",
-                "the paper tells of speckles without a number",
-            )
-            for name, count in step["film"].items()
-        ]
-    for name, found in (part["inverted"] or {}).items():
-        rows.append(
-            Row(
-                f"MCC on inverted frames, {name}",
-                None,
-                found["mcc_inverted"],
-                None,
-                found["n_images"],
-                "not comparable",
-                f"Figs. 3 and 7 show pictures; as they are the frames give {found['mcc']:.4f}",
-            )
+    rows += [
+        Row.not_comparable(
+            f"MCC on inverted frames, {name}",
+            found["mcc_inverted"],
+            f"Figs. 3 and 7 show images only; the original frames give {found['mcc']:.4f}",
+            n=found["n_images"],
         )
+        for name, found in (part["inverted"] or {}).items()
+    ]
     return rows
 
 
 def _crossval_rows(part: Part) -> list[Row]:
+    """Pooled MCC and count without and with test-time augmentation."""
     rows = []
     labelled, predicted = PUBLISHED_COUNTS
     for views, found in part["views"].items():
         suffix = "one view" if views == "1" else f"{views} views"
-        count = found["count_error"]
+        mcc, count, n = found["mcc"], found["count_error"], found["n_images"]
         rows.append(
-            Row(
+            Row.not_comparable(
                 f"MCC, each batch left out, {suffix}",
-                None,
-                found["mcc"]["mean"],
-                _sd(found["mcc"]),
-                found["n_images"],
-                "not comparable",
+                mcc["mean"],
                 f"the paper split its frames otherwise; {_seeds(found)}",
+                sd=_sd(mcc),
+                n=n,
             )
         )
-        good = abs(count["mean"]) <= COUNT_ERROR
         rows.append(
-            Row(
+            Row.judged(
                 f"predicted over labelled skyrmions - 1, {suffix}",
                 predicted / labelled - 1,
-                count["mean"],
-                _sd(count),
-                found["n_images"],
-                "reproduced" if good else "not reproduced",
+                {"mean": count["mean"], "sd": _sd(count), "n": n},
+                abs(count["mean"]) <= COUNT_ERROR,
                 f"Fig. 6: {labelled} labelled, {predicted} predicted; here "
                 f"{found['objects']['true']} and {found['objects']['predicted']}; a difference "
                 f"within {100 * COUNT_ERROR:g} % counts as the same",
@@ -239,22 +212,16 @@ def _crossval_rows(part: Part) -> list[Row]:
 
 
 def _ablation_sections(part: Part) -> list[Section]:
+    """Table I and the master model."""
     header = ("factor", "MCC", "SD", "published", "SD", "difference", "p", "p, Holm", "seeds")
-    rows = [
-        (
-            row["factor"],
-            row["mean"],
-            row["sd"],
-            row["published"] and row["published"]["mean"],
-            row["published"] and row["published"]["sd"],
-            row["difference"] and row["difference"]["mean"],
-            row["p"],
-            row["p_holm"],
-            len(row["seeds"]),
-        )
-        for row in part["rows"]
-    ]
+    none = {"mean": None, "sd": None}
+    rows = []
+    for row in part["rows"]:
+        published, difference = row["published"] or none, row["difference"] or none
+        cells = (row["factor"], row["mean"], row["sd"], published["mean"], published["sd"])
+        rows.append((*cells, difference["mean"], row["p"], row["p_holm"], len(row["seeds"])))
     images, master = part["n_images"], part["master"]
+    generalisation = "MCC on training, validation and test frames."
     return [
         Section(
             "One factor at a time (Table I)",
@@ -262,138 +229,130 @@ def _ablation_sections(part: Part) -> list[Section]:
             f"{part['epochs']} epochs. Differences from the three-class default are paired over "
             "the seeds (Student's t), their p corrected for all factors (Holm). Settings: "
             f"{', '.join(part['base'])}.",
-            {"MCC over the seeds, and as published.": ablation_figures.table_figure(part)},
+            {"MCC over the seeds, measured and published.": figures.table_figure(part)},
             (header, rows),
         ),
         Section(
             "The master model (Fig. 5)",
-            f"All that helps ({master['rule']}): "
-            f"{', '.join(master['factors']) or 'nothing, the default stays'}.",
-            {
-                "MCC on frames of the training, of validation and of test.": (
-                    ablation_figures.generalisation_figure(part)
-                )
-            },
+            f"All factors that help ({master['rule']}): "
+            f"{', '.join(master['factors']) or 'none, the default network'}.",
+            {generalisation: figures.generalisation_figure(part)},
         ),
     ]
 
 
-def _search_section(part: Part) -> Section:
+def _search_sections(part: Part) -> list[Section]:
+    """Pareto front of the search."""
     front = [trial for trial in part["trials"] if trial["number"] in part["front"]]
     names = list(front[0]["params"]) if front else []
     states = {trial["state"] for trial in part["trials"]}
     counts = (f"{sum(t['state'] == s for t in part['trials'])} {s.lower()}" for s in sorted(states))
-    return Section(
-        "Free search: MCC against frame time",
-        f"{len(part['trials'])} trials: {', '.join(counts)}. The front holds the networks that no "
-        "other beats in both.",
-        {"Validation MCC and time of a frame of 512×672.": ablation_figures.pareto_figure(part)},
-        (
-            ("trial", "MCC", "ms a frame", *names),
-            [
-                (t["number"], t["mcc"], t["frame_ms"], *(t["params"][name] for name in names))
-                for t in sorted(front, key=lambda trial: trial["frame_ms"])
-            ],
-        ),
-    )
-
-
-def _relabelling_section(part: Part, figures: Mapping[str, Figure]) -> Section:
-    kinds = list(part["mcc"])
-    return Section(
-        "Weak relabelling",
-        f"Defects of sources {', '.join(map(str, part['sources']))} ({part['rule']}) taught those "
-        f"of {part['defects']['n_images']} frames whose own were hidden. Versions: true "
-        f"{part['data_hash']}, hidden {part['hidden_hash']}, weak {part['weak_hash']}.",
-        figures,
-        (
-            ("seed", *(f"MCC, {kind} labels" for kind in kinds)),
-            [
-                (seed, *(part["mcc"][kind][k] for kind in kinds))
-                for k, seed in enumerate(part["seeds"])
-            ],
-        ),
-    )
-
-
-def _view_section(part: Part) -> Section:
-    columns = ("model", "views", "mcc", "objects_true", "objects_predicted", "frame_ms")
-    header = ("model", "views", "MCC", "labelled", "predicted", "ms a frame")
-    return Section(
-        "Test-time augmentation",
-        f"{part['data']['n_images']} frames, data {part['data']['hash']}.",
-        table=(header, [tuple(row[column] for column in columns) for row in part["rows"]]),
-    )
-
-
-def _probe_section(part: Part) -> Section:
-    captions = {
-        "grey": "Share of pixels called skyrmion against the grey level (Fig. 3c).",
-        "inverted": "MCC on frames as they are and with grey levels mirrored (Figs. 3, 7).",
-        "speckles": "Objects made up on frames without skyrmions, and specks on labelled ones.",
-        "limits": "MCC on simulated frames of which one quantity varies (Supplement A).",
-    }
-    drawn = probe_figures.figures(part)
-    limits = [
-        (curve, name, limit) for curve, of in part["limit_at"].items() for name, limit in of.items()
+    rows = [
+        (t["number"], t["mcc"], t["frame_ms"], *(t["params"][name] for name in names))
+        for t in sorted(front, key=lambda trial: trial["frame_ms"])
     ]
-    return Section(
-        "Probes",
-        f"Models: {', '.join(_named(model) for model in part['models'])}.",
-        {captions.get(name, name): figure for name, figure in drawn.items()},
-        ((f"limit: MCC of {part['enough']:g} at", "model", "value"), limits),
-    )
+    return [
+        Section(
+            "Free search: MCC against time per frame",
+            f"{len(part['trials'])} trials: {', '.join(counts)}. No other network is better in "
+            "both aims than one of the Pareto front.",
+            {"Validation MCC and time per frame of 512×672.": figures.pareto_figure(part)},
+            (("trial", "MCC", "ms per frame", *names), rows),
+        )
+    ]
+
+
+def _relabelling_sections(part: Part, drawn: Mapping[str, Figure]) -> list[Section]:
+    """MCC of the students."""
+    header = ("seed", *(f"MCC, {kind} labels" for kind in part["mcc"]))
+    return [
+        Section(
+            "Weak relabelling",
+            f"Networks trained on the defects of sources {', '.join(map(str, part['sources']))} "
+            f"({part['rule']}) labelled those of {part['defects']['n_images']} frames whose own "
+            f"were hidden. Versions: true {part['data_hash']}, hidden {part['hidden_hash']}, weak "
+            f"{part['weak_hash']}.",
+            drawn,
+            (header, list(zip(part["seeds"], *part["mcc"].values(), strict=True))),
+        )
+    ]
+
+
+def _tta_sections(part: Part) -> list[Section]:
+    """Scores and time with test-time augmentation."""
+    columns = ("model", "views", "mcc", "objects_true", "objects_predicted", "frame_ms")
+    header = ("model", "views", "MCC", "labelled", "predicted", "ms per frame")
+    return [
+        Section(
+            "Test-time augmentation",
+            f"{part['data']['n_images']} frames, data {part['data']['hash']}.",
+            table=(header, [tuple(row[column] for column in columns) for row in part["rows"]]),
+        )
+    ]
+
+
+def _probe_sections(part: Part) -> list[Section]:
+    """Figures of the probes and the limits of the models."""
+    captions = {
+        "grey": "Fraction of pixels called skyrmion against the grey level (Fig. 3c).",
+        "inverted": "MCC on original and on inverted frames (Figs. 3, 7).",
+        "speckles": "False objects on frames without skyrmions, and speckles on labelled ones.",
+        "limits": "MCC on simulated frames with one quantity varied (Supplement A).",
+    }
+    limits = [
+        (curve, name, limit)
+        for curve, by_name in part["limit_at"].items()
+        for name, limit in by_name.items()
+    ]
+    models = (f"{m['name']} ({m['ref']}, {m['sha256'][:12]})" for m in part["models"])
+    return [
+        Section(
+            "Probes",
+            f"Models: {', '.join(models)}.",
+            {captions[name]: figure for name, figure in figures.probe_figures(part).items()},
+            ((f"limit: MCC of {part['enough']:g} at", "model", "value"), limits),
+        )
+    ]
 
 
 def _crossval_sections(part: Part) -> list[Section]:
+    """Scores by batch and by source."""
     views, found = max(part["views"].items(), key=lambda item: int(item[0]))
     keys = ("n_images", "mcc", "objects_true", "objects_predicted")
     header = ("frames", "MCC", "labelled", "predicted")
-    shas = ", ".join(
+    networks = ", ".join(
         f"seed {t['seed']} without batch {t['batch']}: {t['sha256'][:12]}"
         for t in part["trainings"]
     )
+
+    def table(kind: str, *first: str) -> tuple:
+        rows = [[row[key] for key in (*first, *keys)] for row in found[kind]]
+        return (*first, *header), rows
+
     return [
         Section(
             "Each batch left out",
             f"Networks that never saw a frame's batch, {views} views averaged; {_seeds(found)}. "
             f"Pooled MCC {found['mcc']['mean']:.4f}, mean of the sources "
-            f"{found['source_mcc']['mean']:.4f}. "
-            f"Data {part['data_hash']}; networks {shas}.",
-            table=(
-                ("batch", "sources", *header),
-                [
-                    (row["batch"], row["sources"], *(row[key] for key in keys))
-                    for row in found["batches"]
-                ],
-            ),
+            f"{found['source_mcc']['mean']:.4f}. Data {part['data_hash']}; networks {networks}.",
+            table=table("batches", "batch", "sources"),
         ),
         Section(
             "Sizes (Fig. 6)",
             f"{found['objects']['true']} labelled and {found['objects']['predicted']} predicted "
-            "skyrmions; each frame's distribution is normalised to one, then averaged.",
+            "skyrmions; the distribution of each frame is normalised to one, then averaged.",
             {"Labelled and predicted sizes.": size_distribution(found)},
-            (
-                ("source", *header),
-                [(row["source"], *(row[key] for key in keys)) for row in found["sources"]],
-            ),
+            table("sources", "source"),
         ),
     ]
 
 
 def _sd(over_seeds: Mapping[str, Any]) -> float | None:
-    """That of a single seed is unknown."""
+    """Standard deviation over seeds; None for a single seed."""
     return over_seeds["sd"] if len(over_seeds["values"]) > 1 else None
 
 
 def _seeds(found: Part) -> str:
-    """Over how many seeds means and SD of a cross-validation are."""
+    """Number of seeds of a cross-validation, in words."""
     n = len(found["seeds"])
     return "one seed" if n == 1 else f"means and SD are over {n} seeds"
-
-
-def _named(model: Any) -> str:
-    """A model as the page names it, with its digest."""
-    if isinstance(model, Mapping):
-        return f"{model['name']} ({model['ref']}, {model['sha256'][:12]})"
-    return str(model)

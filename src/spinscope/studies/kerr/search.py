@@ -1,9 +1,8 @@
-"""A free search of networks for two aims at once: validation MCC, and the time of a frame."""
+"""Free search of networks for two aims: validation MCC, and time per frame."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import functools
 import shutil
 import statistics
 import tempfile
@@ -15,11 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spinscope.classes import SKYRMION
 from spinscope.config import Params, overridden
-from spinscope.files import write_json
-from spinscope.jobs.data import plain
-from spinscope.studies.kerr import ablation_figures
-from spinscope.studies.trials import TRAINING, frames, shown, told, trained
+from spinscope.files import kept, write_json
+from spinscope.studies.base import Job
+from spinscope.studies.kerr import figures
+from spinscope.studies.kerr.trials import (
+    DECISIVE,
+    TRAINING,
+    frames,
+    results,
+    settings_digest,
+    trained,
+)
+from spinscope.studies.runs import recorded
 
 if TYPE_CHECKING:
     from spinscope.inference.predict import Predictor
@@ -27,13 +35,13 @@ if TYPE_CHECKING:
 
 NAME = "search.json"
 FRAME = (512, 672)
-"""Rows and columns of the frame that is timed, those of the published micrographs."""
+"""Rows and columns of the timed frame, those of the published images."""
 TIMED = 15
-"""Times that it is computed."""
+"""Repetitions of the timing."""
 
 
 def space() -> Space:
-    """What is searched: network, loss, strength of the augmentation, learning rate."""
+    """Space of the search: network, loss, strength of the augmentation, learning rate."""
     from spinscope.tuning import Choice, Span, Whole
 
     return {
@@ -49,11 +57,15 @@ def space() -> Space:
 
 
 def setting(base: Params, config: Mapping[str, Any]) -> Params:
-    """The settings of a trial.
+    """Settings of a trial.
 
-    `augmentation` times the strengths of the settings' own augmentation (noise, contrast,
-    brightness, gradient, blur), `scale` its own scale; `skyrmion_weight` is the class weight of
-    the skyrmion against 1 of every other class.
+    Parameters
+    ----------
+    base : Params
+        Settings of all trials.
+    config : mapping
+        Values of `space`. ``augmentation`` multiplies noise, contrast, brightness, gradient and
+        blur of `base`; ``skyrmion_weight`` is the class weight of skyrmions against 1 of others.
     """
     strength, own = config["augmentation"], base.augmentation
     values = {
@@ -65,65 +77,60 @@ def setting(base: Params, config: Mapping[str, Any]) -> Params:
         "scale": config["scale"],
     }
     weights = [1.0] * base.data.scheme
-    weights[1] = config["skyrmion_weight"]
+    weights[SKYRMION] = config["skyrmion_weight"]
     return overridden(
         base,
         [
             *(f"model.{name}={config[name]}" for name in ("width", "depth", "stem")),
-            f"training.label_smoothing={config['label_smoothing']!r}",
+            *(f"training.{name}={config[name]!r}" for name in ("label_smoothing", "learning_rate")),
             f"training.class_weights={weights}",
-            f"training.learning_rate={config['learning_rate']!r}",
             *(f"augmentation.{name}={value!r}" for name, value in values.items()),
         ],
     )
 
 
-def search(
-    params: Params, out: Path, *, workers: int = 1, track: bool = True, progress=plain
-) -> dict:
-    """Search for networks, and write their trials and Pareto front to `OUT/search.json`.
+def report(job: Job) -> dict[str, Any]:
+    """Search networks and write trials and Pareto front to ``OUT/search.json``.
 
-    The frame's time is a network's before it is trained: it hangs on the layers alone, and so what
-    is worse than others and no faster is given up early (`tuning.Watch.epoch`).
-    out : also holds the storage `optuna.db` and the networks, `trials/…/training/model`.
-    workers : networks trained side by side, each in a process of its own with one thread; they
-    slow the frames that are timed, one network's at a time, and the report names their number.
-    track : keep a run of MLflow for the study with a child run a trial.
-    Returns what is written.
+    The frame is timed before the training, for its time depends only on the architecture. A trial
+    that is worse than others and no faster is therefore pruned early (`tuning.Watch.epoch`).
+    ``OUT`` also holds the storage ``optuna.db`` and the networks, ``trials/…/training/model``.
+
+    Parameters
+    ----------
+    job : Job
+        Option ``workers``: networks trained side by side, each in a process of its own with one
+        thread. They slow the timed frames; the report contains their number.
     """
     from spinscope import tuning
 
+    params, workers = job.params, job.options["workers"]
     base = overridden(params, params.search.base)
     splits, hash_ = frames(base)
-    study = f"search-{_digest(base, hash_)}"
-    step = shown(progress, list(range(params.search.trials)), "search")
-    with told(base, hash_, study, out, track) as tell:
-
-        def on_result(row: dict[str, Any]) -> None:
-            step()
-            tell(row, setting(base, row["config"]))
-
-        found = tuning.free_search(
-            Candidate(base, out),
-            space(),
-            params.search.trials,
-            out,
-            study,
-            seed=params.seed,
-            startup=params.search.startup,
-            workers=workers,
-            on_result=on_result,
-        )
-        for row in found:
-            tell(row, setting(base, row["config"]), must=True)
-        trials = [_row(row) for row in found]
+    sections = (*DECISIVE, "seed", "inference")
+    digest = settings_digest(base, sections, hash_, base.search.startup, repr(space()))
+    study, total = f"search-{digest}", params.search.trials
+    run = functools.partial(
+        tuning.free_search,
+        Candidate(base, job.out),
+        space(),
+        total,
+        job.out,
+        study,
+        seed=params.seed,
+        startup=params.search.startup,
+        workers=workers,
+    )
+    with recorded(base, hash_, study, job.track, trials=True) as recorder:
+        set_ = functools.partial(setting, base)
+        trials = [_row(row) for row in results(run, set_, total, "search", job, hash_, recorder)]
         complete = [trial for trial in trials if trial["state"] == "complete"]
         front = tuning.pareto_front([(trial["mcc"], trial["frame_ms"]) for trial in complete])
-        report = {
+        found = {
             "kind": "search",
-            "n_images": {part: len(of) for part, of in splits.named().items()},
+            "n_images": {name: len(some) for name, some in splits.named().items()},
             "data_hash": hash_,
-            "settings": _digest(base, hash_),
+            "settings": digest,
             "base": list(params.search.base),
             "epochs": base.training.epochs,
             "inference": base.inference.model_dump(mode="json"),
@@ -131,18 +138,18 @@ def search(
             "trials": trials,
             "front": [complete[k]["number"] for k in front],
         }
-        write_json(out / NAME, report)
-        tell.report(NAME, report, {"pareto.png": ablation_figures.pareto_figure(report)})
-    return report
+        write_json(job.out / NAME, found)
+        recorder.log(report={NAME: found}, figures={"pareto": figures.pareto_figure(found)})
+    return found
 
 
-def search_lines(report: Mapping[str, Any]) -> list[str]:
-    """What was tried, and a line a network of the Pareto front, the fastest first."""
+def lines(report: Mapping[str, Any]) -> list[str]:
+    """Number of trials, and one line per network of the Pareto front, the fastest first."""
     states = [trial["state"] for trial in report["trials"]]
-    text = [f"{len(states)} trials, {states.count('pruned')} of them given up early; Pareto front:"]
+    text = [f"{len(states)} trials, {states.count('pruned')} of them pruned; Pareto front:"]
     text.append(f"{'trial':>5}{'MCC':>9}{'ms':>8}  settings")
-    by_number = {trial["number"]: trial for trial in report["trials"]}
-    for trial in sorted((by_number[k] for k in report["front"]), key=lambda t: t["frame_ms"]):
+    front = [trial for trial in report["trials"] if trial["number"] in report["front"]]
+    for trial in sorted(front, key=lambda trial: trial["frame_ms"]):
         values = ", ".join(
             f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in trial["params"].items()
@@ -153,44 +160,46 @@ def search_lines(report: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Times a network's frame and trains it."""
+    """Objective that times a frame and trains the network."""
 
     base: Params
     out: Path
 
     def __call__(self, config: dict[str, Any], folder: Path, watch: Watch) -> dict[str, Any]:
-        """`values` [MCC of the epoch kept, milliseconds a frame], `best_epoch`, `seconds`."""
+        """`values` [MCC of the kept epoch, ms per frame], `best_epoch`, `seconds`."""
         from spinscope.tuning import Pruned
 
-        params = setting(self.base, config)
-        milliseconds = _kept_time(params, folder / "frame.json", self.out / ".timing.lock")
+        params, lock = setting(self.base, config), self.out / ".timing.lock"
+        timed = functools.partial(frame_time, params, lock)
+        milliseconds = kept(folder / "frame.json", config, timed)
         watch.cost(milliseconds)
         try:
             result, _ = trained(params, self.base.seed, folder, watch)
         except Pruned:
             shutil.rmtree(folder / TRAINING, ignore_errors=True)
             raise
-        return {
-            "values": [result.val_mcc, milliseconds],
-            "best_epoch": result.best_epoch,
-            "seconds": result.seconds,
-        }
-
-
-def _kept_time(params: Params, path: Path, lock: Path) -> float:
-    """Milliseconds of a frame, measured once and kept in a file."""
-    if not path.is_file():
-        write_json(path, {"frame_ms": frame_time(params, lock)})
-    return json.loads(path.read_text())["frame_ms"]
+        single = {"best_epoch": result.best_epoch, "seconds": result.seconds}
+        return {"values": [result.val_mcc, milliseconds], **single}
 
 
 def frame_time(params: Params, lock: Path) -> float:
-    """Median milliseconds of one frame of `FRAME` through a network of these settings.
+    """Median time of one frame of `FRAME` through an untrained network of these settings.
 
-    By the engine of the section `inference`; OpenVINO uses every core it is given. Where the
-    precision is left open it is bf16 on a processor that computes in it: how well an untrained
-    network stands it says nothing of the trained one.
-    lock : a file that keeps other processes from being timed meanwhile.
+    The engine is that of the section ``inference``; OpenVINO uses every core. The precision
+    ``auto`` is bf16 on a processor that computes in it, since an untrained network cannot show
+    whether bf16 is accurate enough.
+
+    Parameters
+    ----------
+    params : Params
+        Settings of network and engine.
+    lock : Path
+        Lock file that keeps other processes from being timed at the same time.
+
+    Returns
+    -------
+    float
+        Milliseconds.
     """
     from filelock import FileLock
 
@@ -198,23 +207,20 @@ def frame_time(params: Params, lock: Path) -> float:
     with tempfile.TemporaryDirectory() as folder:
         predictor = untrained(params, Path(folder))
         with FileLock(lock):
-            for _ in range(2):
-                predictor.classes(image)
             times = []
-            for _ in range(TIMED):
+            for _ in range(2 + TIMED):  # the first two warm up
                 started = time.perf_counter()
                 predictor.classes(image)
                 times.append(1e3 * (time.perf_counter() - started))
-    return statistics.median(times)
+    return statistics.median(times[2:])
 
 
 def untrained(params: Params, folder: Path) -> Predictor:
-    """A network of these settings as it is before training, on the engine of the settings."""
-    from spinscope import families
+    """Untrained network of these settings on their engine."""
     from spinscope.classes import CLASSES
     from spinscope.inference import engine
     from spinscope.inference.predict import Predictor
-    from spinscope.jobs.training import exported_copy
+    from spinscope.jobs.training import with_fast_network
     from spinscope.models.store import save_model
     from spinscope.models.unet import size_multiple, unet
 
@@ -226,13 +232,11 @@ def untrained(params: Params, folder: Path) -> Predictor:
     precision = chosen.precision
     if precision == "auto":
         precision = "bf16" if "bf16" in engine.precisions() else "f32"
-    return Predictor.load(
-        exported_copy(families.of(params), model, folder / "fast"), "openvino", precision
-    )
+    return Predictor.load(with_fast_network(model, folder / "fast"), "openvino", precision)
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A trial as the report holds it; the MCC of one that was given up is its best so far."""
+    """Row of a trial in the report; the MCC of a pruned one is its best so far."""
     complete = row["state"] == "complete"
     return {
         "number": row["number"],
@@ -243,12 +247,3 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
         "epochs": row["epochs"],
         "model": f"{row['folder']}/{TRAINING}/model" if complete else None,
     }
-
-
-def _digest(base: Params, hash_: str) -> str:
-    """Names all that decides a trial beside its config."""
-    named = ("seed", "data", "model", "training", "augmentation", "inference")
-    sections = {name: base.model_dump(mode="json")[name] for name in named}
-    sections["data"].pop("path")
-    text = json.dumps([sections, hash_, base.search.startup, repr(space())], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,6 +1,4 @@
-"""A model on a real Lorentz micrograph, which has no label: counts and sizes, and what the picture
-itself says of them.
-"""
+"""A model on a real Lorentz image without a label, compared with estimates from the image alone."""
 
 from __future__ import annotations
 
@@ -17,12 +15,12 @@ from spinscope.classes import SKYRMION
 from spinscope.studies.lorentz.scores import mean_sd
 
 Segment = Callable[[np.ndarray, float, float], tuple[np.ndarray, float]]
-"""(image (H, W), tilt axis in degrees, magnification) → classes (H, W), doubtful share."""
+"""(image (H, W), tilt axis in degrees, scale) → classes (H, W), fraction of doubtful pixels."""
 
 
 @dataclass(frozen=True)
 class RealImage:
-    """What a model finds: the mask (H, W) uint8, places (n, 2) of dipoles, and the report."""
+    """Mask (H, W) uint8 of a model, places (n, 2) of dipoles, and the report."""
 
     mask: np.ndarray
     places: np.ndarray
@@ -40,22 +38,40 @@ def real_image(
     pixel_size: float | None = None,
     min_px: int = 4,
 ) -> RealImage:
-    """Segment a micrograph without a label, and hold the count against the picture's own.
+    """Segment an image without a label and compare the count with estimates from the image.
 
-    image : (H, W).   trained_spacing : distance of neighbours, in pixels, in the images that the
-    model was trained on; the image is magnified until its own is the same, unless `scale` is given.
-    axis_deg : tilt axis; turned by 180 degrees it stands for the other sign of tilt or defocus,
-    which is tried too where `either_way` is set; the one with fewer doubtful pixels counts.
-    pixel_size : m, for lengths in nm.
+    Parameters
+    ----------
+    segment : callable
+        Model.
+    image : (H, W) array
+        Lorentz image.
+    trained_spacing : float
+        Distance of neighbours in px in the images that the model was trained on. The image is
+        scaled to the same distance unless `scale` is given.
+    axis_deg : float
+        Tilt axis in degrees.
+    either_way : bool
+        Also try the axis rotated by 180 degrees, the opposite sign of tilt or defocus. The sense
+        with fewer doubtful pixels is used.
+    scale : float, optional
+        Ratio between network and image pixels.
+    pixel_size : float, optional
+        Pixel size in m, for lengths in nm.
+    min_px : int
+        Smallest area of an object in px.
 
-    The report holds `axis_deg`, `scale`, `doubt`, `senses` (of each axis tried), and of the objects
-    found, in all `count`: `count_inside` without those that the first row or column cuts, which the
-    border does not bias; `area_fraction`; `diameter_px` {n, mean, sd} of those that no border cuts,
-    and how many of these are `small`, less than half the median; `spacing_px` from their mean cell,
-    `psi6`; in nm and µm where the pixel is known.
-    `estimate` is what the picture says without a network: `spacing_px` of the ring of its spectrum,
-    the `count` that then fits, and `dipoles` counted by a filter; `found` is the share of these
-    places that lie in an object, `single` that of the objects with just one of them.
+    Returns
+    -------
+    RealImage
+        Its report holds `axis_deg`, `scale`, `doubt`, `senses` per axis tried, and of the objects:
+        `count`; `count_inside`, an estimate without bias by the border, which leaves out objects
+        cut by the first row or column; `area_fraction`; `diameter_px` {n, mean, sd} off the border;
+        `small`, those below half the median diameter; `spacing_px` from their mean cell; `psi6`.
+        With `pixel_size` also lengths in nm and the density. `estimate` holds `spacing_px` of the
+        ring of the power spectrum, the `count` that fits it, and `dipoles` counted by a filter.
+        `found` is the fraction of dipoles inside an object, `single` the fraction of objects with
+        exactly one.
     """
     spacing = lattice_spacing(image)
     scale = trained_spacing / spacing if scale is None else scale
@@ -117,6 +133,7 @@ def _found(table: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, Any]:
 
 
 def _in_nanometres(report: dict[str, Any], nm: float) -> dict[str, Any]:
+    """Lengths of a report in nm."""
     height, width = report["shape"]
     px, spacing = report["diameter_px"], report["spacing_px"]
     return {

@@ -1,24 +1,26 @@
-r"""How well a model finds skyrmions in Lorentz micrographs, as published: film by film.
+r"""Scores of a model on Lorentz images, as published: per image, then averaged.
 
-Test films are imaged as a point of a study says; all points and models see the same films, and the
-same noise pattern of each, so that their scores are paired.
+All models see the same test films at the same imaging conditions, with the same noise pattern per
+film, so that their scores are paired.
 
-The published scores are those of scikit-learn on the flattened masks of an image, skyrmion being
-the positive class, averaged over the images:
+The published scores are those of scikit-learn on the flattened masks of an image, with skyrmion as
+the positive class:
 
 .. math::
-   \mathrm{subset\ accuracy} = \frac{TP+TN}{N}, \quad
+   \mathrm{accuracy} = \frac{TP+TN}{N}, \quad
    F_1 = \frac{2TP}{2TP+FP+FN}, \quad \mathrm{Jaccard} = \frac{TP}{TP+FP+FN}.
 
-Each pixel is a sample of one label, so the subset accuracy (`accuracy_score`) is the share of
-pixels that are right. Beside them stands the Matthews correlation (MCC).
-Source: McCray et al., APL Mach. Learn. 2, 026120 (2024).
+The Matthews correlation (MCC) is added.
+
+References
+----------
+McCray et al., APL Mach. Learn. 2, 026120 (2024).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,13 +45,13 @@ SCORES = ("accuracy", "f1", "jaccard", "mcc")
 PAIR = ("_LTEM.tif", "_LABEL_th0.98.tif")
 
 Predict = Callable[[np.ndarray, float], np.ndarray]
-"""(image (H, W), tilt axis in degrees that the model is told, 0 where it is not) → classes."""
+"""(image (H, W), known tilt axis in degrees, 0 where unknown) → classes."""
 
 Row = dict[str, Any]
 
 
 class Films(Protocol):
-    """Films with a row each: `name`, `number`, `kind` and what else is known of it."""
+    """Films with one row each, which holds `name`, `number`, `kind` and further columns."""
 
     rows: Sequence[Row]
 
@@ -59,10 +61,20 @@ class Films(Protocol):
 
 @dataclass(frozen=True)
 class Point:
-    """How the test films are imaged; the defaults are the published ones.
+    """Imaging conditions of the test films; the defaults are the published ones.
 
-    noise : standard deviation of Gaussian noise over the mean of the image, which runs from 0 to 1.
-    clipped : the noisy image is cut off at 0 and 1.   axis_known : the model is told the tilt axis.
+    Parameters
+    ----------
+    noise : float
+        SD of Gaussian noise as a fraction of the mean of the image, which ranges from 0 to 1.
+    defocus_mm : float
+        Defocus in mm.
+    tilt_deg, axis_deg : float
+        Tilt and direction of its axis in degrees.
+    axis_known : bool
+        Whether the model receives the tilt axis.
+    clipped : bool
+        Whether the noisy image is clipped to [0, 1].
     """
 
     noise: float = 0.0
@@ -80,8 +92,15 @@ AXIS_DEG = tuple(range(0, 181, 15))
 
 
 def curves(base: Point | None = None) -> dict[str, dict[float, Point]]:
-    """Curve → {abscissa: point}: noise, the same clipped, defocus, tilt, and the tilt axis, once
-    unknown to the model and once told.
+    """Points of all curves: curve → abscissa → point.
+
+    ``noise``, ``clipped``, ``defocus`` and ``tilt`` vary one condition; ``axis`` and
+    ``axis_known`` vary the tilt axis, unknown and known to the model.
+
+    Parameters
+    ----------
+    base : Point, optional
+        Conditions that are not varied; the published ones by default.
     """
     base = base or Point()
     return {
@@ -97,13 +116,13 @@ def curves(base: Point | None = None) -> dict[str, dict[float, Point]]:
 
 
 def points(plan: Mapping[str, Mapping[float, Point]]) -> list[Point]:
-    """Every point of some curves once, in order."""
+    """Distinct points of some curves, in order."""
     return list(dict.fromkeys(point for curve in plan.values() for point in curve.values()))
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """A film whose skyrmions are known: label (H, W) uint8."""
+    """A film with its label (H, W) uint8."""
 
     name: str
     number: int
@@ -119,11 +138,25 @@ def unseen_films(
     batches: Sequence[int] | None = None,
     numbers: range | None = None,
 ) -> list[int]:
-    """Indices of films of `settings.film_states` to test on, named in one of three ways.
+    """Indices of films to test on, chosen by names, batches or numbers.
 
-    names : of the films.   batches : of a corpus of images of the same films, which go round from
-    film to film.   numbers : of the films in their own corpus.
-    Raises SpinscopeError where none is left, or a name is not among the films.
+    Parameters
+    ----------
+    films : Films
+        Films of a corpus.
+    settings : Ltem
+        Section ``ltem``; only its ``film_states`` are used.
+    names : iterable of str, optional
+        Names of films.
+    batches : sequence of int, optional
+        Batches of a Lorentz corpus of the same films.
+    numbers : range, optional
+        Numbers of films in their corpus.
+
+    Raises
+    ------
+    SpinscopeError
+        If no film is left, a name is unknown, or nothing is given.
     """
     chosen = [index for index, row in enumerate(films.rows) if row["kind"] in settings.film_states]
     if names is not None:
@@ -147,7 +180,22 @@ def unseen_films(
 
 
 def specimens(films: Films, indices: Sequence[int], settings: Ltem) -> list[Specimen]:
-    """The films of these indices with labels as `settings` define them, periodic."""
+    """Films with labels as the settings define them, periodic.
+
+    Parameters
+    ----------
+    films : Films
+        Films of a corpus.
+    indices : sequence of int
+        Films to take.
+    settings : Ltem
+        Section ``ltem``.
+
+    Raises
+    ------
+    SpinscopeError
+        If the label of a film cannot be made; the message names it.
+    """
     found = []
     for index in indices:
         film, row = films[index], films.rows[index]
@@ -164,11 +212,24 @@ def specimens(films: Films, indices: Sequence[int], settings: Ltem) -> list[Spec
     return found
 
 
-def picture(specimen: Specimen, point: Point, settings: Ltem, seed: int) -> np.ndarray:
-    """The film as the point images it, (H, W) float32; without noise it runs from 0 to 1.
+def simulated_image(specimen: Specimen, point: Point, settings: Ltem, seed: int) -> np.ndarray:
+    """Lorentz image of a film at some imaging conditions.
 
-    The noise of a film is one pattern, drawn from `seed` and its number, times the point's noise.
-    What blur the settings draw is taken in the middle of its range.
+    Parameters
+    ----------
+    specimen : Specimen
+        The film.
+    point : Point
+        Imaging conditions.
+    settings : Ltem
+        Microscope; of a range of ``mirror_blur_px`` the middle is taken.
+    seed : int
+        Seed of the noise. The pattern depends on the seed and the film's number only.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Image; without noise from 0 to 1.
     """
     film = specimen.film
     microscope = Microscope(
@@ -197,7 +258,7 @@ def picture(specimen: Specimen, point: Point, settings: Ltem, seed: int) -> np.n
 def noisy(
     image: np.ndarray, noise: float, rng: np.random.Generator, *, clipped: bool = False
 ) -> np.ndarray:
-    """The image (H, W) with Gaussian noise of standard deviation `noise` times its mean."""
+    """Add Gaussian noise with a SD of `noise` times the mean of the image (H, W)."""
     if noise:
         sigma = np.float32(noise * image.mean(dtype=np.float64))
         image = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
@@ -213,20 +274,51 @@ def measure(
     seed: int = 0,
     min_px: int = 4,
 ) -> list[Row]:
-    """Scores of a model on every film at a point: one row a film (`image_scores`)."""
+    """Score a model on every film at some imaging conditions.
+
+    Parameters
+    ----------
+    predict : callable
+        Model.
+    films : sequence of Specimen
+        Test films.
+    point : Point
+        Imaging conditions.
+    settings : Ltem
+        Microscope.
+    seed : int
+        Seed of the noise.
+    min_px : int
+        Smallest area of an object in px.
+
+    Returns
+    -------
+    list of dict
+        `image_scores` of each film, with its name as `film`.
+    """
     rows = []
     for specimen in films:
-        image = picture(specimen, point, settings, seed)
+        image = simulated_image(specimen, point, settings, seed)
         found = predict(image, point.axis_deg if point.axis_known else 0.0)
         rows.append({"film": specimen.name, **image_scores(specimen.label, found, min_px)})
     return rows
 
 
 def image_scores(label: np.ndarray, found: np.ndarray, min_px: int = 4) -> Row:
-    """The scores of `SCORES`, and objects and diameters of label and prediction.
+    """Scores of `SCORES`, objects and diameters of one image.
 
-    label, found : (H, W) classes.   objects_true, objects_predicted : all of at least `min_px`.
-    true_px, predicted_px : diameters of those that the border does not cut, to a hundredth.
+    Parameters
+    ----------
+    label, found : (H, W) array
+        True and predicted classes.
+    min_px : int
+        Smallest area of an object in px.
+
+    Returns
+    -------
+    dict
+        Scores; `objects_true` and `objects_predicted`; `true_px` and `predicted_px`, diameters of
+        the objects that the border does not cut, rounded to 0.01 px.
     """
     truth, mask = (to_scheme(classes, 2) for classes in (label, found))
     row: Row = scores(confusion(truth, mask, 2))
@@ -237,9 +329,9 @@ def image_scores(label: np.ndarray, found: np.ndarray, min_px: int = 4) -> Row:
 
 
 def diameters(mask: np.ndarray, min_px: int = 4) -> tuple[int, np.ndarray]:
-    """Count of the objects of a (H, W) bool mask, and the diameters (px) of those off its border.
+    """Number of objects of a mask (H, W), and diameters in px of those off its border.
 
-    An object that the border cuts counts, but its size is not known.
+    The size of an object that the border cuts is unknown, so it is only counted.
     """
     numbers, areas = label_objects(mask, min_px)
     edge = np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])
@@ -249,10 +341,20 @@ def diameters(mask: np.ndarray, min_px: int = 4) -> tuple[int, np.ndarray]:
 
 
 def summary(rows: Sequence[Row], cell_nm: float | None = None) -> dict[str, Any]:
-    """Means over the images, as published, with the sample standard deviation over them.
+    """Means over the images, with sample standard deviations.
 
-    Returns n, {score: {mean, sd}}, `objects` {true, predicted}, and `diameter` {true, predicted}
-    of {n, mean, sd} with `wasserstein` and `unit`: nm where the size of a pixel is known, else px.
+    Parameters
+    ----------
+    rows : sequence of dict
+        `image_scores` of each image.
+    cell_nm : float, optional
+        Pixel size in nm; without it diameters are in px.
+
+    Returns
+    -------
+    dict
+        n, {score: {mean, sd}}, `objects` {true, predicted}, and `diameter` {true, predicted} of
+        {n, mean, sd} with `wasserstein` and `unit`.
     """
     scale, unit = (1.0, "px") if cell_nm is None else (cell_nm, "nm")
     sizes = {
@@ -274,7 +376,7 @@ def summary(rows: Sequence[Row], cell_nm: float | None = None) -> dict[str, Any]
 
 
 def mean_sd(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean and sample standard deviation; None of nothing, 0 for the spread of one."""
+    """Mean and sample standard deviation: None without values, SD 0 for one value."""
     if not len(values):
         return {"mean": None, "sd": None}
     return {"mean": float(np.mean(values)), "sd": spread(values)}
@@ -282,7 +384,7 @@ def mean_sd(values: Sequence[float]) -> dict[str, float | None]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A published image in [0, 1] with its label, both (H, W)."""
+    """Published image in [0, 1] and its label, both (H, W)."""
 
     name: str
     image: np.ndarray
@@ -290,10 +392,22 @@ class Pair:
 
 
 def published_pairs(folder: Path) -> list[Pair]:
-    """Image and label pairs of a folder, NAME_LTEM.tif with NAME_LABEL_th0.98.tif, by name.
+    """Pairs of a folder: ``NAME_LTEM.tif`` in [0, 1] and ``NAME_LABEL_th0.98.tif`` of 0 and 1.
 
-    The image is float in [0, 1], the label 0 or 1; a stack of one page counts as a page.
-    Raises SpinscopeError for a label that is missing, of another size or with other values.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the published images; a stack of one page counts as an image.
+
+    Returns
+    -------
+    list of Pair
+        Pairs in the order of their names.
+
+    Raises
+    ------
+    SpinscopeError
+        If a label is missing, differs in size or has other values.
     """
     from spinscope.images import check_image
 
@@ -323,7 +437,28 @@ def measure_pairs(
     seed: int = 0,
     min_px: int = 4,
 ) -> list[Row]:
-    """Scores on published images with noise added to what they bear already; a row an image."""
+    """Score a model on published images with added noise.
+
+    Parameters
+    ----------
+    predict : callable
+        Model.
+    pairs : sequence of Pair
+        Images and labels.
+    noise : float
+        SD of the added noise as a fraction of the mean; the images are noisy already.
+    clipped : bool
+        Clip the noisy image to [0, 1].
+    seed : int
+        Seed of the noise.
+    min_px : int
+        Smallest area of an object in px.
+
+    Returns
+    -------
+    list of dict
+        `image_scores` of each image, with its name as `film`.
+    """
     rows = []
     for number, pair in enumerate(pairs):
         rng = np.random.default_rng([seed, number])
@@ -333,12 +468,8 @@ def measure_pairs(
     return rows
 
 
-def point_row(point: Point) -> Row:
-    """A point as JSON holds it."""
-    return asdict(point)
-
-
 def _page(path: Path) -> np.ndarray:
+    """Pixels (H, W) of a TIFF file."""
     import tifffile
 
     try:

@@ -1,0 +1,103 @@
+"""Flows of all studies, one per part, made from the declarations of the parts."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from prefect import Flow, flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from _arguments import bounded
+from spinscope.studies import PARTS
+from spinscope.studies.base import Job, Option, Part
+from spinscope.studies.report import markdown
+
+
+@task(task_run_name="{name}", cache_policy=NO_CACHE)
+def run_unit(name: str, part: str, stage: int, job: Job, unit: Any) -> Any:
+    """Run one unit of a stage; a retry resumes from what is kept on disk."""
+    return PARTS[part].stages[stage].run_one(job, unit)
+
+
+@task(name="report", cache_policy=NO_CACHE)
+def report(part: str, job: Job) -> dict:
+    """Report of a part, recorded in MLflow."""
+    return PARTS[part].load().report(job)
+
+
+def flow_of(part: Part) -> Flow:
+    """Flow of a part: its units as tasks with retries, then its report."""
+
+    def run(*args: Any, **kwargs: Any) -> dict:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        profile, overrides, out = (given.pop(name) for name in ("profile", "overrides", "out"))
+        options = {option.name: option.parse(given[option.name]) for option in part.options}
+        params = part.settings(profile, overrides or [], options)
+        job = part.job(params, out, track=True, **options)
+        retries, workers = params.flows.retries, options.get("workers", 1)
+        for number, stage in enumerate(part.stages):
+            again = run_unit.with_options(name=stage.name, retries=retries)
+
+            def submit(unit: Any, again=again, number=number, name=stage.name):
+                parts = unit if isinstance(unit, tuple) else (unit,)
+                label = "-".join(map(str, (name, *parts)))
+                return again.submit(label, part.name, number, job, unit)
+
+            bounded(submit, stage.units(job), workers if stage.isolated else 1)
+        found = report.with_options(retries=retries)(part.name, job)
+        lines = part.load().lines(found)
+        for line in lines:
+            get_run_logger().info(line)
+        text = markdown(found) if part.page else "\n".join(["```", *lines, "```"])
+        create_markdown_artifact(text, key=part.flow, description=found.get("title", part.help))
+        return found
+
+    signature = inspect.Signature(
+        [
+            *(_parameter(option.name, *_form(option)) for option in part.options),
+            _parameter("profile", str | None, None),
+            _parameter("overrides", list[str] | None, None),
+            _parameter("out", str | None, None),
+        ]
+    )
+    run.__signature__ = signature
+    run.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+    run.__name__ = run.__qualname__ = part.flow.replace("-", "_")
+    run.__doc__ = part.help
+    return flow(name=part.flow)(run)
+
+
+def _form(option: Option) -> tuple[Any, Any]:
+    """Type and default of an option on the web page, where lists are separated by commas."""
+    if option.type is int:
+        return int | str | None, option.default
+    if option.type in (bool, float):
+        return option.type | None, option.default
+    return (str, inspect.Parameter.empty) if option.required else (str | None, option.default)
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Parameter(name, kind, annotation=annotation, default=default)
+
+
+FLOWS: dict[str, Flow] = {part.flow: flow_of(part) for part in PARTS.values()}
+"""Name → flow."""
+globals().update({made.fn.__name__: made for made in FLOWS.values()})  # where Prefect finds them
+
+
+if __name__ == "__main__":
+    import sys
+
+    from _arguments import one_sentence, parse
+
+    with one_sentence():
+        name = sys.argv.pop(1)
+        part = next(part for part in PARTS.values() if part.flow == name)
+        helps = {option.name: option.help for option in part.options}
+        given = parse(part.help, **helps, out=f"output folder (build/{part.out})")
+        FLOWS[name](**{key: value for key, value in given.items() if value is not None})

@@ -1,0 +1,104 @@
+"""``spinscope corpus``: simulate corpora."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spinscope.cli.shared import (
+    Answer,
+    Preview,
+    Seed,
+    Settings,
+    group,
+    output,
+    show_progress,
+    verb,
+)
+from spinscope.config import dataset_path
+from spinscope.errors import SpinscopeError
+
+app = group("Simulate corpora.")
+LORENTZ = "ltem-unet"
+
+
+@verb(app, as_json=False)
+def kerr(
+    settings: Settings,
+    n: Annotated[int | None, typer.Option("--n", help="Number of frames (kerr.n).")] = None,
+    seed: Seed = None,
+    out: output("build/corpus/kerr") = None,
+    preview: Preview = None,
+) -> Answer:
+    """Simulate Kerr images with exact labels."""
+    from spinscope.datasets import open_dataset
+    from spinscope.jobs import corpus, out_folder
+
+    params = settings.load(kerr__n=n, seed=seed)
+    path = corpus(params, out or out_folder("corpus/kerr"), progress=show_progress)
+    dataset = open_dataset(path)
+    return Answer([f"{len(dataset)} frames in {path}", *_preview(dataset, preview)])
+
+
+@verb(app, as_json=False)
+def films(
+    settings: Settings,
+    n: Annotated[int | None, typer.Option("--n", help="Number of films (films.n).")] = None,
+    seed: Seed = None,
+    out: output("build/corpus/films") = None,
+    files: Annotated[
+        list[Path], typer.Option("--import", help="OVF file to import, repeatable.")
+    ] = [],  # noqa: B006
+    mx3: Annotated[
+        Path | None, typer.Option(help="Folder to write a mumax3 script per film to.")
+    ] = None,
+) -> Answer:
+    """Relax magnetic films, or import those of another program."""
+    from spinscope import jobs
+
+    if files and (n is not None or seed is not None):
+        raise SpinscopeError("--import takes films as they are; --n and --seed must be left out")
+    params = settings.load(LORENTZ, films__n=n, seed=seed)
+    folder = out or jobs.out_folder("corpus/films")
+    if files:
+        jobs.import_films(params, files, folder, progress=show_progress)
+    else:
+        jobs.films(params, folder, progress=show_progress)
+    lines = jobs.film_lines(folder)
+    if mx3 is not None:
+        lines.append(f"{len(jobs.scripts(params, folder, mx3))} scripts in {mx3}")
+    return Answer(lines)
+
+
+@verb(app, as_json=False)
+def ltem(
+    settings: Settings,
+    films: Annotated[
+        Path | None, typer.Option(help="Corpus of films (build/corpus/films).")
+    ] = None,
+    seed: Seed = None,
+    out: output("data.path of the family") = None,
+    preview: Preview = None,
+) -> Answer:
+    """Simulate Lorentz images of films with exact labels."""
+    from spinscope import jobs
+    from spinscope.datasets import open_dataset
+
+    params = settings.load(LORENTZ, seed=seed)
+    folder = films or jobs.out_folder("corpus/films")
+    path = jobs.ltem_corpus(params, folder, out or dataset_path(params), progress=show_progress)
+    dataset = open_dataset(path)
+    first = dataset.select(sources=dataset.sources[:16])
+    count = f"{len(dataset)} images of {len(dataset.sources)} films in {path}"
+    return Answer([count, *_preview(first, preview)])
+
+
+def _preview(dataset, path: Path | None) -> list[str]:
+    """Draw images of a dataset to a file, if one is named; the line that names it."""
+    if path is None:
+        return []
+    from spinscope.corpora.preview import preview_frames
+
+    return [f"picture: {preview_frames(dataset, path)}"]

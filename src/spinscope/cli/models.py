@@ -1,0 +1,106 @@
+"""``spinscope train`` and ``spinscope evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spinscope.cli.shared import (
+    Answer,
+    Data,
+    EpochBar,
+    Model,
+    Settings,
+    Tta,
+    integers,
+    output,
+    show_progress,
+    verb,
+)
+from spinscope.config import dataset_path
+
+app = typer.Typer()
+
+
+@verb(app)
+def train(
+    settings: Settings,
+    family: Annotated[str, typer.Argument(help="moke-unet or ltem-unet.")],
+    out: output("build/train/FAMILY") = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds (training.seeds).")] = None,
+) -> Answer:
+    """Validate data, train over seeds, evaluate, track and register."""
+    from spinscope import jobs
+
+    params = settings.load(family, training__seeds=seeds)
+    folder = out or jobs.out_folder(f"train/{family}")
+    with EpochBar(epochs=params.training.epochs) as bar:
+        report = jobs.train(params, folder, on_epoch=bar, progress=show_progress)
+    return Answer(training_lines(report), report)
+
+
+@verb(app)
+def evaluate(
+    settings: Settings,
+    model: Model,
+    data: Data = None,
+    out: output("none", "JSON file of the whole report") = None,
+    batches: Annotated[
+        str | None, typer.Option(help="Batch indices, comma-separated (all).")
+    ] = None,
+    sources: Annotated[str | None, typer.Option(help="Source ids, comma-separated (all).")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG file of the frame with the most skyrmions.")
+    ] = None,
+    tta: Tta = None,
+) -> Answer:
+    """Score a model on a dataset folder."""
+    from spinscope import jobs
+    from spinscope.files import write_json
+
+    params = settings.load_of(model, evaluation__tta=tta)
+    report = jobs.evaluate_model(
+        params,
+        model,
+        data or dataset_path(params),
+        batches=integers("batches", batches),
+        sources=integers("sources", sources),
+        picture=picture,
+        progress=show_progress,
+    )
+    if out is not None:
+        write_json(out, report)
+    return Answer(evaluation_lines(report), report)
+
+
+def training_lines(report: dict) -> list[str]:
+    """Table over the seeds of a training."""
+    lines = [f"{'seed':<12}{'MCC':>10}{'with TTA':>12}{'seconds':>10}"]
+    for row in report["seeds"]:
+        seed, mcc, tta = row["seed"], row["mcc"], row["mcc_tta"]
+        lines.append(f"{seed:<12}{mcc:>10.4f}{tta:>12.4f}{row['seconds']:>10.0f}")
+    for what in ("mean", "sd"):
+        single, tta = (report[key][f"mcc.{what}"] for key in ("validation", "tta"))
+        lines.append(f"{what:<12}{single:>10.4f}{tta:>12.4f}")
+    lines.append(f"best seed {report['best_seed']}: {report['best']}")
+    if "registered" in report:
+        lines.append(f"registered: {report['registered']}")
+    return lines
+
+
+def evaluation_lines(report: dict) -> list[str]:
+    """Pooled scores of an evaluation."""
+    objects = report["objects"]
+    values = {key: f"{report[key]:.4f}" for key in ("mcc", "accuracy", "f1", "jaccard")}
+    values |= {f"objects {key}": objects[key] for key in ("true", "predicted")}
+    for key, value in (
+        ("precision at IoU", objects["precision"]),
+        ("recall at IoU", objects["recall"]),
+        ("size distance in px", report["size"]["wasserstein_px"]),
+    ):
+        values[key] = "none" if value is None else f"{value:.4f}"
+    values["frames"] = f"{report['n_images']}, {report['frame_ms']:.0f} ms each"
+    lines = [f"{key:<22}{value}" for key, value in values.items()]
+    return [*lines, *([f"note: {report['note']}"] if "note" in report else [])]

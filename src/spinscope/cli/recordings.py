@@ -1,0 +1,139 @@
+"""``spinscope segment``, ``measure`` and ``export``: recordings to masks and tables."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spinscope.cli.shared import MODEL_HELP, Answer, FrameBar, Settings, Tta, output, verb
+from spinscope.errors import SpinscopeError
+
+app = typer.Typer()
+Results = Annotated[Path, typer.Argument(help="Folder that `segment` wrote.")]
+
+
+@verb(app)
+def segment(
+    settings: Settings,
+    files: Annotated[
+        list[Path], typer.Argument(help="Images, TIFF stacks, AVI or MP4, folders of images.")
+    ],
+    model: Annotated[list[str], typer.Option(help=f"{MODEL_HELP} Repeat to average several.")] = [
+        "bundled:moke-unet"
+    ],  # noqa: B006
+    out: output("masks") = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Segment new files of a folder until Ctrl-C.")
+    ] = False,
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Pixel size in nm, overrides the recording's metadata.")
+    ] = None,
+    tta: Tta = None,
+) -> Answer:
+    """Segment and measure recordings; an interrupted call is resumed."""
+    from spinscope import jobs
+
+    params = settings.load(segment__tta=tta, segment__pixel_size_nm=pixel_size)
+    out = out or Path("masks")
+    with FrameBar() as bar, _on_interrupt(watch) as interrupted:
+        try:
+            rows = jobs.segment(
+                params, files, model, out, watch=watch, stop=interrupted, on_frame=bar
+            )
+        except KeyboardInterrupt:
+            print(
+                f"interrupted; finished frames are in {out}, the same command resumes",
+                file=sys.stderr,
+            )
+            raise
+    stopped = "; ".join(row["stopped"] for row in rows if "stopped" in row)
+    lines = [segmentation_line(row) for row in rows]
+    return Answer(lines, rows, SpinscopeError(stopped) if stopped else None)
+
+
+@verb(app)
+def measure(
+    settings: Settings,
+    folder: Results,
+    film: Annotated[
+        Path | None, typer.Option(help="Image that is black where the sample has no film.")
+    ] = None,
+) -> Answer:
+    """Measure lattice order and tracks of a segmented recording."""
+    from spinscope import jobs
+
+    figures = jobs.measure(settings.load(), folder, film)
+    return Answer(figure_lines(figures), figures)
+
+
+@verb(app, settings=False)
+def export(
+    folder: Results,
+    kinds: Annotated[
+        list[str], typer.Option("--to", help="roi, labels, classes, coco, csv, png or mp4.")
+    ],
+    out: output("FOLDER") = None,
+) -> Answer:
+    """Write a segmented recording for Fiji, OME, COCO and others."""
+    from spinscope import jobs
+
+    written = {kind: str(path) for kind, path in jobs.export(folder, kinds, out).items()}
+    return Answer(list(written.values()), written)
+
+
+def segmentation_line(row: dict) -> str:
+    """One line about a segmented recording."""
+    fraction = row.get("fraction", {}).get("skyrmion", 0.0)
+    if row["frames"] == 1:
+        text = f"{row['objects']} skyrmions on {100 * fraction:.2f} % of the frame"
+    else:
+        speed = f", {row['frames_per_s']:.1f} frames/s" if row["frames_per_s"] else ""
+        text = f"{row['objects']} skyrmions in {row['frames']} frames{speed}"
+    former = f" (what was there before is {row['former']})" if row["former"] else ""
+    note = f" ({row['note']})" if "note" in row else ""
+    return f"{row['folder']}: {text}{former}{note}"
+
+
+def figure_lines(figures: dict) -> list[str]:
+    """One line per quantity, with its standard error or its SD over the frames."""
+    lines = []
+    for key, value in figures.items():
+        if not isinstance(value, int | float) or key.endswith(("_se", "_sd")):
+            continue
+        line = f"{key:<28}{_decimal(value, 5)}"
+        for end, what in (("_se", "standard error"), ("_sd", "SD over frames")):
+            if figures.get(key + end):
+                line += f" ± {_decimal(figures[key + end], 2)} ({what})"
+        lines.append(line)
+    return [*lines, *([f"note: {figures['note']}"] if "note" in figures else [])]
+
+
+def _decimal(value: float, digits: int) -> str:
+    """Number of so many digits, with an exponent only where it is very large or small."""
+    if isinstance(value, int):
+        return str(value)
+    if value and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.{digits}g}"
+    decimals = max(digits - 1 - math.floor(math.log10(abs(value))), 0) if value else 0
+    return f"{value:.{decimals}f}" if decimals else f"{round(value):d}"
+
+
+@contextlib.contextmanager
+def _on_interrupt(watch: bool):
+    """Let Ctrl-C end a watch in good order; yields a function that returns whether it was hit."""
+    hit = threading.Event()
+    if not watch:
+        yield hit.is_set
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: hit.set())
+    try:
+        yield hit.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

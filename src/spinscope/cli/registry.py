@@ -1,0 +1,119 @@
+"""``spinscope registry``: registered models and their promotion."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from spinscope.cli.shared import (
+    NO_REASON,
+    Answer,
+    Reason,
+    Settings,
+    group,
+    table_answer,
+    verb,
+)
+
+app = group("Manage registered models and their promotion.")
+Name = Annotated[str, typer.Argument(help="Registered name.")]
+Version = Annotated[str, typer.Argument(help="models:/NAME@ALIAS or models:/NAME/VERSION.")]
+
+
+@verb(app, "list")
+def list_versions(
+    settings: Settings,
+    name: Annotated[str | None, typer.Argument(help="Registered name (all).")] = None,
+) -> Answer:
+    """List registered versions, newest first."""
+    from spinscope.tracking import open_store, versions
+
+    table = versions(open_store(settings.load().tracking), name)
+    return table_answer(table, "no model is registered yet")
+
+
+@verb(app)
+def compare(settings: Settings, a: Version, b: Version) -> Answer:
+    """Compare the parameters and metrics of two versions."""
+    from spinscope.tracking import compare, open_store
+    from spinscope.tracking.registry import find
+
+    store = open_store(settings.load().tracking)
+    return table_answer(compare(find(store, a), find(store, b)), "the two do not differ")
+
+
+@verb(app, as_json=False)
+def add(
+    settings: Settings,
+    model: Annotated[str, typer.Argument(help="bundled:NAME or a model folder.")],
+    name: Annotated[str | None, typer.Option(help="Registered name (tracking.experiment).")] = None,
+) -> Answer:
+    """Register a model trained elsewhere, with its validation scores."""
+    from spinscope import jobs
+
+    params = settings.load_of(model)
+    version = jobs.add(params, model, name or params.tracking.experiment)
+    mcc = version.number("mcc.mean")
+    return Answer([f"{version.ref}: MCC {mcc:.4f} on the validation frames"])
+
+
+@verb(app)
+def promote(
+    settings: Settings,
+    name: Name,
+    version: Annotated[int | None, typer.Option(help="Version number (the newest).")] = None,
+    reason: Reason = NO_REASON,
+) -> Answer:
+    """Promote a version to the lab if it passes every gate."""
+    from spinscope import jobs
+    from spinscope.tracking import PromotionRefused
+
+    params = settings.load(jobs.family_of_version(settings.tracking, name, version))
+    try:
+        promotion = jobs.promote(params, name, version, reason)
+    except PromotionRefused as refused:
+        print("\n".join(gate_lines(refused.gates)), file=sys.stderr)
+        raise
+    done = f"{promotion.ref} is version {promotion.to_version}"
+    return Answer([*gate_lines(promotion.gates), done], asdict(promotion))
+
+
+@verb(app, as_json=False)
+def rollback(settings: Settings, name: Name, reason: Reason = NO_REASON) -> Answer:
+    """Roll the lab back to the previous version."""
+    from spinscope.tracking import open_store, rollback
+
+    step = rollback(open_store(settings.load().tracking), name, reason=reason)
+    return Answer([f"{step.ref} is version {step.to_version} again (was {step.from_version})"])
+
+
+@verb(app)
+def history(settings: Settings, name: Name) -> Answer:
+    """List promotions: when, who, reason, from and to which version."""
+    import pandas as pd
+
+    from spinscope.tracking import history, open_store
+
+    columns = ["when", "who", "action", "from_version", "to_version", "reason"]
+    steps = history(open_store(settings.load().tracking), name)
+    table = pd.DataFrame(
+        [{column: getattr(step, column) for column in columns} for step in steps], columns=columns
+    )
+    table["from_version"] = table["from_version"].astype("Int64")
+    return table_answer(table, f"{name} has not been promoted yet")
+
+
+def gate_lines(gates) -> list[str]:
+    """Table of promotion gates."""
+
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.4g}"
+
+    return [
+        f"{'pass' if gate.passed else 'FAIL'}  {gate.name:<28}{number(gate.measured):>10}"
+        f"{number(gate.limit):>10}  {gate.rule}"
+        for gate in gates
+    ]

@@ -1,0 +1,32 @@
+"""What all figures of the studies share."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = ("#2a6f97", "#e07a1f", "#5a8f3c", "#8e5ea2", "#b5483a")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Empty figure of a size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", dpi=110)
+
+
+def colour(number: int) -> str:
+    """Colour of a model by its number."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def png(figure: Figure | bytes, dpi: int = 150) -> bytes:
+    """Figure as the bytes of a PNG file; bytes are returned as they are."""
+    if isinstance(figure, bytes):
+        return figure
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()

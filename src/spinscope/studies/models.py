@@ -1,0 +1,95 @@
+"""Models that a study measures, named on the command line as REF or NAME=REF."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spinscope.config import Params
+from spinscope.errors import SpinscopeError
+from spinscope.files import sha256
+from spinscope.jobs.evaluating import predictor
+
+if TYPE_CHECKING:
+    from spinscope.inference.predict import Predictor
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model of a study.
+
+    Parameters
+    ----------
+    name, ref : str
+        Its name in the report and its reference.
+    sha256 : str
+        Digest of the network's file.
+    predictor : Predictor
+        The loaded network.
+    views : int
+        Augmented views that a prediction averages.
+    """
+
+    name: str
+    ref: str
+    sha256: str
+    predictor: Predictor
+    views: int
+
+    @property
+    def knows_axis(self) -> bool:
+        """Whether it was trained for one tilt axis, so that images of another can be rotated."""
+        return "axis_deg" in self.predictor.info
+
+    def predict(self, image: np.ndarray, axis_deg: float = 0.0) -> np.ndarray:
+        """Classes (H, W) of an image; one with a tilt axis other than 0 degrees is rotated."""
+        return self._oriented(axis_deg or None, None).classes(image, self.views)
+
+    def segment(self, image: np.ndarray, axis_deg: float, scale: float) -> tuple[np.ndarray, float]:
+        """Classes (H, W) of an image seen at a scale, and the fraction of doubtful pixels."""
+        return self._oriented(axis_deg, scale).segment(image, self.views)
+
+    def _oriented(self, axis_deg: float | None, scale: float | None) -> Predictor:
+        """Predictor that rotates and scales images."""
+        from spinscope.inference.predict import geometry
+
+        axis = axis_deg if self.knows_axis else None
+        return replace(self.predictor, geometry=geometry(self.predictor.info, axis, scale))
+
+    def about(self, *keys: str) -> dict[str, Any]:
+        """Name, reference, digest and some entries of the model's description."""
+        info = {key: self.predictor.info.get(key) for key in keys}
+        return {"name": self.name, "ref": self.ref, "sha256": self.sha256, **info}
+
+
+def subject(params: Params, given: str) -> Subject:
+    """Model of a reference REF, or of NAME=REF."""
+    from spinscope.models.store import NETWORK
+    from spinscope.tracking import resolve
+
+    named = re.fullmatch(r"([\w .-]+)=(.+)", given)
+    name, ref = named.groups() if named and not Path(given).exists() else (given, given)
+    digest = sha256(resolve(params.tracking, ref) / NETWORK)
+    return Subject(name, ref, digest, predictor(params, ref), params.evaluation.tta)
+
+
+def subjects(params: Params, given: Sequence[str]) -> list[Subject]:
+    """Models of a study.
+
+    Raises
+    ------
+    SpinscopeError
+        If there is none, or two have the same name.
+    """
+    if not given:
+        raise SpinscopeError("a study needs at least one --model")
+    chosen = [subject(params, one) for one in given]
+    names = [one.name for one in chosen]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SpinscopeError(f"two models are named {twice[0]!r}; name them as --model NAME=REF")
+    return chosen
