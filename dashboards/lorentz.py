@@ -13,7 +13,7 @@ from spinscope import families
 from spinscope.config import Params, load_params, project_root
 from spinscope.corpora.films import HEADER, open_films
 from spinscope.studies.lorentz.findings import WORDS
-from spinscope.studies.lorentz.scores import Point, image_scores, picture, specimens
+from spinscope.studies.lorentz.scores import Point, image_scores, simulated_image, specimens
 
 MODALITY = "Lorentz"
 STUDY = "spinscope study ltem"
@@ -109,7 +109,7 @@ def show_film(params: Params, study: dict[str, Any] | None) -> None:
     model = choose.model(params, key="lorentz model")
     point = choose_conditions("axis_deg" in model.info)
     specimen = specimens(films, [index], params.ltem)[0]
-    image = picture(specimen, point, params.ltem, params.seed)
+    image = simulated_image(specimen, point, params.ltem, params.seed)
     axis = point.axis_deg if point.axis_known else None
     mask, uncertain = models.segment(model, image, params.evaluation.tta, axis_deg=axis)
     scores = image_scores(specimen.label, mask, params.evaluation.min_object_px)

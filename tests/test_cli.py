@@ -18,7 +18,7 @@ from PIL import Image
 from tests.conftest import discs
 
 from spinscope import cli
-from spinscope.cli import shared
+from spinscope.cli import recordings, shared
 from spinscope.images import read_label
 from spinscope.models.store import save_model
 from spinscope.models.unet import size_multiple, unet
@@ -147,7 +147,7 @@ def test_figures_tell_what_their_error_is():
         "settings": {"search_range_px": None}, "lifetime_s": None, "tracks": 12,
         "note": "mind the search_range",
     }  # fmt: skip
-    assert cli.figure_lines(figures) == [
+    assert recordings.figure_lines(figures) == [
         "psi6_mean                   0.91234 ± 0.035 (SD over frames)",
         "nearest_nm                  2880.2 ± 140 (SD over frames)",
         "diffusion_m2_per_s          1.5e-14 ± 2.5e-16 (standard error)",
@@ -157,7 +157,7 @@ def test_figures_tell_what_their_error_is():
 
 
 def test_one_bar_counts_the_frames_of_a_recording():
-    with cli.FrameBar() as bar:
+    with shared.FrameBar() as bar:
         bar("film", 1, 9)
         first = bar._bar
         bar("film", 4, 9)

@@ -10,7 +10,7 @@ from tests.studies.lorentz.films import lattice, made
 from spinscope.analysis.spacing import dipoles, expected_objects, lattice_spacing
 from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
-from spinscope.studies.lorentz.scores import Point, picture, specimens
+from spinscope.studies.lorentz.scores import Point, simulated_image, specimens
 
 SIZE = 256
 
@@ -50,7 +50,7 @@ def test_places_are_found_along_the_axis(axis):
 def test_simulated_skyrmions_are_counted():
     settings = load_params(family="ltem-unet").ltem
     one = specimens(made(1), [0], settings)[0]
-    image = picture(one, Point(noise=0.3), settings, 0)
+    image = simulated_image(one, Point(noise=0.3), settings, 0)
     assert len(dipoles(image, 45.0)) == pytest.approx(4, abs=1)
 
 

@@ -17,11 +17,12 @@ from spinscope.corpora.films import open_films
 from spinscope.inference.geometry import Geometry
 from spinscope.inference.predict import Predictor
 from spinscope.models.store import INFO, write_sums
+from spinscope.studies import models as study_models
 from spinscope.studies import report as studies
+from spinscope.studies.lorentz import STUDY
 from spinscope.studies.lorentz import scores as lorentz
-from spinscope.studies.lorentz import study as lorentz_study
-from spinscope.studies.lorentz.findings import WORDS
-from spinscope.studies.lorentz.study import Subject, ltem_study
+from spinscope.studies.lorentz.findings import NAMES
+from spinscope.studies.models import Subject
 
 CHECKOUT = project_root()
 BUNDLED = CHECKOUT / "models/moke-unet"
@@ -40,10 +41,11 @@ def studied(tmp_path_factory) -> Path:
         patch.setattr(lorentz, "TILT_DEG", (20.0, 30.0))
         patch.setattr(lorentz, "AXIS_DEG", (0, 90))
         patch.setattr(
-            lorentz_study, "subject", lambda _, name: Subject(name, name, name, stand_in(), 1)
+            study_models, "subject", lambda _, name: Subject(name, name, name, stand_in(), 1)
         )
         params = load_params("laptop", family="ltem-unet")
-        ltem_study(params, ["fixed", "ranges"], films, root / "build/reports", numbers="2:4")
+        given = {"models": ["fixed", "ranges"], "films": films, "numbers": "2:4"}
+        STUDY(params, root / "build/reports", **given)
     # Networks are made fit for OpenVINO once, by the checkout: that takes TensorFlow.
     (CHECKOUT / "build/engines").mkdir(parents=True, exist_ok=True)
     (root / "build/engines").symlink_to(CHECKOUT / "build/engines")
@@ -116,13 +118,13 @@ def test_one_film_live(opened, studied):
     one = lorentz.specimens(films, [2], settings.ltem)[0]
 
     def score(point: lorentz.Point) -> str:
-        image = lorentz.picture(one, point, settings.ltem, settings.seed)
+        image = lorentz.simulated_image(one, point, settings.ltem, settings.seed)
         turn = Geometry(point.axis_deg) if point.axis_known else None
         loaded = Predictor.load(studied / "model", "auto")
         found = Predictor(loaded.engine, loaded.info, geometry=turn).classes(image)
         return f"{lorentz.image_scores(one.label, found)['accuracy']:.3f}"
 
-    assert shown[WORDS["accuracy"]] == score(lorentz.Point())
+    assert shown[NAMES["accuracy"]] == score(lorentz.Point())
     app.slider("lorentz noise").set_value(50)
     app.slider("lorentz axis").set_value(45).run()
     blind = app.metric[2].value

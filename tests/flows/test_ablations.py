@@ -29,21 +29,20 @@ REPORTS = {
         "front": [0],
     },
 }
-CALLED = {"ablations": "try_factors", "search": "try_networks"}
 
 
 @pytest.mark.parametrize("name", ["ablations", "search"])
 def test_a_study_that_fails_goes_on(prefect, monkeypatch, tmp_path, name):
-    flows = importlib.import_module(name)
+    flows = importlib.import_module("study")
     calls = []
 
-    def study(params, out, *, workers):
-        calls.append((params.search.trials, out, workers))
+    def report(job):
+        calls.append((job.params.search.trials, job.out, job.options["workers"]))
         if len(calls) == 1:
             raise OSError("the disk was full")
         return REPORTS[name]
 
-    monkeypatch.setattr(flows, CALLED[name], study)
+    monkeypatch.setattr(f"spinscope.studies.kerr.{name}.report", report)
     overrides = ["flows.retries=1", "search.trials=3"]
     found = getattr(flows, name)("2", "demo", overrides, str(tmp_path / "out"))
     assert found == REPORTS[name]

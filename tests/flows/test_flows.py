@@ -38,7 +38,7 @@ def test_train_evaluate_promote(prefect, params, tmp_path, template_store, monke
 
     step = module("promote").promote(profile="demo", overrides=overrides, reason="flow")
     assert step["to_version"] == 1
-    table = module("evaluate_tta").evaluate_tta(
+    table = module("study").evaluate_tta(
         profile="demo", overrides=overrides, out=str(tmp_path / "study")
     )
     rows = [(row["model"], row["views"]) for row in table["rows"]]
@@ -124,9 +124,10 @@ def test_bad_words_end_a_flow_with_a_sentence():
 
 
 def test_every_flow_takes_the_settings_on_its_command_line():
-    for name in ("train_seeds", "evaluate_tta", "promote", "retrain", "corpus_ltem", "probes"):
+    programs = [(f"{name}.py",) for name in ("train_seeds", "promote", "retrain", "corpus_ltem")]
+    for program, *name in [*programs, ("study.py", "evaluate-tta"), ("study.py", "probes")]:
         done = subprocess.run(
-            [sys.executable, str(FLOWS / f"{name}.py"), "--help"], capture_output=True, text=True
+            [sys.executable, str(FLOWS / program), *name, "--help"], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         assert "--profile" in done.stdout

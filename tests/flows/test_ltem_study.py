@@ -10,15 +10,15 @@ from tests.conftest import tracking_at
 from tests.studies.lorentz.films import made, stand_in, written
 
 from spinscope.errors import SpinscopeError
+from spinscope.studies import models as study_models
 from spinscope.studies.lorentz import scores as lorentz
-from spinscope.studies.lorentz import study as lorentz_study
-from spinscope.studies.lorentz.study import Subject
+from spinscope.studies.models import Subject
 
 
 def test_every_model_is_measured_and_the_report_tracked(
     prefect, monkeypatch, tmp_path, template_store
 ):
-    flows = importlib.import_module("ltem_study")
+    flows = importlib.import_module("study")
     for name in ("DEFOCUS_MM", "TILT_DEG"):
         monkeypatch.setattr(lorentz, name, (getattr(lorentz.Point(), name.lower()),))
     monkeypatch.setattr(lorentz, "NOISE", (0.0, 0.1, 0.5, 1.0))
@@ -33,7 +33,7 @@ def test_every_model_is_measured_and_the_report_tracked(
         name = given.partition("=")[0]
         return Subject(name, given, name, stand_in(), 1)
 
-    monkeypatch.setattr(lorentz_study, "subject", subject)
+    monkeypatch.setattr(study_models, "subject", subject)
     films = written(tmp_path / "films", made(2, size=64))
     tracking = tracking_at(template_store).model_dump()
     found = flows.ltem_study(
@@ -51,4 +51,4 @@ def test_every_model_is_measured_and_the_report_tracked(
 
 def test_no_model_is_said(prefect):
     with pytest.raises(SpinscopeError, match="--models must name at least one"):
-        importlib.import_module("ltem_study").ltem_study(" , ")
+        importlib.import_module("study").ltem_study(" , ")

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from types import SimpleNamespace
 
+from spinscope.studies import base
 from spinscope.studies.kerr import relabelling
 
 REPORT = {
@@ -28,20 +29,17 @@ REPORT = {
 def test_teachers_come_first_and_a_training_that_died_is_tried_again(
     prefect, monkeypatch, tmp_path
 ):
-    flows = importlib.import_module("relabel")
+    flows = importlib.import_module("study")
     done = []
 
-    class Pool:  # a process of its own would not see what is replaced here
-        def __init__(self, *_, **__): ...
-        def __enter__(self):
-            return self
+    def in_this_process(call, items, workers):  # another would not see what is replaced here
+        assert workers == 1
+        return map(call, items)
 
-        def __exit__(self, *_): ...
-        def submit(self, call, *arguments):
-            return SimpleNamespace(result=lambda: call(*arguments))
-
-    def prepare(params, out):
+    def prepare(params, out, *, progress):
         done.append("prepare")
+
+    def plan_of(params, out):
         students = [(kind, 0) for kind in relabelling.STUDENTS]
         return SimpleNamespace(teachers=[("teacher", 0), ("scout", 0)], students=students)
 
@@ -52,15 +50,15 @@ def test_teachers_come_first_and_a_training_that_died_is_tried_again(
             raise OSError("the machine ran out of memory")
         return {"mcc": 0.9}
 
-    def relabel_frames(params, out):
+    def relabel_frames(params, out, *, progress):
         done.append("relabel")
         return SimpleNamespace(path=Path(out) / "relabelled")
 
-    monkeypatch.setattr(flows, "ProcessPoolExecutor", Pool)
-    for call in (prepare, train_one, relabel_frames):
+    monkeypatch.setattr(base, "side_by_side", in_this_process)
+    for call in (prepare, plan_of, train_one, relabel_frames):
         monkeypatch.setattr(relabelling, call.__name__, call)
-    monkeypatch.setattr(relabelling, "finish", lambda params, out: REPORT)
-    found = flows.relabel("demo", ["relabelling.labelled_sources=1"], str(tmp_path))
+    monkeypatch.setattr(relabelling, "finish", lambda params, out, *, track: REPORT)
+    found = flows.relabel(1, "demo", ["relabelling.labelled_sources=1"], str(tmp_path))
     assert found == REPORT
     assert done == ["prepare", "teacher", "scout", "relabel", "true", "weak", "weak", "hidden"]
-    assert "weak - true: -0.0100" in "\n".join(relabelling.relabel_lines(found))
+    assert "weak - true: -0.0100" in "\n".join(relabelling.lines(found))

@@ -16,6 +16,7 @@ from spinscope.cli.shared import MODEL_HELP, Answer, FrameBar, Settings, Tta, ou
 from spinscope.errors import SpinscopeError
 
 app = typer.Typer()
+BUNDLED = "bundled:moke-unet"
 Results = Annotated[Path, typer.Argument(help="Folder that `segment` wrote.")]
 
 
@@ -25,9 +26,7 @@ def segment(
     files: Annotated[
         list[Path], typer.Argument(help="Images, TIFF stacks, AVI or MP4, folders of images.")
     ],
-    model: Annotated[list[str], typer.Option(help=f"{MODEL_HELP} Repeat to average several.")] = [
-        "bundled:moke-unet"
-    ],  # noqa: B006
+    model: Annotated[list[str], typer.Option(help=f"{MODEL_HELP} Repeat to average.")] = [BUNDLED],  # noqa: B006
     out: output("masks") = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Segment new files of a folder until Ctrl-C.")

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from spinscope.errors import SpinscopeError
-from spinscope.studies.kerr import ablation_figures
+from spinscope.studies.kerr import figures
 from spinscope.studies.kerr.ablation_table import (
     DEFAULT,
     EXCLUSIVE,
@@ -155,9 +155,9 @@ def test_rows_lines_and_figures(report):
     assert "0.752 (0.064)" in text
     assert "master model: mish (r)" in text
     assert "validation" not in text
-    for figure in (ablation_figures.table_figure, ablation_figures.generalisation_figure):
+    for figure in (figures.table_figure, figures.generalisation_figure):
         figure(report).savefig(io.BytesIO(), format="png", dpi=30)
-    axes = ablation_figures.table_figure(report).axes[0]
+    axes = figures.table_figure(report).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == list(PUBLISHED)
 
 
@@ -168,7 +168,7 @@ def test_the_figure_of_the_front_joins_its_trials():
         {**trial, "number": 1, "mcc": 0.8, "frame_ms": 10.0},
         {**trial, "number": 2, "mcc": 0.5, "frame_ms": 40.0, "state": "pruned"},
     ]
-    axes = ablation_figures.pareto_figure({"trials": trials, "front": [0, 1]}).axes[0]
+    axes = figures.pareto_figure({"trials": trials, "front": [0, 1]}).axes[0]
     line = axes.get_lines()[0]
     assert line.get_xdata().tolist() == [10.0, 30.0]
     assert line.get_ydata().tolist() == [0.8, 0.9]

@@ -11,13 +11,18 @@ from spinscope.config import Params, overridden
 from spinscope.datasets import data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.jobs.data import split
+from spinscope.studies.kerr import ABLATIONS, SEARCH
 from spinscope.studies.kerr import ablations as job
 from spinscope.studies.kerr import search as search_job
 from spinscope.studies.kerr.ablation_table import DEFAULT, PUBLISHED
-from spinscope.studies.kerr.ablations import FACTORS, ablation_lines, ablations, setting
-from spinscope.studies.kerr.search import frame_time, search, search_lines, space
+from spinscope.studies.kerr.ablations import FACTORS, setting
+from spinscope.studies.kerr.ablations import lines as ablation_lines
+from spinscope.studies.kerr.search import frame_time, space
+from spinscope.studies.kerr.search import lines as search_lines
 from spinscope.tracking import open_store, runs
 from spinscope.tuning import Span, Whole
+
+ablations, search = ABLATIONS, SEARCH
 
 
 @pytest.fixture

@@ -14,13 +14,9 @@ from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.images import to_scheme
 from spinscope.models.store import model_info
+from spinscope.studies.kerr import CROSS_VALIDATION as cross_validate
 from spinscope.studies.kerr import cross_validation
-from spinscope.studies.kerr.cross_validation import (
-    cross_validate,
-    cross_validation_lines,
-    left_out,
-    masks,
-)
+from spinscope.studies.kerr.cross_validation import left_out, lines, masks
 
 
 @pytest.fixture
@@ -60,7 +56,7 @@ def test_every_frame_is_scored_by_a_network_that_never_saw_its_batch(
     assert report["views"]["1"]["mcc"]["mean"] == pytest.approx(scores(total)["mcc"])
     objects = report["views"]["1"]["batches"]
     assert sum(row["objects_true"] for row in objects) == report["views"]["1"]["objects"]["true"]
-    assert len(cross_validation_lines(report)) == 4
+    assert len(lines(report)) == 4
 
     # What has ended is read back: no training, no segmentation, the same report.
     monkeypatch.setattr(cross_validation, "_write_mask", None)

@@ -13,8 +13,8 @@ from tests.conftest import discs
 from spinscope.classes import DEFECT, SKYRMION
 from spinscope.datasets import Record, open_dataset, write_moke
 from spinscope.images import standardise
+from spinscope.studies.kerr import figures
 from spinscope.studies.kerr import probe_curves as probes
-from spinscope.studies.kerr import probe_figures
 
 SHAPE = (64, 96)
 
@@ -194,7 +194,7 @@ def test_figures_of_a_report_without_labelled_frames():
         "limit_at": {"snr": {"a": 8.0}, "contrast": {"a": None}, "gradient": {"a": 8.0}},
         "enough": 0.8,
     }
-    drawn = probe_figures.figures(report)
+    drawn = figures.probe_figures(report)
     assert list(drawn) == ["grey", "speckles", "limits"]
     snr, contrast, gradient = drawn["limits"].axes
     np.testing.assert_allclose(snr.lines[0].get_ydata(), [0.1, 0.5, 0.9])

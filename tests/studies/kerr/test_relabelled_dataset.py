@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
 import numpy as np
@@ -16,7 +17,8 @@ from spinscope.errors import SpinscopeError
 from spinscope.studies.kerr.relabelled_dataset import (
     HAND,
     PROVENANCE,
-    made_of,
+    kept_value,
+    kept_version,
     provenance,
     relabelled_dataset,
     write_dvc,
@@ -75,15 +77,28 @@ def test_a_version_of_a_version_keeps_its_authors(moke_folder, tmp_path):
 
 def test_a_version_is_taken_up_only_if_it_is_the_one_asked_for(moke_folder, tmp_path):
     base = open_dataset(moke_folder)
-    told = {**ORIGIN, "threshold": 0.5}
-    version = relabelled_dataset(base, flipped(base), tmp_path / "v", by="model", origin=told)
-    assert made_of(version.path, data_hash(base), ORIGIN).records == base.records
-    assert made_of(version.path, "md5:other.dir", ORIGIN) is None
-    assert made_of(version.path, data_hash(base), {**ORIGIN, "min_px": 5}) is None
-    assert made_of(tmp_path / "none", data_hash(base), ORIGIN) is None
-    (version.path / PROVENANCE).write_text(json.dumps({"frames": []}))
+    path, written = tmp_path / "v", []
+
+    def version(*key):
+        def write():
+            written.append(key)
+            relabelled_dataset(base, flipped(base), path, by="model", origin=ORIGIN)
+            return len(written)
+
+        return kept_version(path, key, write)
+
+    keys = [(data_hash(base), ORIGIN), ("md5:other.dir", ORIGIN)]
+    keys.append((data_hash(base), {**ORIGIN, "min_px": 5}))
+    for number, key in enumerate(keys, 1):
+        for _ in range(2):
+            dataset, value = version(*key)
+            assert (dataset.records, value, len(written)) == (base.records, number, number)
+    assert kept_value(path) == 3
+    shutil.rmtree(path)
+    assert version(*keys[-1])[1] == 4
+    (path / PROVENANCE).write_text(json.dumps({"frames": []}))
     with pytest.raises(SpinscopeError, match="does not say where its labels came from"):
-        provenance(version.path)
+        provenance(path)
 
 
 def test_a_label_of_another_size_writes_nothing(moke_folder, tmp_path):

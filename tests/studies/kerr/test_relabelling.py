@@ -15,9 +15,11 @@ from spinscope.errors import SpinscopeError
 from spinscope.files import write_json
 from spinscope.inference.predict import Predictor
 from spinscope.models.store import NETWORK
+from spinscope.studies.kerr import RELABELLING as relabel
 from spinscope.studies.kerr import relabelling
 from spinscope.studies.kerr.relabelled_dataset import HAND, provenance
-from spinscope.studies.kerr.relabelling import STUDENTS, figures, relabel, relabel_lines
+from spinscope.studies.kerr.relabelling import STUDENTS, figures
+from spinscope.studies.kerr.relabelling import lines as relabel_lines
 from spinscope.studies.kerr.relabelling_scores import hide
 from spinscope.tracking import open_store
 from spinscope.tracking.runs import runs

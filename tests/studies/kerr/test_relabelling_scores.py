@@ -8,7 +8,7 @@ from tests.conftest import discs
 
 from spinscope.classes import DEFECT
 from spinscope.errors import SpinscopeError
-from spinscope.studies.kerr.relabelling_figures import MISSED, mcc_figure, recovery_figure
+from spinscope.studies.kerr.figures import MISSED, recovery_figure, student_figure
 from spinscope.studies.kerr.relabelling_scores import (
     best_threshold,
     clean,
@@ -144,4 +144,4 @@ def test_figures_hold_a_panel_pair_a_frame():
     assert len(figure.axes) == 4
     missed = figure.axes[1].images[0].get_array()[0, 0]
     assert np.argmax(missed) == np.argmax(MISSED)
-    assert len(mcc_figure({"true": [0.8, 0.9], "weak": [0.7, 0.9]}).axes[0].lines) == 2
+    assert len(student_figure({"true": [0.8, 0.9], "weak": [0.7, 0.9]}).axes[0].lines) == 2

@@ -8,8 +8,8 @@ import pytest
 from spinscope.studies.lorentz.figures import (
     agreement,
     curve_figure,
+    image_figure,
     overlay_figure,
-    picture_figure,
     size_figure,
 )
 from spinscope.studies.lorentz.findings import PUBLISHED, findings
@@ -93,7 +93,7 @@ def test_figures_are_drawn():
     assert "none" in size_figure(models, 3.0).axes[2].get_legend_handles_labels()[1][2]
     image = np.random.default_rng(0).random((32, 32))
     mask = (image > 0.5).astype(np.uint8)
-    for figure in (picture_figure([("a", image, mask, mask)] * 3),
+    for figure in (image_figure([("a", image, mask, mask)] * 3),
                    overlay_figure(image, mask, np.array([[3.0, 4.0]]))):  # fmt: skip
         assert png(figure, dpi=40).startswith(b"\x89PNG")
 

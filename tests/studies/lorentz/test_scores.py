@@ -18,9 +18,9 @@ from spinscope.studies.lorentz.scores import (
     image_scores,
     measure,
     measure_pairs,
-    picture,
     points,
     published_pairs,
+    simulated_image,
     specimens,
     summary,
     unseen_films,
@@ -65,14 +65,16 @@ def test_discs_have_their_diameters_and_cut_ones_count_only():
 
 
 def test_the_picture_runs_from_0_to_1_and_its_noise_is_one_pattern(films):
-    clean, half, full = (picture(films[0], Point(noise=s), SETTINGS, 3) for s in (0, 0.5, 1))
+    clean, half, full = (
+        simulated_image(films[0], Point(noise=s), SETTINGS, 3) for s in (0, 0.5, 1)
+    )
     assert (clean.min(), clean.max()) == (0, 1)
     np.testing.assert_allclose(full - clean, 2 * (half - clean), atol=1e-5)
     sigma = 0.5 * clean.mean()
     assert np.std(half - clean) == pytest.approx(sigma, rel=0.05)
-    cut = picture(films[0], Point(noise=1, clipped=True), SETTINGS, 3)
+    cut = simulated_image(films[0], Point(noise=1, clipped=True), SETTINGS, 3)
     np.testing.assert_array_equal(cut, np.clip(full, 0, 1))
-    other = picture(films[0], Point(noise=1), SETTINGS, 4)
+    other = simulated_image(films[0], Point(noise=1), SETTINGS, 4)
     assert abs(np.corrcoef((other - clean).ravel(), (full - clean).ravel())[0, 1]) < 0.05
 
 
@@ -85,12 +87,12 @@ def test_the_picture_is_that_of_the_training_corpus(tmp_path, phase_ms):
     assert read_header(corpus)["kind"] == "ltem"
     stored = np.load(corpus / "images-0000.npy").astype(np.float32) / 65535
     for one, image in zip(specimens(GRAINED, range(3), fixed), stored, strict=True):
-        np.testing.assert_allclose(picture(one, Point(), fixed, 0), image, atol=1e-4)
+        np.testing.assert_allclose(simulated_image(one, Point(), fixed, 0), image, atol=1e-4)
 
 
 def test_turning_the_axis_turns_the_contrast(films):
     """The two sides of a skyrmion lie along the axis: dark before bright, the other way at 180."""
-    at = [picture(films[1], Point(axis_deg=a), SETTINGS, 0) - 0.5 for a in (0, 90, 180)]
+    at = [simulated_image(films[1], Point(axis_deg=a), SETTINGS, 0) - 0.5 for a in (0, 90, 180)]
     assert np.corrcoef(at[0].ravel(), at[2].ravel())[0, 1] < -0.8
     gy, gx = zip(*(np.gradient(image) for image in at), strict=True)
     assert (gx[0] ** 2).mean() > 1.5 * (gy[0] ** 2).mean()
@@ -159,7 +161,7 @@ def write_pair(folder, name, image, label):
 
 
 def test_published_pairs_are_read_and_scored(tmp_path, films):
-    image = picture(films[0], Point(), SETTINGS, 0).astype(np.float64)
+    image = simulated_image(films[0], Point(), SETTINGS, 0).astype(np.float64)
     write_pair(tmp_path, "a", image[None], films[0].label)
     (pair,) = published_pairs(tmp_path)
     assert (pair.name, pair.image.shape, pair.image.dtype) == ("a", (96, 96), np.float32)

@@ -20,11 +20,13 @@ from spinscope.corpora.films import open_films
 from spinscope.corpora.ltem import make_ltem_corpus
 from spinscope.errors import SpinscopeError
 from spinscope.images import write_image
+from spinscope.studies import models as study_models
 from spinscope.studies import report as study
+from spinscope.studies.lorentz import STUDY
 from spinscope.studies.lorentz import scores as lorentz
-from spinscope.studies.lorentz import study as lorentz_study
-from spinscope.studies.lorentz.study import Real, Subject, ltem_study, unseen
-from spinscope.studies.report import study_lines
+from spinscope.studies.lorentz.study import unseen
+from spinscope.studies.models import Subject
+from spinscope.studies.report import lines as study_lines
 
 FILMS = made(12)
 SETTINGS = [
@@ -33,6 +35,10 @@ SETTINGS = [
     "ltem.images_per_film=1",
     "evaluation.tta=1",
 ]
+
+
+def ltem_study(params, models, films, out, **given) -> dict:
+    return STUDY(params, out, models=models, films=films, **given)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +60,7 @@ def stood_in(monkeypatch) -> dict[str, Subject]:
         name, _, ref = given.partition("=")
         return known.setdefault(name, Subject(name, ref, name, stand_in(), 1))
 
-    monkeypatch.setattr(lorentz_study, "subject", subject)
+    monkeypatch.setattr(study_models, "subject", subject)
     return known
 
 
@@ -151,7 +157,10 @@ def test_test_films_are_those_held_back_from_training(folder, tmp_path):
         ({"models": []}, "at least one --model"),
         ({"models": ["a=x", "a=y"]}, "two models are named 'a'"),
         ({"films": Path("absent")}, "there are no films at absent"),
-        ({"real": Real(Path("x.tif"), "b")}, "model 'b' of the real image must be one of a"),
+        (
+            {"real": Path("x.tif"), "real_model": "b"},
+            "model 'b' of the real image must be one of a",
+        ),
     ],
 )
 def test_bad_words_are_named(stood_in, folder, tmp_path, change, says):
@@ -164,13 +173,13 @@ def test_bad_words_are_named(stood_in, folder, tmp_path, change, says):
 def test_published_and_real_images_are_read_where_they_are(stood_in, folder, tmp_path):
     params = settings(tmp_path)
     one = lorentz.specimens(open_films(folder), [3], params.ltem)[0]
-    image = lorentz.picture(one, lorentz.Point(), params.ltem, 0)
+    image = lorentz.simulated_image(one, lorentz.Point(), params.ltem, 0)
     (tmp_path / "published").mkdir()
     tifffile.imwrite(tmp_path / "published/S_LTEM.tif", image.astype(np.float64)[None])
     tifffile.imwrite(tmp_path / "published/S_LABEL_th0.98.tif", one.label)
     write_image(tmp_path / "real.png", np.tile(image, (3, 3)), bits=16)
-    real = Real(tmp_path / "real.png", pixel_nm=6.0)
-    report = ltem_study(params, ["fixed=a"], folder, tmp_path / "out", numbers="0:1", real=real)
+    real = {"real": tmp_path / "real.png", "pixel_size": 6.0}
+    report = ltem_study(params, ["fixed=a"], folder, tmp_path / "out", numbers="0:1", **real)
     (pair,) = report["pairs"]["fixed"]["noise"][0]["per_image"]
     assert pair["film"] == "S"
     assert pair["f1"] > 0.6
@@ -213,11 +222,11 @@ def test_a_study_is_tracked(stood_in, folder, tmp_path, fresh_store):
 
 def test_any_model_of_any_family_can_be_held_against_the_films():
     params = load_params("demo", SETTINGS, family="ltem-unet")
-    one = lorentz_study.subject(params, "kerr=bundled:moke-unet")
+    one = study_models.subject(params, "kerr=bundled:moke-unet")
     assert (one.name, one.ref, one.knows_axis) == ("kerr", "bundled:moke-unet", False)
     assert len(one.sha256) == 64
     assert one.predict(np.random.default_rng(0).random((64, 64)), 30.0).shape == (64, 64)
-    assert lorentz_study.subject(params, "bundled:moke-unet").name == "bundled:moke-unet"
+    assert study_models.subject(params, "bundled:moke-unet").name == "bundled:moke-unet"
 
 
 def test_the_verb(stood_in, folder, tmp_path, monkeypatch, capsys):
