@@ -21,7 +21,7 @@ from spinscope.config import dataset_path
 from spinscope.errors import SpinscopeError
 
 app = group("Simulate corpora.")
-LORENTZ = "ltem-unet"
+KERR, LORENTZ = "moke-unet", "ltem-unet"
 
 
 @verb(app, as_json=False)
@@ -36,7 +36,7 @@ def kerr(
     from spinscope.datasets import open_dataset
     from spinscope.jobs import corpus, out_folder
 
-    params = settings.load(kerr__n=n, seed=seed)
+    params = settings.load(KERR, kerr__n=n, seed=seed)
     path = corpus(params, out or out_folder("corpus/kerr"), progress=show_progress)
     dataset = open_dataset(path)
     return Answer([f"{len(dataset)} frames in {path}", *_preview(dataset, preview)])

@@ -67,7 +67,7 @@ def evaluate(
         data or dataset_path(params),
         batches=integers("batches", batches),
         sources=integers("sources", sources),
-        picture=picture,
+        image=picture,
         progress=show_progress,
     )
     if out is not None:

@@ -29,6 +29,6 @@ def demo(settings: Settings) -> Answer:
     from spinscope.config import load_params
     from spinscope.demo import demo as run
 
-    params = load_params(settings.profile or "demo", settings.overrides)
+    params = load_params(settings.profile or "demo", settings.overrides, family="moke-unet")
     with EpochBar(epochs=params.training.epochs) as bar:
         return Answer(run(params, on_epoch=bar, progress=show_progress, say=print))

@@ -52,9 +52,9 @@ def segment(
                 file=sys.stderr,
             )
             raise
-    stopped = "; ".join(row["stopped"] for row in rows if "stopped" in row)
+    errors = "; ".join(row["error"] for row in rows if "error" in row)
     lines = [segmentation_line(row) for row in rows]
-    return Answer(lines, rows, SpinscopeError(stopped) if stopped else None)
+    return Answer(lines, rows, SpinscopeError(errors) if errors else None)
 
 
 @verb(app)
@@ -95,9 +95,9 @@ def segmentation_line(row: dict) -> str:
     else:
         speed = f", {row['frames_per_s']:.1f} frames/s" if row["frames_per_s"] else ""
         text = f"{row['objects']} skyrmions in {row['frames']} frames{speed}"
-    former = f" (what was there before is {row['former']})" if row["former"] else ""
+    previous = f" (earlier results: {row['previous']})" if row["previous"] else ""
     note = f" ({row['note']})" if "note" in row else ""
-    return f"{row['folder']}: {text}{former}{note}"
+    return f"{row['folder']}: {text}{previous}{note}"
 
 
 def figure_lines(figures: dict) -> list[str]:

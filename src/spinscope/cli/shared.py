@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spinscope.config import Params, Tracking, load_params, tracking_of
+from spinscope.config import Params, Tracking, load_params
 from spinscope.errors import SpinscopeError
 
 MODEL_HELP = "models:/NAME@lab, bundled:NAME or a model folder."
@@ -50,14 +50,13 @@ class Settings:
     overrides: list[str]
 
     def load(self, family: str | None = None, **values: Any) -> Params:
-        """Settings of a family; `values` that are not None override, ``section__key=value``."""
+        """Settings, by default the shared ones; `values` that are not None override, ``section__key=value``."""
         extra = [
             f"{key.replace('__', '.')}={value}"
             for key, value in values.items()
             if value is not None
         ]
-        given = {} if family is None else {"family": family}
-        return load_params(self.profile, [*self.overrides, *extra], **given)
+        return load_params(self.profile, [*self.overrides, *extra], family=family)
 
     def load_of(self, model: str, **values: Any) -> Params:
         """Settings of the family of a model."""
@@ -68,7 +67,7 @@ class Settings:
     @property
     def tracking(self) -> Tracking:
         """Settings of the tracking store."""
-        return tracking_of(self.profile, self.overrides)
+        return self.load().tracking
 
 
 @dataclass(frozen=True)

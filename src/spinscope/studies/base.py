@@ -14,21 +14,17 @@ part runs. The module defines:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from spinscope.config import Params, load_params, project_root, tracking_of
+from spinscope.config import Params, load_params, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.processes import side_by_side
-
-
-def no_progress(items: Iterable, **_: Any) -> Iterable:
-    """No-op progress bar."""
-    return items
+from spinscope.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
@@ -107,15 +103,15 @@ class Job:
         Value of each option of the part by its name.
     track : bool
         Whether MLflow records the results.
-    progress : callable
-        Progress bar around an iterable.
+    progress : Progress
+        Progress bar.
     """
 
     params: Params
     out: Path
     options: Mapping[str, Any] = field(default_factory=dict)
     track: bool = False
-    progress: Callable[..., Iterable] = no_progress
+    progress: Progress = no_progress
 
 
 Unit = Any
@@ -227,7 +223,7 @@ class Part:
         if "family" in options and options.get("models"):
             from spinscope.jobs import family_of
 
-            family = family_of(tracking_of(profile, overrides), options["models"][0])
+            family = family_of(load_params(profile, overrides).tracking, options["models"][0])
         return load_params(profile, overrides, family=family)
 
     def __call__(
@@ -236,7 +232,7 @@ class Part:
         out: Path | None = None,
         *,
         track: bool | None = None,
-        progress: Callable[..., Iterable] = no_progress,
+        progress: Progress = no_progress,
         **options: Any,
     ) -> dict[str, Any]:
         """Run the stages and return the report."""
@@ -252,7 +248,7 @@ class Part:
         out: Path | None = None,
         *,
         track: bool | None = None,
-        progress: Callable[..., Iterable] = no_progress,
+        progress: Progress = no_progress,
         **options: Any,
     ) -> Job:
         """Job of this part, with default values for the options that are not given."""

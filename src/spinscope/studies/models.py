@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,10 +56,7 @@ class Subject:
 
     def _oriented(self, axis_deg: float | None, scale: float | None) -> Predictor:
         """Predictor that rotates and scales images."""
-        from spinscope.inference.predict import geometry
-
-        axis = axis_deg if self.knows_axis else None
-        return replace(self.predictor, geometry=geometry(self.predictor.info, axis, scale))
+        return self.predictor.with_geometry(axis_deg if self.knows_axis else None, scale)
 
     def about(self, *keys: str) -> dict[str, Any]:
         """Name, reference, digest and some entries of the model's description."""

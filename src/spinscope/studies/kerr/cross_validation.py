@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spinscope import families
 from spinscope.classes import CLASSES
 from spinscope.config import Params, dataset_path, overridden
 from spinscope.datasets import Dataset, Splits, data_hash, open_dataset
@@ -192,6 +193,7 @@ def _trained(settings: Params, fold: Fold, folder: Path) -> tuple[FitResult, Dat
     rest = [other for other in every if other != batch]
     only_training = sorted({r.batch for r in dataset.records if r.use == "only_training"})
     result = fit(
+        families.of(settings),
         Splits(dataset.select([*rest, *only_training]), held_out),
         settings,
         seed=seed,

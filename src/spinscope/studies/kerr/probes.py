@@ -13,8 +13,9 @@ from typing import Any
 from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset
 from spinscope.files import digest, kept, write_json
+from spinscope.progress import Progress, no_progress
 from spinscope.studies import models as study_models
-from spinscope.studies.base import Job, Stage, no_progress
+from spinscope.studies.base import Job, Stage
 from spinscope.studies.kerr.tta import validation_frames
 from spinscope.studies.models import Subject
 from spinscope.studies.runs import metric_name, recorded
@@ -109,10 +110,10 @@ def probed(
     about: Mapping[str, Any] | None,
     out: Path,
     *,
-    progress=no_progress,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Probes of a model by their kind, each measured once."""
-    from spinscope.inference.predict import rules
+    from spinscope.inference.rules import rules
     from spinscope.studies.kerr import probe_curves as probes
 
     predict = functools.partial(subject.predictor.classes, tta=1)

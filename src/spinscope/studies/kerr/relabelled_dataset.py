@@ -17,6 +17,7 @@ from spinscope.datasets import Dataset, Record, data_hash, open_dataset, write_m
 from spinscope.datasets.manifest import pixel_sha256
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder, kept, write_json
+from spinscope.progress import Progress, no_progress
 
 PROVENANCE = "provenance.json"
 """File of a version with the author of each label."""
@@ -32,7 +33,7 @@ def relabelled_dataset(
     *,
     by: str,
     origin: Mapping[str, Any] | None = None,
-    progress: Callable[..., Any] = lambda items, **_: items,
+    progress: Progress = no_progress,
 ) -> Dataset:
     """Write a version of `base` in the MOKE layout with other labels, whole or not at all.
 
@@ -52,8 +53,8 @@ def relabelled_dataset(
         Author of the new labels.
     origin : mapping, optional
         Sources of the new labels, as JSON holds them: models with checksums, settings.
-    progress : callable, optional
-        Progress bar around an iterable.
+    progress : Progress
+        Progress bar.
 
     Returns
     -------

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spinscope import families
 from spinscope.classes import DEFECT, SKYRMION
 from spinscope.config import Params, overridden
 from spinscope.datasets import Dataset, Splits, data_hash, open_dataset, split_by_batch
@@ -35,7 +36,8 @@ from spinscope.errors import SpinscopeError
 from spinscope.files import digest, kept, sha256, write_json
 from spinscope.jobs.data import first_weights, split
 from spinscope.jobs.evaluating import score
-from spinscope.studies.base import Job, Stage, no_progress
+from spinscope.progress import Progress, no_progress
+from spinscope.studies.base import Job, Stage
 from spinscope.studies.runs import recorded
 
 if TYPE_CHECKING:
@@ -178,7 +180,7 @@ def plan_of(params: Params, out: Path) -> Plan:
     )
 
 
-def prepare(params: Params, out: Path, *, progress=no_progress) -> None:
+def prepare(params: Params, out: Path, *, progress: Progress = no_progress) -> None:
     """Validate the dataset and write the version with hidden defects."""
     from spinscope.datasets.validate import require_valid, validate
     from spinscope.studies.kerr.relabelled_dataset import kept_version, relabelled_dataset
@@ -232,6 +234,7 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
         splits = Splits(splits.train.select(sources=few), splits.validation)
     folder, hash_ = plan.model(kind, seed).parent, data_hash(dataset)
     result: FitResult = fit(
+        families.of(settings),
         splits,
         settings,
         seed=seed,
@@ -256,7 +259,7 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
     return kept(folder / "row.json", row, scored)
 
 
-def relabel_frames(params: Params, out: Path, *, progress=no_progress) -> Dataset:
+def relabel_frames(params: Params, out: Path, *, progress: Progress = no_progress) -> Dataset:
     """Write the version of the dataset with the defects that the teachers found.
 
     The teachers' probabilities are averaged, each the mean over the augmented views of

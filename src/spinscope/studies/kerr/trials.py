@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spinscope import families
 from spinscope.config import Params
 from spinscope.datasets import Splits, data_hash
 from spinscope.files import digest
@@ -28,6 +29,7 @@ def trained(params: Params, seed: int, folder: Path, watch: Watch) -> tuple[FitR
 
     splits, hash_ = frames(params)
     result = fit(
+        families.of(params),
         splits,
         params,
         seed=seed,

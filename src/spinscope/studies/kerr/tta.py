@@ -15,7 +15,8 @@ from spinscope.datasets import Dataset, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import digest, kept, sha256, write_json
 from spinscope.jobs.evaluating import predictor, score
-from spinscope.studies.base import Job, Stage, no_progress
+from spinscope.progress import Progress, no_progress
+from spinscope.studies.base import Job, Stage
 from spinscope.studies.runs import recorded
 
 MEASURE = 1
@@ -104,10 +105,10 @@ def measured(
     out: Path,
     *,
     track: bool = False,
-    progress=no_progress,
+    progress: Progress = no_progress,
 ) -> list[Row]:
     """Rows of one model, each measured once; with `track` recorded once in a run of their own."""
-    from spinscope.inference.predict import rules
+    from spinscope.inference.rules import rules
     from spinscope.models.store import NETWORK, model_info
     from spinscope.tracking import resolve
 
