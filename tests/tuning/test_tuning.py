@@ -71,7 +71,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.test_tuning import CONFIGS, Slow
+from tests.tuning.test_tuning import CONFIGS, Slow
 from spinscope.tuning import one_at_a_time
 if __name__ == "__main__":
     out = Path({out!r})
@@ -124,8 +124,9 @@ from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r})
 import optuna
 from optuna.storages import RDBStorage
-from tests.test_tuning import CONFIGS, Slow
-from spinscope.tuning import one_at_a_time, storage, trials
+from tests.tuning.test_tuning import CONFIGS, Slow
+from spinscope import files
+from spinscope.tuning import one_at_a_time, storage
 
 def dying(function, at, after):
     calls = [0]
@@ -145,8 +146,8 @@ for owner, name, at, after in (
     (optuna.Study, "add_trial", 5, True),  # some are enqueued
     (RDBStorage, "set_trial_state_values", 1, True),  # taken, nobody's
     (RDBStorage, "set_trial_user_attr", 1, True),  # owned, not begun
-    (trials, "write_json", 2, False),  # evaluated, not kept
-    (trials, "write_json", 1, True),  # kept, not told
+    (files, "write_json", 2, False),  # evaluated, not kept
+    (files, "write_json", 1, True),  # kept, not told
     (optuna.Study, "tell", 2, True),  # told
 ):
     if (pid := os.fork()) == 0:
@@ -215,13 +216,13 @@ def test_a_trial_that_a_person_stops_is_taken_up_by_the_same_process(tmp_path):
 def test_a_trial_whose_result_could_not_be_kept_is_taken_up_by_the_same_process(
     tmp_path, monkeypatch
 ):
-    from spinscope.tuning import trials
+    from spinscope import files
 
     def full(path, value):
         raise OSError("no space left")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
-        patch.setattr(trials, "write_json", full)
+        patch.setattr(files, "write_json", full)
         one_at_a_time(Slow(tmp_path / "log", 0), CONFIGS, tmp_path, "study")
     rows = one_at_a_time(Slow(tmp_path / "log", 0), CONFIGS, tmp_path, "study")
     assert [row["number"] for row in rows] == list(range(12))

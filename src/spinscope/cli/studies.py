@@ -27,6 +27,8 @@ def add_verb(part: Part) -> None:
                 flag = f"--{option.name.replace('_', '-')}"
                 print(f"hint: {option.former} is now {flag}", file=sys.stderr)
                 options[option.name] = value
+            if options[option.name] == []:
+                options[option.name] = option.default
         params = part.settings(settings.profile, settings.overrides, options)
         report = part(params, out, track=track, progress=show_progress, **options)
         page = [f"page: {part.job(params, out).out / part.page}"] if part.page else []

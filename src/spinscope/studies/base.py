@@ -73,7 +73,7 @@ class Option:
             value = [text.strip() for text in value if text.strip()]
             if self.required and not value:
                 raise SpinscopeError(f"--{self.name} must name at least one {self.name[:-1]}")
-            return value
+            return value or self.default
         if value in (None, ""):
             return self.default
         if self.type is int:

@@ -1,4 +1,4 @@
-"""Studies of many trials over one storage that survive a kill -9 of any of their processes."""
+"""Studies of many trials in one storage, which survive the kill of any of their processes."""
 
 from spinscope.tuning.plan import Choice, Config, Space, Span, Whole, key
 from spinscope.tuning.studies import free_search, one_at_a_time, pareto_front

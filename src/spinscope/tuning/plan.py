@@ -1,4 +1,4 @@
-"""What a study tries: a list of configs, or a space that is searched."""
+"""Plan of a study: a list of configs, or a space that is searched."""
 
 from __future__ import annotations
 
@@ -7,43 +7,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optuna.distributions import BaseDistribution
+from optuna.distributions import CategoricalDistribution as Choice
+from optuna.distributions import FloatDistribution as Span
+from optuna.distributions import IntDistribution as Whole
+
+__all__ = ["Choice", "Config", "Plan", "Space", "Span", "Whole", "key"]
+
 Config = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Span:
-    """Numbers from `low` to `high`, both included; `log` draws their logarithm uniformly."""
-
-    low: float
-    high: float
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Whole:
-    """Whole numbers from `low` to `high`, both included."""
-
-    low: int
-    high: int
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of a few names or numbers."""
-
-    of: tuple[str | int | float, ...]
-
-
-Space = Mapping[str, Span | Whole | Choice]
+Space = Mapping[str, BaseDistribution]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study: its name in the storage of `out`, which may hold several, and what it tries.
+    """A study in the storage of a folder, which may hold several.
 
-    configs : tried one each, exactly once; None for a search of `trials` in `space`.
-    directions : "maximize" or "minimize", one a value of a result.   startup : complete trials
-    before any is pruned, and before the search draws other than at random.
+    Parameters
+    ----------
+    out : Path
+        Folder of the storage and of the trials.
+    name : str
+        Name of the study.
+    directions : tuple of str
+        ``maximize`` or ``minimize`` per value of a result.
+    configs : tuple of dict, optional
+        Configs that are tried exactly once; None for a search.
+    space : mapping, optional
+        Name → distribution of a search.
+    trials : int
+        Number of trials of a search.
+    startup : int
+        Complete trials before any is pruned and before the search draws other than at random.
+    seed : int
+        Seed of a search.
     """
 
     out: Path
@@ -56,13 +52,13 @@ class Plan:
     seed: int = 0
 
     def folder(self, config: Config, number: int) -> Path:
-        """Where a trial keeps its files: named by its config, or by its number in a search."""
+        """Folder of a trial, named by its config, or in a search by its number."""
         name = f"{number:03d}" if self.configs is None else key(config)
         return self.out / "trials" / self.name / name
 
 
 def key(config: Config) -> str:
-    """Name of a config that a folder can bear, its parts in the order of their names.
+    """Name of a config that is valid for a folder, with its keys in alphabetical order.
 
     >>> key({"seed": 1, "factor": "smoothing 30 %"})
     'factor=smoothing-30--,seed=1'

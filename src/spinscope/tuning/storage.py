@@ -1,14 +1,12 @@
-"""The storage of studies: Optuna's relational one in `OUT/optuna.db` (SQLite).
+"""Storage of studies: Optuna's relational one in ``OUT/optuna.db`` (SQLite).
 
-What a killed process was about to write there is rolled back, and its locks are the kernel's, which
-end with it; Optuna's journal file can be left with half a line, and its lock file with nobody to
-remove it.
+SQLite rolls back what a killed process was writing, and the kernel releases its locks. Optuna's
+journal file can be left with half a line and with a stale lock file.
 
-A trial is taken under a file lock of ours, for Optuna itself may hand a waiting trial to two
-processes at once on SQLite (optuna/optuna#4002). It bears the name of the process that took it, so
-that one whose owner is dead is taken up at once, under its own number, by whoever comes next;
-Optuna's heartbeat would wait for a grace period and count the trial as failed, and it needs
-`optimize`. A trial is taken over on the machine that began it.
+A trial is taken under a file lock, since Optuna may hand a waiting trial to two processes at once
+on SQLite (optuna/optuna#4002). It names the process that took it. A trial whose process is dead is
+resumed at once, under its own number, by the next process on the same machine. Optuna's heartbeat
+would wait for a grace period, count the trial as failed, and needs `optimize`.
 """
 
 from __future__ import annotations
@@ -18,54 +16,56 @@ import functools
 import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file
 from spinscope.processes import dead, this_process
-from spinscope.tuning.plan import Config, Plan, Space, Span, Whole, key
-
-if TYPE_CHECKING:
-    import optuna
+from spinscope.tuning.plan import Choice, Config, Plan, Space, Span, key
 
 DATABASE = "optuna.db"
 RESULT = "trial.json"
 
 OWNER, CONFIG, CURVE, COST, ERROR = "owner", "config", "curve", "cost", "error"
-"""What a trial bears beside Optuna's own: names of its attributes."""
+"""Names of the attributes of a trial besides Optuna's own."""
 
-_DONE = ("COMPLETE", "PRUNED")
+_DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 _LOCK_WAIT_S = 60
 
 
 def study(plan: Plan) -> optuna.Study:
-    """The study of a plan in the storage, which is made where there is none."""
-    return _study(plan.out.resolve(), plan.name, plan.directions)
+    """Study of a plan, created if missing."""
+    return _opened(plan.out.resolve(), plan.name, plan.directions)[0]
 
 
 @functools.lru_cache(maxsize=8)
-def _study(out: Path, name: str, directions: tuple[str, ...]) -> optuna.Study:
-    import optuna
-
+def _opened(
+    out: Path, name: str, directions: tuple[str, ...]
+) -> tuple[optuna.Study, RDBStorage, int]:
+    """Study, its storage and its number in the storage."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     database = out / DATABASE
     if not database.is_file():
         # Built aside and renamed: a killed process leaves no storage with half of its tables.
         with atomic_file(database) as partial:
             _storage(partial)
-    return optuna.create_study(
-        storage=_storage(database), study_name=name, directions=directions, load_if_exists=True
+    storage = _storage(database)
+    found = optuna.create_study(
+        storage=storage, study_name=name, directions=directions, load_if_exists=True
     )
+    return found, storage, storage.get_study_id_from_name(name)
 
 
-def _storage(database: Path):
-    from optuna.storages import RDBStorage
+def _storage(database: Path) -> RDBStorage:
+    """Storage in a SQLite file."""
     from sqlalchemy import event
 
     def settle(connection, _) -> None:
-        # A commit need not wait for the disk: it is a process that may be killed, not the machine.
+        # A commit need not wait for the disk: processes may be killed, the machine is not.
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
@@ -77,44 +77,46 @@ def _storage(database: Path):
 
 
 def enqueue(plan: Plan) -> None:
-    """Make storage and study, and a waiting trial of each config that has none.
+    """Create the study, and a waiting trial for each config that has none.
 
-    Raises SpinscopeError where a config is given twice.
+    Raises
+    ------
+    SpinscopeError
+        If a config is given twice.
     """
-    from optuna.trial import TrialState, create_trial
-
-    configs = plan.configs or ()
-    names = [key(config) for config in configs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SpinscopeError(f"study {plan.name}: {twice[0]} must be given once")
+    configs = {key(config): config for config in plan.configs or ()}
+    if len(configs) < len(plan.configs or ()):
+        names = [key(config) for config in plan.configs]
+        twice = min(name for name in names if names.count(name) > 1)
+        raise SpinscopeError(f"study {plan.name}: {twice} must be given once")
     with locked(plan):
-        known = trials(plan)
-        kept = {key(t.user_attrs[CONFIG]) for t in known if t.state.name != "FAIL"} & set(names)
-        for config, name in zip(configs, names, strict=True):
-            if name not in kept:
-                attributes = {CONFIG: config}
-                waiting = create_trial(state=TrialState.WAITING, user_attrs=attributes)
-                study(plan).add_trial(waiting)
+        for trial in trials(plan):
+            if trial.state != TrialState.FAIL:
+                configs.pop(key(trial.user_attrs.get(CONFIG, {})), None)
+        for config in configs.values():
+            waiting = optuna.create_trial(state=TrialState.WAITING, user_attrs={CONFIG: config})
+            study(plan).add_trial(waiting)
 
 
-def take(plan: Plan) -> optuna.Trial | None:
-    """A trial that waits, that a dead process left, or that a search still draws; else None."""
-    import optuna
-
+def take(plan: Plan) -> Trial | None:
+    """A trial left by a dead process, a waiting one, or a new one of a search; else None."""
     with locked(plan):
-        one, known = study(plan), trials(plan)
-        wanted = _wanted(plan, known)
-        running = [trial for trial in wanted if trial.state.name == "RUNNING"]
-        # Trials are taken under the lock: one without an owner was left by a process that died. A
-        # process does one after the other: one of its own was left by an error on the way.
-        left = next((trial for trial in running if _left(trial.user_attrs.get(OWNER, ""))), None)
-        if left is not None:
-            one.sampler = _sampler(plan, left.number)
-            trial = optuna.Trial(one, left._trial_id)
-        elif waiting := [trial for trial in wanted if trial.state.name == "WAITING"]:
-            trial = _begin(one, waiting[0])
-        elif plan.configs is None and missing(plan, known) > len(running):
-            one.sampler = _sampler(plan, len(known))
+        one, storage, study_id = _opened(plan.out.resolve(), plan.name, plan.directions)
+        wanted = _wanted(plan)
+        running = [trial for trial in wanted if trial.state == TrialState.RUNNING]
+        # Trials are taken under the lock, so that one without an owner was left by a dead process.
+        # A process runs one trial at a time, so that its own was left by an error.
+        left = [trial for trial in running if _left(trial.user_attrs.get(OWNER, ""))]
+        waiting = [trial for trial in wanted if trial.state == TrialState.WAITING]
+        if left or waiting:
+            number = (left or waiting)[0].number
+            one.sampler = _sampler(plan, number)
+            id_ = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+            if not left:
+                storage.set_trial_state_values(id_, state=TrialState.RUNNING)
+            trial = Trial(one, id_)
+        elif plan.configs is None and missing(plan) > len(running):
+            one.sampler = _sampler(plan, len(wanted))
             trial = one.ask()
         else:
             return None
@@ -125,94 +127,77 @@ def take(plan: Plan) -> optuna.Trial | None:
 
 
 def _left(owner: str) -> bool:
+    """Whether the owner of a running trial no longer works on it."""
     return dead(owner) or owner == this_process()
 
 
-def _begin(one: optuna.Study, waiting: optuna.trial.FrozenTrial) -> optuna.Trial:
-    """A waiting trial of this plan; `ask` would take any that waits in the study."""
-    import optuna
-    from optuna.trial import TrialState
-
-    one._storage.set_trial_state_values(waiting._trial_id, state=TrialState.RUNNING)
-    return optuna.Trial(one, waiting._trial_id)
-
-
-def _drawn(trial: optuna.Trial, space: Space) -> Config:
-    """A config of the space; what the trial has drawn before stays."""
+def _drawn(trial: Trial, space: Space) -> Config:
+    """Config of a trial; values that it has drawn before stay."""
     config: Config = {}
-    for name, of in space.items():
-        if isinstance(of, Span):
-            config[name] = trial.suggest_float(name, of.low, of.high, log=of.log)
-        elif isinstance(of, Whole):
-            config[name] = trial.suggest_int(name, of.low, of.high)
+    for name, values in space.items():
+        if isinstance(values, Choice):
+            config[name] = trial.suggest_categorical(name, values.choices)
+        elif isinstance(values, Span):
+            config[name] = trial.suggest_float(name, values.low, values.high, log=values.log)
         else:
-            config[name] = trial.suggest_categorical(name, of.of)
+            config[name] = trial.suggest_int(name, values.low, values.high)
     return config
 
 
-def _sampler(plan: Plan, number: int):
-    """What draws the config of trial `number`, the same for the same trials before it."""
-    from optuna.samplers import TPESampler
-
+def _sampler(plan: Plan, number: int) -> optuna.samplers.BaseSampler:
+    """Sampler of trial `number`, which draws the same after the same trials."""
     seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
-    return TPESampler(seed=seed, n_startup_trials=max(plan.startup, 1))
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(plan.startup, 1))
 
 
-def trials(plan: Plan) -> list[optuna.trial.FrozenTrial]:
-    """Every trial of the study, as it stands now."""
+def trials(plan: Plan) -> list[FrozenTrial]:
+    """Every trial of the study."""
     return study(plan).get_trials(deepcopy=False)
 
 
-def missing(plan: Plan, known: Sequence[optuna.trial.FrozenTrial] | None = None) -> int:
-    """Trials of the plan that are not finished; failed ones are not waited for in this call."""
-    known = trials(plan) if known is None else known
+def missing(plan: Plan) -> int:
+    """Number of unfinished trials of the plan; failed ones are left to the next call."""
+    done = [trial.state for trial in _wanted(plan)]
     if plan.configs is None:
-        return plan.trials - sum(trial.state.name in _DONE for trial in known)
-    return sum(trial.state.name in ("WAITING", "RUNNING") for trial in _wanted(plan, known))
+        return plan.trials - sum(state in _DONE for state in done)
+    return sum(state in (TrialState.WAITING, TrialState.RUNNING) for state in done)
 
 
-def results(plan: Plan, but: Collection[int] = ()) -> list[dict]:
-    """A row for every finished trial of a plan, in order of number, `but` those numbers.
+def results(plan: Plan, without: Collection[int] = ()) -> list[dict]:
+    """Rows of the finished trials of a plan, except the numbers in `without`, in their order.
 
-    The keys are those of its result file, `number`, `state`, `curve`, `cost`, `epochs` and
+    The keys are those of the result file, `number`, `state`, `curve`, `cost`, `epochs` and
     `folder`, relative to `out`.
     """
     rows = []
-    for trial in _wanted(plan, trials(plan)):
-        if trial.state.name not in _DONE or trial.number in but:
+    for trial in sorted(_wanted(plan), key=lambda trial: trial.number):
+        if trial.state not in _DONE or trial.number in without:
             continue
         attributes = trial.user_attrs
-        folder = plan.folder(attributes[CONFIG], trial.number)
+        folder, curve = plan.folder(attributes[CONFIG], trial.number), attributes.get(CURVE, [])
         if not (folder / RESULT).is_file():
             raise SpinscopeError(
                 f"{folder / RESULT} is missing, which {plan.out / DATABASE} says was written; "
                 "restore it, or remove that storage to start the study again"
             )
-        rows.append(
-            {
-                "curve": attributes.get(CURVE, []),
-                "cost": attributes.get(COST),
-                "epochs": len(attributes.get(CURVE, [])),
-                **json.loads((folder / RESULT).read_text()),
-                "number": trial.number,
-                "state": trial.state.name.lower(),
-                "folder": folder.relative_to(plan.out).as_posix(),
-            }
-        )
-    return sorted(rows, key=lambda row: row["number"])
+        single = {"curve": curve, "cost": attributes.get(COST), "epochs": len(curve)}
+        about = {"number": trial.number, "state": trial.state.name.lower()}
+        about["folder"] = folder.relative_to(plan.out).as_posix()
+        rows.append(single | json.loads((folder / RESULT).read_text())["value"] | about)
+    return rows
 
 
-def _wanted(plan: Plan, known: Sequence) -> list[optuna.trial.FrozenTrial]:
-    """The trials of a plan: the study may hold those of configs that are not asked for now."""
+def _wanted(plan: Plan) -> Sequence[FrozenTrial]:
+    """Trials of a plan; the study may also hold configs of other plans."""
     if plan.configs is None:
-        return list(known)
+        return trials(plan)
     names = {key(config) for config in plan.configs}
-    return [trial for trial in known if key(trial.user_attrs[CONFIG]) in names]
+    return [trial for trial in trials(plan) if key(trial.user_attrs[CONFIG]) in names]
 
 
 @contextlib.contextmanager
 def locked(plan: Plan) -> Iterator[None]:
-    """Alone among the processes of the storage; the kernel frees the lock of one that dies."""
+    """Exclude other processes from the storage; the kernel releases the lock of a dead one."""
     from filelock import FileLock
 
     plan.out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The two kinds of study: a list of configs, each tried once, and a search for two aims."""
+"""Two kinds of study: a list of configs, each tried once, and a search with two aims."""
 
 from __future__ import annotations
 
@@ -18,16 +18,36 @@ def one_at_a_time(
     workers: int = 1,
     on_result: Callable[[dict], None] | None = None,
 ) -> list[dict]:
-    """Try every config exactly once, and return their results in order.
+    """Try every config exactly once.
 
-    A call that repeats one that was killed, or is given more configs, does what is missing.
-    out : holds the storage, `optuna.db`, and a folder a trial.
-    name : the study's, which must change with all that decides a result beside its config.
-    workers : processes side by side; one alone is this process.
-    on_result : called here with each result as it comes, those of earlier calls first.
-    A result is {"config", "number", "folder" below `out`, "curve", **what the objective gave}.
-    Raises SpinscopeError where an objective did, after the other workers have ended; the next call
-    tries it again.
+    A repeated call runs only what is missing, after a kill or for more configs.
+
+    Parameters
+    ----------
+    objective : callable
+        Evaluates a config (`trials.Objective`).
+    configs : sequence of dict
+        Distinct configs.
+    out : Path
+        Folder of the storage ``optuna.db`` and of the trials.
+    name : str
+        Name of the study; it must change with everything that decides a result besides its config.
+    workers : int
+        Processes side by side; one alone is the calling process.
+    on_result : callable, optional
+        Called in this process with each result as it ends, those of earlier calls first.
+
+    Returns
+    -------
+    list of dict
+        In the order of the configs: config, number, folder below `out`, curve, and what the
+        objective returned.
+
+    Raises
+    ------
+    SpinscopeError
+        If the objective fails, after the other workers have ended. The next call repeats that
+        trial.
     """
     plan = Plan(Path(out), name, configs=tuple(configs))
     found = {key(row["config"]): row for row in run(objective, plan, workers, on_result)}
@@ -46,14 +66,39 @@ def free_search(
     workers: int = 1,
     on_result: Callable[[dict], None] | None = None,
 ) -> list[dict]:
-    """Search a space for two values at once, the first to maximise and the second to minimise.
+    """Search a space for two aims: the first value is maximised, the second minimised.
 
-    A tree-structured Parzen estimator of several aims draws the configs, seeded by `seed` and the
-    trial's number: with one worker, a search that was killed goes on as it would have.
-    startup : trials that are drawn at random, and completed before any is pruned (`Watch.epoch`).
-    Returns a row a trial, in order, as `one_at_a_time` does, with "state" ("complete" or
-    "pruned"), "epochs" that were done, "curve" and "cost".
-    Source: Ozaki et al., Proc. GECCO, 533 (2020).
+    Configs are drawn by a tree-structured Parzen estimator of several aims, seeded by `seed` and
+    the number of the trial. With one worker, a killed search continues as it would have.
+
+    Parameters
+    ----------
+    objective : callable
+        Evaluates a config (`trials.Objective`).
+    space : mapping
+        Name → distribution.
+    trials : int
+        Number of trials.
+    out : Path
+        Folder of the storage ``optuna.db`` and of the trials.
+    name : str
+        Name of the study.
+    seed : int
+        Seed.
+    startup : int
+        Trials that are drawn at random and completed before any is pruned (`Watch.epoch`).
+    workers, on_result
+        As in `one_at_a_time`.
+
+    Returns
+    -------
+    list of dict
+        One row per trial in order, as in `one_at_a_time`, with `state` (complete or pruned),
+        `epochs` and `cost`.
+
+    References
+    ----------
+    Ozaki et al., Proc. GECCO, 533 (2020).
     """
     plan = Plan(
         Path(out),
@@ -68,9 +113,9 @@ def free_search(
 
 
 def pareto_front(values: Sequence[Sequence[float]]) -> list[int]:
-    """Indices of the rows (maximised, minimised) that no other row is better than.
+    """Indices of the rows (maximised, minimised) that no other row dominates.
 
-    A row is left out where another is at least as good in both and better in one.
+    A row is dominated by one that is at least as good in both values and better in one.
 
     >>> pareto_front([(0.9, 30), (0.8, 20), (0.8, 25), (0.7, 40)])
     [0, 1]

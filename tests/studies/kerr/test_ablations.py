@@ -232,7 +232,7 @@ def test_every_corner_of_the_space_is_a_setting(small):
     base = overridden(small, ["training.crop=128", "augmentation.contrast=0.6"])
     for end in (0, -1):
         config = {
-            name: (of.low, of.high)[end] if isinstance(of, Span | Whole) else of.of[end]
+            name: (of.low, of.high)[end] if isinstance(of, Span | Whole) else of.choices[end]
             for name, of in space().items()
         }
         params = search_job.setting(base, config)
