@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import INPUTS
 
 from _arguments import bounded
-from spinscope import jobs
+from spinscope import families, jobs
 from spinscope.config import Params, load_params
 from spinscope.datasets import data_hash
 from spinscope.processes import side_by_side
@@ -38,7 +38,9 @@ def train_seed(
     """Train one seed in a process of its own, so that its end does not end the flow."""
     given = {"profile": profile, "overrides": overrides, "out": out, "parent_id": parent_id}
     (row,) = side_by_side(partial(_train_seed, **given, family=family), [seed], 1)
-    get_run_logger().info("seed %d: validation MCC %.4f", seed, row["validation"]["mcc"])
+    metric = families.get(family).metric
+    value = row["validation"][metric.name]
+    get_run_logger().info("seed %d: validation %s %.4f", seed, metric.title, value)
     return row
 
 
@@ -111,12 +113,14 @@ def in_tasks(
 
 def markdown(report: dict) -> str:
     """Table over the seeds in Markdown."""
-    rows = [
-        f"| {row['seed']} | {row['mcc']:.4f} | {row['mcc_tta']:.4f} | {row['seconds']:.0f} |"
-        for row in report["seeds"]
-    ]
-    head = ["| seed | MCC | with TTA | seconds |", "|---|---|---|---|"]
-    return "\n".join([*head, *rows, "", f"Registered as `{report['registered']}`."])
+    key, title = report["metric"]["name"], report["metric"]["title"]
+    columns = {title: key, "with TTA": f"{key}_tta"}
+    columns = {head: name for head, name in columns.items() if name in report["seeds"][0]}
+    lines = [f"| {' | '.join(['seed', *columns, 'seconds'])} |", "|---" * (len(columns) + 2) + "|"]
+    for row in report["seeds"]:
+        scores = " | ".join(f"{row[name]:.4f}" for name in columns.values())
+        lines.append(f"| {row['seed']} | {scores} | {row['seconds']:.0f} |")
+    return "\n".join([*lines, "", f"Registered as `{report['registered']}`."])
 
 
 if __name__ == "__main__":

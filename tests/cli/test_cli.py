@@ -159,12 +159,12 @@ def test_figures_tell_what_their_error_is():
 def test_one_bar_counts_the_frames_of_a_recording():
     with shared.FrameBar() as bar:
         bar("film", 1, 9)
-        first = bar._bar
+        first = bar.bar
         bar("film", 4, 9)
-        assert bar._bar is first
+        assert bar.bar is first
         assert first.n == 4
         bar("another", 1, 9)
-        assert bar._bar is not first
+        assert bar.bar is not first
 
 
 def _png_header(width: int, height: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ def train(
 
     params = settings.load(family, training__seeds=seeds)
     folder = out or jobs.out_folder(f"train/{family}")
-    with EpochBar(epochs=params.training.epochs) as bar:
+    with EpochBar(params) as bar:
         report = jobs.train(params, folder, on_epoch=bar, progress=show_progress)
     return Answer(training_lines(report), report)
 
@@ -77,13 +78,20 @@ def evaluate(
 
 def training_lines(report: dict) -> list[str]:
     """Table over the seeds of a training."""
-    lines = [f"{'seed':<12}{'MCC':>10}{'with TTA':>12}{'seconds':>10}"]
+    key, title = report["metric"]["name"], report["metric"]["title"]
+    columns = {"validation": (key, title)}
+    if "tta" in report:
+        columns["tta"] = f"{key}_tta", "with TTA"
+    width = len(title) + 8
+
+    def line(first: object, values: Iterable[object], last: str = "", form: str = ".4f") -> str:
+        return f"{first:<12}{''.join(f'{value:>{width}{form}}' for value in values)}{last}"
+
+    lines = [line("seed", [head for _, head in columns.values()], f"{'seconds':>10}", "")]
     for row in report["seeds"]:
-        seed, mcc, tta = row["seed"], row["mcc"], row["mcc_tta"]
-        lines.append(f"{seed:<12}{mcc:>10.4f}{tta:>12.4f}{row['seconds']:>10.0f}")
-    for what in ("mean", "sd"):
-        single, tta = (report[key][f"mcc.{what}"] for key in ("validation", "tta"))
-        lines.append(f"{what:<12}{single:>10.4f}{tta:>12.4f}")
+        scores = [row[column] for column, _ in columns.values()]
+        lines.append(line(row["seed"], scores, f"{row['seconds']:>10.0f}"))
+    lines += [line(w, [report[name][f"{key}.{w}"] for name in columns]) for w in ("mean", "sd")]
     lines.append(f"best seed {report['best_seed']}: {report['best']}")
     if "registered" in report:
         lines.append(f"registered: {report['registered']}")
@@ -92,6 +100,10 @@ def training_lines(report: dict) -> list[str]:
 
 def evaluation_lines(report: dict) -> list[str]:
     """Pooled scores of an evaluation."""
+    if "objects" not in report:  # a family without masks
+        from spinscope.tracking.runs import numbers
+
+        return [f"{key:<22}{value:g}" for key, value in numbers(report).items()]
     objects = report["objects"]
     values = {key: f"{report[key]:.4f}" for key in ("mcc", "accuracy", "f1", "jaccard")}
     values |= {f"objects {key}": objects[key] for key in ("true", "predicted")}

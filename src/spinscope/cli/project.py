@@ -30,5 +30,5 @@ def demo(settings: Settings) -> Answer:
     from spinscope.demo import demo as run
 
     params = load_params(settings.profile or "demo", settings.overrides, family="moke-unet")
-    with EpochBar(epochs=params.training.epochs) as bar:
+    with EpochBar(params) as bar:
         return Answer(run(params, on_epoch=bar, progress=show_progress, say=print))

@@ -52,12 +52,13 @@ def add(
     name: Annotated[str | None, typer.Option(help="Registered name (tracking.experiment).")] = None,
 ) -> Answer:
     """Register a model trained elsewhere, with its validation scores."""
-    from spinscope import jobs
+    from spinscope import families, jobs
 
     params = settings.load_of(model)
     version = jobs.add(params, model, name or params.tracking.experiment)
-    mcc = version.number("mcc.mean")
-    return Answer([f"{version.ref}: MCC {mcc:.4f} on the validation frames"])
+    metric = families.of(params).metric
+    value = version.number(f"{metric.name}.mean")
+    return Answer([f"{version.ref}: {metric.title} {value:.4f} on the validation frames"])
 
 
 @verb(app)

@@ -151,54 +151,55 @@ def show_progress(items, total: int | None = None, desc: str | None = None, **_:
     return tqdm(items, total=total, desc=desc, delay=2)
 
 
-@dataclass
 class Bar:
     """Progress bar of one task after another; a context manager that closes the last."""
 
-    _bar: Any = None
+    bar: Any = None
 
     def __enter__(self) -> Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
 
     def start(self, **options: Any) -> None:
         """Close the bar of the previous task and show one for the next."""
         from tqdm import tqdm
 
         self.__exit__()
-        self._bar = tqdm(**options)
+        self.bar = tqdm(**options)
 
 
-@dataclass
 class EpochBar(Bar):
     """Progress bar over the epochs of each seed."""
 
-    epochs: int = 0
+    def __init__(self, params: Params):
+        from spinscope import families
+
+        self.epochs = params.training.epochs
+        self.metric = f"val_{families.of(params).metric.name}"
 
     def __call__(self, seed: int, epoch: int, logs: dict[str, float]) -> None:
-        if self._bar is None or epoch < self._bar.n:
+        if self.bar is None or epoch < self.bar.n:
             self.start(total=self.epochs, initial=epoch, desc=f"train seed {seed}", unit="epoch")
-        self._bar.set_postfix(val_mcc=f"{logs['val_mcc']:.4f}", refresh=False)
-        self._bar.update(epoch + 1 - self._bar.n)
+        self.bar.set_postfix({self.metric: f"{logs[self.metric]:.4f}"}, refresh=False)
+        self.bar.update(epoch + 1 - self.bar.n)
         if epoch + 1 == self.epochs:
             self.__exit__()
 
 
-@dataclass
 class FrameBar(Bar):
     """Progress bar over the frames of each recording, for work over two seconds."""
 
-    _name: str | None = None
+    name: str | None = None
 
     def __call__(self, name: str, done: int, total: int | None = None) -> None:
-        if name != self._name:
-            self._name = name
+        if name != self.name:
+            self.name = name
             self.start(desc=name, total=total, initial=done, unit=" frames", delay=2)
-        self._bar.update(done - self._bar.n)
+        self.bar.update(done - self.bar.n)
 
 
 def integers(flag: str, text: str | None) -> list[int] | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spinscope import families
 from spinscope.classes import SKYRMION
 from spinscope.config import Params, overridden
 from spinscope.files import kept, write_json
@@ -220,7 +221,7 @@ def untrained(params: Params, folder: Path) -> Predictor:
     from spinscope.classes import CLASSES
     from spinscope.inference import engine
     from spinscope.inference.predict import Predictor
-    from spinscope.jobs.training import with_fast_network
+    from spinscope.jobs.training import exported_copy
     from spinscope.models.store import save_model
     from spinscope.models.unet import size_multiple, unet
 
@@ -232,7 +233,8 @@ def untrained(params: Params, folder: Path) -> Predictor:
     precision = chosen.precision
     if precision == "auto":
         precision = "bf16" if "bf16" in engine.precisions() else "f32"
-    return Predictor.load(with_fast_network(model, folder / "fast"), "openvino", precision)
+    fast = exported_copy(families.of(params), model, folder / "fast")
+    return Predictor.load(fast, "openvino", precision)
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
