@@ -129,7 +129,7 @@ def plan(params, overrides, ports, root, mark):
     os.chdir(root)
     return [service("stubborn", stubborn)], service("flows", last), {"dashboard": "http://x"}
 
-module._plan, module._STOP_SECONDS = plan, 1
+module.plan, module._STOP_SECONDS = plan, 1
 spinscope.tracking.open_store = lambda tracking: None  # its tables take seconds to build
 module.serve(load_params("demo", sys.argv[3:]), say=lambda text: print(text, flush=True))
 print("stopped", flush=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from components import charts, layout
-from spinscope.studies.lorentz.findings import WORDS
+from spinscope.studies.lorentz.findings import NAMES
 
 CURVES = {
     "noise": ("Gaussian noise, % of the mean intensity", 100),
@@ -45,7 +45,7 @@ def curve_table(
     names : sequence of str
         Models.
     curve, score : str
-        Keys of `CURVES` and `WORDS`.
+        Keys of `CURVES` and `NAMES`.
     """
     rows = []
     second, style = DASHED.get(curve, (None, ""))
@@ -63,7 +63,7 @@ def published(study: dict[str, Any], score: str) -> pd.DataFrame:
     first = study["models"][0]["name"]
     values = {row["name"]: row["published"] for row in study["rows"]}
     conditions = {0: "no added noise", 10: "10 % noise", 50: "50 % noise"}
-    names = {x: f"{WORDS[score]}, {words}, {first}" for x, words in conditions.items()}
+    names = {x: f"{NAMES[score]}, {words}, {first}" for x, words in conditions.items()}
     rows = [(x, values[name]) for x, name in names.items() if name in values]
     return pd.DataFrame(rows, columns=["x", "y"])
 
@@ -76,7 +76,7 @@ def curve_chart(
         curve_table(study, names, curve, score),
         colours_of(names),
         alt.X("x:Q", title=CURVES[curve][0], scale=alt.Scale(zero=False, nice=False)),
-        alt.Y("y:Q", title=WORDS[score], scale=alt.Scale(domain=[0, 1])),
+        alt.Y("y:Q", title=NAMES[score], scale=alt.Scale(domain=[0, 1])),
         dashed=DASHED.get(curve, ("", "none"))[1],
     )
     if curve == "noise" and not (table := published(study, score)).empty:

@@ -1,4 +1,8 @@
-"""Processes: one that is named so that others see when it died, and some that work beside it."""
+"""Name processes, and run functions in processes that end with this one.
+
+loky and joblib restart a pool after the death of a worker but leave orphans when the parent is
+killed, so the standard library's pool is used with a watch on the parent.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,24 @@ from typing import Any
 from spinscope.errors import SpinscopeError
 
 _CLOCK_S = 2.0
-"""A machine's clock is set while studies run, and with it what is said of when a process began."""
+"""Tolerance of the start time of a process, which changes when the machine's clock is set."""
 
 
 def this_process() -> str:
-    """Names this process: its machine, number and beginning."""
+    """Name of this process: its machine, number and start time."""
     import psutil
 
     return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
 
 
 def dead(named: str) -> bool:
-    """Whether a process of this machine is gone, or none is named at all.
+    """Whether a process has ended.
 
-    named : as `this_process` gives it. Of another machine's nothing is known: it counts as alive.
+    Parameters
+    ----------
+    named : str
+        Name from `this_process`. A process of another machine counts as alive; an empty name
+        counts as dead.
     """
     import psutil
 
@@ -43,10 +51,21 @@ def dead(named: str) -> bool:
 def side_by_side(
     function: Callable[[Any], Any], items: Iterable[Any], workers: int
 ) -> Iterator[Any]:
-    """`function` of every item, in order, each in one of some processes that end with this one.
+    """Results of a function of every item, in order, from processes that end with this one.
 
-    One worker is a process too, so that what dies in it takes nothing with it.
-    Raises SpinscopeError where one dies.
+    Parameters
+    ----------
+    function : callable
+        Function of one item that pickle can hold.
+    items : iterable
+        Items.
+    workers : int
+        Number of processes; a single one is also a process of its own.
+
+    Raises
+    ------
+    SpinscopeError
+        If a process is killed.
     """
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
@@ -59,14 +78,12 @@ def side_by_side(
 
 
 def end_with_parent() -> None:
-    """End this process as soon as its parent has, however that ended.
-
-    An orphan would go on beside whoever takes up the work again, in the same folder.
-    """
+    """Exit when the parent exits, since an orphan would write to the folder of the next call."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
 def _wait_for_parent() -> None:
+    """Exit this process once its parent has exited."""
     if (parent := parent_process()) is not None:
         parent.join()
         os._exit(1)

@@ -1,8 +1,8 @@
-"""The web pages of a project, started and stopped together: MLflow, Prefect and the dashboard.
+"""Web pages of a project, started and stopped together: MLflow, Prefect and the dashboard.
 
-Everything listens on 127.0.0.1. Each program writes to build/logs/NAME.log and leads a process
-group of its own; an environment variable marks every process that comes of them, so that none is
-left behind, whoever its parent has become.
+Everything listens on 127.0.0.1. Each program writes to ``build/logs/NAME.log``. An environment
+variable marks every process that they start, directly or not, so that all of them are ended.
+Process managers such as honcho or supervisor end only their own children, or need a daemon.
 """
 
 from __future__ import annotations
@@ -51,21 +51,54 @@ def project_environment(root: Path) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Service:
-    """A program to start, and how to see that it answers."""
+    """A program to start.
+
+    Parameters
+    ----------
+    name : str
+        Name of the program and its log.
+    command : tuple of str
+        Command line.
+    environment : dict
+        Environment variables.
+    ready : callable
+        Returns whether the program answers.
+    """
 
     name: str
     command: tuple[str, ...]
     environment: dict[str, str]
     ready: Callable[[], bool]
+    log: Path | None = None
+    process: subprocess.Popen | None = None
 
+    def start(self, root: Path) -> None:
+        """Start the program, with its output in a log."""
+        self.log = root / "build/logs" / f"{self.name}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("w") as file:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=root,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
-@dataclass(frozen=True)
-class _Started:
-    service: Service
-    process: subprocess.Popen
-    log: Path
+    def check_alive(self) -> None:
+        """Raise SpinscopeError with the end of the log if the program has ended."""
+        if (code := self.process.poll()) is not None:
+            raise SpinscopeError(f"{self.name} ended with exit code {code}{self.last_lines()}")
+
+    def last_lines(self, count: int = 8) -> str:
+        """End of the log, in words for an error message."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        written = [line for line in lines if line.strip()]
+        return "\n".join([f"; the last lines of {self.log}:", *written[-count:]])
 
 
 def serve(
@@ -75,33 +108,36 @@ def serve(
     open_browser: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Start everything, say the addresses, and stay until Ctrl-C or SIGTERM; then stop everything.
+    """Start all programs, print their addresses, and stop them on Ctrl-C or SIGTERM.
 
-    overrides : those that `params` was loaded with; pages and flows read params.yaml with them.
-    Raises SpinscopeError as `services` does, and where one of the programs ends by itself.
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    overrides : sequence of str
+        Overrides that `params` was loaded with; pages and flows load params.yaml with them.
+    open_browser : bool
+        Open the dashboard.
+    say : callable
+        Receives each line of text.
+
+    Raises
+    ------
+    SpinscopeError
+        If a program does not start or ends by itself.
     """
     with contextlib.suppress(KeyboardInterrupt), services(params, overrides, say=say) as running:
-        for name, address in running.addresses.items():
+        addresses, started = running
+        for name, address in addresses.items():
             say(f"{name:<12}{address}")
         say("Ctrl-C stops all of them.")
         if open_browser:
             import webbrowser
 
-            webbrowser.open(running.addresses["dashboard"])
-        running.wait()
-
-
-@dataclass(frozen=True)
-class Running:
-    """What runs: name → address, and the programs."""
-
-    addresses: dict[str, str]
-    started: tuple[_Started, ...]
-
-    def wait(self) -> None:
-        """Stay until a program ends by itself, which raises SpinscopeError."""
+            webbrowser.open(addresses["dashboard"])
         while True:
-            _check_alive(self.started)
+            for service in started:
+                service.check_alive()
             time.sleep(0.5)
 
 
@@ -111,14 +147,26 @@ def services(
     overrides: Sequence[str] = (),
     *,
     say: Callable[[str], None] = lambda text: None,
-) -> Iterator[Running]:
-    """MLflow on the project's store, Prefect with the flows as deployments, and the dashboard.
+) -> Iterator[tuple[dict[str, str], list[Service]]]:
+    """Run MLflow, Prefect with the flows as deployments, and the dashboard inside a block.
 
-    A store that is a server already is not started again. Inside the `with` block every program
-    answers; after it none is left. SIGTERM and SIGHUP end the block like Ctrl-C, with a
-    KeyboardInterrupt.
-    Raises SpinscopeError, before anything starts, for a port that is taken or a store that cannot
-    be opened; where a program does not start it holds the last lines of its log.
+    A tracking store that is a server is not started again. SIGTERM and SIGHUP end the block with
+    a KeyboardInterrupt, like Ctrl-C.
+
+    Parameters
+    ----------
+    params, overrides, say
+        As in `serve`.
+
+    Yields
+    ------
+    (dict, list of Service)
+        Name → address, and the programs, all of which answer.
+
+    Raises
+    ------
+    SpinscopeError
+        If a port is taken, the store cannot be opened, or a program does not start.
     """
     from spinscope.tracking import open_store
 
@@ -127,32 +175,35 @@ def services(
         if not (root / name).is_file():
             raise SpinscopeError(f"{root / name} is missing; serve needs the project's checkout")
     ports = choose_ports(params.serve)
-    open_store(params.tracking)  # no two programs race for its tables
+    open_store(params.tracking)  # before several programs create its tables at once
     mark = secrets.token_hex(8)
     first, flows, addresses = plan(params, overrides, ports, root, mark)
-    started: list[_Started] = []
-    with _ended_by_signals():
+    started: list[Service] = []
+    with _handled(signal.default_int_handler):  # SIGTERM and SIGHUP end the block like Ctrl-C
         try:
             say(f"starting {', '.join(service.name for service in (*first, flows))} …")
-            for service in first:
-                started.append(_start(service, root))
-            for one in list(started):
-                _await(one, started)
-            started.append(_start(flows, root))
-            _await(started[-1], started)
-            yield Running(addresses, tuple(started))
+            for together in (first, [flows]):
+                for service in together:
+                    service.start(root)
+                    started.append(service)
+                for service in together:
+                    _await(service, started)
+            yield addresses, started
         finally:
             _stop(started, mark)
 
 
 def choose_ports(wanted: Serve) -> dict[str, int]:
-    """The ports of `params.serve`, 0 replaced by a free one.
+    """Ports of the settings, with 0 replaced by a free port.
 
-    Raises SpinscopeError for a port that is taken, asked for twice, or none.
+    Raises
+    ------
+    SpinscopeError
+        If a port is taken, wanted twice, or not a port.
     """
     chosen: dict[str, int] = {}
     with contextlib.ExitStack() as held:
-        # Fixed ports first: a free one must not be picked where another is wanted.
+        # Fixed ports first, so that no free one is chosen that is wanted elsewhere.
         for key, port in sorted(wanted.model_dump().items(), key=lambda item: item[1] == 0):
             if port in chosen.values():
                 raise SpinscopeError(f"serve.{key} (={port}) must differ from the other ports")
@@ -172,7 +223,24 @@ def choose_ports(wanted: Serve) -> dict[str, int]:
 def plan(
     params: Params, overrides: Sequence[str], ports: dict[str, int], root: Path, mark: str
 ) -> tuple[list[Service], Service, dict[str, str]]:
-    """The programs that can start at once, the one that serves the flows, and the addresses."""
+    """Programs of the project.
+
+    Parameters
+    ----------
+    params, overrides
+        As in `serve`.
+    ports : dict
+        Port per key of the section ``serve``.
+    root : Path
+        Folder of the project.
+    mark : str
+        Value of the environment variable that marks the processes.
+
+    Returns
+    -------
+    (list of Service, Service, dict)
+        Programs that can start at once, the one that serves the flows, and the addresses.
+    """
     from spinscope.tracking.store import public, store_uri
 
     uri = store_uri(params.tracking)
@@ -186,7 +254,7 @@ def plan(
         "PREFECT_API_URL": f"{prefect}/api",
         "PYTHONUNBUFFERED": "1",
     }
-    # Addresses that may hold a password go through the environment: everyone can read a command.
+    # An address may hold a password, and every user of the machine can read a command line.
     first = [
         Service(
             "mlflow",
@@ -206,7 +274,7 @@ def plan(
             | {
                 "PREFECT_CLI_PROMPT": "false",
                 "PREFECT_UI_API_URL": f"{prefect}/api",
-                # Else a page of any other site could start flows from the user's browser.
+                # Otherwise any web site could start flows from the user's browser.
                 "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": prefect,
             },
             lambda: _answers(f"{prefect}/api/health"),
@@ -238,12 +306,13 @@ def plan(
 
 
 def _module(words: str, **options: object) -> tuple[str, ...]:
-    """Command line of a Python module: its words, then its options."""
+    """Command line of a Python module and its options."""
     flat = [text for key, value in options.items() for text in (f"--{key}", str(value))]
     return (sys.executable, "-m", *words.split(), *flat)
 
 
 def _answers(address: str) -> bool:
+    """Whether a page answers."""
     try:
         return httpx.get(address, timeout=5).status_code == 200
     except httpx.HTTPError:
@@ -251,7 +320,7 @@ def _answers(address: str) -> bool:
 
 
 def _polled(api: str, since: float) -> bool:
-    """Whether a process has asked for the runs of a deployment since then."""
+    """Whether a runner has polled for scheduled runs since then."""
     try:
         found = httpx.post(f"{api}/deployments/filter", json={}, timeout=5).json()
     except (httpx.HTTPError, ValueError):
@@ -260,93 +329,59 @@ def _polled(api: str, since: float) -> bool:
     return any(datetime.fromisoformat(when).timestamp() >= since for when in times if when)
 
 
-def _start(service: Service, root: Path) -> _Started:
-    log = root / "build/logs" / f"{service.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            service.command,
-            cwd=root,
-            env=service.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    return _Started(service, process, log)
-
-
-def _await(one: _Started, started: Sequence[_Started]) -> None:
-    """Wait until `one` answers; raise SpinscopeError where any of `started` ends before."""
+def _await(service: Service, started: Sequence[Service]) -> None:
+    """Wait until a program answers; SpinscopeError if it does not or another one ends."""
     end = time.monotonic() + _START_SECONDS
-    while not one.service.ready():
-        _check_alive(started)
+    while not service.ready():
+        for one in started:
+            one.check_alive()
         if time.monotonic() > end:
             raise SpinscopeError(
-                f"{one.service.name} did not answer within {_START_SECONDS} s{_last_lines(one.log)}"
+                f"{service.name} did not answer within {_START_SECONDS} s{service.last_lines()}"
             )
         time.sleep(0.2)
-    _check_alive(started)  # or another program answered at its address
-
-
-def _check_alive(started: Sequence[_Started]) -> None:
     for one in started:
-        code = one.process.poll()
-        if code is not None:
-            raise SpinscopeError(
-                f"{one.service.name} ended with exit code {code}{_last_lines(one.log)}"
-            )
-
-
-def _last_lines(log: Path, count: int = 8) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return "\n".join([f"; the last lines of {log}:", *lines[-count:]])
+        one.check_alive()  # otherwise another program answered at its address
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _handled(handler) -> Iterator[None]:
+    """Handle SIGINT, SIGTERM and SIGHUP inside the block; without effect outside the main thread."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
-def _stop(started: Sequence[_Started], mark: str) -> None:
-    """End the programs, the newest first, then whatever else bears the mark."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # it takes seconds and leaves nothing behind
-    # The flows still talk to Prefect while they end.
-    for group in (
-        [one for one in started if one.service.name == "flows"],
-        [one for one in started if one.service.name != "flows"],
-    ):
-        for one in group:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(one.process.pid, signal.SIGTERM)
-        end = time.monotonic() + _STOP_SECONDS
-        for one in group:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                one.process.wait(max(0, end - time.monotonic()))
-    for signal_number in (signal.SIGTERM, signal.SIGKILL):
-        left = _marked(mark)
-        for process in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal_number)
-        psutil.wait_procs(left, timeout=_STOP_SECONDS / 2)
-    for one in started:
-        one.process.wait()
+def _stop(started: Sequence[Service], mark: str) -> None:
+    """End the flows, which still talk to Prefect, then the others, then all marked processes."""
+    with _handled(signal.SIG_IGN):  # ending takes seconds and leaves no process
+        for flows in (True, False):
+            group = [one.process for one in started if (one.name == "flows") == flows]
+            for process in group:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+            end = time.monotonic() + _STOP_SECONDS
+            for process in group:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0, end - time.monotonic()))
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            left = _marked(mark)
+            for process in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+            psutil.wait_procs(left, timeout=_STOP_SECONDS / 2)
+        for one in started:
+            one.process.wait()
 
 
 def _marked(mark: str) -> list[psutil.Process]:
-    """Living processes that were started by ours, directly or not."""
+    """Living processes that carry the mark."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
