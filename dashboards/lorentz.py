@@ -12,7 +12,7 @@ from components import choose, display, images, layout, lorentz_study, models
 from spinscope import families
 from spinscope.config import Params, load_params, project_root
 from spinscope.corpora.films import HEADER, open_films
-from spinscope.studies.lorentz.findings import WORDS
+from spinscope.studies.lorentz.findings import NAMES
 from spinscope.studies.lorentz.scores import Point, image_scores, simulated_image, specimens
 
 MODALITY = "Lorentz"
@@ -27,7 +27,7 @@ def show_study(study: dict[str, Any]) -> None:
     names = [model["name"] for model in study["models"]]
     with st.sidebar:
         chosen = st.multiselect("Models", names, names, key="lorentz models")
-        score = st.selectbox("Score", list(WORDS), format_func=WORDS.get, key="lorentz score")
+        score = st.selectbox("Score", list(NAMES), format_func=NAMES.get, key="lorentz score")
     if not chosen:
         layout.stop("Choose a model on the left.")
     films = study["films"]
@@ -122,7 +122,7 @@ def show_film(params: Params, study: dict[str, Any] | None) -> None:
     )
     layout.metrics(
         {
-            **{title: f"{scores[key]:.3f}" for key, title in WORDS.items()},
+            **{title: f"{scores[key]:.3f}" for key, title in NAMES.items()},
             "Skyrmions": f"{scores['objects_predicted']} of {scores['objects_true']}",
             "Uncertain pixels": f"{100 * uncertain:.1f} %",
         }
