@@ -160,8 +160,7 @@ with layout.page("Comparison", "Two models on the same frames, object by object.
     if pair[0].digest == pair[1].digest:
         layout.stop("A and B are the same network; choose another model on the left.")
     table = compare_frames(recording, choose_indices(recording), pair, views, params.evaluation)
-    names = (f"{side}: {model.ref}" for side, model in zip("AB", pair, strict=True))
-    layout.legend(dict(zip(names, layout.PALETTE, strict=False)))
+    layout.legend(layout.colours([f"A: {pair[0].ref}", f"B: {pair[1].ref}"]))
     index = show_frames(table)
     image = recording.image(index)
     a, b = masks_of(image, pair, views)

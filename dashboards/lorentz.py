@@ -36,7 +36,7 @@ def show_study(study: dict[str, Any]) -> None:
         "is clipped to [0, 1], or the model is given the tilt axis. Diamonds: published values, on "
         "other images."
     )
-    layout.legend({**lorentz_study.colours_of(chosen), lorentz_study.PUBLISHED: "black"})
+    layout.legend({**layout.colours(chosen), lorentz_study.PUBLISHED: "black"})
     columns = st.columns(2, gap="large")
     for number, curve in enumerate(lorentz_study.CURVES):
         chart = lorentz_study.curve_chart(study, chosen, curve, score)

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from components import layout, lorentz_study, probe_report
+from components import layout, probe_report
 from spinscope.config import project_root
 
 FOLDER = "build/study/moke"
@@ -21,7 +21,7 @@ def show_probes(report: dict[str, Any], augmented: dict[str, Any] | None) -> Non
         names = st.multiselect("Models", models, models, key="probe models")
     if not names:
         layout.stop("Choose a model on the left.")
-    colours = {name: rgb for name, rgb in lorentz_study.colours_of(models).items() if name in names}
+    colours = {name: rgb for name, rgb in layout.colours(models).items() if name in names}
     settings, data = report["settings"], report["data"]
     frames = f"{data['n_images']} labelled frames" if data else "No labelled frames"
     st.caption(

@@ -166,19 +166,14 @@ def show_frame(work: Work, who: str) -> None:
         start = choose_start(work, reviews, index, who)
         show_reviews(reviews, frame)
     whole, shown = recording.image(index), work.image(index)
-    model, digest = work.origin
     desk = Desk(
         reviews=reviews,
         frame=frame,
         image=work.treatment.cropped(whole),
         mask=start,
         n_classes=len(work.classes),
-        model=model,
-        model_sha256=digest,
-        window=work.treatment.window,
-        whole=work.treatment.whole(whole),
+        origin={**work.origin, **work.treatment.record(whole)},
         who=who,
-        treatment=work.treatment.record,
     )
     context: dict[str, Any] = {"desk": desk, "at": at, "index": index, "order": order, "done": done}
     context["answered"] = st.session_state.setdefault("answered", 0)
@@ -237,7 +232,7 @@ with layout.page(
     work = Work(recording, model, views, treatment)
     if work.classes != CLASSES[: len(work.classes)]:
         raise SpinscopeError(
-            f"model {work.origin[0]} predicts {', '.join(work.classes)}; masks for review hold "
+            f"the classes of the model are {', '.join(work.classes)}; masks for review hold "
             f"{', '.join(CLASSES[:3])}"
         )
     show_desk(work, who)

@@ -15,7 +15,7 @@ from spinscope.tracking.runs import runs
 # Reports of a seed and their titles.
 REPORTS = {"validation": "without augmentation", "tta": "test-time augmentation"}
 
-COLOURS = dict(zip(REPORTS.values(), layout.PALETTE, strict=False))
+COLOURS = layout.colours(REPORTS.values())
 # Titles of the numbers of a report, besides the metric of the family.
 TITLES = {
     "accuracy": "pixel accuracy",
@@ -86,8 +86,7 @@ def spread_chart(parents: pd.DataFrame, seeds: pd.DataFrame, metric: Metric) -> 
 
 def show_learning_curves(table: pd.DataFrame, metric: Metric) -> None:
     """Show metric and loss over the epochs, one colour per seed."""
-    palette = layout.PALETTE
-    colours = {name: palette[k % len(palette)] for k, name in enumerate(table["name"].unique())}
+    colours = layout.colours(table["name"].unique())
     layout.legend(colours)
     titles = {metric.name: metric.title, "loss": "loss"}
     for column, (key, title) in zip(st.columns(2, gap="large"), titles.items(), strict=True):

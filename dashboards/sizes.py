@@ -83,7 +83,7 @@ def summary(diameters: dict[str, np.ndarray], unit: str) -> pd.DataFrame:
 
 def show_charts(diameters: dict[str, np.ndarray], unit: str, bins: int) -> None:
     """Show the histogram and the cumulative distribution of the diameters."""
-    colours = dict(zip(diameters, (layout.GREY, *layout.PALETTE), strict=False))
+    colours = {LABEL: layout.GREY} | layout.colours(name for name in diameters if name != LABEL)
     # The axis ends near the 99.5th percentile, so that a few huge objects do not dominate it.
     largest = 1.05 * max(
         np.percentile(values, 99.5) for values in diameters.values() if len(values)

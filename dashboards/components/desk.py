@@ -40,16 +40,10 @@ class Desk:
         Mask that is shown first.
     n_classes : int
         Number of classes that can be painted.
-    model, model_sha256 : str
-        Reference of the model that made the mask, and hash of its network.
-    window : (y0, x0, y1, x1), optional
-        Crop in px.
-    whole : str, default ""
-        Hash of the whole frame, for a crop.
+    origin : mapping
+        Model and preprocessing that the mask comes from, as keywords of `Reviews.add`.
     who : str, default ""
         Name of the reviewer.
-    treatment : mapping, optional
-        Preprocessing of the frame.
     """
 
     reviews: Reviews
@@ -57,12 +51,8 @@ class Desk:
     image: np.ndarray
     mask: np.ndarray
     n_classes: int
-    model: str
-    model_sha256: str
-    window: tuple[int, int, int, int] | None = None
-    whole: str = ""
+    origin: Mapping[str, Any]
     who: str = ""
-    treatment: Mapping[str, Any] | None = None
 
     @property
     def identity(self) -> str:
@@ -136,12 +126,8 @@ def act(desk: Desk, action: Mapping[str, Any], who: str) -> Outcome:
             mask,
             status=status,
             who=who,
-            model=desk.model,
-            model_sha256=desk.model_sha256,
             before=desk.mask,
-            window=desk.window,
-            whole=desk.whole,
-            treatment=desk.treatment,
+            **desk.origin,
         )
     except SpinscopeError as error:
         return Outcome(str(error), bad=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,6 +29,11 @@ TRAIN = "spinscope train FAMILY"
 
 GREY = "#7d8590"
 """Colour of labels and reference data."""
+
+
+def colours(names: Iterable[str]) -> dict[str, str]:
+    """Name → CSS colour of models or seeds."""
+    return {name: PALETTE[k % len(PALETTE)] for k, name in enumerate(names)}
 
 
 def remember_choices() -> None:

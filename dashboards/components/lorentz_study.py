@@ -28,11 +28,6 @@ TRUE = "true"
 UNCHANGED = "unchanged"
 
 
-def colours_of(names: Sequence[str]) -> dict[str, str]:
-    """Name → CSS colour of each model."""
-    return {name: layout.PALETTE[k % len(layout.PALETTE)] for k, name in enumerate(names)}
-
-
 def curve_table(
     study: dict[str, Any], names: Sequence[str], curve: str, score: str
 ) -> pd.DataFrame:
@@ -74,7 +69,7 @@ def curve_chart(
     """Score along a curve, with bands of one SD over the films and the published values."""
     chart = charts.curves(
         curve_table(study, names, curve, score),
-        colours_of(names),
+        layout.colours(names),
         alt.X("x:Q", title=CURVES[curve][0], scale=alt.Scale(zero=False, nice=False)),
         alt.Y("y:Q", title=NAMES[score], scale=alt.Scale(domain=[0, 1])),
         dashed=DASHED.get(curve, ("", "none"))[1],
@@ -86,7 +81,7 @@ def curve_chart(
 
 def size_colours(names: Sequence[str]) -> dict[str, str]:
     """Name → CSS colour of the true sizes and of those of each model."""
-    return {TRUE: "#9aa3ad", **colours_of(names)}
+    return {TRUE: "#9aa3ad", **layout.colours(names)}
 
 
 def size_chart(

@@ -32,7 +32,6 @@ DEFAULT_DIAMETER = 9.0
 """Diameter in px of an object that is added to a mask without objects."""
 
 _COLOURS = {"within": layout.PALETTE[0], "outside": "#c3c9d0"}
-_BINS = 30
 
 
 @dataclass(frozen=True)
@@ -69,16 +68,40 @@ def typical_diameter(mask: np.ndarray) -> float:
 
 
 def choose_inside(objects: Objects, shape: tuple[int, int]) -> np.ndarray:
-    """Choose a range of a quantity; returns which objects (n,) lie within.
+    """Choose a range of a quantity, and show the objects as histogram and map.
 
-    A histogram and a map show the objects; those outside are pale. `shape` is (H, W) of the frame.
+    Parameters
+    ----------
+    objects : Objects
+        Objects of a mask, at least one.
+    shape : (H, W)
+        Shape of the frame.
+
+    Returns
+    -------
+    (n,) bool array
+        Which objects lie within the range; the others are pale.
     """
     quantity, inside = _choose_range(objects)
-    left, right = st.columns(2, gap="large")
-    with left:
-        _show_histogram(objects, quantity, inside)
-    with right:
-        _show_map(objects, quantity, inside, shape)
+    title = QUANTITIES[quantity]
+    table = pd.DataFrame(objects.table)[["x_px", "y_px", "diameter_px"]]
+    table = table.assign(value=objects.table[quantity], where=np.where(inside, "within", "outside"))
+    base = alt.Chart(table).encode(charts.colour(_COLOURS, "where")).properties(height=240)
+    histogram = base.mark_bar(stroke="white", strokeWidth=0.5).encode(
+        alt.X("value:Q", bin=alt.Bin(maxbins=30), title=title),
+        alt.Y("count()", title="objects", axis=alt.Axis(tickMinStep=1)),
+    )
+    axis = alt.Axis(grid=False)
+    largest = float(np.clip(30_000 / len(table), 8, 90))
+    tooltip = [alt.Tooltip("value:Q", title=title, format=".3g"), "x_px:Q", "y_px:Q"]
+    positions = base.mark_circle(opacity=0.85).encode(
+        alt.X("x_px:Q", title="column, px", scale=alt.Scale(domain=[0, shape[1]]), axis=axis),
+        alt.Y("y_px:Q", title="row, px", scale=alt.Scale(domain=[shape[0], 0]), axis=axis),
+        alt.Size("diameter_px:Q", legend=None, scale=alt.Scale(range=[2, largest])),
+        tooltip=tooltip,
+    )
+    for column, chart in zip(st.columns(2, gap="large"), (histogram, positions), strict=True):
+        column.altair_chart(chart, width="stretch")
     return inside
 
 
@@ -114,68 +137,3 @@ def _choose_range(objects: Objects) -> tuple[str, np.ndarray]:
         on_change=keep,
     )
     return quantity, ~(values < low) & ~(values > high)
-
-
-def _show_histogram(objects: Objects, quantity: str, inside: np.ndarray) -> None:
-    """Show the distribution of a quantity; objects outside the range are pale."""
-    values = np.asarray(objects.table[quantity], dtype=float)
-    finite = np.isfinite(values)
-    if not finite.any():
-        return
-    edges = _edges(values[finite])
-    table = pd.DataFrame(
-        {
-            "from": edges[:-1],
-            "to": edges[1:],
-            "within": np.histogram(values[finite & inside], edges)[0],
-            "outside": np.histogram(values[finite & ~inside], edges)[0],
-        }
-    ).melt(["from", "to"], var_name="where", value_name="objects")
-    chart = (
-        alt.Chart(table)
-        .mark_bar(stroke="white", strokeWidth=0.5)
-        .encode(
-            alt.X("from:Q", bin="binned", title=QUANTITIES[quantity], scale=alt.Scale(zero=False)),
-            alt.X2("to:Q"),
-            alt.Y("objects:Q", title="objects", axis=alt.Axis(tickMinStep=1)),
-            charts.colour(_COLOURS, "where"),
-        )
-        .properties(height=240)
-    )
-    st.altair_chart(chart, width="stretch")
-
-
-def _edges(values: np.ndarray) -> np.ndarray:
-    """Bins of equal width; each holds the same number of integers where all values are integers."""
-    if (values == np.round(values)).all():
-        width = max(1, int(np.ceil((values.max() - values.min() + 1) / _BINS)))
-        return np.arange(values.min() - 0.5, values.max() + width + 0.5, width)
-    return np.histogram_bin_edges(values, _BINS)
-
-
-def _show_map(objects: Objects, quantity: str, inside: np.ndarray, shape: tuple[int, int]) -> None:
-    """Show the positions of the objects; those outside the range are pale."""
-    table = pd.DataFrame(
-        {
-            "x": objects.table["x_px"],
-            "y": objects.table["y_px"],
-            "diameter": objects.table["diameter_px"],
-            QUANTITIES[quantity]: objects.table[quantity],
-            "where": np.where(inside, "within", "outside"),
-        }
-    )
-    axis = alt.Axis(grid=False)
-    largest = float(np.clip(30_000 / len(table), 8, 90))
-    chart = (
-        alt.Chart(table)
-        .mark_circle(opacity=0.85)
-        .encode(
-            alt.X("x:Q", title="column, px", scale=alt.Scale(domain=[0, shape[1]]), axis=axis),
-            alt.Y("y:Q", title="row, px", scale=alt.Scale(domain=[shape[0], 0]), axis=axis),
-            alt.Size("diameter:Q", legend=None, scale=alt.Scale(range=[2, largest])),
-            charts.colour(_COLOURS, "where"),
-            tooltip=[alt.Tooltip(f"{QUANTITIES[quantity]}:Q", format=".3g"), "x:Q", "y:Q"],
-        )
-        .properties(height=240)
-    )
-    st.altair_chart(chart, width="stretch")

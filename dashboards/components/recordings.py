@@ -111,12 +111,15 @@ class Treatment:
             image = gaussian_filter(image, self.blur)
         return 1 - image if self.invert else image
 
-    @property
-    def record(self) -> dict[str, Any] | None:
-        """Settings besides the crop, as a review stores them; None for an unchanged frame."""
-        if replace(self, window=None) == Treatment():
-            return None
-        return {"clip": list(self.clip), "blur": self.blur, "invert": self.invert}
+    def record(self, image: np.ndarray) -> dict[str, Any]:
+        """Crop, hash of the whole frame and preprocessing, as keywords of `Reviews.add`."""
+        other = {"clip": list(self.clip), "blur": self.blur, "invert": self.invert}
+        unchanged = replace(self, window=None) == Treatment()
+        return {
+            "window": self.window,
+            "whole": "" if self.window is None else image_sha256(image),
+            "treatment": None if unchanged else other,
+        }
 
     def frame_name(self, name: str) -> str:
         """Name under which a frame, or its crop, is reviewed."""
@@ -124,10 +127,6 @@ class Treatment:
             return name
         y0, x0, y1, x1 = self.window
         return f"{name} [y {y0}-{y1}, x {x0}-{x1}]"
-
-    def whole(self, image: np.ndarray) -> str:
-        """Hash of the whole frame; empty where the frame is not cropped."""
-        return "" if self.window is None else image_sha256(image)
 
 
 def choose_recording(params: Params, key: str = "recording") -> Recording:

@@ -54,19 +54,20 @@ class Work:
         return tuple(self.recording.results.summary["classes"])
 
     @property
-    def origin(self) -> tuple[str, str]:
-        """Reference and network hash of the model that made the masks."""
+    def origin(self) -> dict[str, str]:
+        """Reference (model) and network hash (model_sha256) of the model that made the masks."""
         if self.model is not None:
-            return self.model.ref, self.model.digest
-        models = self.recording.results.summary["settings"]["models"]
-        return ", ".join(m["ref"] for m in models), ", ".join(m["sha256"] for m in models)
+            return {"model": self.model.ref, "model_sha256": self.model.digest}
+        used = self.recording.results.summary["settings"]["models"]
+        keys = {"model": "ref", "model_sha256": "sha256"}
+        return {key: ", ".join(model[name] for model in used) for key, name in keys.items()}
 
     @property
     def has_results(self) -> bool:
         """Whether the results folder holds the masks of this network for the unchanged frames."""
         if self.model is None or self.recording.results is None:
             return self.model is None
-        stored = Work(self.recording, None, 1, self.treatment).origin[1]
+        stored = Work(self.recording, None, 1, self.treatment).origin["model_sha256"]
         return self.treatment == Treatment() and stored == self.model.digest
 
     def frame(self, index: int) -> str:

@@ -85,7 +85,7 @@ def test_curves_and_tables(folder, load):
     assert "Choose a model" in app.info[0].value
     # A colour belongs to a model, not to its place among those that are chosen.
     helper = load("probe_report")
-    shades = load("lorentz_study").colours_of(NAMES)
+    shades = load("layout").colours(NAMES)
     chart = helper.grey_chart(PROBES, ["three classes"], shades, "patch").to_dict()
     scale = chart["layer"][0]["encoding"]["color"]["scale"]
     assert scale == {"domain": ["three classes"], "range": [shades["three classes"]]}

@@ -37,8 +37,9 @@ def frame() -> tuple[np.ndarray, np.ndarray]:
 def desk(load, frame, tmp_path):
     """A frame on the desk, with the mask of a model."""
     image, mask = frame
+    origin = {"model": "bundled:moke-unet", "model_sha256": "ab" * 32}
     reviews = Reviews.open(tmp_path / "film-0123abcd")
-    return load("desk").Desk(reviews, "0007", image, mask, 3, "bundled:moke-unet", "ab" * 32)
+    return load("desk").Desk(reviews, "0007", image, mask, 3, origin)
 
 
 def _action(load, desk, kind: str, mask: np.ndarray | None = None) -> dict:
@@ -186,7 +187,7 @@ def test_a_treated_frame_is_cropped_clipped_blurred_and_inverted(load, frame):
     low, high = np.percentile(part, [10, 90])
     np.testing.assert_allclose(treated, 1 - np.clip((part - low) / (high - low), 0, 1), atol=1e-6)
     assert treatment.frame_name("7") == "7 [y 8-40, x 4-44]"
-    assert treatment.whole(image) == image_sha256(image)
+    assert treatment.record(image)["whole"] == image_sha256(image)
     assert recordings.Treatment(blur=2.0).applied(image).std() < image.std()
     with pytest.raises(SpinscopeError, match="20x48 pixels cannot be cropped to column 44"):
         treatment.applied(image[:, :20])
@@ -305,13 +306,13 @@ def test_another_recording_starts_without_treatment_and_with_the_first_model(
     assert app.session_state["desk"]["desk"].image.shape == (96, 70)
     app.button("untreated").click().run()
     desk = app.session_state["desk"]["desk"]
-    assert (desk.image.shape, desk.treatment) == ((96, 96), None)
-    assert desk.model == str(project[0] / "build/train/best")
+    assert (desk.image.shape, desk.origin["treatment"]) == ((96, 96), None)
+    assert desk.origin["model"] == str(project[0] / "build/train/best")
     app.toggle("invert").set_value(True).run()
     (tmp_path / "other").mkdir()
     _open_path(app, _stack(tmp_path / "other", 5))
     desk = app.session_state["desk"]["desk"]
-    assert (desk.treatment, desk.model) == (None, preset)
+    assert (desk.origin["treatment"], desk.origin["model"]) == (None, preset)
     assert not app.exception
     assert not app.sidebar.warning
 
@@ -323,13 +324,13 @@ def test_the_masks_of_a_results_folder_are_shown_first(review, tmp_path, project
     found = segment_recording(stream, predictor, tmp_path / "out/film", settings=about, workers=1)
     (tmp_path / "other").mkdir()
     app = _open_path(review(), _stack(tmp_path / "other", 5))
-    assert app.session_state["desk"]["desk"].model == "models:/moke-unet@lab"
+    assert app.session_state["desk"]["desk"].origin["model"] == "models:/moke-unet@lab"
     _open_path(app, found.folder)
     assert not app.exception
     assert not app.error, text(app)
     assert "masks of the results folder" in app.selectbox("review model").options
     desk = app.session_state["desk"]["desk"]
-    assert desk.model == "models:/moke-unet/1"
+    assert desk.origin["model"] == "models:/moke-unet/1"
     np.testing.assert_array_equal(desk.mask, found.mask(0))
 
 
@@ -341,15 +342,15 @@ def test_a_crop_is_a_frame_of_its_own(review, tmp_path, load):
     assert not app.exception
     desk = app.session_state["desk"]["desk"]
     assert desk.frame == "0000 [y 0-50, x 10-80]"
-    assert desk.window == (0, 10, 50, 80)
+    assert desk.origin["window"] == (0, 10, 50, 80)
     whole = tifffile.imread(tmp_path / "film.tif", key=0) / np.float32(65535)
     np.testing.assert_array_equal(desk.image, whole[:50, 10:80])  # its own pixels, not inverted
-    assert desk.whole == image_sha256(whole)
+    assert desk.origin["whole"] == image_sha256(whole)
     assert desk.mask.shape == (50, 70)
-    assert desk.treatment == {"clip": [0.0, 100.0], "blur": 0.0, "invert": True}
+    assert desk.origin["treatment"] == {"clip": [0.0, 100.0], "blur": 0.0, "invert": True}
     load("desk").act(desk, _action(load, desk, "accept", desk.mask), "Ada")
     review = Reviews.open(desk.reviews.folder).latest(desk.frame)
-    assert (review.treatment, review.window) == (desk.treatment, desk.window)
+    assert (review.treatment, review.window) == (desk.origin["treatment"], (0, 10, 50, 80))
     app.slider("rows").set_value((0, 4)).run()
     assert "at least 8 px" in app.sidebar.warning[0].value
 
@@ -378,8 +379,8 @@ def _say(app, who: str, mask: np.ndarray) -> None:
         mask,
         status=status,
         who=who,
-        model=desk.model,
-        model_sha256=desk.model_sha256,
+        model=desk.origin["model"],
+        model_sha256=desk.origin["model_sha256"],
         before=desk.mask,
     )
 
