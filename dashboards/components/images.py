@@ -48,9 +48,9 @@ def differences(image: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.
         Pale where both masks hold a skyrmion, blue where only `first` does, orange where only
         `second` does.
     """
-    pixels = 0.4 * grey(image).astype(np.float32)
+    pixels = 0.35 * grey(image).astype(np.float32)
     a, b = first == SKYRMION, second == SKYRMION
-    for where, rgb, opacity in ((a & b, BOTH, 0.5), (a & ~b, BLUE, 0.9), (b & ~a, ORANGE, 0.9)):
+    for where, rgb, opacity in ((a & b, BOTH, 0.6), (a & ~b, BLUE, 0.9), (b & ~a, ORANGE, 0.9)):
         pixels[where] = (1 - opacity) * pixels[where] + opacity * np.array(rgb)
     return pixels.astype(np.uint8)
 

@@ -477,7 +477,7 @@ FLOW = """
             {"name": "film-1", "use": "train", "old_mcc": 0.75, "new_mcc": None},
         ],
         "registered": "models:/moke-unet/3",
-        "says": "MCC went from 0.700 to 0.900.",
+        "summary": "MCC went from 0.700 to 0.900.",
         "data": {},
     }))
 """
