@@ -118,7 +118,7 @@ with layout.page("Registry", "Versions of a model, and the version that the lab 
     store = models.open_tracking(params)
     known = names(store) if store else []
     if not known:
-        layout.missing("No model has been registered yet.", layout.TRAIN)
+        layout.untrained("No model has been registered yet.")
     with st.sidebar:
         name = st.selectbox("Model", known, key="registered")
     table, steps = versions(store, name), history(store, name)

@@ -132,7 +132,7 @@ with layout.page("Seeds", "Spread of the results of one training over its random
     store = models.open_tracking(params)
     names = experiments(store) if store else []
     if not names:
-        layout.missing("No training has been tracked yet.", layout.TRAIN)
+        layout.untrained("No training has been tracked yet.")
     own = params.tracking.experiment
     with st.sidebar:
         first = names.index(own) if own in names else 0
@@ -142,7 +142,7 @@ with layout.page("Seeds", "Spread of the results of one training over its random
     family = families.of_model({"family": known.iloc[0]} if len(known) else {})
     parents = trainings(table, family.metric)
     if parents.empty:
-        layout.missing(f"Experiment {name} has no completed training yet.", layout.TRAIN)
+        layout.untrained(f"Experiment {name} has no completed training yet.")
     seeds = seeds_of(table, parents)
     layout.legend(COLOURS)
     st.altair_chart(spread_chart(parents, seeds, family.metric), width="stretch")

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import pandas as pd
 import streamlit as st
 
+from spinscope import families
 from spinscope.config import Params, load_params
 from spinscope.errors import SpinscopeError
 
@@ -23,9 +24,6 @@ REMEMBERED = (
 
 PALETTE = ("#2a6f97", "#e07a1f", "#5a8f3c", "#8e5ea2", "#b5483a")
 """Colours of models and seeds, in order."""
-
-TRAIN = "spinscope train FAMILY"
-"""Command that trains and registers a model."""
 
 GREY = "#7d8590"
 """Colour of labels and reference data."""
@@ -70,6 +68,11 @@ def stop(text: str) -> NoReturn:
 def missing(what: str, command: str) -> NoReturn:
     """Name what does not exist yet and the command that creates it, and end the page."""
     stop(f"{what} Run `{command}` in a terminal, then reload this page.")
+
+
+def untrained(what: str) -> NoReturn:
+    """Name what a training creates and the families that can be trained, and end the page."""
+    missing(f"{what} The families are {', '.join(families.names())}.", "spinscope train FAMILY")
 
 
 def legend(colours: Mapping[str, str]) -> None:
