@@ -26,6 +26,19 @@ def splits(moke_folder):
     return split_by_batch(open_dataset(moke_folder), (0, 1, 3, 4), (2,))
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return tmp_path_factory.mktemp("trained") / "seed-0"
+
+
+@pytest.fixture
+def trained(params, splits, tmp_path, template):
+    """The training of seed 0 in `tmp_path / "a"`: run once for the module, then copied."""
+    fit(FAMILY, splits, params, seed=0, folder=template)
+    shutil.copytree(template, tmp_path / "a")
+    return fit(FAMILY, splits, params, seed=0, folder=tmp_path / "a")
+
+
 def stop_after(epoch: int):
     def callback(now: int, _: dict) -> None:
         if now == epoch:
@@ -79,10 +92,9 @@ def test_the_kept_weights_are_those_of_the_epoch(params, splits, tmp_path, keep)
     assert found["mcc"] == pytest.approx(scores[result.best_epoch], abs=1e-5)
 
 
-def test_a_finished_training_is_read_back(params, splits, tmp_path):
-    first = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "a")
+def test_a_finished_training_is_read_back(params, splits, tmp_path, trained):
     again = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "a", on_epoch=stop_after(0))
-    assert (again.history, again.seconds) == (first.history, first.seconds)
+    assert (again.history, again.seconds) == (trained.history, trained.seconds)
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
         "history.json", "model", "result.json", "settings.json",
     ]  # fmt: skip
@@ -121,11 +133,9 @@ def test_a_training_of_other_settings_is_moved_aside(params, splits, tmp_path, s
     assert {p.relative_to(aside): p.read_bytes() for p in aside.rglob("*") if p.is_file()} == kept
 
 
-def test_other_weights_of_the_same_name_are_another_training(params, splits, tmp_path):
+def test_other_weights_of_the_same_name_are_another_training(params, splits, tmp_path, trained):
     """A reference such as models:/x@lab moves on to another network."""
-    start = shutil.copytree(
-        fit(FAMILY, splits, params, seed=0, folder=tmp_path / "a").model, tmp_path / "m"
-    )
+    start = shutil.copytree(trained.model, tmp_path / "m")
     first = fit(FAMILY, splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
     again = fit(FAMILY, splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
     assert again.seconds == first.seconds
@@ -134,9 +144,10 @@ def test_other_weights_of_the_same_name_are_another_training(params, splits, tmp
     assert len(list(tmp_path.glob("b.*"))) == 1
 
 
-def test_a_full_disk_keeps_the_last_whole_checkpoint(params, splits, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_last_whole_checkpoint(
+    params, splits, tmp_path, trained, monkeypatch
+):
     """The disk fills while the second backup is written; once it has room, training goes on."""
-    whole = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "whole")
     save = module.Resume._save_model
 
     def full(self):
@@ -160,28 +171,26 @@ def test_a_full_disk_keeps_the_last_whole_checkpoint(params, splits, tmp_path, m
     state = json.loads((tmp_path / "full" / "backup" / "state.json").read_text())
     assert state["epoch"] == 1
     assert not list((tmp_path / "full").glob(".*"))
-    assert fit(FAMILY, splits, params, seed=0, folder=tmp_path / "full").history == whole.history
+    assert fit(FAMILY, splits, params, seed=0, folder=tmp_path / "full").history == trained.history
 
 
-def test_pretrained_weights_are_the_start(params, splits, tmp_path):
-    first = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "a")
+def test_pretrained_weights_are_the_start(params, splits, tmp_path, trained):
     still = params.model_copy(
         update={"training": params.training.model_copy(update={"learning_rate": 1e-12})}
     )
-    second = fit(FAMILY, splits, still, seed=1, folder=tmp_path / "b", pretrained=first.model)
+    second = fit(FAMILY, splits, still, seed=1, folder=tmp_path / "b", pretrained=trained.model)
     for a, b in zip(
-        load_model(first.model)[0].get_weights(),
+        load_model(trained.model)[0].get_weights(),
         load_model(second.model)[0].get_weights(),
         strict=True,
     ):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_pretrained_of_another_shape_is_refused(params, splits, tmp_path):
-    first = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "a")
+def test_pretrained_of_another_shape_is_refused(params, splits, tmp_path, trained):
     wider = params.model_copy(update={"model": params.model.model_copy(update={"width": 6})})
     with pytest.raises(SpinscopeError, match="other shapes"):
-        fit(FAMILY, splits, wider, seed=0, folder=tmp_path / "b", pretrained=first.model)
+        fit(FAMILY, splits, wider, seed=0, folder=tmp_path / "b", pretrained=trained.model)
 
 
 def test_settings_that_do_not_change_the_outcome_do_not_count(params):
@@ -192,8 +201,7 @@ def test_settings_that_do_not_change_the_outcome_do_not_count(params):
     assert training_settings(params, 0) != training_settings(params, 1)
 
 
-def test_an_anchor_averages_the_weights_with_the_first(params, splits, tmp_path):
-    start = fit(FAMILY, splits, params, seed=0, folder=tmp_path / "start")
+def test_an_anchor_averages_the_weights_with_the_first(params, splits, tmp_path, trained):
     weights, scores_ = {}, {}
     for share in (0.0, 0.25):
         own = overridden(
@@ -201,11 +209,11 @@ def test_an_anchor_averages_the_weights_with_the_first(params, splits, tmp_path)
             [f"training.anchor={share}", "model.upscale=null", "model.min_peak_probability=null"],
         )
         result = fit(
-            FAMILY, splits, own, seed=1, folder=tmp_path / str(share), pretrained=start.model
+            FAMILY, splits, own, seed=1, folder=tmp_path / str(share), pretrained=trained.model
         )
         weights[share] = load_model(result.model)[0].get_weights()
         scores_[share] = result.score
-    first = load_model(start.model)[0].get_weights()
+    first = load_model(trained.model)[0].get_weights()
     for before, after, kept in zip(first, weights[0.0], weights[0.25], strict=True):
         np.testing.assert_allclose(kept, 0.25 * before + 0.75 * after, atol=1e-6)
     # The score that is kept is that of the averaged network.
