@@ -1,7 +1,7 @@
 """Export masks to other programs: ROI sets, label images, COCO, tables, overlays and videos.
 
-Every writer has the same signature, writes its target whole or not at all, and holds one frame in
-memory at a time; `write_table` describes the parameters.
+Each module writes one format. `KINDS` holds the writers, which write their target whole or not at
+all and hold one frame in memory at a time.
 """
 
 from __future__ import annotations
@@ -11,24 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from spinscope.analysis.exports.coco import write_coco
-from spinscope.analysis.exports.frames import Frame, number
+from spinscope.analysis.exports.frames import Frame, Frames, number
 from spinscope.analysis.exports.ome import write_class_image, write_object_image
 from spinscope.analysis.exports.overlays import write_overlays
 from spinscope.analysis.exports.rois import write_rois
 from spinscope.analysis.exports.table import write_table
 from spinscope.analysis.exports.video import write_video
 from spinscope.errors import SpinscopeError
+from spinscope.files import atomic_file, atomic_folder
 
-KINDS = {
-    "roi": write_rois,
-    "labels": write_object_image,
-    "classes": write_class_image,
-    "coco": write_coco,
-    "csv": write_table,
-    "png": write_overlays,
-    "mp4": write_video,
-}
-"""Format → function that writes it."""
+DRAWN = {"png", "mp4"}
+"""Formats that are drawn on the images of the frames."""
 
 SUFFIXES = {
     "roi": ".rois.zip",
@@ -39,10 +32,73 @@ SUFFIXES = {
     "png": ".overlays",
     "mp4": ".mp4",
 }
-"""Format → suffix of its file."""
+"""Format → suffix of its file, for "png" of its folder."""
 
-DRAWN = {"png", "mp4"}
-"""Formats that are drawn on the images of the frames."""
+
+def _writer(kind: str, write_frames: Callable[[Path, Frames], None]) -> Callable[..., int]:
+    """Writer of one format, from the function that writes its content."""
+
+    def write_kind(
+        target: Path | str,
+        frames: Iterable[Frame],
+        *,
+        classes: Sequence[str],
+        pixel_size: float | None = None,
+        interval: float | None = None,
+        names: Callable[[int], str] = number,
+        min_px: int = 1,
+    ) -> int:
+        """Write frames to a file, for "png" to a folder, and return their number.
+
+        Objects are numbered 1 … n by class and frame, as in the table of objects.
+
+        Parameters
+        ----------
+        target : Path or str
+            File or folder to write.
+        frames : iterable of Frame
+            Index, image (H, W) of any real type or None, and mask (H, W) uint8 of each frame.
+        classes : sequence of str
+            Name of each class.
+        pixel_size, interval : float, optional
+            Pixel size in m and time between frames in s.
+        names : callable
+            Index → name of a frame; by default its number.
+        min_px : int
+            Objects of fewer pixels are left out.
+
+        Raises
+        ------
+        SpinscopeError
+            For no frame, frames of several sizes, a class without a name, a missing image of a
+            format in `DRAWN`, and a target that cannot be written.
+        """
+        checked = Frames(frames, classes, pixel_size, interval, names, min_px, kind in DRAWN)
+        try:
+            with (atomic_folder if kind == "png" else atomic_file)(target) as partial:
+                write_frames(partial, checked)
+        except OSError as error:  # a full disk, missing rights
+            raise SpinscopeError(
+                f"{target} cannot be written: {error.strerror or error}; nothing of it was kept"
+            ) from error
+        return checked.count
+
+    return write_kind
+
+
+KINDS = {
+    kind: _writer(kind, write_frames)
+    for kind, write_frames in {
+        "roi": write_rois,
+        "labels": write_object_image,
+        "classes": write_class_image,
+        "coco": write_coco,
+        "csv": write_table,
+        "png": write_overlays,
+        "mp4": write_video,
+    }.items()
+}
+"""Format → function that writes it."""
 
 
 def write(
@@ -59,7 +115,7 @@ def write(
     frames : callable
         Returns the frames, once per format.
     **options
-        Parameters of the writers, see `write_table`.
+        Parameters of the writers.
 
     Returns
     -------

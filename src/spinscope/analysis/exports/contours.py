@@ -14,10 +14,19 @@ _EAST, _SOUTH, _WEST, _NORTH = range(4)
 
 @dataclass(frozen=True)
 class Contour:
-    """One object: `outer` and each of `holes` are (k, 2) int corners (y, x), closed implicitly.
+    """Outline of one object.
 
-    Corner (y, x) is the upper left one of pixel (y, x): a single pixel has the corners (y, x),
+    Corner (y, x) is the upper left corner of pixel (y, x): a single pixel has the corners (y, x),
     (y, x + 1), (y + 1, x + 1), (y + 1, x). Filled (even-odd), the rings give the object exactly.
+
+    Attributes
+    ----------
+    number : int
+        Number of the object.
+    outer : (k, 2) int array
+        Corners (y, x) of the outer ring, closed implicitly.
+    holes : list of (k, 2) int arrays
+        Corners of each hole.
     """
 
     number: int
@@ -26,11 +35,20 @@ class Contour:
 
 
 def contours(numbers: np.ndarray) -> list[Contour]:
-    """Outlines of all objects, in order of their numbers.
+    """Trace the outlines of all objects along the edges of their pixels.
 
-    numbers : (H, W) integers, 0 outside objects, 8-connected objects that do not touch each other.
-    The borders between object pixels and others are followed as directed edges with the object on
-    the right, all edges at once; where two pixels meet in a corner only, they stay together.
+    All edges between object pixels and others are followed at once, with the object on the right;
+    pixels that meet only in a corner stay together.
+
+    Parameters
+    ----------
+    numbers : (H, W) int array
+        Object numbers, 0 outside; 8-connected objects that do not touch each other.
+
+    Returns
+    -------
+    list of Contour
+        Outlines in order of the numbers.
     """
     width = numbers.shape[1]
     starts = _edges(numbers).reshape(-1)
@@ -41,15 +59,15 @@ def contours(numbers: np.ndarray) -> list[Contour]:
         return []
     corner, way = code >> 2, code & 3
     follows = _following(code, starts, width + 1)
-    turns = np.empty(len(code), dtype=bool)
-    turns[follows] = way != way[follows]
+    corners = np.empty(len(code), dtype=bool)
+    corners[follows] = way != way[follows]
     y, x = np.divmod(corner, width + 1)
     right_of = numbers[
         y - ((way == _WEST) | (way == _NORTH)), x - ((way == _SOUTH) | (way == _WEST))
     ]
     found: dict[int, Contour] = {}
     for ring in _rings(follows):
-        ring_corners = ring[turns[ring]]
+        ring_corners = ring[corners[ring]]
         points = np.stack([y[ring_corners], x[ring_corners]], axis=1)
         owner = int(right_of[ring[0]])
         # edges are in reading order, and the first corner of an object is on its outer border
@@ -61,7 +79,7 @@ def contours(numbers: np.ndarray) -> list[Contour]:
 
 
 def _edges(numbers: np.ndarray) -> np.ndarray:
-    """(H + 1, W + 1) uint8: bit `way` is set where an edge of that direction starts."""
+    """Edges that start at each corner, (H + 1, W + 1) uint8, one bit per direction."""
     height, width = numbers.shape
     starts = np.zeros((height + 1, width + 1), dtype=np.uint8)
     rows = max(1, BAND_PX // max(1, width))
@@ -84,7 +102,7 @@ def _edges(numbers: np.ndarray) -> np.ndarray:
 
 
 def _following(code: np.ndarray, starts: np.ndarray, stride: int) -> np.ndarray:
-    """Index of the edge that goes on where each ends: to the left if it can, else straight on."""
+    """Index of the edge that follows each edge: to the left if there is one, else straight on."""
     way = code & 3
     end = (code >> 2) + np.array([1, stride, -1, -stride])[way]
     left, right = (way + 3) & 3, (way + 1) & 3
@@ -94,7 +112,7 @@ def _following(code: np.ndarray, starts: np.ndarray, stride: int) -> np.ndarray:
 
 
 def _rings(follows: np.ndarray):
-    """Closed rings of edges, each as indices in order."""
+    """Yield closed rings of edges, each as indices in order."""
     following = follows.tolist()
     seen = bytearray(len(following))
     for first in range(len(following)):

@@ -1,26 +1,23 @@
-"""Frames on their way out: checked one by one, and cut into objects."""
+"""Frames to export, checked one by one and separated into objects."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from spinscope.analysis.objects import label_objects
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file
 
 Frame = tuple[int, np.ndarray | None, np.ndarray]
 """(index, image (H, W) or None, mask (H, W) uint8)."""
 
-GROUND = ("background", "outside", "edge")
-"""Classes that are no objects."""
+_NO_OBJECTS = ("background", "outside", "edge")
 
 
 def number(index: int) -> str:
-    """A frame's number with leading zeros, its name where it has no other.
+    """Return the number of a frame with leading zeros, the default name.
 
     >>> number(7)
     '0007'
@@ -28,16 +25,63 @@ def number(index: int) -> str:
     return f"{index:04d}"
 
 
-def checked(
-    frames: Iterable[Frame], classes: Sequence[str], *, images: bool = False
-) -> Iterator[Frame]:
-    """The frames, if there is one and all are of one size and of the classes named.
+@dataclass
+class Frames:
+    """Frames to export; iterating checks them and counts them.
 
-    images : every frame must bring its image.
+    Parameters
+    ----------
+    frames : iterable of Frame
+        Index, image and mask of each frame, in order.
+    classes : sequence of str
+        Name of each class.
+    pixel_size, interval : float or None
+        Pixel size in m and time between frames in s.
+    names : callable
+        Index → name of a frame.
+    min_px : int
+        Objects of fewer pixels are left out.
+    images : bool
+        Whether every frame needs an image.
     """
-    shape = None
-    for index, image, mask in frames:
-        shape = shape or mask.shape
+
+    frames: Iterable[Frame]
+    classes: Sequence[str]
+    pixel_size: float | None
+    interval: float | None
+    names: Callable[[int], str]
+    min_px: int
+    images: bool
+    count: int = 0
+
+    @property
+    def object_classes(self) -> list[tuple[int, str]]:
+        """Index and name of each class of objects."""
+        return [(k, name) for k, name in enumerate(self.classes) if name not in _NO_OBJECTS]
+
+    def objects(self, mask: np.ndarray) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
+        """Yield index and name of each class, object numbers (H, W) int32 and areas (n,)."""
+        for index, name in self.object_classes:
+            yield index, name, *label_objects(mask == index, self.min_px)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames.
+
+        Raises
+        ------
+        SpinscopeError
+            For no frame, masks of several sizes or with unknown classes, and missing images.
+        """
+        shape = None
+        for index, image, mask in self.frames:
+            shape = shape or mask.shape
+            self._check(index, image, mask, shape)
+            yield index, image, mask
+            self.count += 1
+        if not self.count:
+            raise SpinscopeError("there is no frame to export")
+
+    def _check(self, index: int, image: np.ndarray | None, mask: np.ndarray, shape: tuple) -> None:
         if mask.ndim != 2 or mask.dtype != np.uint8:
             raise SpinscopeError(
                 f"mask of frame {index}, {mask.dtype} of shape {mask.shape}, must be (H, W) uint8"
@@ -51,34 +95,10 @@ def checked(
             raise SpinscopeError(
                 f"image of frame {index}, of shape {image.shape}, must be of its mask's, {shape}"
             )
-        if image is None and images:
-            raise SpinscopeError(f"image of frame {index} is missing; pictures are drawn on images")
-        if (top := int(mask.max(initial=0))) >= len(classes):
+        if image is None and self.images:
+            raise SpinscopeError(f"image of frame {index} is missing; overlays are drawn on images")
+        if (top := int(mask.max(initial=0))) >= len(self.classes):
             raise SpinscopeError(
-                f"mask of frame {index} holds class {top}; only 0 to {len(classes) - 1} "
-                f"({', '.join(classes)}) have names"
+                f"mask of frame {index} holds class {top}; only 0 to {len(self.classes) - 1} "
+                f"({', '.join(self.classes)}) have names"
             )
-        yield index, image, mask
-    if shape is None:
-        raise SpinscopeError("there is no frame to export")
-
-
-def objects(
-    mask: np.ndarray, classes: Sequence[str], min_px: int
-) -> Iterator[tuple[int, str, np.ndarray, np.ndarray]]:
-    """(index, name, object numbers (H, W) int32, areas (n,)) of every class of objects."""
-    for index, name in enumerate(classes):
-        if name not in GROUND:
-            yield index, name, *label_objects(mask == index, min_px)
-
-
-@contextlib.contextmanager
-def written(target: Path | str) -> Iterator[Path]:
-    """`atomic_file`, with one sentence where the target cannot be written."""
-    try:
-        with atomic_file(target) as partial:
-            yield partial
-    except OSError as error:  # a full disk, no right to write
-        raise SpinscopeError(
-            f"{target} cannot be written: {error.strerror or error}; nothing of it was kept"
-        ) from error
