@@ -1,8 +1,8 @@
-r"""Tracks of objects over frames: links, mean square displacement, diffusion and lifetimes.
+r"""Tracks of objects over frames: links, mean squared displacement, diffusion and lifetimes.
 
-A table of objects holds `frame`, `y_px` and `x_px`, one row an object; further columns stay with
-their rows. Frames are counted; a frame without objects has no row. Steps are between neighbouring
-frames only: where an object was missed for a frame there is no step.
+A table of objects holds `frame`, `y_px` and `x_px`, one row per object; further columns are kept.
+A frame without objects has no row. Steps connect neighbouring frames only: where an object is
+missing in a frame, there is no step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from spinscope.errors import SpinscopeError
 if TYPE_CHECKING:
     import pandas as pd
 
-_ENOUGH = 10  # tracks whose scatter gives an error
+_ENOUGH = 10  # tracks whose scatter gives a standard error
 
 
 def link(
@@ -30,19 +30,38 @@ def link(
     memory: int = 0,
     size_ratio: float | None = 2.0,
 ) -> pd.DataFrame:
-    """Join the objects of all frames to tracks (Crocker and Grier's algorithm, by trackpy).
+    """Link the objects of all frames to tracks (Crocker and Grier's algorithm, by trackpy).
 
-    objects : frame, y_px, x_px and any other columns.   search_range_px : how far an object may move in a
-    frame; some five times the step's standard deviation, or fast steps are lost. By default half
-    of the median distance of nearest objects, within which the next frame's nearest is the one.
-    memory : frames for which an object may be missed.   size_ratio : two objects whose
-    `diameter_px` differ by this factor are as far apart as `search_range_px`, so that in a sample of mixed
-    sizes a small one does not go on as a large one, nor two that merged as one of them; None, or no
-    such column, links by place alone.
-    Returns the table sorted by track and frame with a column `track`, 0 ..., in order of the first
-    appearance. Raises SpinscopeError for missing columns, a search_range not above zero, a size ratio
-    not above one, and where so many objects are within search_range that the links are ambiguous.
-    Source: Crocker & Grier, J. Colloid Interface Sci. 179, 298 (1996).
+    Parameters
+    ----------
+    objects : DataFrame or mapping
+        Columns `frame`, `y_px`, `x_px` and any others.
+    search_range_px : float, optional
+        Distance that an object may move between frames, some five standard deviations of a step.
+        By default half the median distance of nearest neighbours, within which the nearest object
+        of the next frame is the same one.
+    memory : int
+        Frames an object may disappear and still be linked.
+    size_ratio : float or None
+        Objects whose `diameter_px` differ by this factor are as far apart as `search_range_px`, so
+        that a small object is not linked to a large one, nor to a merged pair. None, or a missing
+        column, links by position alone.
+
+    Returns
+    -------
+    DataFrame
+        The table with a column `track`, 0 …, in order of first appearance, sorted by track and
+        frame.
+
+    Raises
+    ------
+    SpinscopeError
+        For a missing column, a parameter out of range, and where so many objects are within the
+        search range that links are ambiguous.
+
+    References
+    ----------
+    Crocker & Grier, J. Colloid Interface Sci. 179, 298 (1996).
     """
     import pandas as pd
 
@@ -64,9 +83,12 @@ def link(
 
 
 def default_search_range(table: pd.DataFrame) -> float:
-    """Half the median distance of nearest objects over all frames, px: how far `link` looks.
+    """Return half the median distance of nearest neighbours over all frames, in px.
 
-    Raises SpinscopeError where no frame has two objects.
+    Raises
+    ------
+    SpinscopeError
+        Where no frame has two objects.
     """
     from spinscope.analysis.lattice import nearest
 
@@ -79,9 +101,9 @@ def default_search_range(table: pd.DataFrame) -> float:
 
 
 def subtract_drift(tracks: pd.DataFrame) -> pd.DataFrame:
-    """The tracks with the mean motion of all objects from frame to frame taken away.
+    """Subtract the ensemble drift: the mean motion of all objects from frame to frame.
 
-    With n objects a frame, this takes 1/n of their own motion with it; `diffusion` allows for it.
+    With n objects per frame, this removes 1/n of their own motion; `diffusion` corrects for it.
     """
     first, second = _steps(tracks)
     frame = tracks["frame"].to_numpy()
@@ -94,20 +116,57 @@ def subtract_drift(tracks: pd.DataFrame) -> pd.DataFrame:
 def mean_squared_displacement(
     tracks: pd.DataFrame, *, max_lag: int = 20, interval: float | None = None
 ) -> pd.DataFrame:
-    r"""Mean over tracks and times of :math:`|r(t + \ell) - r(t)|^2`; 4 D l + 4 sigma^2 if free.
+    r"""Mean squared displacement over tracks and times.
 
-    tracks : as of `link`.   max_lag : frames.   interval : seconds between frames.
-    Returns one row a lag: lag (frames), lag_s (NaN without interval), msd_px2, msd_px2_se (from the
-    scatter between tracks; NaN for fewer than two), pairs, tracks. Lags without a pair have no row.
+    .. math:: \mathrm{MSD}(\ell) = \langle |r(t + \ell) - r(t)|^2 \rangle
+              = 4 D \ell + 4 \sigma^2 \text{ for free diffusion}
+
+    Parameters
+    ----------
+    tracks : DataFrame
+        Result of `link`.
+    max_lag : int
+        Largest lag in frames.
+    interval : float, optional
+        Time between frames in s.
+
+    Returns
+    -------
+    DataFrame
+        One row per lag with a pair: `lag` (frames), `lag_s` (NaN without interval), `msd_px2`,
+        `msd_px2_se` (from the scatter between tracks, NaN for fewer than two), `pairs`, `tracks`.
     """
-    return _msd(tracks, max_lag, interval, by_track=False)
+    import pandas as pd
+
+    rows = []
+    for lag, squares, _, pairs, sums in _displacements(tracks, max_lag):
+        mean, count, error = squares.mean(), len(pairs), np.nan
+        if count > 1:
+            scatter = ((sums - pairs * mean) ** 2).sum() * count / (count - 1)
+            error = np.sqrt(scatter) / len(squares)
+        seconds = lag * (np.nan if interval is None else interval)
+        rows.append((lag, seconds, mean, error, len(squares), count))
+    names = ["lag", "lag_s", "msd_px2", "msd_px2_se", "pairs", "tracks"]
+    return pd.DataFrame(rows, columns=names, dtype=None if rows else float)
 
 
 def track_msd(
     tracks: pd.DataFrame, *, max_lag: int = 20, interval: float | None = None
 ) -> pd.DataFrame:
-    """Mean square displacement of each track: track, lag (frames), lag_s, msd_px2, pairs."""
-    return _msd(tracks, max_lag, interval, by_track=True)
+    """Mean squared displacement of each track: `track`, `lag`, `lag_s`, `msd_px2`, `pairs`.
+
+    See `mean_squared_displacement` for the parameters.
+    """
+    import pandas as pd
+
+    names = ["track", "lag", "lag_s", "msd_px2", "pairs"]
+    tables = [pd.DataFrame(columns=names, dtype=float)]
+    for lag, _, numbers, pairs, sums in _displacements(tracks, max_lag):
+        seconds = lag * (np.nan if interval is None else interval)
+        columns = (numbers, lag, seconds, sums / pairs, pairs)
+        tables.append(pd.DataFrame(dict(zip(names, columns, strict=True))))
+    table = pd.concat(tables[1:] or tables, ignore_index=True)
+    return table.sort_values(["track", "lag"], ignore_index=True)
 
 
 def diffusion(
@@ -125,25 +184,40 @@ def diffusion(
               \sigma^2 = R \langle \Delta_n^2 \rangle
                          + (2R - 1) \langle \Delta_n \Delta_{n+1} \rangle
 
-    averaged over y and x. The noise of locating an object makes a step too long and the next one
-    turn back: the two terms cancel it, and the blur of an open shutter, exactly. The estimator is
-    unbiased for tracks of any length and close to the best one, while a line fitted through a mean
-    square displacement depends on how many correlated lags it runs over.
+    averaged over y and x. Localisation noise lengthens a step and reverses the next one: the two
+    terms cancel it, and the blur of an open shutter, exactly. The estimator is unbiased for tracks
+    of any length and close to optimal, while a line fitted to a mean squared displacement depends
+    on the number of its correlated lags.
 
-    tracks : as of `link`.   pixel_size : m.   interval : s between frames.   drift : take away the
-    mean motion of all objects first.   exposure : part of the interval the shutter is open, R =
-    exposure / 6; it does not change D.
-    Returns diffusion_px2_per_frame, its standard error `_se`, both in m2_per_s where both units
-    are known (otherwise NaN), localisation_px (:math:`\sigma`; 0 where its square comes out
-    negative), step_px (root mean square of a step, y or x), steps, tracks (of two frames or more).
-    The error is the scatter between tracks for ten and more, otherwise that of the theory; NaN,
-    as all is, without three frames in a row.
-    Source: Vestergaard, Blainey & Flyvbjerg, Phys. Rev. E 89, 022726 (2014).
+    Parameters
+    ----------
+    tracks : DataFrame
+        Result of `link`.
+    pixel_size, interval : float, optional
+        Pixel size in m and time between frames in s.
+    drift : bool
+        Whether to subtract the ensemble drift first.
+    exposure : float
+        Fraction of the interval during which the shutter is open, R = exposure / 6; it does not
+        change D.
+
+    Returns
+    -------
+    dict
+        `diffusion_px2_per_frame` and its standard error `_se`; both in `m2_per_s` where pixel size
+        and interval are known, otherwise NaN; `localisation_px` (:math:`\sigma`, 0 for a negative
+        square), `step_px` (root mean square of a step along y or x), `steps`, `tracks` (of two
+        frames and more). The error is the scatter between tracks for ten and more, otherwise the
+        theoretical one. All are NaN without three frames in a row.
+
+    References
+    ----------
+    Vestergaard, Blainey & Flyvbjerg, Phys. Rev. E 89, 022726 (2014).
     """
     steps = _moments(tracks, drift)
     total = steps.sum()
     count, twice = total["steps"], total["couples"]
-    found = {
+    result = {
         "diffusion_px2_per_frame": np.nan,
         "diffusion_px2_per_frame_se": np.nan,
         "localisation_px": np.nan,
@@ -162,15 +236,15 @@ def diffusion(
             error = np.sqrt((influence**2).sum() * len(steps) / (len(steps) - 1))
         else:
             error = _theory(d, noise, blur, count)
-        found |= {
+        result |= {
             "diffusion_px2_per_frame": float(d),
             "diffusion_px2_per_frame_se": float(error),
             "localisation_px": float(np.sqrt(max(noise, 0))),
         }
     scale = np.nan if pixel_size is None or interval is None else pixel_size**2 / interval
     for end in ("", "_se"):
-        found[f"diffusion_m2_per_s{end}"] = found[f"diffusion_px2_per_frame{end}"] * scale
-    return found
+        result[f"diffusion_m2_per_s{end}"] = result[f"diffusion_px2_per_frame{end}"] * scale
+    return result
 
 
 def track_diffusion(
@@ -180,10 +254,15 @@ def track_diffusion(
     interval: float | None = None,
     drift: bool = False,
 ) -> pd.DataFrame:
-    """Diffusion constant of each track of three frames in a row or more, as `diffusion` has it.
+    """Diffusion constant of each track of three frames in a row or more, as by `diffusion`.
 
-    Returns track, steps, diffusion_px2_per_frame, diffusion_m2_per_s and their errors `_se`, which
-    are the theory's. Short tracks scatter widely, below zero as well: their mean is right.
+    Values of short tracks scatter widely, also below zero; their mean is unbiased.
+
+    Returns
+    -------
+    DataFrame
+        `track`, `steps`, `diffusion_px2_per_frame`, `diffusion_m2_per_s` and their theoretical
+        standard errors `_se`.
     """
     steps = _moments(tracks, drift)
     steps = steps[steps["couples"] > 0]
@@ -211,43 +290,63 @@ def lifetimes(
     frames: tuple[int, int] | None = None,
     interval: float | None = None,
 ) -> pd.DataFrame:
-    """How long each track was seen, and whether it was seen from its beginning and to its end.
+    """Lifetime of each track, and whether its beginning and end were observed.
 
-    tracks : as of `link`; where it has `touches_border`, a track that touches the border of the
-    frame at its first or last sighting came or went there.   frames : first and last frame of the
-    recording, by default of the table.   interval : s between frames.
-    Returns track, first, last (frames), points (sightings), lifetime_frames (last - first + 1),
-    lifetime_s, before (may have been there before it was seen), after (may have lived on): where
-    either is true, the lifetime is a lower bound. `watched`: frames in which an end would have
-    been seen as one, those away from the border and before the last of the recording.
+    Parameters
+    ----------
+    tracks : DataFrame
+        Result of `link`. Where it has `touches_border`, a track whose first or last object touches
+        the border of the frame entered or left there.
+    frames : (int, int), optional
+        First and last frame of the recording, by default of the table.
+    interval : float, optional
+        Time between frames in s.
+
+    Returns
+    -------
+    DataFrame
+        `track`, `first`, `last` (frames), `points` (objects), `lifetime_frames` (last - first + 1),
+        `lifetime_s`, `before` (may have existed earlier), `after` (may have continued): where
+        either is true, the lifetime is a lower bound. `watched` counts the frames in which an end
+        would have been observed: away from the border and before the last frame of the recording.
     """
     table = tracks.sort_values(["track", "frame"], ignore_index=True)
     start, end = frames or ((table["frame"].min(), table["frame"].max()) if len(table) else (0, 0))
     by_track = table.groupby("track")
-    found = by_track["frame"].agg(first="min", last="max", points="size").reset_index()
-    found["lifetime_frames"] = found["last"] - found["first"] + 1
-    found["lifetime_s"] = found["lifetime_frames"] * (np.nan if interval is None else interval)
+    lives = by_track["frame"].agg(first="min", last="max", points="size").reset_index()
+    lives["lifetime_frames"] = lives["last"] - lives["first"] + 1
+    lives["lifetime_s"] = lives["lifetime_frames"] * (np.nan if interval is None else interval)
     edge = table["frame"] * 0 > 0
     if "touches_border" in table:
         edge = table["touches_border"].astype(bool)
     edges = edge.groupby(table["track"])
-    found["before"] = (found["first"] <= start) | edges.first().to_numpy(dtype=bool)
-    found["after"] = (found["last"] >= end) | edges.last().to_numpy(dtype=bool)
+    lives["before"] = (lives["first"] <= start) | edges.first().to_numpy(dtype=bool)
+    lives["after"] = (lives["last"] >= end) | edges.last().to_numpy(dtype=bool)
     lived = (-by_track["frame"].diff(-1)).fillna(1).where(~edge & (table["frame"] < end), 0)
-    found["watched"] = lived.groupby(table["track"]).sum().to_numpy(dtype=np.int64)
-    return found
+    lives["watched"] = lived.groupby(table["track"]).sum().to_numpy(dtype=np.int64)
+    return lives
 
 
 def mean_lifetime(table: pd.DataFrame, *, interval: float | None = None) -> dict[str, float]:
-    r"""Mean lifetime of objects that vanish at a constant rate, from tracks partly cut off.
+    r"""Mean lifetime of objects that vanish at a constant rate, from tracks that may be cut off.
 
-    With :math:`k` ends seen in :math:`n` frames watched, a frame is not outlived with
+    With :math:`k` observed ends in :math:`n` watched frames, the probability to vanish in a frame is
     :math:`p = k / n`, and :math:`\tau = -1 / \ln(1 - p)`. Tracks that are cut off count in n, not
-    in k; what was before the first sighting does not matter, as the rate is constant.
+    in k; the time before the first frame does not matter at a constant rate.
 
-    table : as of `lifetimes`.   interval : s between frames.
-    Returns lifetime_frames, lifetime_s and their errors `_se`, ends (seen) and tracks; NaN where no
-    end is seen. Each lost link ends a track: the lifetime is that of the tracks.
+    Parameters
+    ----------
+    table : DataFrame
+        Result of `lifetimes`.
+    interval : float, optional
+        Time between frames in s.
+
+    Returns
+    -------
+    dict
+        `lifetime_frames`, `lifetime_s` and their standard errors `_se`, `ends` (observed) and
+        `tracks`; NaN without an observed end. Every lost link ends a track: the lifetime is that of
+        the tracks.
     """
     ends = int((~table["after"]).sum())
     watched = int(table["watched"].sum())
@@ -268,6 +367,7 @@ def mean_lifetime(table: pd.DataFrame, *, interval: float | None = None) -> dict
 
 
 def _table(objects) -> pd.DataFrame:
+    """Table of objects, checked."""
     import pandas as pd
 
     table = pd.DataFrame(objects) if not isinstance(objects, pd.DataFrame) else objects
@@ -278,7 +378,7 @@ def _table(objects) -> pd.DataFrame:
 
 
 def _linked(frame: np.ndarray, place: np.ndarray, memory: int, search_range: float) -> np.ndarray:
-    """(n,) track of each row; `frame` ascends and `place` is in units of the search_range."""
+    """Track of each row, (n,); `frame` ascends and `place` is in units of the search range."""
     import trackpy
 
     first, last = int(frame[0]), int(frame[-1])
@@ -292,7 +392,8 @@ def _linked(frame: np.ndarray, place: np.ndarray, memory: int, search_range: flo
             ids = np.concatenate([np.asarray(ids, dtype=np.int64) for _, ids in linked])
     except trackpy.SubnetOversizeException:
         raise SpinscopeError(
-            f"search_range_px (={search_range:g}) is so long that links are ambiguous; it must be shorter"
+            f"search_range_px (={search_range:g}) is so long that links are ambiguous; it must be "
+            "shorter"
         ) from None
     _, start, number = np.unique(ids, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(start))
@@ -301,7 +402,7 @@ def _linked(frame: np.ndarray, place: np.ndarray, memory: int, search_range: flo
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep trackpy from writing a line a frame, and leave its logger as it was."""
+    """Suppress trackpy's line per frame, and restore its logger."""
     logger = logging.getLogger("trackpy")
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -312,7 +413,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _steps(tracks: pd.DataFrame, lag: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (first, second) of all pairs of sightings of a track that are `lag` frames apart."""
+    """Rows (first, second) of all pairs of objects of a track that are `lag` frames apart."""
     frame, track = tracks["frame"].to_numpy(), tracks["track"].to_numpy()
     if not len(frame):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
@@ -325,7 +426,7 @@ def _steps(tracks: pd.DataFrame, lag: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mean_step(tracks, first, second) -> tuple[np.ndarray, np.ndarray]:
-    """(frames - 1, 2) mean step from each frame to the next, and of how many objects."""
+    """Mean step (frames - 1, 2) from each frame to the next, and its number of objects."""
     frame, place = tracks["frame"].to_numpy(), tracks[["y_px", "x_px"]].to_numpy()
     count = int(np.ptp(frame)) if len(frame) else 0
     at = frame[first] - frame.min() if len(frame) else frame
@@ -336,9 +437,9 @@ def _mean_step(tracks, first, second) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _moments(tracks: pd.DataFrame, drift: bool) -> pd.DataFrame:
-    """Of each track: steps, their square, couples of steps in a row, their product.
+    """Number of steps and of pairs of successive steps of each track, their squares and products.
 
-    Square and product are sums over steps of the mean over y and x.
+    Squares and products are sums over steps of the mean over y and x.
     """
     import pandas as pd
 
@@ -371,56 +472,22 @@ def _moments(tracks: pd.DataFrame, drift: bool) -> pd.DataFrame:
 
 
 def _theory(d, noise, blur, steps):
-    """Standard error of D from `steps` steps in two dimensions."""
+    """Theoretical standard error of D from a number of steps in two dimensions."""
     with np.errstate(divide="ignore", invalid="ignore"):
         e = noise / d - 2 * blur
         variance = d**2 * ((6 + 4 * e + 2 * e**2) / steps + 4 * (1 + e) ** 2 / steps**2) / 2
         return np.sqrt(variance)
 
 
-def _msd(tracks, max_lag, interval, *, by_track) -> pd.DataFrame:
-    import pandas as pd
-
+def _displacements(tracks: pd.DataFrame, max_lag: int) -> Iterator[tuple]:
+    """Lag, squared displacements, and per track its number, pairs and sum of squares."""
     if max_lag < 1:
         raise SpinscopeError(f"max_lag (={max_lag}) must be at least 1")
     place, track = tracks[["y_px", "x_px"]].to_numpy(), tracks["track"].to_numpy()
     longest = int(np.ptp(tracks["frame"])) if len(tracks) else 0
-    rows = []
     for lag in range(1, min(max_lag, longest) + 1):
         first, second = _steps(tracks, lag)
-        if not len(first):
-            continue
-        square = ((place[second] - place[first]) ** 2).sum(axis=1)
-        numbers, which, pairs = np.unique(track[first], return_inverse=True, return_counts=True)
-        sums = np.bincount(which, square)
-        if by_track:
-            rows.append(
-                pd.DataFrame(
-                    {"track": numbers, "lag": lag, "msd_px2": sums / pairs, "pairs": pairs}
-                )
-            )
-            continue
-        mean, count = square.mean(), len(numbers)
-        error = np.nan
-        if count > 1:
-            scatter = ((sums - pairs * mean) ** 2).sum() * count / (count - 1)
-            error = np.sqrt(scatter) / len(square)
-        rows.append(
-            pd.DataFrame(
-                {
-                    "lag": [lag],
-                    "msd_px2": [mean],
-                    "msd_px2_se": [error],
-                    "pairs": [len(square)],
-                    "tracks": [count],
-                }
-            )
-        )
-    names = ["track", "lag", "msd_px2", "pairs"]
-    if not by_track:
-        names = ["lag", "msd_px2", "msd_px2_se", "pairs", "tracks"]
-    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=names, dtype=float)
-    table.insert(
-        names.index("lag") + 1, "lag_s", table["lag"] * (np.nan if interval is None else interval)
-    )
-    return table.sort_values(names[:2], ignore_index=True) if by_track else table
+        if len(first):
+            squares = ((place[second] - place[first]) ** 2).sum(axis=1)
+            numbers, which, pairs = np.unique(track[first], return_inverse=True, return_counts=True)
+            yield lag, squares, numbers, pairs, np.bincount(which, squares)
