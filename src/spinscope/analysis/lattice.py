@@ -1,11 +1,10 @@
 r"""Order of a lattice of objects: neighbours, bond order, defects and the pair correlation.
 
-A frame is a cut-out of a film without periodic borders: what depends on neighbours that may lie
-outside is given for interior objects only, those whose Voronoi cell lies in the convex hull of all
-positions, and is NaN for the others. Nothing is given for fewer than four objects.
+A frame has no periodic borders. Quantities that depend on neighbours are given for interior objects
+only, whose Voronoi cell lies in the convex hull of all positions, and are NaN for others and for
+fewer than four objects.
 
-The tessellation is SciPy's (Qhull, in double precision and without periodic borders), order
-parameters and pairs are freud's.
+SciPy (Qhull) computes the tessellation in double precision, freud order parameters and pairs.
 """
 
 from __future__ import annotations
@@ -16,34 +15,51 @@ import numpy as np
 
 from spinscope.errors import SpinscopeError
 
-LEAST = 4  # objects of which there are statistics
-_CHUNK = 20_000  # objects whose pairs are looked at together
+_MIN_OBJECTS = 4  # objects needed for statistics
+_CHUNK = 20_000  # objects whose pairs are in memory together
 
 
 def lattice_order(
     positions: np.ndarray, *, sample_mask: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    r"""Neighbourhood of every object: arrays (n,), in the order of `positions`.
+    r"""Neighbours, cell and bond order of every object.
 
-    positions : (n, 2) centroids (y, x) in px.   film : (H, W) bool, where the film of a patterned
-    sample is; interior objects then have the corners of their cell on it. None is everywhere.
+    Objects at the same position are one site.
 
-    - nearest_px: distance of the nearest object, for all objects of two and more.
-    - delaunay_neighbours: of the Delaunay triangulation, for all objects; 0 without one.
+    Parameters
+    ----------
+    positions : (n, 2) array
+        Centroids (y, x) in px.
+    sample_mask : (H, W) bool array, optional
+        Where a patterned sample has a film: the corners of an interior object's cell lie on it. By
+        default everywhere.
 
-    and for interior objects, otherwise NaN:
+    Returns
+    -------
+    dict of (n,) arrays
+        For all objects, `nearest_px`: distance of the nearest object, and `delaunay_neighbours`:
+        bonds of the Delaunay triangulation (0 without one). For interior objects, otherwise NaN:
 
-    - neighbours: objects with a common edge of Voronoi cells.   cell_area_px: of the cell.
-    - psi6: :math:`|\psi_6|`, with :math:`\psi_6 = \frac1{N}\sum_j e^{6 i \theta_j}` over the
-      neighbours, :math:`\theta` counted from x towards y; 1 in a triangular lattice.
-      psi6_deg: its phase over 6, the direction of the lattice, in (-30, 30].
-    - psi4: the same with 4, but each neighbour weighted by the length of the common edge, as noise
-      makes neighbours over the diagonals of a square lattice; 1 in one.   psi4_deg: in (-45, 45].
-    - interior; defect: interior and with other than six neighbours (bool).
+        - `neighbours`: objects with a common edge of Voronoi cells; `cell_area_px`: area of the
+          cell.
+        - `psi6`: :math:`|\psi_6|`, with :math:`\psi_6 = \frac1{N}\sum_j e^{6 i \theta_j}` over
+          the neighbours, :math:`\theta` from x to y; 1 in a triangular lattice. `psi6_deg`: its
+          phase over 6, the direction of the lattice, in (-30, 30].
+        - `psi4`, `psi4_deg` (in (-45, 45]): the same with 4, each neighbour weighted by the length
+          of the common edge, because noise adds neighbours across the diagonals of a square
+          lattice.
 
-    Objects at one place are one site. Raises SpinscopeError for positions that are not (n, 2) and
-    finite.   Source: Nelson & Halperin, Phys. Rev. B 19, 2457 (1979); weights: Mickel et al., J.
-    Chem. Phys. 138, 044501 (2013).
+        `interior`: whether the object is interior; `defect`: interior and without six neighbours.
+
+    Raises
+    ------
+    SpinscopeError
+        For positions that are not (n, 2) and finite.
+
+    References
+    ----------
+    Nelson & Halperin, Phys. Rev. B 19, 2457 (1979); weights: Mickel et al., J. Chem. Phys. 138,
+    044501 (2013).
     """
     positions = _checked(positions)
     sites, which = np.unique(positions, axis=0, return_inverse=True)
@@ -68,15 +84,20 @@ def lattice_order(
 
 
 def lattice_summary(table: dict[str, np.ndarray]) -> dict[str, float]:
-    r"""Order of a frame from the table of `lattice_order`: one number a quantity.
+    r"""Lattice order of a frame, from the result of `lattice_order`.
 
-    NaN where no object is interior, or none has a value.
+    Returns
+    -------
+    dict of float
+        NaN where no object is interior:
 
-    objects, interior: how many.   nearest_px: mean over all objects.   psi6_mean, psi4_mean:
-    :math:`\langle|\psi|\rangle` over interior objects.   psi6_global, psi4_global:
-    :math:`|\langle\psi\rangle|`, near 1 only where the lattice has one direction throughout.
-    lattice_px: constant of the triangular lattice with the mean cell area A,
-    :math:`\sqrt{2A/\sqrt3}`.   defects: how many; defect_fraction: of the interior objects.
+        - `objects`, `interior`, `defects`: numbers; `defect_fraction`: defects per interior object.
+        - `nearest_px`: mean over all objects.
+        - `psi6_mean`, `psi4_mean`: :math:`\langle|\psi|\rangle` over interior objects.
+        - `psi6_global`, `psi4_global`: :math:`|\langle\psi\rangle|`, near 1 only where the lattice
+          has one direction throughout.
+        - `lattice_px`: constant of the triangular lattice with the mean cell area A,
+          :math:`\sqrt{2A/\sqrt3}`.
     """
     inner = np.asarray(table["interior"], dtype=bool)
     values = {name: np.asarray(column)[inner] for name, column in table.items()}
@@ -110,17 +131,38 @@ def pair_correlation(
               \frac{1}{\pi\,[(r + \delta)^2 - r^2]}, \qquad
               \gamma(\Delta) = (H - |\Delta_y|)(W - |\Delta_x|)
 
-    Each pair counts by the inverse of the area in which its first object may lie so that both are
-    in the frame (translation correction): g = 1 for independent objects at every r.
+    Each pair is weighted by the inverse of the area in which its first object may lie so that both
+    are in the frame (translation correction): g = 1 for independent objects at every r.
 
-    positions : (n, 2) centroids (y, x) in px.   shape : (H, W) of the frame.   r_max : at most
-    half the shorter side; by default six mean spacings :math:`\sqrt{A/N}`.   width : of the bins
-    :math:`\delta`, by default a twentieth of the mean spacing.   film : (H, W) bool, where the
-    film of a patterned sample is: area and :math:`\gamma` are then the film's, and objects off it
-    are left out. None is everywhere.
-    Returns r_px (middle of a bin), g and g_se (from the number of pairs alone), empty for fewer
-    than four objects. Raises SpinscopeError for positions outside the frame, r_max beyond it and
-    widths not above zero.   Source: Ohser, Math. Operationsforsch. Statist. 14, 63 (1983).
+    Parameters
+    ----------
+    positions : (n, 2) array
+        Centroids (y, x) in px.
+    shape : (int, int)
+        Height and width of the frame in px.
+    r_max : float, optional
+        Largest distance in px, at most half the shorter side; by default six mean spacings
+        :math:`\sqrt{A/N}`.
+    width : float, optional
+        Width :math:`\delta` of the bins in px, by default a twentieth of the mean spacing.
+    sample_mask : (H, W) bool array, optional
+        Where a patterned sample has a film: area and :math:`\gamma` are those of the film, and
+        objects elsewhere are left out. By default everywhere.
+
+    Returns
+    -------
+    dict of arrays
+        `r_px` (centres of the bins), `g` and `g_se` (from the number of pairs alone); empty for
+        fewer than four objects.
+
+    Raises
+    ------
+    SpinscopeError
+        For positions outside the frame, and for `r_max` or `width` out of range.
+
+    References
+    ----------
+    Ohser, Math. Operationsforsch. Statist. 14, 63 (1983).
     """
     positions = _checked(positions)
     height, wide = shape
@@ -145,7 +187,7 @@ def pair_correlation(
             f"width (={width:g}) and r_max (={r_max:g}) must be 0 < width <= r_max <= {half:g} px, "
             "half the shorter side"
         )
-    if len(positions) < LEAST:
+    if len(positions) < _MIN_OBJECTS:
         return {name: np.zeros(0) for name in ("r_px", "g", "g_se")}
     edges = np.arange(0, r_max + width / 2, width)
     weight, pairs = np.zeros((2, len(edges) - 1))
@@ -165,7 +207,7 @@ def pair_correlation(
 
 @dataclass(frozen=True)
 class _Cells:
-    """Voronoi cells of n sites, and the bonds (both ways) between those with a common edge."""
+    """Voronoi cells of n sites, and the bonds in both directions between adjacent cells."""
 
     interior: np.ndarray  # (n,) bool
     area: np.ndarray  # (n,)
@@ -177,12 +219,12 @@ class _Cells:
 
 
 def _tessellate(sites: np.ndarray, sample_mask: np.ndarray | None) -> _Cells:
-    """The cells of all sites; none for fewer than four, or for sites on a line."""
+    """Voronoi cells of all sites; none for fewer than four, or for sites on a line."""
     from scipy.spatial import Delaunay, QhullError
 
     count = len(sites)
     try:
-        if count < LEAST:
+        if count < _MIN_OBJECTS:
             raise QhullError
         middle = sites.mean(axis=0)
         triangles = Delaunay(sites - middle)
@@ -192,16 +234,16 @@ def _tessellate(sites: np.ndarray, sample_mask: np.ndarray | None) -> _Cells:
         return _Cells(none > 0, nothing, none, none, pairs.astype(np.int64), pairs, pairs[:, 0])
     corners, beside = triangles.simplices, triangles.neighbors
     centre = _circumcentres(triangles.points[corners])
-    # an edge between two triangles is seen from both: take it once, and its bond both ways
+    # Two triangles have each edge: take it once, and its bond in both directions.
     own, opposite = np.nonzero(beside < np.arange(len(corners))[:, None])
     other = beside[own, opposite]
-    a, b = (corners[own, (opposite + turn) % 3] for turn in (1, 2))
+    a, b = (corners[own, (opposite + step) % 3] for step in (1, 2))
     edge = np.where(other < 0, np.inf, np.hypot(*(centre[own] - centre[other]).T))
     bonds = np.concatenate([np.stack([a, b], -1), np.stack([b, a], -1)])
     edge = np.tile(edge, 2)
     vectors = triangles.points[bonds[:, 1]] - triangles.points[bonds[:, 0]]
     length = np.hypot(*vectors.T)
-    # four sites on a circle: the triangulation joins two of them at random, the cells do not touch
+    # Of four sites on a circle two are joined at random, and their cells do not touch.
     common = np.flatnonzero(edge > 1e-6 * length)
     common = common[np.lexsort((bonds[common, 1], bonds[common, 0]))]
 
@@ -221,7 +263,7 @@ def _tessellate(sites: np.ndarray, sample_mask: np.ndarray | None) -> _Cells:
 
 
 def _circumcentres(triangle: np.ndarray) -> np.ndarray:
-    """(t, 2) centres of the circles through three points (t, 3, 2); not finite on a line."""
+    """Centres (t, 2) of the circles through three points (t, 3, 2); not finite on a line."""
     a = triangle[:, 0]
     b, c = triangle[:, 1] - a, triangle[:, 2] - a
     bb, cc = (b**2).sum(axis=1), (c**2).sum(axis=1)
@@ -233,7 +275,7 @@ def _circumcentres(triangle: np.ndarray) -> np.ndarray:
 
 
 def _order(sites: np.ndarray, cells: _Cells, k: int, *, weighted: bool) -> np.ndarray:
-    """(n,) complex bond order of symmetry k; NaN outside the interior."""
+    """Complex bond order (n,) of symmetry k; NaN outside the interior."""
     import freud
 
     order = np.full(len(sites), np.nan, dtype=complex)
@@ -244,7 +286,7 @@ def _order(sites: np.ndarray, cells: _Cells, k: int, *, weighted: bool) -> np.nd
     bonds = freud.locality.NeighborList.from_arrays(
         len(sites), len(sites), cells.bonds[:, 0], cells.bonds[:, 1], vectors, cells.edges
     )
-    # in a box so large that no bond crosses its border
+    # The box is so large that no bond crosses its border.
     box = freud.box.Box.square(8 * np.abs(points).max() + 1)
     hexatic = freud.order.Hexatic(k=k, weighted=weighted)
     hexatic.compute((box, points), neighbors=bonds)
@@ -253,12 +295,12 @@ def _order(sites: np.ndarray, cells: _Cells, k: int, *, weighted: bool) -> np.nd
 
 
 def _points(positions: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """Points (n, 3) float32 as freud takes them, x first."""
+    """Positions as points (n, 3) float32 for freud, x first."""
     return np.pad(positions - middle, ((0, 0), (0, 1)))[:, [1, 0, 2]].astype(np.float32)
 
 
 def _on(sample_mask: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """(n,) whether positions (n, 2) lie on the film (H, W)."""
+    """Whether positions (n, 2) lie on the film."""
     pixel = np.floor(positions + 0.5).astype(np.int64)
     here = ((pixel >= 0) & (pixel < sample_mask.shape)).all(axis=1)
     here[here] = sample_mask[tuple(pixel[here].T)]
@@ -266,7 +308,7 @@ def _on(sample_mask: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def nearest(positions: np.ndarray) -> np.ndarray:
-    """(n,) distance of the nearest to each of the positions (n, 2); NaN for a single one."""
+    """Return the distance of the nearest neighbour of each position, NaN for a single one."""
     from scipy.spatial import KDTree
 
     if len(positions) < 2:
@@ -275,7 +317,7 @@ def nearest(positions: np.ndarray) -> np.ndarray:
 
 
 def _overlap(sample_mask: np.ndarray) -> np.ndarray:
-    """Pixels that a film (H, W) shares with itself moved by (dy, dx), which are the indices."""
+    """Number of pixels where a film overlaps itself shifted by (dy, dx), the indices."""
     from scipy import fft
 
     size = [fft.next_fast_len(2 * n, real=True) for n in sample_mask.shape]
@@ -284,7 +326,7 @@ def _overlap(sample_mask: np.ndarray) -> np.ndarray:
 
 
 def _pairs(positions: np.ndarray, shape: tuple[int, int], r_max: float):
-    """Separations (dy, dx) of all pairs within r_max, both ways, in batches."""
+    """Yield separations (dy, dx) of all pairs within r_max, in both directions, in batches."""
     import freud
 
     points = _points(positions, (np.array(shape) - 1) / 2)
@@ -297,6 +339,7 @@ def _pairs(positions: np.ndarray, shape: tuple[int, int], r_max: float):
 
 
 def _checked(positions: np.ndarray) -> np.ndarray:
+    """Positions as (n, 2) floats, finite."""
     positions = np.asarray(positions, dtype=float)
     if positions.ndim != 2 or positions.shape[1] != 2 or not np.isfinite(positions).all():
         raise SpinscopeError(f"positions of shape {positions.shape} must be (n, 2) and finite")
@@ -304,5 +347,6 @@ def _checked(positions: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> float:
+    """Mean of the values that are known."""
     values = values[~np.isnan(values.astype(float))]
     return float(values.mean()) if len(values) else np.nan

@@ -1,7 +1,7 @@
-"""Objects of a mask: 8-connected components, held as horizontal runs of pixels.
+"""Objects of a mask: 8-connected components, stored as horizontal runs of pixels.
 
-A run is a row's stretch of object pixels. Every quantity of an object is a sum over its runs, and
-there are some twenty times fewer runs than pixels, so that all objects are measured at once.
+A run is a contiguous section of a row. Every quantity of an object is a sum over its runs, and
+there are about twenty times fewer runs than pixels, so that all objects are measured at once.
 """
 
 from __future__ import annotations
@@ -13,16 +13,24 @@ import numpy as np
 
 from spinscope.errors import SpinscopeError
 
-BAND_PX = 1 << 22  # pixels worked on at a time: bounds the memory whatever the frame's size
+BAND_PX = 1 << 22
+"""Pixels processed at a time, which bounds the memory for frames of any size."""
 
 
 @dataclass(frozen=True)
 class Runs:
     """Whole objects as runs, sorted by object, row and column.
 
-    start, stop : (r,) int64, row * stride + column, half open; stride is the frame's width + 1.
-    number : (r,) object of a run, 0 ... n - 1, in order of the first pixel.
-    holes : (n,) of an object: 4-connected patches of background that it encloses.
+    Attributes
+    ----------
+    stride : int
+        Width of the frame + 1.
+    start, stop : (r,) int64 arrays
+        Ends of the runs as row * stride + column, half open.
+    number : (r,) array
+        Object of each run, 0 … n - 1, in order of the first pixel.
+    holes : (n,) array
+        Number of 4-connected background regions that each object encloses.
     """
 
     stride: int
@@ -36,40 +44,48 @@ class Runs:
 
     @property
     def row(self) -> np.ndarray:
-        """(r,) row of a run."""
+        """Row of each run."""
         return self.start // self.stride
 
     @property
     def length(self) -> np.ndarray:
-        """(r,) pixels of a run."""
+        """Number of pixels of each run."""
         return self.stop - self.start
 
     @property
     def areas(self) -> np.ndarray:
-        """(n,) pixels of an object."""
+        """Number of pixels of each object."""
         return self.sum(self.length).astype(np.int64)
 
     @property
     def first(self) -> np.ndarray:
-        """(n,) index of the first run of an object."""
+        """Index of the first run of each object."""
         return np.searchsorted(self.number, np.arange(len(self)))
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """(n,) float64 sum over the runs of each object of `values` (r,)."""
+        """Sum values (r,) over the runs of each object, (n,) float64."""
         return np.bincount(self.number, weights=values, minlength=len(self))
 
 
 def object_runs(mask: np.ndarray, min_px: int = 1) -> Iterator[Runs]:
-    """The objects of a mask as runs, in batches of whole objects, from top to bottom.
+    """Yield the objects of a mask as runs, in batches of whole objects, from top to bottom.
 
-    mask : (H, W) bool.   min_px : objects of fewer pixels are left out. An object is in the
-    batch of the band of `BAND_PX` pixels in which it ends; a frame of fewer pixels is one batch,
-    and there is always one, empty or not.
+    An object is in the batch of the band of `BAND_PX` pixels in which it ends; a smaller frame is
+    one batch, and there is always at least one, which may be empty. The runs of objects that
+    continue below are kept for the next band: the memory needed is that of a band and of the
+    objects that cross it.
 
-    The frame is crossed once. Runs of objects that go on below are kept for the next band, so that
-    the memory needed is that of a band and of the objects that cross it.
+    Parameters
+    ----------
+    mask : (H, W) bool array
+        Pixels of objects.
+    min_px : int
+        Objects of fewer pixels are left out.
 
-    Raises SpinscopeError for a mask that is not (H, W) bool and for min_px below 1.
+    Raises
+    ------
+    SpinscopeError
+        For a mask that is not (H, W) bool and for `min_px` below 1.
     """
     if mask.ndim != 2 or mask.dtype != bool:
         raise SpinscopeError(
@@ -86,16 +102,16 @@ def object_runs(mask: np.ndarray, min_px: int = 1) -> Iterator[Runs]:
         fresh += band.shape[1]
         end = min(top + rows, height)
         if fresh < waiting and end < height:
-            continue  # objects that go on for many bands are not joined anew in each
+            continue  # objects that cross many bands are not connected again in each
         start, stop = np.concatenate(bands, axis=1)
         bands.clear()
         number, edges = _connect(start, stop, stride)
         areas = np.bincount(number, weights=stop - start)
-        goes_on = np.zeros(len(areas), dtype=bool)
+        continued = np.zeros(len(areas), dtype=bool)
         if end < height:
-            goes_on[number[np.searchsorted(start, (end - 1) * stride) :]] = True
-        whole = _whole(stride, start, stop, number, edges, ~goes_on & (areas >= min_px))
-        keep = goes_on[number]
+            continued[number[np.searchsorted(start, (end - 1) * stride) :]] = True
+        whole = _whole(stride, start, stop, number, edges, ~continued & (areas >= min_px))
+        keep = continued[number]
         bands = [np.stack([start[keep], stop[keep]])]
         waiting, fresh = bands[0].shape[1], 0
         del start, stop, number, edges, keep
@@ -105,9 +121,24 @@ def object_runs(mask: np.ndarray, min_px: int = 1) -> Iterator[Runs]:
 def label_objects(mask: np.ndarray, min_px: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Number the 8-connected objects of a mask, in order of their first pixel.
 
-    mask : (H, W) bool.   min_px : objects of fewer pixels are left out.
-    Returns (numbers (H, W) int32, 0 outside objects; areas (n,) in pixels of objects 1..n).
-    Raises SpinscopeError for a mask that is not (H, W) bool and for min_px below 1.
+    Parameters
+    ----------
+    mask : (H, W) bool array
+        Pixels of objects.
+    min_px : int
+        Objects of fewer pixels are left out.
+
+    Returns
+    -------
+    numbers : (H, W) int32 array
+        Number of the object of each pixel, 0 outside objects.
+    areas : (n,) array
+        Number of pixels of the objects 1 … n.
+
+    Raises
+    ------
+    SpinscopeError
+        For a mask that is not (H, W) bool and for `min_px` below 1.
     """
     numbers = np.zeros(mask.shape, dtype=np.int32)
     areas, first = [], []
@@ -120,17 +151,17 @@ def label_objects(mask: np.ndarray, min_px: int = 1) -> tuple[np.ndarray, np.nda
 
 
 def paint(numbers: np.ndarray, runs: Runs, before: int = 0) -> None:
-    """Write the numbers `before` + 1 ... of objects into `numbers` (H, W), which is contiguous."""
+    """Write the numbers `before` + 1 … of objects into `numbers`, (H, W) and contiguous."""
     length = runs.length
     end = np.cumsum(length)
-    # the pad of each row, which is part of `start`, is no part of the frame
+    # The pixel of padding per row counts in `start`, but is not in the frame.
     begin = runs.start - runs.row
     pixel = np.arange(end[-1] if len(end) else 0) + np.repeat(begin - end + length, length)
     numbers.reshape(-1)[pixel] = np.repeat(runs.number + (before + 1), length)
 
 
 def in_order(numbers: np.ndarray | None, first: np.ndarray) -> np.ndarray:
-    """Order of objects by their first pixel (n,); `numbers` (H, W) is renumbered in place."""
+    """Return the order of objects by their first pixel, and renumber `numbers` in place."""
     order = np.argsort(first)
     if numbers is not None and (order[1:] < order[:-1]).any():
         new = np.zeros(len(order) + 1, dtype=np.int32)
@@ -142,7 +173,7 @@ def in_order(numbers: np.ndarray | None, first: np.ndarray) -> np.ndarray:
 
 
 def equivalent_diameter(areas: np.ndarray) -> np.ndarray:
-    """Diameter of the disc of the same area, in the unit of the square root of `areas`.
+    """Return the diameter of the disc of the same area, in the unit of the root of `areas`.
 
     >>> float(equivalent_diameter(np.pi * 4.0**2).round(6))
     8.0
@@ -151,18 +182,18 @@ def equivalent_diameter(areas: np.ndarray) -> np.ndarray:
 
 
 def _find_runs(mask: np.ndarray) -> np.ndarray:
-    """(2, r) start and stop of the runs of a mask (H, W), as row * (W + 1) + column."""
+    """Start and stop (2, r) of the runs of a mask, as row * (W + 1) + column."""
     height, width = mask.shape
-    padded = np.zeros(height * (width + 1) + 1, dtype=bool)  # a pixel of nothing between rows
+    padded = np.zeros(height * (width + 1) + 1, dtype=bool)  # one pixel of padding per row
     padded[:-1].reshape(height, width + 1)[:, 1:] = mask
     return np.flatnonzero(padded[1:] != padded[:-1]).reshape(-1, 2).T
 
 
 def _connect(start: np.ndarray, stop: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Objects of runs in raster order: (number (r,), runs of the next row that each touches (r,)).
+    """Object of each run in raster order, and number of runs it touches in the next row.
 
-    Runs a and b of neighbouring rows touch, corners included, where start_a <= stop_b and
-    start_b <= stop_a; those that touch a run follow each other.
+    Runs a and b of neighbouring rows touch, corners included, if start_a <= stop_b and start_b <=
+    stop_a; the runs that touch a run are consecutive.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
@@ -183,14 +214,14 @@ def _whole(
     edges: np.ndarray,
     keep: np.ndarray,
 ) -> Runs:
-    """Those objects whose `keep` is true, densely numbered, their runs side by side.
+    """Objects whose `keep` is true, numbered without gaps, with the runs of an object adjacent.
 
-    Runs are convex, two that touch do so in a segment or a point, and no three meet: the Euler
-    number of an object, 1 - holes, is that of the graph of its runs.
+    Runs are convex, two of them touch in a segment or a point, and no three meet: the Euler number
+    of an object, 1 - holes, is that of the graph of its runs.
     """
     renumbered = np.where(keep, np.cumsum(keep) - 1, -1)[number]
     count = int(np.count_nonzero(keep))
-    # numbers of 16 bits are sorted by their digits, several times faster
+    # Numbers of 16 bits are sorted by radix, several times faster.
     key = renumbered.astype(np.int16 if count < 2**15 else np.int64)
     order = np.argsort(key, kind="stable")[np.count_nonzero(renumbered < 0) :]
     number = renumbered[order]

@@ -13,10 +13,15 @@ _FAR = np.int64(1) << 40  # farther than any column
 
 @dataclass(frozen=True)
 class Outline:
-    """From where to where objects reach in each of their rows, sorted by object and row.
+    """Extent of objects in each of their rows, sorted by object and row.
 
-    number, row, left, right : (k,), columns half open; an object has every row from its first to
-    its last.   start : (n + 1,) where the rows of each of the n objects start.
+    Attributes
+    ----------
+    number, row, left, right : (k,) arrays
+        Object, row and extent in columns, half open; an object has every row from its first to its
+        last.
+    start : (n + 1,) array
+        Index of the first row of each of the n objects.
     """
 
     number: np.ndarray
@@ -27,7 +32,7 @@ class Outline:
 
     @classmethod
     def of(cls, runs: Runs) -> Outline:
-        """Outline of objects given as runs."""
+        """Return the outline of objects given as runs."""
         row = runs.row
         first = np.ones(len(row), dtype=bool)
         first[1:] = (runs.number[1:] != runs.number[:-1]) | (row[1:] != row[:-1])
@@ -42,7 +47,7 @@ class Outline:
         )
 
     def box(self) -> dict[str, np.ndarray]:
-        """Bounding boxes y0, x0, y1, x1, half open."""
+        """Return the bounding boxes `y0`, `x0`, `y1`, `x1`, half open."""
         start = self.start[:-1]
         if not len(start):
             return {name: np.zeros(0, dtype=np.int64) for name in ("y0", "x0", "y1", "x1")}
@@ -54,12 +59,11 @@ class Outline:
         }
 
     def convex_area(self) -> np.ndarray:
-        """(n,) pixels whose centre lies in or on the convex hull of the edges' middle points.
+        """Return the number of pixels whose centre lies in or on the convex hull of each object.
 
-        The hull is that of the points half a pixel above, below, left and right of each pixel's
-        centre, as in scikit-image, and is found exactly: on the grid of half pixels, Y = 2y, X =
-        2x, the left border is the lower convex envelope of X(Y). The right border is one as well,
-        mirrored.
+        As in scikit-image, the hull is that of the points half a pixel above, below, left and right
+        of each pixel centre. It is exact: on the grid of half pixels, Y = 2y, X = 2x, the left
+        border is the lower convex envelope of X(Y), and the right border its mirror image.
         """
         count = len(self.start) - 1
         number = np.concatenate([self.number, self.number + count])
@@ -70,7 +74,7 @@ class Outline:
         return pixels
 
     def ring(self, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Outlines widened by `width` pixels in rows and columns: (number, row, left, right)."""
+        """Return outlines widened by `width` pixels, as (number, row, left, right)."""
         from scipy.ndimage import minimum_filter1d
 
         number = np.arange(len(self.start) - 1)
@@ -90,8 +94,8 @@ class Outline:
 def _borders(number, row, reach) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points (y, x, chain) of left borders on the grid of half pixels, sorted by chain and y.
 
-    A row gives its left middle point. A middle point on a pixel's upper or lower edge matters at
-    the ends, and between rows of which one reaches more than a pixel farther than the other.
+    Each row has its left midpoint. The midpoint of an upper or lower pixel edge matters at the
+    ends, and between rows that differ by more than one pixel.
     """
     first = np.ones(len(row), dtype=bool)
     first[1:] = number[1:] != number[:-1]
@@ -99,7 +103,7 @@ def _borders(number, row, reach) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     below = np.append(reach[1:], 0)
     step = last | (np.abs(below - reach) > 1)
     points = 1 + first + step.astype(np.int64)
-    at = np.cumsum(points) - points  # where the points of a row start
+    at = np.cumsum(points) - points  # index of the first point of each row
     y, x = np.empty((2, int(points.sum())), dtype=np.int64)
     y[at[first]], x[at[first]] = 2 * row[first] - 1, 2 * reach[first]
     own = at + first
@@ -111,10 +115,10 @@ def _borders(number, row, reach) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _convex(y, x, chain):
-    """Vertices (y, x, chain) of the lower convex envelopes x(y), in batches of whole chains.
+    """Yield vertices (y, x, chain) of the lower convex envelopes x(y), in batches of whole chains.
 
-    A point on or above the chord of two others of its chain is no vertex; what is left when no
-    point lies above its neighbours' chord is convex. Farther neighbours, tried in turn, clear long
+    A point on or above the chord of two others of its chain is not a vertex; a chain without a
+    point above its neighbours' chord is convex. Neighbours at growing distances shorten long
     concave borders in few rounds.
     """
     far = 1
@@ -141,12 +145,12 @@ def _convex(y, x, chain):
 
 
 def _below(y, x, a, b, c) -> np.ndarray:
-    """Is b below the chord from a to c."""
+    """Whether b is below the chord from a to c."""
     return (x[b] - x[a]) * (y[c] - y[a]) < (x[c] - x[a]) * (y[b] - y[a])
 
 
 def _inner_columns(y, x, chain, count) -> np.ndarray:
-    """(count,) sum over rows of the first pixel column on or right of a convex border."""
+    """Sum (count,) over rows of the first pixel column on or right of a convex border."""
     edge = np.flatnonzero(chain[1:] == chain[:-1])
     ya, xa, yb, xb = y[edge], x[edge], y[edge + 1], x[edge + 1]
     first = (ya + 1) // 2

@@ -1,7 +1,7 @@
 r"""Shapes of all objects of a mask at once: no loop over objects, a few ms for a thousand.
 
-Definitions are those of scikit-image's `regionprops` with 8-connected objects, to which the tests
-hold them. Pixels are points at integer coordinates in second moments, as they are there.
+Definitions are those of scikit-image's `regionprops` for 8-connected objects, with which tests
+compare them. Second moments treat pixels as points at integer coordinates.
 """
 
 from __future__ import annotations
@@ -19,32 +19,47 @@ from spinscope.analysis.objects import (
 from spinscope.analysis.outline import Outline
 from spinscope.errors import SpinscopeError
 
-RING_PX = 5  # how far from an object its local background reaches
+RING_PX = 5  # distance to which the local background of an object extends
 
 
 def measure(
     mask: np.ndarray, image: np.ndarray | None = None, *, min_px: int = 1
 ) -> dict[str, np.ndarray]:
-    r"""Shape, place and contrast of every object of a mask, in order of the first pixel.
+    r"""Measure shape, position and contrast of every object, in order of the first pixel.
 
-    mask : (H, W) bool.   image : (H, W) pixels of any real type.   min_px : objects of fewer pixels
-    are left out. Returns arrays (n,):
+    Parameters
+    ----------
+    mask : (H, W) bool array
+        Pixels of objects.
+    image : (H, W) array, optional
+        Pixels of any real type.
+    min_px : int
+        Objects of fewer pixels are left out.
 
-    - y_px, x_px: centroid.   area_px: pixels.   diameter_px: that of the disc of the same area.
-    - major_px, minor_px: axes :math:`4\sqrt{\lambda}` of the ellipse with the object's second
-      moments :math:`\lambda`.   orientation_deg: from the y axis to the major axis, counted towards
-      x, in (-90, 90]; -45 where there is no direction.   eccentricity:
-      :math:`\sqrt{1 - \lambda_2/\lambda_1}`.
-    - convex_deficit: part of the pixels of the convex hull that the object leaves out.
-    - holes: patches of background that it encloses.
-    - intensity: mean of the image inside.   contrast: intensity less the mean of the local
-      background, in units of the image: pixels up to 5 px from the object, in rows and columns,
-      within its outline or around it, that neither belong to an object nor touch one. NaN without
-      an image, and where no such pixel is left.
-    - touches_border; y0, x0, y1, x1: bounding box, half open.
+    Returns
+    -------
+    dict of (n,) arrays
+        - `y_px`, `x_px`: centroid; `area_px`: number of pixels; `diameter_px`: diameter of the disc
+          of the same area.
+        - `major_px`, `minor_px`: axes :math:`4\sqrt{\lambda}` of the ellipse with the second
+          moments :math:`\lambda` of the object; `orientation_deg`: angle from the y axis to the
+          major axis, towards x, in (-90, 90], -45 without a direction; `eccentricity`:
+          :math:`\sqrt{1 - \lambda_2/\lambda_1}`.
+        - `convex_deficit`: fraction of the convex hull that the object does not fill.
+        - `holes`: number of background regions that it encloses.
+        - `intensity`: mean of the image inside; `contrast`: intensity minus the mean of the local
+          background: pixels up to 5 px away in rows and columns, within the outline or around it,
+          that neither belong to an object nor touch one. NaN without an image or such pixels.
+        - `touches_border`; `y0`, `x0`, `y1`, `x1`: bounding box, half open.
 
-    Raises SpinscopeError for a mask that is not (H, W) bool, an image of another shape, and for
-    min_px below 1.   Source: scikit-image, `skimage.measure.regionprops`.
+    Raises
+    ------
+    SpinscopeError
+        For a mask that is not (H, W) bool, an image of another shape, and `min_px` below 1.
+
+    References
+    ----------
+    scikit-image, `skimage.measure.regionprops`.
     """
     return _measure(mask, image, min_px, None)
 
@@ -52,12 +67,13 @@ def measure(
 def measure_numbered(
     mask: np.ndarray, image: np.ndarray | None = None, *, min_px: int = 1
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """`measure`, and the numbers (H, W) int32: row i of the table is the object i + 1."""
+    """Return the table of `measure` and the object numbers (H, W) int32; row i is object i + 1."""
     numbers = np.zeros(mask.shape, dtype=np.int32)
     return _measure(mask, image, min_px, numbers), numbers
 
 
 def _measure(mask, image, min_px, numbers) -> dict[str, np.ndarray]:
+    """Table of all objects, whose numbers are written to `numbers` if given."""
     if image is not None and image.shape != mask.shape:
         raise SpinscopeError(f"image of shape {image.shape} must be as the mask, {mask.shape}")
     tables, first, count = [], [], 0
@@ -74,6 +90,7 @@ def _measure(mask, image, min_px, numbers) -> dict[str, np.ndarray]:
 
 
 def _table(runs: Runs, mask: np.ndarray, image: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Table of the objects of one batch."""
     outline = Outline.of(runs)
     areas = runs.areas
     table = _moments(runs, areas)
@@ -91,7 +108,7 @@ def _table(runs: Runs, mask: np.ndarray, image: np.ndarray | None) -> dict[str, 
 
 
 def _moments(runs: Runs, areas: np.ndarray) -> dict[str, np.ndarray]:
-    """Centroid, axes, orientation and eccentricity, from the moments of runs in closed form."""
+    """Centroid, axes, orientation and eccentricity, from the moments of runs."""
     row, length = runs.row, runs.length
     middle = runs.start - row * runs.stride + (length - 1) / 2
     y, x = runs.sum(length * row) / areas, runs.sum(length * middle) / areas
@@ -100,7 +117,7 @@ def _moments(runs: Runs, areas: np.ndarray) -> dict[str, np.ndarray]:
     xx = runs.sum(length * (dx**2 + (length**2 - 1) / 12)) / areas
     xy = runs.sum(length * dy * dx) / areas
     mean, half = (yy + xx) / 2, (yy - xx) / 2
-    # differences below rounding are none: a disc has no direction
+    # Differences within rounding are zero: a disc has no direction.
     tiny = 1e-12 * (mean + 1)
     half, xy = (np.where(np.abs(q) < tiny, 0, q) for q in (half, xy))
     spread = np.hypot(half, xy)
@@ -124,7 +141,7 @@ def _moments(runs: Runs, areas: np.ndarray) -> dict[str, np.ndarray]:
 def _intensities(
     runs: Runs, outline: Outline, mask: np.ndarray, image: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the image in each object, and that less the mean of its local background."""
+    """Mean of the image in each object, and its difference to the local background."""
     if image is None:
         nothing = np.full(len(runs), np.nan)
         return nothing, nothing.copy()
@@ -160,7 +177,7 @@ def _intensities(
 
 
 def _free(mask: np.ndarray, band: slice) -> np.ndarray:
-    """Pixels of the rows `band` that neither belong to an object nor touch one."""
+    """Pixels in some rows that neither belong to an object nor touch one."""
     top = max(0, band.start - 1)
     near = mask[top : band.stop + 1]
     wide = near.copy()
@@ -172,16 +189,16 @@ def _free(mask: np.ndarray, band: slice) -> np.ndarray:
     return ~taken[band.start - top : band.stop - top]
 
 
-def _sums(values: np.ndarray, top: int, parts: tuple[np.ndarray, ...], count: int) -> np.ndarray:
-    """(count,) sums of `values` over the stretches (number, row, left, right) in its rows.
+def _sums(values: np.ndarray, top: int, sections: tuple[np.ndarray, ...], count: int) -> np.ndarray:
+    """Sums (count,) of values (h, W) from row `top` over sections (number, row, left, right).
 
-    values : (h, W), the rows from `top` on. Integers are summed exactly.
+    Integers are summed exactly.
     """
     height, width = values.shape
-    number, row, left, right = parts
+    number, row, left, right = sections
     here = (row >= top) & (row < top + height)
     if not here.all():
-        number, row, left, right = (part[here] for part in parts)
+        number, row, left, right = (section[here] for section in sections)
     total = np.zeros(height * width + 1, dtype=np.float64 if values.dtype.kind == "f" else np.int64)
     np.cumsum(values.reshape(-1), out=total[1:], dtype=total.dtype)
     origin = (row - top) * width

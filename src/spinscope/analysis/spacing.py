@@ -1,8 +1,8 @@
-r"""How many skyrmions a Lorentz micrograph ought to hold, without any network.
+r"""Number of skyrmions expected in a Lorentz image, without a network.
 
-Two estimates from the picture alone: the ring of its power spectrum gives the distance of
-neighbours, and so the number that fits; a filter shaped like a tilted skyrmion, dark on one side
-and bright on the other, gives places to count.
+The ring of the power spectrum gives the distance of neighbours, and so the number that fits. A
+filter shaped like a tilted skyrmion, dark on one side and bright on the other, gives positions to
+count.
 """
 
 from __future__ import annotations
@@ -14,12 +14,26 @@ from spinscope.errors import SpinscopeError
 
 
 def ring(image: np.ndarray) -> tuple[float, float]:
-    r"""Wave number (cycles a pixel) of the strongest ring of the power spectrum, and its width.
+    r"""Wave number of the strongest ring of the power spectrum, and its width.
 
-    image : (H, W), of any brightness.   The ring is the largest mean power over the directions,
-    each ring of wave numbers as wide as the spectrum resolves; its place is the power-weighted mean
-    over the half height around it, its width the spread there.
-    Raises SpinscopeError for a picture without structure or too small to hold ten pixels a side.
+    The power is averaged over directions, in rings as wide as the resolution of the spectrum. The
+    wave number is the power-weighted mean over the half height around the maximum, the width the
+    standard deviation there.
+
+    Parameters
+    ----------
+    image : (H, W) array
+        Image of any brightness, at least 10 px a side.
+
+    Returns
+    -------
+    wave_number, width : float
+        In cycles per px.
+
+    Raises
+    ------
+    SpinscopeError
+        For an image without structure, or too small.
     """
     image = np.asarray(image, dtype=np.float64)
     if image.ndim != 2 or min(image.shape) < 10 or not np.isfinite(image).all():
@@ -36,7 +50,7 @@ def ring(image: np.ndarray) -> tuple[float, float]:
     weight = np.bincount(index.ravel())
     radial = np.bincount(index.ravel(), power.ravel()) / np.maximum(weight, 1)
     middle = (np.arange(len(radial)) + 0.5) * step
-    # What varies over the whole picture is no lattice, nor is what the grid cannot hold.
+    # Variations over the whole image and beyond the Nyquist limit are no lattice.
     inner = (middle > 2.5 / min(image.shape)) & (middle < 0.5)
     if not inner.any() or not radial[inner].max() > 0:
         raise SpinscopeError("image has no ring in its power spectrum")
@@ -46,14 +60,14 @@ def ring(image: np.ndarray) -> tuple[float, float]:
         low -= 1
     while high + 1 < len(radial) and inner[high + 1] and radial[high + 1] > radial[top] / 2:
         high += 1
-    part = slice(low, high + 1)
-    place = float(np.average(middle[part], weights=radial[part]))
-    spread = float(np.sqrt(np.average((middle[part] - place) ** 2, weights=radial[part])))
+    peak = slice(low, high + 1)
+    place = float(np.average(middle[peak], weights=radial[peak]))
+    spread = float(np.sqrt(np.average((middle[peak] - place) ** 2, weights=radial[peak])))
     return place, spread
 
 
 def lattice_spacing(image: np.ndarray) -> float:
-    r"""Distance of neighbours in pixels, of a triangular lattice with the ring of `image`.
+    r"""Distance of neighbours in px, for a triangular lattice with the ring of `image`.
 
     .. math:: a = \frac{2}{\sqrt3\,q}
     """
@@ -61,18 +75,33 @@ def lattice_spacing(image: np.ndarray) -> float:
 
 
 def expected_objects(shape: tuple[int, int], spacing: float) -> float:
-    r"""Number of sites of a triangular lattice in H x W pixels: :math:`2HW/(\sqrt3\,a^2)`."""
+    r"""Number of sites of a triangular lattice in an image: :math:`2HW/(\sqrt3\,a^2)`."""
     return 2 * shape[0] * shape[1] / (np.sqrt(3) * spacing**2)
 
 
 def dipoles(
     image: np.ndarray, spacing: float, axis_deg: float = 0.0, *, least: float = 0.3
 ) -> np.ndarray:
-    """Places (n, 2), (y, x) in pixels, of pairs of a dark and a bright side along the tilt axis.
+    """Positions of pairs of a dark and a bright side along the tilt axis.
 
-    The image is filtered with the derivative of a Gaussian along the axis (from +x towards +y),
-    whose two lobes lie half a spacing apart, dark before bright. A place is a maximum within half
-    a spacing, of at least `least` times the 90th percentile of all maxima.
+    The image is filtered with the derivative of a Gaussian along the axis, whose lobes are half a
+    spacing apart, dark before bright. A position is a maximum within half a spacing.
+
+    Parameters
+    ----------
+    image : (H, W) array
+        Lorentz image.
+    spacing : float
+        Distance of neighbours in px.
+    axis_deg : float
+        Tilt axis in degrees, from +x to +y.
+    least : float
+        Fraction of the 90th percentile of all maxima that a maximum must reach.
+
+    Returns
+    -------
+    (n, 2) array
+        Positions (y, x) in px.
     """
     angle, sigma = np.radians(axis_deg), spacing / 4
     along_y, along_x = (
@@ -80,9 +109,9 @@ def dipoles(
         for order in ((1, 0), (0, 1))
     )
     response = np.cos(angle) * along_x + np.sin(angle) * along_y
-    reach = max(1, round(spacing / 2))
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    disc = np.hypot(y, x) <= reach
+    radius = max(1, round(spacing / 2))
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disc = np.hypot(y, x) <= radius
     peaks = (response == ndimage.maximum_filter(response, footprint=disc)) & (response > 0)
     at = np.argwhere(peaks)
     if not len(at):

@@ -1,7 +1,7 @@
-"""How sure a measurement is: its scatter over views of a frame.
+"""Uncertainty of measurements: their scatter over views of a frame.
 
-A view is one more mask of the same frame: of a turned or mirrored copy, turned back (test-time
-augmentation), or of a network trained from another seed.
+A view is another mask of the same frame: of an augmented view (test-time augmentation), or by a
+network trained from another seed.
 """
 
 from __future__ import annotations
@@ -37,61 +37,86 @@ def measure_views(
     *,
     min_px: int = 1,
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """`measure` with an error on each quantity: its scatter over views.
+    """Measure objects with the standard deviation of each quantity over views.
 
-    mask : (H, W) bool, whose objects are measured.   views : masks of the same shape, looked at
-    one after another.   image : (H, W) pixels or None.   min_px : objects of fewer pixels are left
-    out, in all masks.
+    An object is matched to the object that it overlaps most in each view (the first of equals).
+    Where two objects are connected in a view, both match the connected one: the doubled area is
+    part of their scatter.
 
-    An object is found in a view if it overlaps one there, and is the one of which it shares the
-    most pixels (of equals the first). Where two objects are one in a view, both are that one:
-    the doubled area is part of their scatter.
+    Parameters
+    ----------
+    mask : (H, W) bool array
+        Objects to measure.
+    views : iterable of (H, W) bool arrays
+        Masks of the views, one in memory at a time.
+    image : (H, W) array, optional
+        Pixels.
+    min_px : int
+        Objects of fewer pixels are left out, in all masks.
 
-    Returns (table, frame). The table is that of `measure` and holds beside it `<quantity>_sd`, the
-    standard deviation of the sample (n - 1) over the views, NaN for an object found in fewer than
-    two; of directions it is that of the angle to the mask's. `found` is the share of views in
-    which the object is found, NaN without views. The frame has `frame_quantities` of the mask and
-    their `_sd`, NaN where fewer than two views have a value.
-    Raises SpinscopeError where a view has another shape, and as `measure`.
+    Returns
+    -------
+    table : dict of (n,) arrays
+        Result of `measure`, with `<quantity>_sd`: sample standard deviation (n - 1) over the views,
+        NaN for objects found in fewer than two; of directions, that of the angle to the mask's.
+        `found`: fraction of views with the object, NaN without views.
+    frame : dict of float
+        Result of `frame_quantities` for the mask, with `<quantity>_sd`, NaN where fewer than two
+        views have a value.
+
+    Raises
+    ------
+    SpinscopeError
+        Where a view has another shape, and as `measure`.
     """
     table, numbers = measure_numbered(mask, image, min_px=min_px)
     count = len(table["area_px"])
-    away, frames = [], []
+    differences, frames = [], []
     for view in views:
         if view.shape != mask.shape:
             raise SpinscopeError(f"view of shape {view.shape} must be as the mask, {mask.shape}")
-        seen, others = measure_numbered(view, image, min_px=min_px)
-        away.append(_away(table, seen, best_overlap(numbers, others, count)))
-        frames.append(frame_quantities(seen, mask.shape))
-    spread = {f"{name}_sd": _sd([view[name] for view in away], count) for name in QUANTITIES}
-    found = np.array([view["found"] for view in away])
-    spread["found"] = found.mean(axis=0) if away else np.full(count, np.nan)
+        in_view, others = measure_numbered(view, image, min_px=min_px)
+        differences.append(_differences(table, in_view, best_overlap(numbers, others, count)))
+        frames.append(frame_quantities(in_view, mask.shape))
+    spread = {f"{name}_sd": _sd([view[name] for view in differences], count) for name in QUANTITIES}
+    found = np.array([view["found"] for view in differences])
+    spread["found"] = found.mean(axis=0) if differences else np.full(count, np.nan)
     frame = frame_quantities(table, mask.shape)
     scatter = {f"{name}_sd": float(_sd([view[name] for view in frames], 1)[0]) for name in frame}
     return table | spread, frame | scatter
 
 
 def best_overlap(numbers: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
-    """(count,) row of the object of `others` that shares the most pixels with each object; or -1.
+    """Return the index of the object in `others` that overlaps each object most, -1 for none.
 
-    numbers, others : (H, W) numbers of objects, 0 outside; `numbers` has 1 ... count.
+    Parameters
+    ----------
+    numbers, others : (H, W) int arrays
+        Object numbers, 0 outside; those of `numbers` are 1 … count.
+    count : int
+        Number of objects.
+
+    Returns
+    -------
+    (count,) int array
+        Number of the other object - 1.
     """
-    partner = np.full(count, -1, dtype=np.int64)
+    match = np.full(count, -1, dtype=np.int64)
     shared = np.flatnonzero((numbers > 0) & (others > 0))
     if not len(shared):
-        return partner
+        return match
     own, other = (n.reshape(-1)[shared].astype(np.int64) - 1 for n in (numbers, others))
     width = int(other.max()) + 1
     pairs, pixels = np.unique(own * width + other, return_counts=True)
     own, other = np.divmod(pairs, width)
-    # the last one written stays: that of most pixels, of equals the first
+    # The last one written stays: the one with the most pixels, the first of equals.
     order = np.lexsort((-other, pixels))
-    partner[own[order]] = other[order]
-    return partner
+    match[own[order]] = other[order]
+    return match
 
 
 def frame_quantities(table: Mapping[str, np.ndarray], shape: tuple[int, int]) -> dict[str, float]:
-    """Of a frame: count, area_fraction (of its pixels), diameter_px (mean; NaN without object)."""
+    """Return `count`, `area_fraction` and mean `diameter_px` (NaN without object) of a frame."""
     diameters = table["diameter_px"]
     return {
         "count": len(diameters),
@@ -100,24 +125,24 @@ def frame_quantities(table: Mapping[str, np.ndarray], shape: tuple[int, int]) ->
     }
 
 
-def _away(
-    table: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray], partner: np.ndarray
+def _differences(
+    table: Mapping[str, np.ndarray], in_view: Mapping[str, np.ndarray], match: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Quantities (n,) of each object's partner less its own, NaN without one."""
-    found = partner >= 0
-    away = {"found": found}
+    """Differences (n,) between each object's match and itself, NaN without a match."""
+    found = match >= 0
+    differences = {"found": found}
     for name in QUANTITIES:
-        values = np.full(len(partner), np.nan)
-        values[found] = seen[name][partner[found]]
+        values = np.full(len(match), np.nan)
+        values[found] = in_view[name][match[found]]
         values -= np.nan_to_num(table[name])
         if name in _PERIOD:
             values = (values + _PERIOD[name] / 2) % _PERIOD[name] - _PERIOD[name] / 2
-        away[name] = values
-    return away
+        differences[name] = values
+    return differences
 
 
 def _sd(views: list, count: int) -> np.ndarray:
-    """(count,) standard deviation of a sample over those views that have a number."""
+    """Sample standard deviation (count,) over the views that have a value."""
     values = np.array(views, dtype=float).reshape(len(views), count)
     known = ~np.isnan(values)
     number = known.sum(axis=0)

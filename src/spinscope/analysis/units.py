@@ -12,18 +12,35 @@ from spinscope.errors import SpinscopeError
 
 Table = TypeVar("Table", bound=Mapping)
 
-_PIXELS = re.compile(r"(?P<what>\w+)_px(?P<square>2?)(?P<of>_sd|_se|_mean)?")
+_PIXELS = re.compile(r"(?P<quantity>\w+)_px(?P<square>2?)(?P<suffix>_sd|_se|_mean)?")
 
 
 def with_units(table: Table, pixel_size: float | None) -> Table:
-    """The table with a column in nm and one in um after each in pixels.
+    """Add a column in nm and one in µm after each column in px.
 
-    table : dict of arrays or DataFrame. A column `<quantity>_px` gives `<quantity>_nm` and
-    `<quantity>_um`; a quantity named area, or in `_px2`, is squared: `area_px` gives `area_nm2`
-    and `area_um2`. What follows the unit stays: `diameter_px_sd` gives `diameter_nm_sd`.
-    pixel_size : metres; None is unknown, and the columns hold NaN.
-    Returns a new table of the same kind. Raises SpinscopeError for a pixel size not above zero.
+    A column `<quantity>_px` gives `<quantity>_nm` and `<quantity>_um`; areas, and columns in
+    `_px2`, are squared: `area_px` gives `area_nm2` and `area_um2`. Suffixes are kept:
+    `diameter_px_sd` gives `diameter_nm_sd`.
 
+    Parameters
+    ----------
+    table : dict or DataFrame
+        Columns, or single values.
+    pixel_size : float or None
+        Pixel size in m; the new columns hold NaN where it is unknown.
+
+    Returns
+    -------
+    dict or DataFrame
+        New table of the same kind.
+
+    Raises
+    ------
+    SpinscopeError
+        For a pixel size not above zero.
+
+    Examples
+    --------
     >>> with_units({"area_px": np.array([4.0])}, 1e-7)["area_um2"].round(6).tolist()
     [0.04]
     """
@@ -33,11 +50,11 @@ def with_units(table: Table, pixel_size: float | None) -> Table:
     columns = {}
     for name in table:
         columns[name] = table[name]
-        found = _PIXELS.fullmatch(name)
-        if found is None:
+        match = _PIXELS.fullmatch(name)
+        if match is None:
             continue
-        power = 2 if found["square"] or found["what"].endswith("area") else 1
+        power = 2 if match["square"] or match["quantity"].endswith("area") else 1
         for unit, metres in (("nm", 1e-9), ("um", 1e-6)):
-            of = f"{unit}{2 if power == 2 else ''}{found['of'] or ''}"
-            columns[f"{found['what']}_{of}"] = table[name] * (size / metres) ** power
+            suffix = f"{unit}{2 if power == 2 else ''}{match['suffix'] or ''}"
+            columns[f"{match['quantity']}_{suffix}"] = table[name] * (size / metres) ** power
     return columns if isinstance(table, dict) else type(table)(columns)
