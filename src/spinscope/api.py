@@ -30,7 +30,7 @@ from spinscope.recordings import Recording, image_of, open_recording
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spinscope.inference.predict import Segmenter
+    from spinscope.inference.predict import Predictor
     from spinscope.live.results import Results
 
 __all__ = [
@@ -109,7 +109,7 @@ class Segmentation:
 
 def load_model(
     model_ref: str | Iterable[str], *, axis_deg: float | None = None, scale: float | None = None
-) -> Segmenter:
+) -> Predictor:
     """Load a model, or several as an ensemble.
 
     Parameters
@@ -139,12 +139,12 @@ def load_model(
     members = [jobs.predictor(params, str(ref), streams=workers) for ref in refs]
     if axis_deg is not None or scale is not None:
         members = [member.with_geometry(axis_deg, scale) for member in members]
-    return members[0] if len(members) == 1 else Ensemble(tuple(members))
+    return members[0] if len(members) == 1 else Ensemble.of(members)
 
 
 def segment(
     recording: Recording | Path | str | np.ndarray,
-    model: Segmenter | str = "bundled:moke-unet",
+    model: Predictor | str = "bundled:moke-unet",
     *,
     tta: int | None = None,
     min_px: int | None = None,

@@ -284,7 +284,7 @@ def test_several_opinions_give_error_bars(frames):
     raw = gaussian_filter(frames[0].astype(np.float32), 2)
     low, high = (measure_frame(raw, dark(level), scale=65_535) for level in (-1.2, -0.4))
     assert not any(key.endswith("_sd") for key in low.objects)
-    both = measure_frame(raw, Ensemble((dark(-1.2), dark(-0.4))), scale=65_535)
+    both = measure_frame(raw, Ensemble.of([dark(-1.2), dark(-0.4)]), scale=65_535)
     assert (both.objects["found"] == 1).all()
     spread = np.abs(low.objects["area_px"] - high.objects["area_px"]) / np.sqrt(2)
     np.testing.assert_allclose(both.objects["area_px_sd"], spread)
@@ -297,9 +297,9 @@ def test_several_opinions_give_error_bars(frames):
 def test_opinions_follow_the_rule_of_the_model(frames):
     """A network that is nowhere certain enough has no opinion to differ by."""
     found, none = dark(), dark(-1e3)
-    assert measure_frame(frames[0], Ensemble((found, none)), scale=65_535).row["count_sd"] > 0
+    assert measure_frame(frames[0], Ensemble.of([found, none]), scale=65_535).row["count_sd"] > 0
     strict = Predictor(found.engine, {**found.info, "min_peak_probability": 1.01})
-    row = measure_frame(frames[0], Ensemble((strict, none)), scale=65_535).row
+    row = measure_frame(frames[0], Ensemble.of([strict, none]), scale=65_535).row
     assert row["count"] == 0 and row["count_sd"] == 0
 
 
@@ -342,11 +342,11 @@ def test_networks_of_different_grids_share_tiles(frames, predictor):
     from spinscope.inference.tiling import Tiling
 
     raw = np.tile(frames[0], (2, 3))
-    two = Ensemble(
-        tuple(
+    two = Ensemble.of(
+        [
             Predictor(Dark(level), predictor.info | {"size_multiple": grid}, Tiling(96, 16))
             for level, grid in ((-1.0, 8), (-1.1, 16))
-        )
+        ]
     )
-    whole = Ensemble(tuple(Predictor(one.engine, one.info) for one in two.members))
+    whole = Ensemble.of([Predictor(one.engine, one.info) for one in two.members])
     np.testing.assert_array_equal(measure_frame(raw, two).mask, measure_frame(raw, whole).mask)

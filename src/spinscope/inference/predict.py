@@ -9,9 +9,9 @@ averages the views of several networks and is used like a single one.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,31 +30,69 @@ Band = tuple[slice, np.ndarray]
 """Rows of an image and their class probabilities, (h, W, C) float32."""
 
 
-class Segmenter(ABC):
-    """Class probabilities and masks of images, by one network or by an ensemble.
+@dataclass(frozen=True)
+class Predictor:
+    """One network, applied to images.
 
-    Attributes
+    Parameters
     ----------
+    engine : Engine
+        Computes the network.
     info : dict
-        Description of the model: `classes`, `size_multiple`, its inference rules.
+        Description of the model; must hold `classes` and `size_multiple`.
     tiling : Tiling
-        Images of more pixels than a tile are computed in tiles.
+        Size of the tiles.
+    geometry : Geometry, optional
+        Rotation and scaling applied before inference. Where it is None, the model's `upscale` rule
+        decides.
     """
 
+    engine: Engine
     info: dict[str, Any]
-    tiling: Tiling
+    tiling: Tiling = field(default_factory=Tiling)
+    geometry: Geometry | None = None
 
-    @abstractmethod
-    def views(self, image: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
-        """Yield the class probabilities (H, W, C) of each augmented view of an image."""
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str,
+        engine: Name = "keras",
+        precision: Precision = "auto",
+        *,
+        streams: int = 1,
+        tiling: Tiling | None = None,
+        axis_deg: float | None = None,
+        scale: float | None = None,
+    ) -> Predictor:
+        """Load a model folder, its checksums verified.
 
-    @abstractmethod
-    def bands(self, image: np.ndarray, tta: int = 1) -> Iterator[Band]:
-        """Yield the class probabilities of an image in bands of rows, one row of tiles each."""
+        Parameters
+        ----------
+        folder : Path
+            Model folder.
+        engine : {"keras", "openvino", "auto"}
+            Keras is the reference, "auto" the fastest (see `open_engine`).
+        precision : {"auto", "bf16", "f32"}
+            Precision of OpenVINO.
+        streams : int
+            Images that OpenVINO computes at once, for callers with as many threads.
+        tiling : Tiling, optional
+            Size of the tiles, by default 1024 px with an overlap of 128 px.
+        axis_deg, scale : float, optional
+            See `with_geometry`.
 
-    @abstractmethod
-    def transforms(self, tta: int = 1) -> tuple[View, ...]:
-        """Return the augmented views among `tta` that are averaged."""
+        Raises
+        ------
+        SpinscopeError
+            For a damaged or missing folder, and for a tilt axis of a model without one.
+        """
+        network, info = open_engine(folder, engine, precision, streams)
+        return cls(network, info, tiling or Tiling()).with_geometry(axis_deg, scale)
+
+    @classmethod
+    def of(cls, model: Any, info: dict[str, Any]) -> Predictor:
+        """Wrap a Keras model; `info` must hold `classes` and `size_multiple`."""
+        return cls(KerasEngine(model), info)
 
     def probabilities(self, image: np.ndarray, tta: int = 1) -> np.ndarray:
         """Return the class probabilities of an image, averaged over augmented views.
@@ -127,81 +165,6 @@ class Segmenter(ABC):
         masks = [self._decide(view, image.shape)[0] for view in views] if len(views) > 1 else []
         return mask, doubtful(highest), masks
 
-    def _decide(
-        self, probabilities: np.ndarray, shape: tuple[int, ...]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Class and probability of each pixel; objects of whole images must pass the peak rule."""
-        mask, highest = most_probable(probabilities)
-        min_peak_probability = self.info.get("min_peak_probability")
-        if min_peak_probability and mask.shape == shape:  # a band may cut objects
-            drop_low_peaks(mask, highest, min_peak_probability)
-        return mask, highest
-
-
-@dataclass(frozen=True)
-class Predictor(Segmenter):
-    """One network, applied to images.
-
-    Parameters
-    ----------
-    engine : Engine
-        Computes the network.
-    info : dict
-        Description of the model; must hold `classes` and `size_multiple`.
-    tiling : Tiling
-        Size of the tiles.
-    geometry : Geometry, optional
-        Rotation and scaling applied before inference. Where it is None, the model's `upscale` rule
-        decides.
-    """
-
-    engine: Engine
-    info: dict[str, Any]
-    tiling: Tiling = field(default_factory=Tiling)
-    geometry: Geometry | None = None
-
-    @classmethod
-    def load(
-        cls,
-        folder: Path | str,
-        engine: Name = "keras",
-        precision: Precision = "auto",
-        *,
-        streams: int = 1,
-        tiling: Tiling | None = None,
-        axis_deg: float | None = None,
-        scale: float | None = None,
-    ) -> Predictor:
-        """Load a model folder, its checksums verified.
-
-        Parameters
-        ----------
-        folder : Path
-            Model folder.
-        engine : {"keras", "openvino", "auto"}
-            Keras is the reference, "auto" the fastest (see `open_engine`).
-        precision : {"auto", "bf16", "f32"}
-            Precision of OpenVINO.
-        streams : int
-            Images that OpenVINO computes at once, for callers with as many threads.
-        tiling : Tiling, optional
-            Size of the tiles, by default 1024 px with an overlap of 128 px.
-        axis_deg, scale : float, optional
-            See `with_geometry`.
-
-        Raises
-        ------
-        SpinscopeError
-            For a damaged or missing folder, and for a tilt axis of a model without one.
-        """
-        network, info = open_engine(folder, engine, precision, streams)
-        return cls(network, info, tiling or Tiling()).with_geometry(axis_deg, scale)
-
-    @classmethod
-    def of(cls, model: Any, info: dict[str, Any]) -> Predictor:
-        """Wrap a Keras model; `info` must hold `classes` and `size_multiple`."""
-        return cls(KerasEngine(model), info)
-
     def with_geometry(self, axis_deg: float | None = None, scale: float | None = None) -> Predictor:
         """Return this predictor for recordings with another tilt axis or another scale.
 
@@ -256,7 +219,7 @@ class Predictor(Segmenter):
                 found = np.concatenate([band for _, band in bands])
             yield found if geometry is None else geometry.undo(found, image.shape)
 
-    def bands(self, image: np.ndarray, tta: int = 1, grid: int | None = None) -> Iterator[Band]:
+    def bands(self, image: np.ndarray, tta: int = 1) -> Iterator[Band]:
         """Yield the class probabilities of an image in bands of rows, one row of tiles each.
 
         The memory needed does not depend on the height of the image. An image that fits the
@@ -268,8 +231,6 @@ class Predictor(Segmenter):
             Image of any type and size.
         tta : {1, 2, 3, 8}
             Number of augmented views.
-        grid : int, optional
-            Tiles start at multiples of this many pixels, by default of `size_multiple`.
 
         Yields
         ------
@@ -278,10 +239,13 @@ class Predictor(Segmenter):
         probabilities : (h, W, C) float32 array
             Class probabilities.
         """
-        rows = slice(0, image.shape[0])
         if self.tiling.fits(image.shape):
-            yield rows, mean_of(self.views(image, tta))
-            return
+            yield slice(0, image.shape[0]), mean_of(self.views(image, tta))
+        else:
+            yield from self._tiled_bands(image, tta)
+
+    def _tiled_bands(self, image: np.ndarray, tta: int, grid: int | None = None) -> Iterator[Band]:
+        """Bands of an image in tiles that start at multiples of `grid` pixels."""
         statistics, views = moments(image), self.transforms(tta)
 
         def mean_view(standard: np.ndarray) -> np.ndarray:
@@ -295,7 +259,17 @@ class Predictor(Segmenter):
             standard = self.geometry.apply(standardise(image, statistics))
             bands = self._tiled(lambda *window: mean_view(standard[window]), standard.shape, grid)
             found = np.concatenate([band for _, band in bands])
-            yield rows, self.geometry.undo(found, image.shape)
+            yield slice(0, image.shape[0]), self.geometry.undo(found, image.shape)
+
+    def _decide(
+        self, probabilities: np.ndarray, shape: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Class and probability of each pixel; objects of whole images must pass the peak rule."""
+        mask, highest = most_probable(probabilities)
+        min_peak_probability = self.info.get("min_peak_probability")
+        if min_peak_probability and mask.shape == shape:  # a band may cut objects
+            drop_low_peaks(mask, highest, min_peak_probability)
+        return mask, highest
 
     def _tiled(self, apply, shape: tuple[int, int], grid: int | None = None) -> Iterator[Band]:
         """Bands of a standardised image, `apply` called on each of its tiles."""
@@ -314,38 +288,32 @@ class Predictor(Segmenter):
 
 
 @dataclass(frozen=True)
-class Ensemble(Segmenter):
-    """Several networks as one: the mean of all their augmented views.
+class Ensemble(Predictor):
+    """Several networks as one: the mean over all their augmented views.
 
-    Tiling and inference rules are those of the first network.
-
-    Raises
-    ------
-    SpinscopeError
-        Where the networks have different classes.
+    Engine, tiling and inference rules are those of the first network; see `Ensemble.of`.
     """
 
-    members: tuple[Predictor, ...]
+    members: tuple[Predictor, ...] = ()
 
-    def __post_init__(self) -> None:
-        classes = {tuple(member.info["classes"]) for member in self.members}
+    @classmethod
+    def of(cls, members: Sequence[Predictor]) -> Ensemble:
+        """Combine networks that know the same classes.
+
+        Raises
+        ------
+        SpinscopeError
+            Where the networks have different classes.
+        """
+        classes = {tuple(member.info["classes"]) for member in members}
         if len(classes) != 1:
             raise SpinscopeError(f"models must know the same classes, not {sorted(classes)}")
+        first = members[0]
+        return cls(first.engine, first.info, first.tiling, members=tuple(members))
 
-    @property
-    def info(self) -> dict[str, Any]:
-        """Description of the first network."""
-        return self.members[0].info
-
-    @property
-    def tiling(self) -> Tiling:
-        """Tiling of the first network."""
-        return self.members[0].tiling
-
-    @property
-    def engine(self) -> Engine:
-        """Engine of the first network."""
-        return self.members[0].engine
+    def with_geometry(self, axis_deg: float | None = None, scale: float | None = None) -> Ensemble:
+        """Return this ensemble for recordings with another tilt axis or another scale."""
+        return self.of([member.with_geometry(axis_deg, scale) for member in self.members])
 
     def transforms(self, tta: int = 1) -> tuple[View, ...]:
         """Return the augmented views of the network with the lowest symmetry."""
@@ -353,15 +321,11 @@ class Ensemble(Segmenter):
 
     def views(self, image: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
         """Yield the class probabilities of each augmented view by each network."""
-        for member in self.members:
-            yield from member.views(image, tta)
+        return chain.from_iterable(member.views(image, tta) for member in self.members)
 
-    def bands(self, image: np.ndarray, tta: int = 1) -> Iterator[Band]:
-        """Yield the mean class probabilities in bands of rows; all networks share their tiles."""
-        if self.tiling.fits(image.shape):
-            yield slice(0, image.shape[0]), mean_of(self.views(image, tta))
-            return
+    def _tiled_bands(self, image: np.ndarray, tta: int, grid: int | None = None) -> Iterator[Band]:
+        """Mean class probabilities of an image in tiles, which all networks share."""
         grid = math.lcm(*(member.info["size_multiple"] for member in self.members))
-        together = (member.bands(image, tta, grid) for member in self.members)
+        together = (member._tiled_bands(image, tta, grid) for member in self.members)
         for bands in zip(*together, strict=True):
             yield bands[0][0], mean_of(band for _, band in bands)

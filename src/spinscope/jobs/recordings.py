@@ -20,7 +20,7 @@ from spinscope.recordings import Recording, RecordingError
 if TYPE_CHECKING:
     import numpy as np
 
-    from spinscope.inference.predict import Segmenter
+    from spinscope.inference.predict import Predictor
 
 _MAX_DRAWN_PIXELS = 2**24
 """No overlay is drawn for frames of more pixels."""
@@ -124,7 +124,7 @@ def _workers(params: Params) -> int:
     return params.segment.workers or len(os.sched_getaffinity(0))
 
 
-def _model(params: Params, folders: dict[str, Path]) -> tuple[Segmenter, dict[str, Any]]:
+def _model(params: Params, folders: dict[str, Path]) -> tuple[Predictor, dict[str, Any]]:
     """Model or ensemble of these folders by reference, and the settings the results depend on."""
     from spinscope.inference.predict import Ensemble
     from spinscope.models.store import NETWORK
@@ -145,7 +145,7 @@ def _model(params: Params, folders: dict[str, Path]) -> tuple[Segmenter, dict[st
             f"models {', '.join(folders)} must know the same classes, not {sorted(classes)}"
         )
     geometry = params.segment.model_dump(include={"axis_deg", "scale"})
-    return members[0] if len(members) == 1 else Ensemble(tuple(members)), {
+    return members[0] if len(members) == 1 else Ensemble.of(members), {
         "models": models,
         "inference": params.inference.model_dump(),
         "tta": params.segment.tta,
@@ -159,7 +159,7 @@ def _model(params: Params, folders: dict[str, Path]) -> tuple[Segmenter, dict[st
 def _segment_one(
     params: Params,
     recording: Recording,
-    model: Segmenter,
+    model: Predictor,
     out: Path,
     settings: dict[str, Any],
     on_frame: Callable[[str, int, int | None], None] | None,

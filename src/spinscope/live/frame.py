@@ -9,7 +9,7 @@ import numpy as np
 
 from spinscope.analysis import frame_quantities, measure, measure_views
 from spinscope.classes import SKYRMION
-from spinscope.inference.predict import Segmenter
+from spinscope.inference.predict import Predictor
 
 _GREY = ("intensity", "intensity_sd", "contrast", "contrast_sd")
 """Quantities in units of the pixels."""
@@ -42,7 +42,7 @@ class MeasuredFrame:
 
 def measure_frame(
     raw: np.ndarray,
-    predictor: Segmenter,
+    predictor: Predictor,
     *,
     index: int = 0,
     scale: float = 1.0,

@@ -21,7 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from spinscope.errors import SpinscopeError
-from spinscope.inference.predict import Segmenter
+from spinscope.inference.predict import Predictor
 from spinscope.live.frame import measure_frame
 from spinscope.live.results import (
     SUMMARY,
@@ -66,7 +66,7 @@ class _Timing:
 
 def segment_recording(
     recording: Recording,
-    predictor: Segmenter,
+    predictor: Predictor,
     folder: Path,
     *,
     settings: dict[str, Any],
