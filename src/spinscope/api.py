@@ -132,14 +132,13 @@ def load_model(
         For an unknown reference, and for a tilt axis of a model without one.
     """
     from spinscope import jobs
-    from spinscope.inference.predict import Ensemble
+    from spinscope.inference.predict import combined
 
     params, workers = load_params(), len(os.sched_getaffinity(0))
     refs = [model_ref] if isinstance(model_ref, str | Path) else list(model_ref)
-    members = [jobs.predictor(params, str(ref), streams=workers) for ref in refs]
-    if axis_deg is not None or scale is not None:
-        members = [member.with_geometry(axis_deg, scale) for member in members]
-    return members[0] if len(members) == 1 else Ensemble.of(members)
+    model = combined([jobs.predictor(params, str(ref), streams=workers) for ref in refs])
+    unset = axis_deg is None and scale is None
+    return model if unset else model.with_geometry(axis_deg, scale)
 
 
 def segment(

@@ -329,3 +329,8 @@ class Ensemble(Predictor):
         together = (member._tiled_bands(image, tta, grid) for member in self.members)
         for bands in zip(*together, strict=True):
             yield bands[0][0], mean_of(band for _, band in bands)
+
+
+def combined(members: Sequence[Predictor]) -> Predictor:
+    """Return a single network as it is, several as an ensemble."""
+    return members[0] if len(members) == 1 else Ensemble.of(members)

@@ -126,7 +126,7 @@ def _workers(params: Params) -> int:
 
 def _model(params: Params, folders: dict[str, Path]) -> tuple[Predictor, dict[str, Any]]:
     """Model or ensemble of these folders by reference, and the settings the results depend on."""
-    from spinscope.inference.predict import Ensemble
+    from spinscope.inference.predict import combined
     from spinscope.models.store import NETWORK
 
     models = [{"ref": ref, "sha256": sha256(folder / NETWORK)} for ref, folder in folders.items()]
@@ -139,13 +139,8 @@ def _model(params: Params, folders: dict[str, Path]) -> tuple[Predictor, dict[st
     members = [
         predictor(params, str(folder), streams=workers, masks=True) for folder in folders.values()
     ]
-    classes = {tuple(one.info["classes"]) for one in members}
-    if len(classes) != 1:
-        raise SpinscopeError(
-            f"models {', '.join(folders)} must know the same classes, not {sorted(classes)}"
-        )
     geometry = params.segment.model_dump(include={"axis_deg", "scale"})
-    return members[0] if len(members) == 1 else Ensemble.of(members), {
+    return combined(members), {
         "models": models,
         "inference": params.inference.model_dump(),
         "tta": params.segment.tta,

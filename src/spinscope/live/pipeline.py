@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from spinscope.recordings.watch import WatchedFolder
 
 _WAIT = 0.2  # s between checks for finished frames while no new one arrives
 _LINGER = 2.0  # s after which the frames of a slow camera are written as an incomplete chunk
+_END = object()  # end of a recording
 
 
 class Stopped(SpinscopeError):
@@ -124,12 +126,13 @@ def segment_recording(
         if isinstance(resumed, Results):
             return resumed
         chunks, done, timing = resumed, resumed.n_frames, _Timing()
-        if on_frame:
-            on_frame(done)
+        on_frame = on_frame or (lambda done: None)
+        on_frame(done)
         writer = _Writer(chunks, chunk_frames, recording, timing, on_frame)
-        with _Reader(recording, done, timing) as reader, ThreadPoolExecutor(workers) as pool:
+        frames = _read_ahead(recording, done, timing)
+        with contextlib.closing(frames), ThreadPoolExecutor(workers) as pool:
             try:
-                error = _run(reader, writer, lambda *frame: pool.submit(work, *frame), workers)
+                error = _run(frames, writer, partial(pool.submit, work), workers)
             finally:
                 writer.flush()
         if chunks.n_frames != done + writer.written:
@@ -205,49 +208,52 @@ def describe(recording: Recording) -> dict[str, Any]:
 
 
 def _run(
-    reader: _Reader,
+    frames: Iterator[tuple[int, np.ndarray] | None],
     writer: _Writer,
     submit: Callable[[int, np.ndarray], Future[EncodedFrame]],
     workers: int,
-) -> SpinscopeError | None:
+) -> RecordingError | None:
     """Move frames from the reader to the workers to the writer; return what ended the reading."""
     pending: deque[Future[EncodedFrame]] = deque()
-    while True:
-        frame = reader.next(_WAIT)
-        if frame is not None:
-            pending.append(submit(*frame))
-        while pending and (len(pending) > workers or pending[0].done()):
-            writer.add(pending.popleft().result())
-        if frame is None and reader.ended:
-            break
-        writer.flush_if_old()
+    error = None
+    try:
+        for frame in frames:
+            if frame is not None:
+                pending.append(submit(*frame))
+            while pending and (len(pending) > workers or pending[0].done()):
+                writer.add(pending.popleft().result())
+            if writer.waiting and time.monotonic() - writer.since > _LINGER:
+                writer.flush()
+    except RecordingError as damaged:
+        error = damaged
     while pending:
         writer.add(pending.popleft().result())
-    return reader.error
+    return error
 
 
 class _Writer:
     """Collects finished frames and writes them in chunks."""
 
-    def __init__(self, chunks, chunk_frames, recording, timing, on_frame):
+    def __init__(
+        self,
+        chunks: Chunks,
+        chunk_frames: int,
+        recording: Recording,
+        timing: _Timing,
+        on_frame: Callable[[int], None],
+    ):
         self.chunks, self.chunk_frames, self.recording = chunks, chunk_frames, recording
         self.timing, self.on_frame = timing, on_frame
         self.waiting: list[EncodedFrame] = []
-        self.written = 0
-        self.since = time.monotonic()
+        self.written, self.since = 0, time.monotonic()
 
     def add(self, frame: EncodedFrame) -> None:
         if not self.waiting:
             self.since = time.monotonic()
         self.waiting.append(frame)
         self.timing.add(frame.seconds)
-        if self.on_frame:
-            self.on_frame(frame.index + 1)
+        self.on_frame(frame.index + 1)
         if len(self.waiting) >= self.chunk_frames:
-            self.flush()
-
-    def flush_if_old(self) -> None:
-        if self.waiting and time.monotonic() - self.since > _LINGER:
             self.flush()
 
     def flush(self) -> None:
@@ -258,59 +264,48 @@ class _Writer:
         self.timing.add({"write": time.perf_counter() - started})
 
 
-class _Reader:
-    """Decodes in a thread of its own, at most two frames ahead."""
+def _read_ahead(
+    recording: Recording, start: int, timing: _Timing
+) -> Iterator[tuple[int, np.ndarray] | None]:
+    """Decode in a thread of its own, at most two frames ahead; yield None while none arrives.
 
-    def __init__(self, recording: Recording, start: int, timing: _Timing):
-        self.recording, self.start, self.timing = recording, start, timing
-        self.error: SpinscopeError | None = None
-        self.ended = False
-        self._failure: BaseException | None = None
-        self._frames: queue.Queue[tuple[int, np.ndarray]] = queue.Queue(maxsize=2)
-        self._cancelled = threading.Event()
-        self._exhausted = threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True)
+    The thread is a daemon: a camera that sends no frame does not keep the program alive.
+    """
+    frames: queue.Queue = queue.Queue(maxsize=2)
+    cancelled = threading.Event()
 
-    def __enter__(self) -> _Reader:
-        self._thread.start()
-        return self
+    def put(item: Any) -> None:
+        while not cancelled.is_set():
+            with contextlib.suppress(queue.Full):
+                return frames.put(item, timeout=_WAIT)
 
-    def __exit__(self, *_: object) -> None:
-        self._cancelled.set()
-        self._thread.join(timeout=5)
-
-    def next(self, wait: float) -> tuple[int, np.ndarray] | None:
-        """Next frame, or None where none arrived in `wait` seconds or none is left."""
-        exhausted = self._exhausted.is_set()  # before the queue is read: a frame may still arrive
+    def read() -> None:
         try:
-            return self._frames.get(block=not exhausted, timeout=wait)
-        except queue.Empty:
-            if exhausted:
-                self.ended = True
-                if self._failure is not None:
-                    raise self._failure from None
-            return None
-
-    def _read(self) -> None:
-        frames = iter(self.recording.frames(self.start))
-        try:
-            while not self._cancelled.is_set():
+            source = iter(recording.frames(start))
+            while not cancelled.is_set():
                 started = time.perf_counter()
-                frame = next(frames, None)
+                frame = next(source, None)
+                if frame is not None:
+                    timing.add({"decode": time.perf_counter() - started})
+                put(frame or _END)
                 if frame is None:
-                    break
-                self.timing.add({"decode": time.perf_counter() - started})
-                self._put(frame)
-        except RecordingError as error:
-            self.error = error
+                    return
         except BaseException as error:  # raised again in the calling thread
-            self._failure = error
-        finally:
-            self._exhausted.set()
+            put(error)
 
-    def _put(self, frame: tuple[int, np.ndarray]) -> None:
-        while not self._cancelled.is_set():
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    try:
+        while True:
             try:
-                return self._frames.put(frame, timeout=_WAIT)
-            except queue.Full:
-                continue
+                item = frames.get(timeout=_WAIT)
+            except queue.Empty:
+                item = None
+            if item is _END:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        cancelled.set()
+        thread.join(timeout=5)

@@ -65,12 +65,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class EncodedFrame:
-    """A measured frame with its mask compressed, waiting to be written."""
+    """A measured frame with its mask compressed in strips, waiting to be written."""
 
-    index: int
     name: str
     shape: tuple[int, int]
     strips: list[bytes]
+    index: int
     objects: dict[str, np.ndarray]
     row: dict[str, float]
     seconds: dict[str, float]
@@ -78,13 +78,11 @@ class EncodedFrame:
 
 def encode(frame: MeasuredFrame, name: str) -> EncodedFrame:
     """Compress the mask of a frame in strips, each a whole number of rows."""
-    shape = frame.mask.shape
-    rows = _strip_rows(shape)
-    strips = [
-        zlib.compress(np.ascontiguousarray(frame.mask[top : top + rows]), 2)
-        for top in range(0, shape[0], rows)
-    ]
-    return EncodedFrame(frame.index, name, shape, strips, frame.objects, frame.row, frame.seconds)
+    known = vars(frame).copy()
+    mask = np.ascontiguousarray(known.pop("mask"))
+    rows = _strip_rows(mask.shape)
+    strips = [zlib.compress(mask[top : top + rows], 2) for top in range(0, len(mask), rows)]
+    return EncodedFrame(name, mask.shape, strips, **known)
 
 
 def _strip_rows(shape: tuple[int, int]) -> int:
