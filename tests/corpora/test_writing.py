@@ -9,7 +9,6 @@ import pytest
 from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.corpora.films import HEADER, make_film_corpus, open_films
-from spinscope.corpora.kerr import make_kerr_corpus
 from spinscope.corpora.writing import complete_chunks, missing_chunks, short
 from spinscope.datasets.shards import RENAMED, read_header
 from spinscope.errors import SpinscopeError
@@ -40,23 +39,19 @@ def test_a_film_corpus_with_earlier_names_is_the_same_corpus(film_settings, tmp_
 
 
 def test_packed_corpora_with_earlier_names_are_the_same_corpus(film_settings, tmp_path):
-    params = load_params(
-        "demo",
-        ["kerr.n=2", "kerr.height=64", "kerr.width=64", "ltem.label_mz=0.9",
-         "ltem.label_erosion_px=0", "ltem.film_states=[skyrmions, mixed, stripes, other]"],
-    )  # fmt: skip
-    kerr = make_kerr_corpus(tmp_path / "kerr", 2, params.seed, params.kerr)
+    overrides = [
+        "kerr.n=2", "kerr.height=64", "kerr.width=64", "ltem.label_mz=0.9",
+        "ltem.label_erosion_px=0", "ltem.film_states=[skyrmions, mixed, stripes, other]",
+    ]  # fmt: skip
     films = make_film_corpus(tmp_path / "films", 2, 7, film_settings)
-    ltem = jobs.ltem_corpus(params, films, tmp_path / "ltem")
-    for kind, path, make in (
-        ("kerr", kerr, lambda: jobs.corpus(params, kerr)),
-        ("ltem", ltem, lambda: jobs.ltem_corpus(params, films, ltem)),
-    ):
+    for kind, family, source in (("kerr", "moke-unet", None), ("ltem", "ltem-unet", films)):
+        params = load_params("demo", overrides, family=family)
+        path = jobs.corpus(params, tmp_path / kind, source=source)
         header = read_header(path)
         with_earlier_names(path / "corpus.json", kind)
         stamp = (path / "corpus.json").stat().st_mtime_ns
         assert read_header(path) == header
-        make()
+        jobs.corpus(params, path, source=source)
         assert (path / "corpus.json").stat().st_mtime_ns == stamp
 
 
