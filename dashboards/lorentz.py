@@ -32,9 +32,8 @@ def show_study(study: dict[str, Any]) -> None:
         layout.stop("Choose a model on the left.")
     films = study["films"]
     st.caption(
-        f"Mean over {films['n']} films ({films['chosen']}); bands: one SD. Dashed: the noisy image "
-        "is clipped to [0, 1], or the model is given the tilt axis. Diamonds: published values, on "
-        "other images."
+        f"Mean over {films['n']} films ({films['chosen']}). Bands: one SD. Dashed: noisy image "
+        "clipped to [0, 1], or model given the tilt axis. Diamonds: published, on other images."
     )
     layout.legend({**layout.colours(chosen), lorentz_study.PUBLISHED: "black"})
     columns = st.columns(2, gap="large")
@@ -122,7 +121,7 @@ def show_film(params: Params, study: dict[str, Any] | None) -> None:
     )
     layout.metrics(
         {
-            **{title: f"{scores[key]:.3f}" for key, title in NAMES.items()},
+            **{name[0].upper() + name[1:]: f"{scores[key]:.3f}" for key, name in NAMES.items()},
             "Skyrmions": f"{scores['objects_predicted']} of {scores['objects_true']}",
             "Uncertain pixels": f"{100 * uncertain:.1f} %",
         }

@@ -25,8 +25,8 @@ def show_probes(report: dict[str, Any], augmented: dict[str, Any] | None) -> Non
     settings, data = report["settings"], report["data"]
     frames = f"{data['n_images']} labelled frames" if data else "No labelled frames"
     st.caption(
-        f"Without test-time augmentation. {frames} of the validation batches, which "
-        f"`bundled:moke-unet` was trained on, too; {settings['frames']} simulated frames of "
+        f"Without test-time augmentation. {frames} of the validation batches (`bundled:moke-unet` "
+        f"was also trained on them); {settings['frames']} simulated frames of "
         f"{settings['width']}×{settings['height']} px at every point."
     )
     layout.legend({**colours, probe_report.PUBLISHED: "black"})

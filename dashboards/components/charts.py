@@ -109,6 +109,7 @@ def curves(
     *,
     dashed: str | None = None,
     points: bool = True,
+    clip: bool = False,
     height: int = 260,
 ) -> alt.LayerChart:
     """Lines with one colour per name, and bands around them.
@@ -125,14 +126,16 @@ def curves(
         Value of the column style of the dashed lines, which have no bands.
     points : bool, default True
         Whether the points of a line are marked.
+    clip : bool, default False
+        Whether lines end at the axes, whose scales are then fixed.
     height : int, default 260
         Height in px.
     """
     base = alt.Chart(table).encode(x, colour(colours))
     tooltip = ["name", alt.Tooltip("x:Q", format=".3~f"), alt.Tooltip("y:Q", format=".3~f")]
     marks = alt.OverlayMarkDef(size=24) if points else False
-    lines = base.mark_line(strokeWidth=2, point=marks, clip=True)
-    bands = base.mark_area(opacity=0.18, clip=True)
+    lines = base.mark_line(strokeWidth=2, point=marks, clip=clip)
+    bands = base.mark_area(opacity=0.18, clip=clip)
     if dashed is not None:
         dash = alt.condition(alt.datum.style == dashed, alt.value([4, 4]), alt.value([1, 0]))
         lines = lines.encode(detail="style:N", strokeDash=dash)

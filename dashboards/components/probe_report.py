@@ -45,7 +45,7 @@ def grey_chart(report: Report, names: Sequence[str], colours: Colours, key: str)
     rows = [(name, x, y) for name in names for x, y in enumerate(report[key][name])]
     scale = alt.Scale(domain=[0, 255])
     x = alt.X("x:Q", title=f"grey level, {GREY_FRAMES[key]}", scale=scale)
-    y = alt.Y("y:Q", title="fraction called skyrmion", scale=alt.Scale(domain=[0, 1]))
+    y = alt.Y("y:Q", title="fraction predicted as skyrmion", scale=alt.Scale(domain=[0, 1]))
     table = pd.DataFrame(rows, columns=["name", "x", "y"])
     chart = charts.curves(table, _only(colours, names), x, y, points=False, height=240)
     if key == "grey":
@@ -72,7 +72,7 @@ def limit_chart(
     axis = alt.Axis(values=list(ticks), format="~g") if ticks else alt.Axis()
     x = alt.X("x:Q", title=title, scale=scale, axis=axis)
     y = alt.Y("y:Q", title="MCC", scale=alt.Scale(domain=[0, 1]))
-    chart = charts.curves(table, _only(colours, names), x, y)
+    chart = charts.curves(table, _only(colours, names), x, y, clip=True)
     enough = report["enough"]
     rule = alt.Chart(pd.DataFrame({"y": [enough]})).mark_rule(strokeDash=[4, 4], color=layout.GREY)
     chart += rule.encode(alt.Y("y:Q"))

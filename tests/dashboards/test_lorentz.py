@@ -21,7 +21,6 @@ from spinscope.studies import models as study_models
 from spinscope.studies import report as studies
 from spinscope.studies.lorentz import STUDY
 from spinscope.studies.lorentz import scores as lorentz
-from spinscope.studies.lorentz.findings import NAMES
 from spinscope.studies.models import Subject
 
 CHECKOUT = project_root()
@@ -124,7 +123,7 @@ def test_one_film_live(opened, studied):
         found = Predictor(loaded.engine, loaded.info, geometry=turn).classes(image)
         return f"{lorentz.image_scores(one.label, found)['accuracy']:.3f}"
 
-    assert shown[NAMES["accuracy"]] == score(lorentz.Point())
+    assert shown["Pixel accuracy"] == score(lorentz.Point())
     app.slider("lorentz noise").set_value(50)
     app.slider("lorentz axis").set_value(45).run()
     blind = app.metric[2].value
