@@ -105,7 +105,8 @@ def show_training(parent: pd.Series, seeds: pd.DataFrame, family: Family) -> Non
     metric = family.metric
     augmented = f"{metric.title} with augmentation"
     means = {metric.title: metric.name, augmented: key_of("tta", metric.name)}
-    means |= {TITLES.get(key, key): key for key in family.summarised}
+    # Four numbers fit side by side; the table below holds all.
+    means |= {TITLES.get(key, key).capitalize(): key for key in family.summarised[-2:]}
     layout.metrics(
         {
             title: f"{parent[f'{key}.mean']:.3f} ± {parent[f'{key}.sd']:.3f}"
