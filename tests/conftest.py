@@ -75,6 +75,12 @@ def discs(rng: np.random.Generator, size: int = 64, n: int = 8, radius: float = 
     return image.astype(np.float32), label
 
 
+def section(name: str, **changes):
+    """A section of the profile `demo` with some values changed and checked."""
+    found = getattr(load_params("demo"), name)
+    return type(found).model_validate({**found.model_dump(), **changes})
+
+
 @pytest.fixture
 def moke_folder(tmp_path: Path) -> Path:
     """A small dataset in the MOKE layout: 5 batches of 2 sources, 2 frames of 64 x 64 a source."""

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from spinscope import config
 from spinscope.config import (
+    Params,
     dataset_path,
     load_params,
     moke_path,
+    overridden,
     project_root,
     settings_environment,
 )
@@ -114,6 +117,85 @@ def test_shared_settings_are_known_before_the_family():
     assert load_params(overrides=fits_one).tracking.uri == "sqlite:///x.db"
     with pytest.raises(SpinscopeError, match=r"gates\.min_mc"):
         load_params(overrides=["gates.min_mc=1"])
+
+
+OLD = {
+    "model": {"magnify": {"below_px": 5, "zoom": 3}, "peak": 0.5},
+    "ltem": {"views": 3, "kinds": ["stripes"], "roll": False, "turn": False,
+             "coherence_mrad": 0.02, "spread_nm": 70},
+    "films": {"images": 2, "evaluations": 7, "grained": 0.1},
+    "kerr": {"bright": 0.25},
+    "measure": {"reach_px": 9, "drift": True},
+    "segment": {"part": 8, "zoom": 2},
+    "augmentation": {"noise_chance": 0.25},
+    "gates": {"min_mcc": 0.1, "mcc_spread": 2},
+}  # fmt: skip
+
+
+def former(nested: dict, prefix: str = "") -> dict:
+    """Keys joined by dots → value."""
+    flat = {}
+    for key, value in nested.items():
+        flat |= (
+            former(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def test_former_names_of_settings_still_work_with_a_hint(tmp_path, monkeypatch, capsys):
+    renamed_count = sum(map(len, config.RENAMED.values()))
+    assert len(former(OLD)) == renamed_count  # model.magnify counts as model.magnify.below_px
+    config._hint.cache_clear()
+    shipped = yaml.safe_load(SHIPPED.read_text())
+    for section, values in OLD.items():
+        for key in config.RENAMED.get(section, {}).values():
+            shipped[section].pop(key)
+        shipped[section] |= values
+    for name in ("model", "gates"):  # their other keys are in the profiles and families, too
+        for layer in (*shipped["profiles"].values(), *shipped["families"].values()):
+            layer.pop(name, None)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(shipped))
+    params = load_params("demo", path=tmp_path / "params.yaml")
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == len(set(said)) == renamed_count
+    assert "hint: the setting model.magnify is now model.upscale; the old name will go" in said
+    assert (params.model.upscale.scale, params.model.min_peak_probability) == (3, 0.5)
+    assert (params.films.max_evaluations, params.ltem.film_states) == (7, ("stripes",))
+    assert (params.segment.chunk_frames, params.gates.metric_limit) == (8, 0.1)
+
+    given = [f"{key}={json.dumps(value)}" for key, value in former(OLD).items()]
+    assert load_params("laptop", given).measure.search_range_px == 9
+    assert overridden(params, ["segment.part=5"]).segment.chunk_frames == 5
+    monkeypatch.setenv("SPINSCOPE_SET", json.dumps(["segment.part=6"]))
+    assert load_params("demo").segment.chunk_frames == 6
+    assert capsys.readouterr().err == ""  # each hint is printed once
+
+
+def test_settings_that_became_constants_are_ignored_with_a_hint(capsys):
+    config._hint.cache_clear()
+    assert load_params(overrides=["training.weight_decay=0.1"]) == load_params()
+    assert "training.weight_decay is gone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("training.epoch=3", "did you mean 'epochs'"),
+        ("model.upscale.scal=2", "did you mean 'scale'"),
+        ("trainin.epochs=3", "did you mean 'training'"),
+    ],
+)
+def test_a_misspelt_key_gets_a_suggestion(override, says):
+    with pytest.raises(SpinscopeError, match=says):
+        load_params(overrides=[override])
+
+
+def test_params_yaml_holds_the_only_defaults():
+    sections = [field.annotation for field in Params.model_fields.values()]
+    models = [kind for kind in sections if hasattr(kind, "model_fields")]
+    assert len(models) > 15
+    for model in (Params, *models):
+        assert all(field.is_required() for field in model.model_fields.values()), model
 
 
 def test_an_unknown_family_is_named():

@@ -58,11 +58,11 @@ Tilt = Annotated[Range, _where(lambda end: abs(end) < 90, "a tilt must be below 
 
 
 class Data(Section):
-    path: str = "auto"
-    scheme: Literal[2, 3, 5] = 3
-    train_batches: tuple[int, ...] = (0, 1, 3, 4)
-    validation_batches: tuple[int, ...] = (2,)
-    test_batches: tuple[int, ...] = ()
+    path: str
+    scheme: Literal[2, 3, 5]
+    train_batches: tuple[int, ...]
+    validation_batches: tuple[int, ...]
+    test_batches: tuple[int, ...]
 
 
 class Fetch(Section):
@@ -81,7 +81,7 @@ class Kerr(Section):
     frames_per_source: int = Field(gt=0)
     shard_frames: int = Field(gt=0)
     workers: int = Field(gt=0)
-    bright_fraction: float = Field(default=0.0, ge=0, le=1)
+    bright_fraction: float = Field(ge=0, le=1)
 
 
 class Films(Section):
@@ -138,14 +138,14 @@ class Upscale(Section):
 
 
 class Model(Section):
-    width: int = Field(default=16, ge=1)
-    depth: int = Field(default=4, ge=1, le=6)
-    stem: Literal[1, 2, 4] = 1
-    refine: int = Field(default=0, ge=0)
-    activation: Literal["relu", "prelu", "tanh", "mish"] = "relu"
-    dropout: float = Field(default=0.05, ge=0, lt=1)
-    upscale: Upscale | None = None
-    min_peak_probability: float | None = Field(default=None, gt=0, lt=1)
+    width: int = Field(ge=1)
+    depth: int = Field(ge=1, le=6)
+    stem: Literal[1, 2, 4]
+    refine: int = Field(ge=0)
+    activation: Literal["relu", "prelu", "tanh", "mish"]
+    dropout: float = Field(ge=0, lt=1)
+    upscale: Upscale | None
+    min_peak_probability: float | None = Field(gt=0, lt=1)
 
     @property
     def size_multiple(self) -> int:
@@ -164,24 +164,22 @@ class Model(Section):
 
 
 class Training(Section):
-    seeds: int = Field(default=5, ge=1)
-    epochs: int = Field(default=15, ge=1)
-    steps_per_epoch: int = Field(default=100, ge=1)
-    batch: int = Field(default=8, ge=1)
-    crop: int = Field(default=256, ge=16)
-    learning_rate: float = Field(default=2e-3, gt=0)
-    schedule: Literal["cosine", "plateau"] = "cosine"
-    keep: Literal["best", "last"] = "best"
-    weight_decay: float = Field(default=1e-4, ge=0)
-    ema: float = Field(default=0.99, ge=0, lt=1)
-    label_smoothing: float = Field(default=0.2, ge=0, lt=1)
-    class_weights: tuple[float, ...] | None = None
-    early_stopping: int = Field(default=50, ge=1)
-    plateau_patience: int = Field(default=5, ge=1)
-    plateau_factor: float = Field(default=0.5, gt=0, lt=1)
-    pretrained: str | None = None
-    anchor: float = Field(default=0.0, ge=0, lt=1)
-    source_balance: float = Field(default=0.5, ge=0, le=1)
+    seeds: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    steps_per_epoch: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    crop: int = Field(ge=16)
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["cosine", "plateau"]
+    keep: Literal["best", "last"]
+    ema: float = Field(ge=0, lt=1)
+    label_smoothing: float = Field(ge=0, lt=1)
+    class_weights: tuple[float, ...] | None
+    early_stopping: int = Field(ge=1)
+    plateau_patience: int = Field(ge=1)
+    pretrained: str | None
+    anchor: float = Field(ge=0, lt=1)
+    source_balance: float = Field(ge=0, le=1)
 
 
 Symmetry = Literal["square", "axis", "none"]
@@ -190,24 +188,24 @@ top to bottom only (a tilt axis along the columns' direction keeps its place), o
 
 
 class Augmentation(Section):
-    symmetry: Symmetry = "square"
-    border: Literal["mirror", "wrap"] = "mirror"
-    scale: float = Field(default=0.2, ge=0, lt=1)
-    shift: bool = True
-    noise: float = Field(default=0.4, ge=0)
-    noise_probability: float = Field(default=0.5, ge=0, le=1)
-    contrast: float = Field(default=0.3, ge=0, lt=1)
-    brightness: float = Field(default=0.6, ge=0)
-    gradient: float = Field(default=0.5, ge=0)
-    blur: float = Field(default=0.3, ge=0, le=1)
-    blur_px: Positive = (0.3, 1.2)
-    invert: bool = False
-    restandardise: bool = False
-    poisson: float = Field(default=0.0, ge=0)
-    salt: float = Field(default=0.0, ge=0, lt=1)
-    clip: float = Field(default=0.0, ge=0, le=1)
-    gamma: Positive = (1.0, 1.0)
-    background: float = Field(default=0.0, ge=0)
+    symmetry: Symmetry
+    border: Literal["mirror", "wrap"]
+    scale: float = Field(ge=0, lt=1)
+    shift: bool
+    noise: float = Field(ge=0)
+    noise_probability: float = Field(ge=0, le=1)
+    contrast: float = Field(ge=0, lt=1)
+    brightness: float = Field(ge=0)
+    gradient: float = Field(ge=0)
+    blur: float = Field(ge=0, le=1)
+    blur_px: Positive
+    invert: bool
+    restandardise: bool
+    poisson: float = Field(ge=0)
+    salt: float = Field(ge=0, lt=1)
+    clip: float = Field(ge=0, le=1)
+    gamma: Positive
+    background: float = Field(ge=0)
 
     @model_validator(mode="after")
     def _detector(self) -> Augmentation:
@@ -223,10 +221,10 @@ class Augmentation(Section):
 
 
 class Evaluation(Section):
-    tta: Literal[1, 2, 3, 8] = 8
-    iou: float = Field(default=0.5, ge=0.5, le=1)
-    min_object_px: int = Field(default=4, ge=1)
-    size_bins: int = Field(default=32, ge=2)
+    tta: Literal[1, 2, 3, 8]
+    iou: float = Field(ge=0.5, le=1)
+    min_object_px: int = Field(ge=1)
+    size_bins: int = Field(ge=2)
 
 
 class Inference(Section):
@@ -261,7 +259,6 @@ class Gates(Section):
     metric_limit: float
     max_count_error: float = Field(ge=0)
     max_frame_ms: float = Field(gt=0)
-    reproduce_tolerance: float = Field(ge=0)
 
 
 class Tracking(Section):
@@ -432,6 +429,12 @@ RENAMED = {
 }
 """Section → former name of a key → its name. The former names are read for one release."""
 
+REMOVED = {
+    "training": {"weight_decay", "plateau_factor"},
+    "gates": {"reproduce_tolerance"},
+}
+"""Section → keys that are constants now. They are ignored for one release."""
+
 
 def renamed(settings: Mapping[str, Any], section: str = "", *, hint: bool = False) -> dict:
     """Settings with former names of keys replaced by the present ones.
@@ -448,8 +451,11 @@ def renamed(settings: Mapping[str, Any], section: str = "", *, hint: bool = Fals
     result = {}
     for key, value in settings.items():
         name = RENAMED.get(section, {}).get(key, key)
-        if hint and name != key:
-            _hint(f"{section}.{key}", f"{section}.{name}")
+        removed = key in REMOVED.get(section, ())
+        if hint and (removed or name != key):
+            _hint(f"{section}.{key}", None if removed else f"{section}.{name}")
+        if removed:
+            continue
         if isinstance(value, Mapping):
             value = renamed(value, f"{section}.{name}".lstrip("."), hint=hint)
         result[name] = value
@@ -457,8 +463,9 @@ def renamed(settings: Mapping[str, Any], section: str = "", *, hint: bool = Fals
 
 
 @functools.cache
-def _hint(old: str, new: str) -> None:
-    print(f"hint: the setting {old} is now {new}; the old name will go", file=sys.stderr)
+def _hint(old: str, new: str | None) -> None:
+    fate = f"is now {new}; the old name will go" if new else "is gone and ignored; remove it"
+    print(f"hint: the setting {old} {fate}", file=sys.stderr)
 
 
 def load_params(
@@ -504,7 +511,7 @@ def load_params(
             raise SpinscopeError(
                 f"{where}family {min(unknown)!r} must be one of {', '.join(families)}"
             )
-    raw = renamed(raw, hint=True) | {"profile": name, "family": family}
+    raw = {"options": {}} | renamed(raw, hint=True) | {"profile": name, "family": family}
     for layer in (chosen, families.get(family), own.get(family)):
         _lay_over(raw, renamed(layer or {}, hint=True))
     for override in (*_inherited_overrides(), *overrides):

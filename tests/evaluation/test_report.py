@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import pytest
+from tests.conftest import section
 
-from spinscope.config import Evaluation
 from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation import evaluate, figures
@@ -21,7 +21,7 @@ CLASSES = ("background", "skyrmion", "defect")
 def test_the_labels_themselves_score_one(moke_folder):
     dataset = open_dataset(moke_folder)
     answers = iter([to_scheme(label, 3) for _, _, label in dataset])
-    report = evaluate(lambda _: next(answers), dataset, CLASSES, Evaluation())
+    report = evaluate(lambda _: next(answers), dataset, CLASSES, section("evaluation"))
     assert report["mcc"] == report["f1"] == report["accuracy"] == report["jaccard"] == 1
     assert report["objects"]["true"] == report["objects"]["matched"] > 0
     assert report["size"]["wasserstein_px"] == 0
@@ -42,13 +42,15 @@ def test_a_label_of_another_size_is_named(moke_folder):
             lambda image: np.zeros(image.shape, np.uint8),
             open_dataset(moke_folder),
             CLASSES,
-            Evaluation(),
+            section("evaluation"),
         )
 
 
 def test_a_blind_model_scores_nothing(moke_folder):
     dataset = open_dataset(moke_folder)
-    report = evaluate(lambda image: np.zeros(image.shape, np.uint8), dataset, CLASSES, Evaluation())
+    report = evaluate(
+        lambda image: np.zeros(image.shape, np.uint8), dataset, CLASSES, section("evaluation")
+    )
     assert report["mcc"] == report["f1"] == 0
     assert report["objects"]["predicted"] == 0
     assert report["objects"]["precision"] is None
@@ -60,7 +62,7 @@ def test_pooled_is_not_the_mean_of_images(moke_folder):
     dataset = open_dataset(moke_folder).select(sources=[0])
     first = to_scheme(dataset.label(0), 3)
     answers = iter([first, np.zeros_like(first)])
-    report = evaluate(lambda _: next(answers), dataset, CLASSES, Evaluation())
+    report = evaluate(lambda _: next(answers), dataset, CLASSES, section("evaluation"))
     rows = report["per_image"]
     assert [row["mcc"] for row in rows] == [1, 0]
     assert report["mcc_per_image"]["mean"] == pytest.approx(0.5)
@@ -69,7 +71,9 @@ def test_pooled_is_not_the_mean_of_images(moke_folder):
 
 def test_figures_are_drawn(moke_folder):
     dataset = open_dataset(moke_folder).select(sources=[0])
-    report = evaluate(lambda image: (image < 0.5).astype(np.uint8), dataset, CLASSES, Evaluation())
+    report = evaluate(
+        lambda image: (image < 0.5).astype(np.uint8), dataset, CLASSES, section("evaluation")
+    )
     curves = {0: {"loss": [1, 0.5], "val_loss": [1, 0.6], "mcc": [0, 0.5], "val_mcc": [0, 0.4]}}
     for figure in (
         figures.training_curves(curves),

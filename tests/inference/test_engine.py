@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from tests.conftest import section
 
-from spinscope.config import Model, bundled_models
+from spinscope.config import bundled_models
 from spinscope.errors import SpinscopeError
 from spinscope.inference import engine
 from spinscope.inference.engine import agreement, export, exported, open_engine
@@ -15,7 +16,7 @@ from spinscope.inference.predict import Predictor
 from spinscope.models.store import CHECK, EXPORT, save_model, write_sums
 from spinscope.models.unet import size_multiple, unet
 
-CONFIG = Model(width=4, depth=2, stem=2, refine=2)
+CONFIG = section("model", width=4, depth=2, stem=2, refine=2)
 INFO = {"classes": ["background", "skyrmion", "defect"], "size_multiple": size_multiple(CONFIG)}
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.conftest import section
 
-from spinscope.config import Model
 from spinscope.errors import SpinscopeError
 from spinscope.inference.geometry import Geometry
 from spinscope.inference.predict import Predictor
@@ -15,7 +15,7 @@ from spinscope.inference.tiling import Tiling
 from spinscope.inference.views import VIEWS, VIEWS_OF_SYMMETRY, transform, undo
 from spinscope.models.unet import size_multiple, unet
 
-CONFIG = Model(width=4, depth=2, stem=2, refine=2)
+CONFIG = section("model", width=4, depth=2, stem=2, refine=2)
 
 
 @pytest.fixture(scope="module")

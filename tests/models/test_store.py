@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.conftest import section
 
-from spinscope.config import Model, bundled_models
+from spinscope import families
+from spinscope.config import bundled_models
 from spinscope.errors import SpinscopeError
-from spinscope.models.store import CARD, INFO, load_model, resolve_local, save_model
+from spinscope.models.store import CARD, INFO, load_model, model_info, resolve_local, save_model
 from spinscope.models.unet import unet
 
 
 @pytest.fixture
 def folder(tmp_path):
-    model = unet(Model(width=4, depth=2, stem=2, refine=2), 3, seed=5)
+    model = unet(section("model", width=4, depth=2, stem=2, refine=2), 3, seed=5)
     save_model(tmp_path / "m", model, {"classes": ["a", "b", "c"]}, "# card\n")
     return tmp_path / "m"
 
 
 def test_same_output_after_save_and_load(folder):
     image = np.random.default_rng(0).normal(size=(1, 32, 32, 1)).astype(np.float32)
-    made = unet(Model(width=4, depth=2, stem=2, refine=2), 3, seed=5)
+    made = unet(section("model", width=4, depth=2, stem=2, refine=2), 3, seed=5)
     loaded, info = load_model(folder)
     np.testing.assert_allclose(made(image), loaded(image), atol=1e-6)
     assert info == {"classes": ["a", "b", "c"]}
@@ -65,3 +67,15 @@ def test_bundled_models_load_and_are_small():
         _, info = load_model(resolve_local(f"bundled:{path.name}"))
         assert info["classes"][:2] == ["background", "skyrmion"]
         assert sum(p.stat().st_size for p in path.iterdir()) <= 8_000_000
+
+
+def test_a_folder_of_former_keys_still_loads(tmp_path):
+    model = unet(section("model", width=4, depth=2, stem=2, refine=2), 3)
+    info = {"classes": ["a", "b"], "magnify": {"below_px": 6.5, "zoom": 2.0}, "peak": 0.75}
+    folder = save_model(tmp_path / "model", model, info, "# A card\n")
+    assert model_info(folder) == {
+        "classes": ["a", "b"],
+        "upscale": {"below_px": 6.5, "scale": 2.0},
+        "min_peak_probability": 0.75,
+    }
+    assert families.of_model(model_info(folder)).name == "moke-unet"

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.conftest import tracking_at
+from tests.conftest import section, tracking_at
 
-from spinscope.config import Model, Params, Tracking
+from spinscope.config import Params, Tracking
 from spinscope.families.moke_unet import MokeUnet
 from spinscope.files import sha256
 from spinscope.models.store import save_model
@@ -93,7 +93,7 @@ def threshold_folder(folder: Path, level: float = 0.5) -> Path:
 
 def small_network(folder: Path) -> Path:
     """Model folder of a small, untrained network of three classes."""
-    config = Model(width=2, depth=1, stem=1)
+    config = section("model", width=2, depth=1, stem=1)
     info = {"family": "moke-unet", "classes": ["a", "b", "c"], "size_multiple": 2}
     return save_model(folder, unet(config, 3, seed=5), info, "# A small network\n")
 

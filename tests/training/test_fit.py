@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+from tests.conftest import section
 
 from spinscope.config import load_params, overridden
 from spinscope.datasets import open_dataset, split_by_batch
@@ -101,7 +102,6 @@ def test_a_finished_training_is_read_back(params, splits, tmp_path, trained):
 
 
 def test_saved_model_is_the_best_epoch(params, splits, tmp_path):
-    from spinscope.config import Evaluation
     from spinscope.evaluation import evaluate
 
     plain = overridden(
@@ -110,7 +110,10 @@ def test_saved_model_is_the_best_epoch(params, splits, tmp_path):
     result = fit(FAMILY, splits, plain, seed=1, folder=tmp_path / "a")
     predictor = Predictor.load(result.model)
     report = evaluate(
-        predictor.classes, splits.validation, predictor.info["classes"], Evaluation(tta=1)
+        predictor.classes,
+        splits.validation,
+        predictor.info["classes"],
+        section("evaluation", tta=1),
     )
     assert report["mcc"] == pytest.approx(result.score, abs=2e-3)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.conftest import section
 
-from spinscope.config import Augmentation, Training
 from spinscope.datasets import open_dataset
 from spinscope.images import standardise
 from spinscope.training.pipeline import (
@@ -17,8 +17,16 @@ from spinscope.training.pipeline import (
     validation_batches,
 )
 
-STILL = Augmentation(
-    symmetry="none", scale=0, shift=False, noise=0, contrast=0, brightness=0, gradient=0, blur=0
+STILL = section(
+    "augmentation",
+    symmetry="none",
+    scale=0,
+    shift=False,
+    noise=0,
+    contrast=0,
+    brightness=0,
+    gradient=0,
+    blur=0,
 )
 MOVING = STILL.model_copy(update={"symmetry": "square", "scale": 0.2, "shift": True})
 
@@ -41,7 +49,9 @@ def spots(size: int = 64):
 def test_without_augmentation_a_view_is_the_middle_of_the_frame():
     rng = np.random.default_rng(0)
     image, label = rng.normal(size=(64, 64)), rng.integers(0, 3, (64, 64)).astype(np.uint8)
-    batches = training_batches(frames_of(image, label), Training(batch=1, crop=32), STILL, seed=0)
+    batches = training_batches(
+        frames_of(image, label), section("training", batch=1, crop=32), STILL, seed=0
+    )
     ((found, found_label),) = take(batches, 1)
     np.testing.assert_allclose(found[0, ..., 0], image[16:48, 16:48], atol=2e-3)
     np.testing.assert_array_equal(found_label[0], label[16:48, 16:48])
@@ -49,7 +59,9 @@ def test_without_augmentation_a_view_is_the_middle_of_the_frame():
 
 def test_image_and_label_move_together():
     image, label = spots()
-    batches = training_batches(frames_of(image, label), Training(batch=8, crop=48), MOVING, seed=1)
+    batches = training_batches(
+        frames_of(image, label), section("training", batch=8, crop=48), MOVING, seed=1
+    )
     for found, found_label in take(batches, 4):
         inside = found[..., 0] > 0.5
         # Bilinear image and nearest label may part by half a pixel along the outline only.
@@ -83,7 +95,7 @@ def test_views_stay_in_the_frame(shape):
 
 def test_a_stream_that_starts_later_goes_on_the_same(moke_folder):
     frames = load_frames(open_dataset(moke_folder), 3)
-    settings = Training(batch=2, crop=32), Augmentation()
+    settings = section("training", batch=2, crop=32), section("augmentation")
     whole = take(training_batches(frames, *settings, seed=4), 6)
     later = take(training_batches(frames, *settings, seed=4, start=4), 2)
     for (image, label), (image_later, label_later) in zip(whole[4:], later, strict=True):
@@ -97,7 +109,12 @@ def test_noise_has_the_strength_asked_for():
     frames = frames_of(np.zeros((64, 64)), np.zeros((64, 64), dtype=np.uint8))
     noisy = STILL.model_copy(update={"noise": 0.4})
     images = np.concatenate(
-        [image for image, _ in take(training_batches(frames, Training(crop=64), noisy, seed=0), 40)]
+        [
+            image
+            for image, _ in take(
+                training_batches(frames, section("training", crop=64), noisy, seed=0), 40
+            )
+        ]
     )
     spread = images.std(axis=(1, 2, 3))
     assert np.mean(spread == 0) == pytest.approx(0.5, abs=0.12)
@@ -110,7 +127,7 @@ def test_inversion_only_where_asked():
     inverted = STILL.model_copy(update={"invert": True})
     for augmentation, signs in ((STILL, {1.0}), (inverted, {1.0, -1.0})):
         batches = training_batches(
-            frames_of(image - 0.5, label), Training(crop=64), augmentation, seed=0
+            frames_of(image - 0.5, label), section("training", crop=64), augmentation, seed=0
         )
         found = {np.sign(view[25, 20, 0]) for images, _ in take(batches, 3) for view in images}
         assert found == signs
@@ -174,7 +191,7 @@ def detected(n: int = 24, seed: int = 0, crop: int = 64, **changes) -> np.ndarra
     """Views (n, crop, crop) of `periodic` with these settings of the detector."""
     augmentation = LEVELS.model_copy(update=changes)
     batches = training_batches(
-        frames_of(*periodic()), Training(batch=1, crop=crop), augmentation, seed=seed
+        frames_of(*periodic()), section("training", batch=1, crop=crop), augmentation, seed=seed
     )
     return np.concatenate([image[..., 0] for image, _ in take(batches, n)])
 

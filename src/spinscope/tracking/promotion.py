@@ -30,6 +30,8 @@ from spinscope.tracking.store import Store, reachable
 
 _RECORD = "promotion."
 _MAX_REASON = 2000
+TOLERANCE = 1e-4
+"""Largest `Family.difference` between stored and repeated predictions."""
 
 Measure = Callable[[Path], float]
 """Model folder → headline metric on the candidate's validation frames."""
@@ -95,7 +97,7 @@ def check(
         _not_worse(store, metric, of, lab, gates.metric_spread, measure),
         *family.gates(of.number, params),
         Gate.at_most("frame time in ms", of.number("frame_ms"), gates.max_frame_ms),
-        _reproduces(store, family, of, gates.reproduce_tolerance),
+        _reproduces(store, family, of, TOLERANCE),
     )
 
 

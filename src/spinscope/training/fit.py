@@ -21,6 +21,9 @@ from spinscope.training.protocol import Metric, Trainable
 
 BEST = "best.weights.h5"
 RESULT = "result.json"
+WEIGHT_DECAY = 1e-4
+PLATEAU_FACTOR = 0.5
+"""Factor of the learning rate at a plateau."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +223,7 @@ def compiled(family: Trainable, params: Params, seed: int) -> keras.Model:
     averaged = {"use_ema": True, "ema_momentum": training.ema} if training.ema else {}
     model = family.network(params, seed)
     model.compile(
-        keras.optimizers.AdamW(rate, weight_decay=training.weight_decay, clipnorm=1.0, **averaged),
+        keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, clipnorm=1.0, **averaged),
         family.loss(params),
         metrics=family.metrics(params),
     )
@@ -320,7 +323,7 @@ def _callbacks(
     if training.schedule == "plateau":
         callbacks.append(
             keras.callbacks.ReduceLROnPlateau(
-                factor=training.plateau_factor,
+                factor=PLATEAU_FACTOR,
                 patience=training.plateau_patience,
                 **metric.monitor,
             )

@@ -59,7 +59,7 @@ class Training:
         history = folder / "training" / "history.json"
         history.parent.mkdir(parents=True)
         history.write_text(json.dumps({"val_mcc": curve}))
-        return SimpleNamespace(val_mcc=score, best_epoch=0, seconds=1.0), split(params)[1]
+        return SimpleNamespace(score=score, best_epoch=0, seconds=1.0), split(params)[1]
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def training(monkeypatch) -> Training:
     monkeypatch.setattr(job, "trained", stand_in)
     monkeypatch.setattr(search_job, "trained", stand_in)
     monkeypatch.setattr(
-        job, "_scores", lambda params, result, splits: dict.fromkeys(splits.named(), result.val_mcc)
+        job, "_scores", lambda params, result, splits: dict.fromkeys(splits.named(), result.score)
     )
     return stand_in
 

@@ -146,7 +146,7 @@ class Ablation:
         result, splits = trained(params, config["seed"], folder, watch)
         scores = {"scores": _scores(params, result, splits)} if self.scored else {}
         single = {"best_epoch": result.best_epoch, "seconds": result.seconds}
-        return {"values": [result.val_mcc], **single, **scores}
+        return {"values": [result.score], **single, **scores}
 
 
 def _scores(params: Params, result: FitResult, splits: Splits) -> dict[str, float]:

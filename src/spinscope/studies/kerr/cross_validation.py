@@ -71,7 +71,7 @@ def run_fold(job: Job, fold: Fold) -> dict[str, Any]:
         "batch": batch,
         "sha256": sha256(result.model / NETWORK),
         "seconds": result.seconds,
-        "val_mcc": result.val_mcc,
+        "val_mcc": result.score,
         "views": sorted({1, settings.evaluation.tta}),
         **settings.model.rules,
     }

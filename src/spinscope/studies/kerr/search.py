@@ -180,7 +180,7 @@ class Candidate:
             shutil.rmtree(folder / TRAINING, ignore_errors=True)
             raise
         single = {"best_epoch": result.best_epoch, "seconds": result.seconds}
-        return {"values": [result.val_mcc, milliseconds], **single}
+        return {"values": [result.score, milliseconds], **single}
 
 
 def frame_time(params: Params, lock: Path) -> float:
