@@ -215,10 +215,10 @@ def test_killed_after_the_alias_moved(store, registered, promote, monkeypatch):
     registered()
     write = promotion._write
 
-    def killed_at_the_end(store, name, key, record):
-        if record["state"] == "done":
+    def killed_at_the_end(store, name, key, record, state):
+        if state == "done":
             raise KeyboardInterrupt
-        write(store, name, key, record)
+        write(store, name, key, record, state)
 
     with monkeypatch.context() as patch:
         patch.setattr(promotion, "_write", killed_at_the_end)

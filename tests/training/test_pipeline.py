@@ -10,8 +10,8 @@ from spinscope.datasets import open_dataset
 from spinscope.images import standardise
 from spinscope.training.pipeline import (
     Frames,
-    affine_view,
     load_frames,
+    random_affine,
     sample,
     training_batches,
     validation_batches,
@@ -71,7 +71,7 @@ def test_image_and_label_move_together():
 
 def test_views_are_all_eight_of_the_dihedral_group():
     seen = {
-        tuple(np.sign(affine_view(np.random.default_rng(k), (64, 64), 32, MOVING)[[0, 1, 3, 4]]))
+        tuple(np.sign(random_affine(np.random.default_rng(k), (64, 64), 32, MOVING)[[0, 1, 3, 4]]))
         for k in range(200)
     }
     assert len(seen) == 8
@@ -81,7 +81,7 @@ def test_views_are_all_eight_of_the_dihedral_group():
 def test_views_stay_in_the_frame(shape):
     crop = 32
     for k in range(100):
-        a0, a1, a2, b0, b1, b2, *_ = affine_view(np.random.default_rng(k), shape, crop, MOVING)
+        a0, a1, a2, b0, b1, b2, *_ = random_affine(np.random.default_rng(k), shape, crop, MOVING)
         corners = [(x, y) for x in (0, crop - 1) for y in (0, crop - 1)]
         xs = [a0 * x + a1 * y + a2 for x, y in corners]
         ys = [b0 * x + b1 * y + b2 for x, y in corners]
@@ -168,7 +168,7 @@ def test_samples_are_those_of_a_general_affine_map(shape):
     marks = rng.integers(0, 3, shape).astype(np.uint8)
     y, x = np.mgrid[:48, :48]
     for k in range(20):
-        affine = affine_view(np.random.default_rng(k), shape, 48, MOVING)
+        affine = random_affine(np.random.default_rng(k), shape, 48, MOVING)
         a0, a1, a2, b0, b1, b2 = affine[:6].astype(float)
         places = [b0 * x + b1 * y + b2, a0 * x + a1 * y + a2]
         expected = ndimage.map_coordinates(frame, places, order=1, mode="reflect")
@@ -292,12 +292,12 @@ def test_inverted_grey_levels_only_where_asked():
 
 def test_views_with_a_tilt_axis_are_mirrored_top_to_bottom_only():
     axis = MOVING.model_copy(update={"symmetry": "axis"})
-    maps = [affine_view(np.random.default_rng(k), (64, 64), 32, axis) for k in range(100)]
+    maps = [random_affine(np.random.default_rng(k), (64, 64), 32, axis) for k in range(100)]
     assert {tuple(np.sign(m[[0, 1, 3, 4]])) for m in maps} == {(1, 0, 0, 1), (1, 0, 0, -1)}
     frame, _ = periodic()
     still = axis.model_copy(update={"scale": 0.0, "shift": False})
     for k in range(8):
-        affine = affine_view(np.random.default_rng(k), (64, 64), 64, still)
+        affine = random_affine(np.random.default_rng(k), (64, 64), 64, still)
         view = sample(frame, affine, 64, nearest=False)
         assert np.allclose(view, frame, atol=1e-5) or np.allclose(view, frame[::-1], atol=1e-5)
 

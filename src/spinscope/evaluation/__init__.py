@@ -1,4 +1,4 @@
-"""How good a model is."""
+"""Quality of a model: metrics, object matching, size distributions, comparison of two models."""
 
 from spinscope.evaluation.report import evaluate
 

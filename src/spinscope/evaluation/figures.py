@@ -1,4 +1,4 @@
-"""Figures of a training and of an evaluation, as Matplotlib figures that the caller saves."""
+"""Matplotlib figures of a training and of an evaluation."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def training_curves(
 
 
 def size_distribution(report: Mapping) -> Figure:
-    """Equivalent diameters of labelled and predicted objects, normalised an image."""
+    """Plot the equivalent diameters of labelled and predicted objects, normalised per image."""
     figure = _figure(5.5, 3.6)
     axes = figure.subplots()
     size, edges = report["size"], np.asarray(report["size"]["edges_px"])
@@ -51,19 +51,21 @@ def size_distribution(report: Mapping) -> Figure:
         axes.stairs(size[key], edges, color=colour, label=name, fill=key == "true", alpha=0.6)
     distance = size["wasserstein_px"]
     title = "" if distance is None else f"Wasserstein distance {distance:.2f} px"
-    axes.set(xlabel="equivalent diameter in px", ylabel="share of an image's objects", title=title)
+    axes.set(
+        xlabel="equivalent diameter in px", ylabel="fraction of an image's objects", title=title
+    )
     axes.legend(fontsize="small")
     return figure
 
 
 def confusion_matrix(report: Mapping) -> Figure:
-    """Share of each true class that was given each class."""
+    """Plot the fraction of each true class that was predicted as each class."""
     figure = _figure(4.4, 3.8)
     axes = figure.subplots()
     matrix = np.asarray(report["confusion"], dtype=float)
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), value in np.ndenumerate(share):
+    fraction = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(fraction, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(fraction):
         colour = "white" if value > 0.5 else "black"
         axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour)
     ticks = range(len(report["classes"]))

@@ -1,4 +1,4 @@
-"""Scores of a segmentation from its confusion matrix, skyrmion against the rest."""
+"""Metrics of a segmentation from its confusion matrix, skyrmion against the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spinscope.classes import SKYRMION
 
 
 def confusion(label: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """(C, C) int64 counts of pixels, row: true class, column: predicted class.
+    """Confusion matrix: (C, C) int64 counts of pixels, rows true and columns predicted classes.
 
     >>> confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
     array([[1, 1],
@@ -23,23 +23,38 @@ def confusion(label: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndar
 
 
 def skyrmion_counts(matrix: np.ndarray) -> tuple[int, int, int, int]:
-    """(TP, FP, FN, TN) of skyrmion against the rest."""
-    both = int(matrix[SKYRMION, SKYRMION])
-    extra = int(matrix[:, SKYRMION].sum()) - both
-    missed = int(matrix[SKYRMION].sum()) - both
-    return both, extra, missed, int(matrix.sum()) - both - extra - missed
+    """Count (TP, FP, FN, TN) of skyrmion against the rest."""
+    tp = int(matrix[SKYRMION, SKYRMION])
+    fp = int(matrix[:, SKYRMION].sum()) - tp
+    fn = int(matrix[SKYRMION].sum()) - tp
+    return tp, fp, fn, int(matrix.sum()) - tp - fp - fn
 
 
 def scores(matrix: np.ndarray) -> dict[str, float]:
-    r"""MCC, accuracy, F1 and Jaccard of skyrmion against the rest.
+    r"""MCC, pixel accuracy, F1 and Jaccard index of skyrmion against the rest.
 
     .. math:: MCC = \frac{TP\,TN - FP\,FN}
               {\sqrt{(TP+FP)(TP+FN)(TN+FP)(TN+FN)}}
 
-    Where one side holds one class only, MCC is 1 if both agree everywhere and else 0; F1 and
-    Jaccard of two empty masks are 1.
-    Source: Chicco & Jurman, BMC Genomics 21, 6 (2020).
+    If label or mask contains one class only, MCC is 1 for equal masks and 0 otherwise; F1 and
+    Jaccard index of two empty masks are 1.
 
+    Parameters
+    ----------
+    matrix : (C, C) array
+        Confusion matrix.
+
+    Returns
+    -------
+    dict
+        `mcc`, `accuracy`, `f1` and `jaccard`.
+
+    References
+    ----------
+    Chicco and Jurman, BMC Genomics 21, 6 (2020).
+
+    Examples
+    --------
     >>> scores(np.array([[50, 0], [0, 50]]))["mcc"]
     1.0
     """

@@ -1,4 +1,4 @@
-"""How good a model is on a dataset: one report, a row an image and pooled figures."""
+"""Report of a segmentation model on a dataset: one row per image and pooled numbers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.evaluation.objects import match_objects, size_distance, size_histogram
 from spinscope.images import to_scheme
+from spinscope.progress import Progress, no_progress
 
 
 def evaluate(
@@ -23,17 +24,34 @@ def evaluate(
     classes: Sequence[str],
     settings: Evaluation,
     *,
-    progress=lambda items, **_: items,
+    progress: Progress = no_progress,
 ) -> dict:
-    """Score `predict` on every frame of a dataset.
+    """Evaluate a segmentation on every frame of a dataset.
 
-    predict : image (H, W) in [0, 1] -> class indices (H, W).
-    Returns a report that JSON can hold. Pixels: `mcc`, `accuracy`, `f1`, `jaccard` of skyrmion
-    against the rest over all pixels, `mcc_per_image` {mean, sd}, `confusion` (row: true class).
-    Objects: `objects` {true, predicted, matched, precision, recall} at IoU `settings.iou`,
-    `size` {wasserstein_px, edges_px, true, predicted, per_image}, see `size_histogram`. Also
-    `n_images`, `frame_ms` (median), `classes` and `per_image`, a row an image.
-    Raises SpinscopeError for a label of another size than its image.
+    Parameters
+    ----------
+    predict : callable
+        Image (H, W) in [0, 1] → mask (H, W).
+    dataset : Dataset
+    classes : sequence of str
+        Names of the classes of a mask.
+    settings : Evaluation
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        A report that JSON can hold. `mcc`, `accuracy`, `f1`, `jaccard`: skyrmion against the rest,
+        over all pixels. `mcc_per_image`: {mean, sd}. `confusion`: counts, rows true classes.
+        `objects`: {true, predicted, matched, precision, recall} at an IoU of at least
+        `settings.iou`. `size`: {wasserstein_px, edges_px, true, predicted, per_image}, see
+        `size_histogram`. `n_images`, `frame_ms` (median time of a frame), `classes`, and
+        `per_image` with one row per image.
+
+    Raises
+    ------
+    SpinscopeError
+        If a label and its image differ in size.
     """
     total = np.zeros((len(classes), len(classes)), dtype=np.int64)
     rows, true_px, predicted_px = [], [], []
@@ -45,12 +63,12 @@ def evaluate(
             )
         truth = to_scheme(label, len(classes))
         started = time.perf_counter()
-        found = predict(image)
+        mask = predict(image)
         elapsed = time.perf_counter() - started
-        matrix = confusion(truth, found, len(classes))
+        matrix = confusion(truth, mask, len(classes))
         total += matrix
         match = match_objects(
-            truth == SKYRMION, found == SKYRMION, iou=settings.iou, min_px=settings.min_object_px
+            truth == SKYRMION, mask == SKYRMION, iou=settings.iou, min_px=settings.min_object_px
         )
         true_px.append(match.true_px)
         predicted_px.append(match.predicted_px)
@@ -68,7 +86,7 @@ def evaluate(
         )
     per_image = [row["mcc"] for row in rows]
     n_true, n_predicted, n_matched = (
-        sum(row[f"objects_{what}"] for row in rows) for what in ("true", "predicted", "matched")
+        sum(row[f"objects_{kind}"] for row in rows) for kind in ("true", "predicted", "matched")
     )
     return {
         **scores(total),

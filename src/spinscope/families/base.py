@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,9 @@ from spinscope.config import Params, Section, first_error
 from spinscope.datasets import Dataset, Splits, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.progress import Progress, no_progress
-from spinscope.training.protocol import Metric
+from spinscope.training.trainable import Metric, Trainable
 
 if TYPE_CHECKING:
-    import keras
     from matplotlib.figure import Figure
 
 __all__ = ["Family", "Gate", "Metric"]
@@ -51,23 +50,17 @@ class NoOptions(Section):
     """Options of a family that has none."""
 
 
-class Family(ABC):
+class Family(Trainable):
     """Everything that is particular to one family of models.
 
-    A subclass sets `name`, `modality`, `title` and `metric` and implements the abstract methods;
-    its module holds one instance, ``FAMILY``. A report is a dict that JSON can hold, with at least
+    A subclass sets `name`, `title`, `metric` and `modality` and implements the abstract methods of
+    this class and of `Trainable`; its module contains one instance, ``FAMILY``. A report is a dict that JSON can hold, with at least
     the headline metric, `n_images`, `frame_ms` (median time of one frame in ms) and a `per_image`
     list.
     """
 
-    name: ClassVar[str]
-    """Name in params.yaml, in the registry and on the command line."""
     modality: ClassVar[str]
     """Imaging modality, "Kerr" or "Lorentz"."""
-    title: ClassVar[str]
-    """What the models do, in a few words."""
-    metric: ClassVar[Metric]
-    """Headline metric."""
     summarised: ClassVar[tuple[str, ...]] = ()
     """Other numbers of a report whose mean and SD over the seeds become tags of a version."""
     listed: ClassVar[tuple[str, ...]] = ()
@@ -139,41 +132,6 @@ class Family(ABC):
         header = read_header(dataset.path)
         return {"corpus": {key: value for key, value in header.items() if key != "sha256"}}
 
-    # training
-
-    @abstractmethod
-    def network(self, params: Params, seed: int = 0) -> keras.Model:
-        """Build the network, not compiled; equal seeds give equal initial weights."""
-
-    @abstractmethod
-    def loss(self, params: Params) -> Callable | str:
-        """Loss that Keras minimises."""
-
-    @abstractmethod
-    def metrics(self, params: Params) -> list[keras.metrics.Metric]:
-        """Metrics of an epoch; one has the name of `metric`."""
-
-    @abstractmethod
-    def training_batches(self, frames: Dataset, params: Params, *, seed: int, start: int = 0):
-        """Endless (inputs, targets); the first `start` batches are skipped."""
-
-    @abstractmethod
-    def validation_batches(self, frames: Dataset, params: Params):
-        """Finite (inputs, targets) that can be iterated repeatedly."""
-
-    def info(self, params: Params) -> dict[str, Any]:
-        """What a model folder stores to apply the network."""
-        return {"options": dict(params.options)} if params.options else {}
-
-    def card(self, info: dict[str, Any]) -> str:
-        """Model card in Markdown."""
-        value = info[f"val_{self.metric.name}"]
-        return (
-            f"# {self.name}, seed {info['seed']}\n\n"
-            f"{self.title}: a network of {info['parameters']} parameters.\n"
-            f"Validation {self.metric.title} {value:.4f} at epoch {info['best_epoch'] + 1}.\n"
-        )
-
     # inference and evaluation
 
     @abstractmethod
@@ -190,7 +148,7 @@ class Family(ABC):
             Frames that are computed at once.
         """
 
-    def export(self, folder: Path) -> None:  # noqa: B027
+    def export(self, folder: Path) -> None:
         """Add files to a model folder that make it faster to apply; none by default."""
 
     def fast_predictor(self, folder: Path) -> Any:

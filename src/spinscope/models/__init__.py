@@ -1,1 +1,1 @@
-"""Networks, a file an architecture, and the folder format they are kept in."""
+"""Keras builders, one architecture per file, losses and model folders."""

@@ -1,4 +1,4 @@
-"""Loss and score of a segmentation, in keras.ops."""
+"""Loss and metric of a segmentation, in keras.ops."""
 
 from __future__ import annotations
 
@@ -13,13 +13,29 @@ from spinscope.classes import SKYRMION
 def segmentation_loss(
     classes: int, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None
 ):
-    r"""Weighted cross entropy of smoothed labels, averaged over pixels.
+    r"""Build the weighted cross entropy of smoothed labels.
 
     .. math:: L = -\langle w_y \sum_c q_c \log p_c \rangle,
               \quad q_c = (1 - s)\,\delta_{cy} + s / C
 
-    Returns f(label (N, H, W) integer, probabilities (N, H, W, C)) -> (N, H, W) loss a pixel.
-    Raises ValueError unless there is one weight a class.
+    Parameters
+    ----------
+    classes : int
+        Number of classes C.
+    label_smoothing : float, default 0
+        Fraction s of the probability that is spread over all classes.
+    class_weights : sequence of float, optional
+        One weight w per class; by default all are 1.
+
+    Returns
+    -------
+    callable
+        (label (N, H, W) integer, probabilities (N, H, W, C)) → loss per pixel (N, H, W).
+
+    Raises
+    ------
+    ValueError
+        If there is not one weight per class.
     """
     if class_weights is not None and len(class_weights) != classes:
         raise ValueError(f"class_weights (={class_weights}) must hold {classes} numbers")
@@ -27,7 +43,7 @@ def segmentation_loss(
     def loss(label, probabilities):
         one_hot = ops.one_hot(ops.cast(label, "int32"), classes, dtype=probabilities.dtype)
         smoothed = one_hot * (1 - label_smoothing) + label_smoothing / classes
-        # Half precision cannot hold 1e-7; the smallest probability is a ten-millionth.
+        # Probabilities below 1e-7 underflow in half precision.
         entropy = -ops.sum(smoothed * ops.log(ops.maximum(probabilities, 1e-7)), axis=-1)
         if class_weights is not None:
             weights = ops.convert_to_tensor(class_weights, dtype=probabilities.dtype)
@@ -38,9 +54,9 @@ def segmentation_loss(
 
 
 class SkyrmionMCC(keras.metrics.Metric):
-    """Matthews correlation of skyrmion against the rest, pooled over all pixels seen.
+    """Matthews correlation of skyrmion against the rest, pooled over all pixels of an epoch.
 
-    A value is 0 where either side holds one class only.
+    It is 0 if the labels or the predictions contain one class only.
     """
 
     def __init__(self, name: str = "mcc", **options):
@@ -50,9 +66,9 @@ class SkyrmionMCC(keras.metrics.Metric):
     def update_state(self, label, probabilities, sample_weight=None):
         """Add the pixels of a batch."""
         truth = ops.cast(ops.equal(ops.cast(label, "int32"), SKYRMION), "float32")
-        found = ops.cast(ops.equal(ops.argmax(probabilities, axis=-1), SKYRMION), "float32")
-        both = ops.sum(truth * found)
-        missed, extra = ops.sum(truth) - both, ops.sum(found) - both
+        predicted = ops.cast(ops.equal(ops.argmax(probabilities, axis=-1), SKYRMION), "float32")
+        both = ops.sum(truth * predicted)
+        missed, extra = ops.sum(truth) - both, ops.sum(predicted) - both
         neither = ops.sum(ops.ones_like(truth)) - both - missed - extra
         self.counts.assign_add(ops.stack([ops.stack([neither, extra]), ops.stack([missed, both])]))
 

@@ -1,4 +1,4 @@
-"""A model on disk: one folder with the network, what it is, its card and checksums."""
+"""Model folders: network, info, model card and checksums."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ from spinscope.files import atomic_folder, sha256
 
 NETWORK = "model.keras"
 EXPORT = "openvino.xml"
-"""The same network as OpenVINO reads it, with its weights in openvino.bin; optional."""
+"""OpenVINO export of the network, with its weights in openvino.bin; optional."""
 CHECK = "openvino.json"
-"""How far that network agrees with the Keras one."""
+"""Agreement of the export with the Keras network."""
 INFO = "model.json"
 CARD = "card.md"
 SUMS = "SHA256SUMS"
 
 
 def save_model(folder: Path | str, model, info: dict[str, Any], card: str) -> Path:
-    """Write a Keras model, its `info` and its card as a model folder, whole or not at all."""
+    """Write a model folder, whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+    model : keras.Model
+    info : dict
+        Everything needed to apply the network; a value that JSON can hold.
+    card : str
+        Model card in Markdown.
+    """
     folder = Path(folder)
     with atomic_folder(folder) as partial:
         model.save(partial / NETWORK, include_optimizer=False)
@@ -32,7 +42,7 @@ def save_model(folder: Path | str, model, info: dict[str, Any], card: str) -> Pa
 
 
 def write_sums(folder: Path) -> None:
-    """Record the SHA-256 of every file of a model folder."""
+    """Write the SHA-256 of every file of a model folder to SHA256SUMS."""
     lines = [
         f"{sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir()) if path.name != SUMS
     ]
@@ -40,17 +50,18 @@ def write_sums(folder: Path) -> None:
 
 
 def model_info(folder: Path | str) -> dict[str, Any]:
-    """What a model folder says of its model, once every checksum holds.
+    """Info of a model folder, with every checksum verified.
 
-    Raises SpinscopeError where a file is missing or its bytes differ from the checksum.
+    Raises
+    ------
+    SpinscopeError
+        If a file is missing or does not have its checksum.
     """
     folder = Path(folder)
     if not (folder / SUMS).is_file():
         raise SpinscopeError(f"{folder} is no model folder: it holds no {SUMS}")
-    listed = {}
-    for line in (folder / SUMS).read_text().splitlines():
-        digest, _, name = line.partition("  ")
-        listed[name] = digest
+    lines = (folder / SUMS).read_text().splitlines()
+    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     for name in (NETWORK, INFO):
         if name not in listed:
             raise SpinscopeError(f"{folder}/{SUMS} must list {name}")
@@ -58,22 +69,22 @@ def model_info(folder: Path | str) -> dict[str, Any]:
         path = folder / name
         if not path.is_file():
             raise SpinscopeError(f"model folder {folder}: {name} is missing")
-        if (found := sha256(path)) != digest:
+        if (actual := sha256(path)) != digest:
             raise SpinscopeError(
-                f"model folder {folder}: {name} has sha256 {found[:12]}, {SUMS} says {digest[:12]}"
+                f"model folder {folder}: {name} has sha256 {actual[:12]}, {SUMS} says {digest[:12]}"
             )
     return _present_names(json.loads((folder / INFO).read_text()))
 
 
 def _present_names(info: dict[str, Any]) -> dict[str, Any]:
-    """Info with the keys of former releases replaced."""
+    """Info with former names of keys replaced."""
     former = {name: info[name] for name in ("magnify", "peak") if name in info}
     kept = {key: value for key, value in info.items() if key not in former}
     return kept | renamed(former, "model")
 
 
 def load_model(folder: Path | str):
-    """(Keras model, info) of a model folder, its checksums verified."""
+    """Keras model and info of a model folder, with every checksum verified."""
     info = model_info(folder)
     import keras
 
@@ -81,9 +92,12 @@ def load_model(folder: Path | str):
 
 
 def resolve_local(model_ref: str) -> Path:
-    """Folder of `bundled:NAME` or of a model folder on disk.
+    """Folder of a reference `bundled:NAME`, or of a folder on disk.
 
-    Raises SpinscopeError for an unknown name, listing those that exist.
+    Raises
+    ------
+    SpinscopeError
+        If the name is unknown; the sentence lists those that exist.
     """
     scheme, separator, name = model_ref.partition(":")
     if separator and scheme == "bundled":

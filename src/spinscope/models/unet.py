@@ -1,4 +1,4 @@
-"""The U-Net of the Kerr study, in Keras 3."""
+"""The U-Net, in Keras 3."""
 
 from __future__ import annotations
 
@@ -10,20 +10,34 @@ from spinscope.config import Model
 
 
 def unet(config: Model, classes: int, *, seed: int = 0) -> keras.Model:
-    """Fully convolutional U-Net that gives each pixel of an image its class probabilities.
+    """Build a fully convolutional U-Net that computes the class probabilities of every pixel.
 
-    Two 3x3 'same' convolutions a block with dropout between them, 2x2 max pooling, channels that
-    double with depth, 2x2 up-convolutions, skip connections, a 1x1 softmax head. With
-    ``config.stem`` s > 1 the first layer is a strided sxs convolution and the last an sxs
-    up-convolution, so that the blocks work on an s times coarser grid; ``config.refine`` > 0 then
-    adds a 3x3 convolution of so many channels on the full grid, which sees the image again and
-    sets the outlines to the pixel.
+    Each block has two 3x3 'same' convolutions with dropout between them. Blocks are joined by 2x2
+    max pooling, channels that double with depth, 2x2 up-convolutions and skip connections; the
+    head is a 1x1 softmax. With ``config.stem`` s > 1 the first layer is a strided s x s
+    convolution and the last an s x s up-convolution, so that the blocks work on an s times coarser
+    grid. ``config.refine`` > 0 then adds a 3x3 convolution with this number of channels on the
+    full grid, with the image as a further input, which makes outlines accurate to the pixel.
 
-    Input (N, H, W, 1) float32, standardised images; H and W multiples of `size_multiple(config)`.
-    Output (N, H, W, classes) float32, summing to one over the last axis.
-    The same `seed` gives the same initial weights and dropout masks.
-    Source: Ronneberger et al., MICCAI 2015; Labrie-Boulay et al., Phys. Rev. Applied 21, 014014
-    (2024), whose network has ``stem=1``.
+    Parameters
+    ----------
+    config : Model
+        Width, depth, stem, refine, activation and dropout.
+    classes : int
+        Number of classes, at least 2.
+    seed : int, default 0
+        Seed of the initial weights and the dropout masks.
+
+    Returns
+    -------
+    keras.Model
+        (N, H, W, 1) float32 standardised images → (N, H, W, classes) float32 probabilities. H and
+        W must be multiples of ``config.size_multiple``.
+
+    References
+    ----------
+    Ronneberger et al., MICCAI 2015. Labrie-Boulay et al., Phys. Rev. Applied 21, 014014 (2024),
+    whose network has ``stem=1``.
     """
     if classes < 2:
         raise ValueError(f"classes (={classes}) must be at least 2")
@@ -68,7 +82,7 @@ def unet(config: Model, classes: int, *, seed: int = 0) -> keras.Model:
 
 
 def size_multiple(config: Model) -> int:
-    """Height and width that the network reads must be multiples of this many pixels."""
+    """Height and width of the input must be multiples of this number of pixels."""
     return config.size_multiple
 
 

@@ -1,4 +1,4 @@
-"""What the runs of a store hold, read back as tables for people to look at."""
+"""Curves of runs as tables."""
 
 from __future__ import annotations
 
@@ -12,16 +12,27 @@ if TYPE_CHECKING:
 
 
 def experiments(store: Store) -> list[str]:
-    """Names of the experiments that are not deleted, without MLflow's own `Default`, sorted."""
+    """Names of the experiments that are not deleted, sorted, without MLflow's own `Default`."""
     with reachable(store.uri):
-        found = store.client.search_experiments()
-    return sorted(experiment.name for experiment in found if experiment.name != "Default")
+        names = {experiment.name for experiment in store.client.search_experiments()}
+    return sorted(names - {"Default"})
 
 
 def curves(store: Store, run_ids: Sequence[str]) -> pd.DataFrame:
-    """Per-epoch curves of runs: columns run_id, metric, epoch (from 1) and value.
+    """Curves of runs over the epochs.
 
-    A number that holds for the whole run has a dot in its name, or one value only: it is no curve.
+    Metrics with a dot in their name or with a single value hold for the whole run and are left
+    out.
+
+    Parameters
+    ----------
+    store : Store
+    run_ids : sequence of str
+
+    Returns
+    -------
+    DataFrame
+        Columns run_id, metric, epoch (from 1) and value.
     """
     import pandas as pd
 
@@ -29,11 +40,9 @@ def curves(store: Store, run_ids: Sequence[str]) -> pd.DataFrame:
     with reachable(store.uri):
         for run_id in run_ids:
             for metric in sorted(store.client.get_run(run_id).data.metrics):
-                if "." in metric:
-                    continue
-                points = store.client.get_metric_history(run_id, metric)
+                points = [] if "." in metric else store.client.get_metric_history(run_id, metric)
                 if len(points) > 1:
-                    # A step that was logged twice counts once, as it was logged last.
-                    for step, value in sorted({p.step: p.value for p in points}.items()):
-                        rows.append((run_id, metric, step + 1, value))
+                    # The last value of a step that was logged twice.
+                    last = sorted({point.step: point.value for point in points}.items())
+                    rows += [(run_id, metric, step + 1, value) for step, value in last]
     return pd.DataFrame(rows, columns=["run_id", "metric", "epoch", "value"])

@@ -1,4 +1,4 @@
-"""Where a result comes from: data, code, settings, seed, packages and machine."""
+"""Lineage of a result: data, code, settings, seed, packages and machine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,20 @@ def lineage(
 ) -> dict[str, str]:
     """Tags that every run and model version carries.
 
-    `family`, `data.hash`, `params.digest`, `params.profile`, `git.commit` and `git.dirty`
-    ("unknown" outside a git checkout), `seed` where one is given, `version.NAME` of python and the
-    packages, `host.cpus`.
+    Parameters
+    ----------
+    params : Params
+    data_hash : str
+    seed : int, optional
+    root : Path, optional
+        Git checkout, by default the project.
+
+    Returns
+    -------
+    dict
+        `family`, `data.hash`, `params.digest`, `params.profile`, `git.commit` and `git.dirty`
+        ("unknown" outside a checkout), `seed`, `version.NAME` of Python and the packages, and
+        `host.cpus`.
     """
     return {
         **({"family": params.family} if params.family else {}),
@@ -36,7 +47,7 @@ def lineage(
 
 
 def measured_on(params: Params, data_hash: str) -> str:
-    """Name of the frames and the way a model was measured on; scores compare where it is equal."""
+    """Name of the frames and settings of an evaluation; only equal names have comparable scores."""
     parts: Mapping[str, object] = {
         "data": data_hash,
         "validation": params.data.validation_batches,
@@ -48,7 +59,7 @@ def measured_on(params: Params, data_hash: str) -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """`version.NAME` of python and of the packages that shape a result."""
+    """`version.NAME` of Python and of the packages that affect a result."""
     versions = {"version.python": platform.python_version()}
     for name in PACKAGES:
         for distribution in (name, f"{name}-cpu"):
@@ -61,7 +72,7 @@ def package_versions() -> dict[str, str]:
 
 
 def git_state(folder: Path) -> dict[str, str]:
-    """Commit of the checkout at `folder` and whether tracked files differ from it."""
+    """Commit of the checkout at `folder`, and whether tracked files differ from it."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return {"git.commit": "unknown", "git.dirty": "unknown"}

@@ -1,8 +1,8 @@
-"""From a registered version to the one the lab uses: gates, the alias, and a true history.
+"""Promotion of a registered version to the lab: gates, the alias `lab` and its history.
 
-The alias `lab` is moved by one operation of the registry, so it always points to a version. A
-record of what is about to happen is written before that and confirmed after it; whoever dies in
-between leaves a record from which the alias itself tells whether it took effect.
+One operation of the registry moves the alias, so that it always points to a version. A record of
+the move is written before it and confirmed after it. If a process is interrupted in between, the
+alias shows whether the move took effect.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Measure = Callable[[Path], float]
 
 @dataclass(frozen=True)
 class Promotion:
-    """One step of the alias: who moved it when, why, from which version to which."""
+    """One move of the alias: action, versions, user, time, reason and gates."""
 
     name: str
     action: str
@@ -52,12 +52,12 @@ class Promotion:
 
     @property
     def ref(self) -> str:
-        """The reference that the lab uses."""
+        """Reference that the lab uses."""
         return f"models:/{self.name}@{LAB}"
 
 
 class PromotionRefused(SpinscopeError):
-    """A version did not pass its gates; `gates` is the whole table."""
+    """Refusal of a version that failed a gate; `gates` holds all of them."""
 
     def __init__(self, of: Version, gates: tuple[Gate, ...]):
         self.of, self.gates = of, gates
@@ -68,7 +68,7 @@ class PromotionRefused(SpinscopeError):
         )
 
     def __reduce__(self):
-        """Rebuild from version and gates: what a flow hands between processes is pickled."""
+        """Pickle by version and gates, so that a flow can pass the refusal between processes."""
         return type(self), (self.of, self.gates)
 
 
@@ -97,7 +97,7 @@ def check(
         _not_worse(store, metric, of, lab, gates.metric_spread, measure),
         *family.gates(of.number, params),
         Gate.at_most("frame time in ms", of.number("frame_ms"), gates.max_frame_ms),
-        _reproduces(store, family, of, TOLERANCE),
+        _reproduces(store, family, of),
     )
 
 
@@ -152,14 +152,27 @@ def promote(
 
 
 def rollback(store: Store, name: str, *, reason: str, who: str | None = None) -> Promotion:
-    """Point `lab` at the version it pointed to before; repeated, it goes further back.
+    """Point `lab` to the version before the current one; repeated calls go further back.
 
-    Raises SpinscopeError where there is no version before, or it has been deleted.
+    Parameters
+    ----------
+    store : Store
+    name : str
+        Registered name.
+    reason : str
+        At most 2000 characters.
+    who : str, optional
+        By default the user of this process.
+
+    Raises
+    ------
+    SpinscopeError
+        If there is no previous version, or it was deleted.
     """
     reason = _checked(reason)
     with store.locked(f"promotion-{name}"):
         lab = registry.current(store, name)
-        before = _before(history(store, name), lab.version if lab else None)
+        before = _previous(history(store, name), lab.version if lab else None)
         if before is None:
             raise SpinscopeError(f"model {name!r} has no {LAB} version before the current one")
         target = registry.version(store, name, before)
@@ -167,21 +180,14 @@ def rollback(store: Store, name: str, *, reason: str, who: str | None = None) ->
 
 
 def history(store: Store, name: str) -> list[Promotion]:
-    """Every step of `lab`, oldest first; steps that died before they took effect are left out."""
-    lab = registry.current(store, name)
-    records = _records(store, name)
-    took_effect = [
-        record
-        for number, (_, record) in enumerate(records)
-        if record["state"] == "done"
-        or (
-            record["state"] == "begun"
-            and number == len(records) - 1
-            and lab is not None
-            and lab.version == record["to_version"]
-        )
-    ]
-    return [_step(name, record) for record in took_effect]
+    """Every move of `lab`, oldest first, without interrupted ones that did not take effect."""
+    steps = []
+    for _, record, effective in _records(store, name):
+        if effective:
+            gates = tuple(Gate(**gate) for gate in record.pop("gates"))
+            record.pop("state")
+            steps.append(Promotion(name, **record, gates=gates))
+    return steps
 
 
 def _validated(of: Version) -> Gate:
@@ -201,43 +207,46 @@ def _not_worse(
 
     .. math:: M \\ge M_{lab} - s \\sqrt{(\\sigma^2 + \\sigma_{lab}^2) / 2}
     """
-    what = f"mean {metric.title} against @{LAB}"
+    name = f"mean {metric.title} against @{LAB}"
     key, key_sd = f"{metric.name}.mean", f"{metric.name}.sd"
     mean = of.number(key)
     if lab is None or lab.version == of.version:
-        return Gate(what, f"no other version is @{LAB}", mean, None, mean is not None)
+        return Gate(name, f"no other version is @{LAB}", mean, None, mean is not None)
     lab_mean, rule = lab.number(key), f"within the seeds' spread of version {lab.version}"
     if of.tags.get("measured_on") != lab.tags.get("measured_on"):
         if measure is None:
             rule = f"version {lab.version} was measured on other data; measure it on these frames"
-            return Gate(what, rule, mean, None, False)
+            return Gate(name, rule, mean, None, False)
         lab_mean = float(measure(registry.version_folder(store, lab)))
         rule += ", measured on these frames"
     sds = of.number(key_sd), lab.number(key_sd)
     if mean is None or lab_mean is None or None in sds:
-        return Gate(what, f"both versions carry {key} and {key_sd}", mean, lab_mean, False)
+        return Gate(name, f"both versions carry {key} and {key_sd}", mean, lab_mean, False)
     loss = spread * math.sqrt((sds[0] ** 2 + sds[1] ** 2) / 2)
-    if metric.maximise:
-        return Gate(what, rule, mean, lab_mean - loss, mean >= lab_mean - loss)
-    return Gate(what, rule, mean, lab_mean + loss, mean <= lab_mean + loss)
+    limit = lab_mean - loss if metric.maximise else lab_mean + loss
+    return Gate(name, rule, mean, limit, mean >= limit if metric.maximise else mean <= limit)
 
 
-def _reproduces(store: Store, family: Family, of: Version, tolerance: float) -> Gate:
+def _reproduces(store: Store, family: Family, of: Version) -> Gate:
     """Mean difference between the stored predictions and those that the stored model now makes."""
-    what, rule = "reproduces its predictions", "differing pixels at most the limit"
+
+    def gate(rule: str, differing: float | None = None) -> Gate:
+        passed = differing is not None and differing <= TOLERANCE
+        return Gate("reproduces its predictions", rule, differing, TOLERANCE, passed)
+
     try:
         stored = registry.stored_predictions(store, of)
         if not stored:
-            return Gate(what, "the version holds stored predictions", None, tolerance, False)
+            return gate("the version holds stored predictions")
         folder = registry.version_folder(store, of)
         now = registry.predictions(family, folder, [image for image, _ in stored])
     except SpinscopeError as error:
-        return Gate(what, f"the stored model must load: {error}", None, tolerance, False)
+        return gate(f"the stored model must load: {error}")
     pairs = [(output, old) for output, (_, old) in zip(now, stored, strict=True)]
-    if any(np.shape(output) != np.shape(old) for output, old in pairs):
-        return Gate(what, "masks must keep their shape", None, tolerance, False)
-    differing = float(np.mean([family.difference(*pair) for pair in pairs]))
-    return Gate(what, rule, differing, tolerance, differing <= tolerance)
+    if any(output.shape != old.shape for output, old in pairs):
+        return gate("masks must keep their shape")
+    differences = [family.difference(*pair) for pair in pairs]
+    return gate("differing pixels at most the limit", float(np.mean(differences)))
 
 
 def _move(
@@ -249,59 +258,54 @@ def _move(
     who: str | None,
     gates: tuple[Gate, ...] = (),
 ) -> Promotion:
-    """Record what begins, move the alias, confirm the record."""
-    _settle(store, name)
+    """Record the move, move the alias, confirm the record."""
+    for key, record, effective in _records(store, name):  # of interrupted processes
+        if record["state"] == "begun":
+            _write(store, name, key, record, "done" if effective else "interrupted")
     lab = registry.current(store, name)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     before = lab.version if lab else None
     step = Promotion(name, action, before, target, who or _user(), when, reason, gates)
     if before == target:
         return step
-    record = {
-        "action": action,
-        "from_version": before,
-        "to_version": target,
-        "who": step.who,
-        "when": when,
-        "reason": reason,
-        "gates": [asdict(gate) for gate in gates],
-    }
+    record = {field: value for field, value in asdict(step).items() if field != "name"}
     # A key of its own, so that two machines never overwrite each other's record.
     key = f"{_RECORD}{time.time_ns():020d}.{secrets.token_hex(4)}"
-    _write(store, name, key, {**record, "state": "begun"})
+    _write(store, name, key, record, "begun")
     _set_alias(store, name, target)
-    # The alias has moved: a record that cannot be confirmed now is settled by the next step.
+    # The alias has moved: the next move confirms a record that cannot be confirmed now.
     with contextlib.suppress(SpinscopeError):
-        _write(store, name, key, {**record, "state": "done"})
+        _write(store, name, key, record, "done")
     return step
 
 
-def _settle(store: Store, name: str) -> None:
-    """Confirm, or mark as interrupted, what an earlier process began and did not confirm."""
+def _records(store: Store, name: str) -> list[tuple[str, dict[str, Any], bool]]:
+    """(key, record, whether it took effect) of every move that was begun, oldest first."""
     lab = registry.current(store, name)
-    records = _records(store, name)
-    for number, (key, record) in enumerate(records):
-        if record["state"] == "begun":
-            newest = number == len(records) - 1
-            took = newest and lab is not None and lab.version == record["to_version"]
-            _write(store, name, key, {**record, "state": "done" if took else "interrupted"})
-
-
-def _step(name: str, record: dict[str, Any]) -> Promotion:
-    known = {key: value for key, value in record.items() if key not in ("state", "gates")}
-    return Promotion(name, **known, gates=tuple(Gate(**gate) for gate in record["gates"]))
-
-
-def _records(store: Store, name: str) -> list[tuple[str, dict[str, Any]]]:
-    """(key, record) of every step that was begun, oldest first."""
     with reachable(store.uri):
         tags = store.client.get_registered_model(name).tags
-    return [(key, json.loads(tags[key])) for key in sorted(tags) if key.startswith(_RECORD)]
+    keys = sorted(key for key in tags if key.startswith(_RECORD))
+    records = [json.loads(tags[key]) for key in keys]
+    return [
+        (
+            key,
+            record,
+            record["state"] == "done"
+            or (
+                record["state"] == "begun"
+                and key == keys[-1]
+                and lab is not None
+                and lab.version == record["to_version"]
+            ),
+        )
+        for key, record in zip(keys, records, strict=True)
+    ]
 
 
-def _write(store: Store, name: str, key: str, record: dict[str, Any]) -> None:
+def _write(store: Store, name: str, key: str, record: dict[str, Any], state: str) -> None:
+    text = json.dumps({**record, "state": state}, ensure_ascii=False)
     with reachable(store.uri):
-        store.client.set_registered_model_tag(name, key, json.dumps(record, ensure_ascii=False))
+        store.client.set_registered_model_tag(name, key, text)
 
 
 def _set_alias(store: Store, name: str, version: int) -> None:
@@ -309,10 +313,11 @@ def _set_alias(store: Store, name: str, version: int) -> None:
         store.client.set_registered_model_alias(name, LAB, str(version))
 
 
-def _before(steps: list[Promotion], lab: int | None) -> int | None:
-    """The version that `lab` pointed to before its present one.
+def _previous(steps: list[Promotion], lab: int | None) -> int | None:
+    """Version that `lab` pointed to before the current one.
 
-    Promotions stack up and rollbacks take one off; a move made outside spinscope counts as one.
+    Promotions are pushed on a stack and rollbacks taken from it; a move that was not made by
+    spinscope counts as a promotion.
     """
     stack: list[int] = []
     for step in steps:
@@ -339,7 +344,7 @@ def _checked(reason: str) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number without a name
+    except (KeyError, OSError):  # a container may use a user number without a name
         return "unknown"
 
 

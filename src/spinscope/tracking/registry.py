@@ -1,4 +1,4 @@
-"""The registry: model folders under a name and a number, with what they were measured to do."""
+"""The model registry: numbered versions of model folders, with their measured numbers as tags."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from spinscope import families
 from spinscope.config import Tracking, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.families import Family
-from spinscope.files import atomic_folder
+from spinscope.files import atomic_folder, digest
 from spinscope.tracking.runs import numbers, over_seeds
-from spinscope.tracking.store import Store, digest, open_store, reachable
+from spinscope.tracking.store import Store, open_store, pages, reachable
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
+    pass
 
 LAB = "lab"
 _MODEL, _PREDICTIONS = "model", "predictions.npz"
@@ -34,7 +34,7 @@ _MAX_DESCRIPTION = 5000
 
 @dataclass(frozen=True)
 class Version:
-    """One registered version: what it is called, where it comes from and its tags."""
+    """One registered version of a model."""
 
     name: str
     version: int
@@ -45,11 +45,11 @@ class Version:
 
     @property
     def ref(self) -> str:
-        """The reference that opens this version for ever."""
+        """Reference of this very version."""
         return f"models:/{self.name}/{self.version}"
 
     def number(self, key: str) -> float | None:
-        """A tag as a number, None where there is none."""
+        """Value of a tag as a number; None without one."""
         try:
             return float(self.tags[key])
         except (KeyError, ValueError):
@@ -132,7 +132,7 @@ def register(
             run_id=run_id,
             tags=tags,
             description=card[:_MAX_DESCRIPTION],
-            await_creation_for=0,  # it is there at once, but for a cloud's registry
+            await_creation_for=0,
             model_id=logged.model_id,
         )
     return version(store, name, int(created.version))
@@ -151,29 +151,33 @@ def names(store: Store) -> list[str]:
 
 
 def version(store: Store, name: str, number: int | None = None) -> Version:
-    """A version by its number, or the newest.
+    """A version by its number, by default the newest.
 
-    Raises SpinscopeError for an unknown name or number, listing those that exist.
+    Raises
+    ------
+    SpinscopeError
+        If the name or number is unknown; the sentence lists those that exist.
     """
-    found = _versions(store, name)
-    if number is None:
-        return found[0]
-    for candidate in found:
-        if candidate.version == number:
-            return candidate
-    exist = ", ".join(str(v.version) for v in reversed(found))
-    raise SpinscopeError(f"model {name!r} has no version {number}; there are: {exist}")
+    every = {version.version: version for version in _versions(store, name)}
+    number = number or max(every)
+    if number not in every:
+        exist = ", ".join(map(str, sorted(every)))
+        raise SpinscopeError(f"model {name!r} has no version {number}; there are: {exist}")
+    return every[number]
 
 
 def current(store: Store, name: str, alias: str = LAB) -> Version | None:
-    """The version that an alias points to, None where the alias is not set."""
+    """Version that an alias points to; None if the alias is not set."""
     return next((v for v in _versions(store, name) if alias in v.aliases), None)
 
 
 def find(store: Store, model_ref: str) -> Version:
-    """The version that `models:/NAME@ALIAS` or `models:/NAME/VERSION` names.
+    """Version of a reference `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
 
-    Raises SpinscopeError, naming what exists, where there is none.
+    Raises
+    ------
+    SpinscopeError
+        If there is none; the sentence lists what exists.
     """
     match = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", model_ref)
     if not match:
@@ -192,11 +196,19 @@ def find(store: Store, model_ref: str) -> Version:
 
 
 def resolve(store: Store | Tracking, model_ref: str) -> Path:
-    """Model folder on this machine of any model reference.
+    """Model folder of a reference, on this machine.
 
-    `models:/NAME@ALIAS` and `models:/NAME/VERSION` are looked up in the registry (which is only
-    then opened, where settings are given); `bundled:NAME` and folders need none.
-    Raises SpinscopeError for an unknown reference, naming what exists.
+    Parameters
+    ----------
+    store : Store or Tracking
+        Only references that begin with `models:` need the registry, which is opened for them.
+    model_ref : str
+        `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `bundled:NAME` or a folder.
+
+    Raises
+    ------
+    SpinscopeError
+        If the reference is unknown; the sentence lists what exists.
     """
     if not model_ref.startswith("models:"):
         from spinscope.models.store import resolve_local
@@ -207,12 +219,12 @@ def resolve(store: Store | Tracking, model_ref: str) -> Path:
 
 
 def version_folder(store: Store, of: Version) -> Path:
-    """Model folder of a version; what a server keeps is fetched once to build/models."""
+    """Model folder of a version; one of a server is downloaded once to build/models."""
     return _artifacts(store, of) / _MODEL
 
 
 def tag(store: Store, of: Version, tags: Mapping[str, Any]) -> None:
-    """Add tags to a version, as text."""
+    """Add tags to a version."""
     with reachable(store.uri):
         for key, value in tags.items():
             store.client.set_model_version_tag(of.name, str(of.version), key, str(value))
@@ -231,7 +243,7 @@ def stored_predictions(store: Store, of: Version) -> list[tuple[np.ndarray, np.n
 
 
 def versions(store: Store, name: str | None = None):
-    """Table of the registered versions, newest first: one row a version of `name`, or of all."""
+    """Table of the registered versions of a name, or of all, newest first."""
     import pandas as pd
 
     rows = [
@@ -265,17 +277,17 @@ def _headline(v: Version) -> dict[str, float | None]:
 
 
 def compare(a: Version, b: Version):
-    """Table of what two versions differ in or were measured to do: columns key, a, b, change."""
+    """Table of the tags in which two versions differ.
+
+    Columns are the key, the reference of `a`, that of `b`, and the change of a number.
+    """
     import pandas as pd
 
     rows = []
     for key in sorted({*a.tags, *b.tags}):
-        left, right = a.tags.get(key, ""), b.tags.get(key, "")
-        if left == right:
-            continue
-        numbers = a.number(key), b.number(key)
-        change = None if None in numbers else numbers[1] - numbers[0]
-        rows.append({"key": key, a.ref: left, b.ref: right, "change": change})
+        values, numbers = (a.tags.get(key, ""), b.tags.get(key, "")), (a.number(key), b.number(key))
+        if values[0] != values[1]:
+            rows.append((key, *values, None if None in numbers else numbers[1] - numbers[0]))
     return pd.DataFrame(rows, columns=["key", a.ref, b.ref, "change"])
 
 
@@ -309,7 +321,7 @@ def _pack(
     run_id: str,
     model_id: str,
 ) -> Path:
-    """Write the MLflow model: model folder, stored predictions, signature, code, requirements."""
+    """Write the MLflow model: model folder, predictions, signature, code and requirements."""
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
@@ -318,7 +330,7 @@ def _pack(
     arrays |= {f"output_{i}": output for i, output in enumerate(outputs)}
     np.savez_compressed(temporary / _PREDICTIONS, **arrays)
     with warnings.catch_warnings():
-        # MLflow would rather infer the signature that is given here.
+        # The hint asks for types to infer a signature, which is given here.
         warnings.filterwarnings("ignore", message=".*Add type hints")
         save_model(
             temporary / "packed",
@@ -360,7 +372,7 @@ def _signature(family: Family):
 
 
 def _request(image: np.ndarray):
-    """The table that asks for the mask of one image (H, W), as a PNG of 8 bit."""
+    """Request with one image (H, W), as an 8-bit PNG."""
     import pandas as pd
     from PIL import Image
 
@@ -370,7 +382,7 @@ def _request(image: np.ndarray):
 
 
 def _requirements() -> list[str]:
-    """Pinned packages of the environment that the model was made in; not guessed by MLflow."""
+    """Pinned packages of this environment."""
     wanted = ("spinscope", "keras", "tensorflow-cpu", "tensorflow", "openvino", "numpy", "mlflow")
     pinned = []
     for package in wanted:
@@ -393,43 +405,29 @@ def _versions(store: Store, name: str) -> list[Version]:
     """All versions of a name, newest first."""
     if not re.fullmatch(r"[\w.-]+", name):
         raise SpinscopeError(f"model name {name!r} must be letters, digits, '-', '_' and '.'")
-    found, token = [], None
     with reachable(store.uri):
-        while True:
-            page = store.client.search_model_versions(f"name = '{name}'", page_token=token)
-            found += page
-            token = page.token
-            if not token:
-                break
-        aliases = _aliases(store, name) if found else {}
-    if not found:
+        entities = pages(store.client.search_model_versions, f"name = '{name}'")
+        # A search does not return the aliases of a version.
+        aliases = store.client.get_registered_model(name).aliases if entities else {}
+    if not entities:
         exist = ", ".join(names(store)) or "none"
         raise SpinscopeError(f"model {name!r} is not registered; registered are: {exist}")
-    return sorted((_entity(v, aliases) for v in found), key=lambda v: -v.version)
-
-
-def _aliases(store: Store, name: str) -> dict[str, int]:
-    """Alias → version number; a search of versions does not tell them."""
-    return {
-        alias: int(number)
-        for alias, number in store.client.get_registered_model(name).aliases.items()
-    }
-
-
-def _entity(found: ModelVersion, aliases: Mapping[str, int]) -> Version:
-    number = int(found.version)
-    return Version(
-        found.name,
-        number,
-        found.run_id or "",
-        tuple(sorted(alias for alias, target in aliases.items() if target == number)),
-        dict(found.tags),
-        found.description or "",
-    )
+    versions = [
+        Version(
+            name,
+            int(entity.version),
+            entity.run_id or "",
+            tuple(sorted(alias for alias, n in aliases.items() if int(n) == int(entity.version))),
+            dict(entity.tags),
+            entity.description or "",
+        )
+        for entity in entities
+    ]
+    return sorted(versions, key=lambda version: -version.version)
 
 
 def _artifacts(store: Store, of: Version) -> Path:
-    """Folder on this machine with what `_pack` stored as artifacts."""
+    """Folder on this machine with the artifacts of `_pack`."""
     from mlflow.artifacts import download_artifacts
 
     with reachable(store.uri):
@@ -444,7 +442,7 @@ def _artifacts(store: Store, of: Version) -> Path:
                     download_artifacts(
                         artifact_uri=place, dst_path=str(partial), tracking_uri=store.uri
                     )
-            # A server gives the folder below another of its own name.
+            # A download puts the folder into another one of the same name.
             folder = next(folder.rglob("MLmodel"), folder / "MLmodel").parent
     artifacts = folder / "artifacts"
     if not (artifacts / _MODEL).is_dir():

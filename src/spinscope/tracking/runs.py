@@ -1,38 +1,39 @@
-"""Runs of an experiment: one parent, one child a seed, and what they keep.
+"""Runs of an experiment: one parent with one child per seed or trial, and what they store.
 
-Results are on disk before they are logged: where the store fails, a SpinscopeError says so and
-the same call can be made again later; logging twice leaves one copy.
+Results are written to disk before they are logged. If the store fails, the same call can be
+repeated later; logging twice leaves one copy.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from spinscope.config import Params
 from spinscope.errors import SpinscopeError
 from spinscope.processes import dead, this_process
-from spinscope.tracking.store import Store, reachable
+from spinscope.tracking.store import Store, pages, reachable
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.entities import Run as MlflowRun
 
 _PARENT = "mlflow.parentRunId"
 _KIND = "spinscope.kind"
 _STUDY, _TRIAL = "spinscope.study", "spinscope.trial"
-_PARAMS_A_CALL, _METRICS_A_CALL = 100, 1000  # limits of MLflow's log_batch
+_PARAMS_PER_CALL, _METRICS_PER_CALL = 100, 1000  # limits of MLflow's log_batch
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a store: an experiment's parent, or one of its seeds."""
+    """A run of a store."""
 
     store: Store
     run_id: str
@@ -42,100 +43,100 @@ class Run:
 def parent_run(
     store: Store, params: Params, lineage: Mapping[str, str], name: str | None = None
 ) -> Iterator[Run]:
-    """The run over all seeds of an experiment; FINISHED at the end, FAILED where it raises.
+    """Open the run over all seeds; it ends as FINISHED, or as FAILED if the block raises.
 
-    One that died before, with the same settings and data, is continued.
+    A run of the same settings and data that was interrupted before is resumed.
+
+    Parameters
+    ----------
+    store : Store
+    params : Params
+        Logged as parameters of the run.
+    lineage : mapping
+        Tags, see `spinscope.tracking.lineage.lineage`.
+    name : str, optional
+        By default `tracking.experiment`.
     """
-    run = unfinished_parent(store, lineage)
+    same = {key: lineage[key] for key in ("params.digest", "data.hash")}
+    known = filter(_interrupted, _search(store, {_KIND: "experiment", **same}))
     tags = {**lineage, _KIND: "experiment"}
-    with _running(store, run, name or params.tracking.experiment, tags) as started:
+    run = _running(store, next(known, None), name or params.tracking.experiment, tags)
+    with run as started:
         log_params(started, params)
         yield started
 
 
-@contextlib.contextmanager
-def seed_run(parent: Run, lineage: Mapping[str, str]) -> Iterator[Run]:
-    """The child run of the seed that `lineage` names; one that ended or died is continued."""
+def seed_run(parent: Run, lineage: Mapping[str, str]) -> AbstractContextManager[Run]:
+    """Open the child run of the seed in `lineage`; a finished or interrupted one is resumed."""
     seed = lineage["seed"]
-    ended = (r for r in _children(parent, seed) if r.info.status == "FINISHED" or _abandoned(r))
-    run = next(ended, None)
+    children = _search(parent.store, {_PARENT: parent.run_id, "seed": seed})
+    known = (run for run in children if run.info.status == "FINISHED" or _interrupted(run))
     tags = {**lineage, _KIND: "seed", _PARENT: parent.run_id}
-    with _running(parent.store, run, f"seed {seed}", tags) as started:
-        yield started
+    return _running(parent.store, next(known, None), f"seed {seed}", tags)
 
 
-@contextlib.contextmanager
-def added_run(store: Store, lineage: Mapping[str, str], name: str) -> Iterator[Run]:
-    """The run of a model that was trained elsewhere and is only measured and registered here."""
-    with _running(store, None, name, {**lineage, _KIND: "added"}) as started:
-        yield started
+def added_run(store: Store, lineage: Mapping[str, str], name: str) -> AbstractContextManager[Run]:
+    """Open the run of a model that was trained elsewhere and is evaluated and registered here."""
+    return _running(store, None, name, {**lineage, _KIND: "added"})
 
 
-@contextlib.contextmanager
-def study_run(store: Store, lineage: Mapping[str, str], name: str) -> Iterator[Run]:
-    """The run of a study, which measures models and trains none."""
-    with _running(store, None, name, {**lineage, _KIND: "study"}) as started:
-        yield started
+def study_run(store: Store, lineage: Mapping[str, str], name: str) -> AbstractContextManager[Run]:
+    """Open the run of a study that evaluates models and trains none."""
+    return _running(store, None, name, {**lineage, _KIND: "study"})
 
 
 @contextlib.contextmanager
 def study_parent(
     store: Store, params: Params, lineage: Mapping[str, str], study: str
 ) -> Iterator[Run]:
-    """The run over all trials of a study, the same whenever the study of this name goes on."""
-    known = _search(store, {_KIND: "study", _STUDY: study})
-    tags = {**lineage, _KIND: "study", _STUDY: study}
-    with _running(store, known[0] if known else None, study, tags) as started:
-        if not (known and known[0].data.params):  # those of a run never change: seeds may be added
+    """Open the run over all trials of a study; a run of this study name is resumed."""
+    known = next(iter(_search(store, {_KIND: "study", _STUDY: study})), None)
+    with _running(store, known, study, {**lineage, _KIND: "study", _STUDY: study}) as started:
+        if not (known and known.data.params):  # logged parameters cannot change
             log_params(started, params)
         yield started
 
 
-@contextlib.contextmanager
-def trial_run(parent: Run, lineage: Mapping[str, str], trial: str) -> Iterator[Run]:
-    """The child run of a trial of this name; one that there is already is continued."""
+def trial_run(parent: Run, lineage: Mapping[str, str], trial: str) -> AbstractContextManager[Run]:
+    """Open the child run of a trial; a run of this trial name is resumed."""
     known = _search(parent.store, {_PARENT: parent.run_id, _TRIAL: trial})
     tags = {**lineage, _KIND: "trial", _TRIAL: trial, _PARENT: parent.run_id}
-    with _running(parent.store, known[0] if known else None, trial, tags) as started:
-        yield started
+    return _running(parent.store, next(iter(known), None), trial, tags)
 
 
 def tracked_trials(parent: Run) -> set[str]:
-    """Names of the trials of a study whose run has ended well."""
-    found = _search(parent.store, {_PARENT: parent.run_id, _KIND: "trial"})
-    return {run.data.tags[_TRIAL] for run in found if run.info.status == "FINISHED"}
-
-
-def unfinished_parent(store: Store, lineage: Mapping[str, str]) -> str | None:
-    """Run id of a parent of the same settings and data whose process died, if there is one."""
-    found = _search(
-        store,
-        {
-            _KIND: "experiment",
-            "params.digest": lineage["params.digest"],
-            "data.hash": lineage["data.hash"],
-        },
-    )
-    return next((run.info.run_id for run in found if _abandoned(run)), None)
+    """Names of the trials of a study whose run is finished."""
+    trials = _search(parent.store, {_PARENT: parent.run_id, _KIND: "trial"})
+    return {run.data.tags[_TRIAL] for run in trials if run.info.status == "FINISHED"}
 
 
 def log_params(run: Run, params: Params) -> None:
-    """Every setting as `section.key`."""
+    """Log every setting as `section.key`."""
     from mlflow.entities import Param
 
     settings = [Param(key, str(value)) for key, value in flatten(params.model_dump()).items()]
     with reachable(run.store.uri):
-        for start in range(0, len(settings), _PARAMS_A_CALL):
-            run.store.client.log_batch(run.run_id, params=settings[start : start + _PARAMS_A_CALL])
+        for start in range(0, len(settings), _PARAMS_PER_CALL):
+            chunk = settings[start : start + _PARAMS_PER_CALL]
+            run.store.client.log_batch(run.run_id, params=chunk)
 
 
 def log_metrics(run: Run, metrics: Mapping[str, float]) -> None:
-    """Numbers that hold for the whole run; those that are not finite are left out."""
+    """Log numbers that hold for the whole run; values that are not finite are left out."""
     log_curves(run, {key: [value] for key, value in metrics.items() if math.isfinite(value)})
 
 
 def log_curves(run: Run, history: Mapping[str, Sequence[float]], *, first_epoch: int = 0) -> None:
-    """Per-epoch curves: name → one value an epoch, all in one call to the store."""
+    """Log curves in one call to the store.
+
+    Parameters
+    ----------
+    run : Run
+    history : mapping
+        Name → one value per epoch.
+    first_epoch : int, default 0
+        Epoch of the first values.
+    """
     from mlflow.entities import Metric
 
     with reachable(run.store.uri):
@@ -146,39 +147,38 @@ def log_curves(run: Run, history: Mapping[str, Sequence[float]], *, first_epoch:
             for key, values in history.items()
             for epoch, value in enumerate(values, first_epoch)
         ]
-        for first in range(0, len(rows), _METRICS_A_CALL):
-            run.store.client.log_batch(run.run_id, metrics=rows[first : first + _METRICS_A_CALL])
+        for first in range(0, len(rows), _METRICS_PER_CALL):
+            chunk = rows[first : first + _METRICS_PER_CALL]
+            run.store.client.log_batch(run.run_id, metrics=chunk)
 
 
 def log_epoch(run: Run, epoch: int, logs: Mapping[str, float]) -> None:
-    """One epoch of the curves as it ends; `log_curves` of the whole history repeats it unharmed."""
+    """Log the values of one epoch; `log_curves` may repeat them at the end of the training."""
     log_curves(run, {key: [value] for key, value in logs.items()}, first_epoch=epoch)
 
 
 def log_report(run: Run, report: Mapping[str, Any], name: str = "validation") -> None:
-    """An evaluation's report: its numbers as metrics, per-image rows as a table, all as JSON."""
+    """Log an evaluation: numbers as metrics, rows per image as a table, the report as JSON."""
     log_metrics(run, {f"{name}.{key}": value for key, value in numbers(report).items()})
     log_table(run, report["per_image"], f"{name}/per_image.csv")
     log_json(run, report, f"{name}/report.json")
 
 
 def log_table(run: Run, rows: Sequence[Mapping[str, Any]], file: str) -> None:
-    """Rows as a CSV file of the run."""
+    """Log rows as a CSV file."""
     import pandas as pd
 
     _log_text(run, pd.DataFrame(list(rows)).to_csv(index=False), file)
 
 
 def log_json(run: Run, value: Any, file: str) -> None:
-    """A value as a JSON file of the run."""
-    import json
-
+    """Log a value as a JSON file."""
     _log_text(run, json.dumps(value, indent=1) + "\n", file)
 
 
-def log_figure(run: Run, picture: Path | str | bytes, file: str) -> None:
-    """A picture, a PNG's path or its bytes, as `figures/FILE` of the run."""
-    content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+def log_figure(run: Run, image: Path | str | bytes, file: str) -> None:
+    """Log a PNG, given by its path or its bytes, as `figures/FILE`."""
+    content = image if isinstance(image, bytes) else Path(image).read_bytes()
     with tempfile.TemporaryDirectory() as folder, reachable(run.store.uri):
         path = Path(folder, file)
         path.write_bytes(content)
@@ -188,25 +188,37 @@ def log_figure(run: Run, picture: Path | str | bytes, file: str) -> None:
 def over_seeds(reports: Mapping[int, Mapping[str, Any]]) -> dict[str, float]:
     """Mean and standard deviation over the seeds of every number of their reports.
 
-    reports : seed → report.   Returns `KEY.mean` and `KEY.sd`; the SD is that of a sample
-    (n - 1), and 0 for one seed.
+    Parameters
+    ----------
+    reports : mapping
+        Seed → report.
+
+    Returns
+    -------
+    dict
+        `KEY.mean` and `KEY.sd` of the numbers that all reports contain. The SD is that of a
+        sample (n - 1), and 0 for one seed.
+
+    Raises
+    ------
+    SpinscopeError
+        If there is no report.
     """
+    import pandas as pd
+
     if not reports:
         raise SpinscopeError("reports (={}) must hold at least one seed")
-    table: dict[str, list[float]] = {}
-    for report in reports.values():
-        for key, value in numbers(report).items():
-            table.setdefault(key, []).append(value)
-    summary = {}
-    for key, values in table.items():
-        if len(values) == len(reports):
-            summary[f"{key}.mean"] = float(np.mean(values))
-            summary[f"{key}.sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return summary
+    table = pd.DataFrame([numbers(report) for report in reports.values()]).dropna(axis="columns")
+    summary = {"mean": table.mean(), "sd": table.std() if len(table) > 1 else table.mean() * 0}
+    return {f"{key}.{kind}": float(summary[kind][key]) for key in table for kind in summary}
 
 
-def runs(store: Store):
-    """Table of the experiment's runs, newest first: id, name, kind, status, seed, started, tags."""
+def runs(store: Store) -> pd.DataFrame:
+    """Table of the experiment's runs, newest first.
+
+    Columns are run_id, name, kind, status, seed, started, parent and the metrics whose name has a
+    dot.
+    """
     import pandas as pd
 
     rows = [
@@ -227,22 +239,20 @@ def runs(store: Store):
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots; lists are kept whole.
+    """Nested mappings as one, with keys joined by dots; lists are not flattened.
 
     >>> flatten({"model": {"width": 16}, "seed": 1})
     {'model.width': 16, 'seed': 1}
     """
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
+        inner = isinstance(value, Mapping)
+        flat |= flatten(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
     return flat
 
 
 def numbers(report: Mapping[str, Any]) -> dict[str, float]:
-    """The single numbers of a report, keys joined by dots.
+    """The single numbers of a report, with keys joined by dots.
 
     >>> numbers({"mcc": 0.9, "objects": {"true": 4}, "name": "a"})
     {'mcc': 0.9, 'objects.true': 4.0}
@@ -255,8 +265,8 @@ def numbers(report: Mapping[str, Any]) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _running(store: Store, run_id: str | MlflowRun | None, name: str, tags: dict) -> Iterator[Run]:
-    """Start a run, or continue one, and close it as FINISHED or FAILED."""
+def _running(store: Store, known: MlflowRun | None, name: str, tags: dict) -> Iterator[Run]:
+    """Start a run, or resume a known one, and close it as FINISHED or FAILED."""
     from mlflow.entities import RunTag
 
     tags = {**tags, "process": this_process(), "mlflow.source.name": "spinscope"}
@@ -264,16 +274,15 @@ def _running(store: Store, run_id: str | MlflowRun | None, name: str, tags: dict
         tags["mlflow.source.git.commit"] = tags["git.commit"]
     client = store.client
     with reachable(store.uri):
-        if run_id is None:
-            run_id = client.create_run(store.experiment_id, run_name=name, tags=tags).info.run_id
-        else:
-            run_id = run_id if isinstance(run_id, str) else run_id.info.run_id
+        run = known or client.create_run(store.experiment_id, run_name=name, tags=tags)
+        run_id = run.info.run_id
+        if known is not None:
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
             client.update_run(run_id, "RUNNING")
     try:
         yield Run(store, run_id)
     except BaseException:
-        # The reason counts, not that a store which may be down cannot note it.
+        # The first error counts, even if the store cannot record it.
         with contextlib.suppress(SpinscopeError), reachable(store.uri):
             client.set_terminated(run_id, "FAILED")
         raise
@@ -281,35 +290,24 @@ def _running(store: Store, run_id: str | MlflowRun | None, name: str, tags: dict
         client.set_terminated(run_id, "FINISHED")
 
 
-def _abandoned(run: MlflowRun) -> bool:
-    """Whether a run ended badly, or says RUNNING while its process on this machine is gone."""
+def _interrupted(run: MlflowRun) -> bool:
+    """Whether a run failed, or is RUNNING in a process of this machine that no longer exists."""
     if run.info.status in ("FAILED", "KILLED"):
         return True
-    named = run.data.tags.get("process", "")
-    return run.info.status == "RUNNING" and bool(named) and dead(named)
-
-
-def _children(parent: Run, seed: str) -> list[MlflowRun]:
-    return _search(parent.store, {_PARENT: parent.run_id, "seed": seed})
+    process = run.data.tags.get("process", "")
+    return run.info.status == "RUNNING" and bool(process) and dead(process)
 
 
 def _search(store: Store, tags: Mapping[str, str]) -> list[MlflowRun]:
     """Runs of the experiment with all these tags, newest first."""
-    condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    found, token = [], None
     with reachable(store.uri):
-        while True:
-            page = store.client.search_runs(
-                [store.experiment_id],
-                condition,
-                order_by=["attributes.start_time DESC"],
-                max_results=500,
-                page_token=token,
-            )
-            found += page
-            token = page.token
-            if not token:
-                return found
+        return pages(
+            store.client.search_runs,
+            [store.experiment_id],
+            " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items()),
+            order_by=["attributes.start_time DESC"],
+            max_results=500,
+        )
 
 
 def _log_text(run: Run, text: str, file: str) -> None:

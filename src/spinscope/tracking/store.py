@@ -1,26 +1,25 @@
-"""Where runs and models are kept: MLflow on an SQLite file of the project, or on a server.
+"""The store of runs and models: MLflow on an SQLite file of the project, or on a server.
 
-Everything goes through one `MlflowClient` with an explicit address; MLflow's global state (its
-tracking URI, active run and autologging) is never touched.
+Every call goes through one `MlflowClient` with an explicit address. MLflow's global state (its
+tracking URI, active run and autologging) is never used.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spinscope.config import Tracking, project_root
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file
+from spinscope.files import atomic_file, digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,7 +28,7 @@ _SQLITE = "sqlite:///"
 _HOME = "spinscope.home"
 _LOCK_SECONDS = 120
 
-# Columns in which MLflow keeps absolute artifact locations.
+# Columns in which MLflow stores absolute locations. MLflow offers no call that changes them.
 _LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -41,7 +40,7 @@ _LOCATIONS = (
 
 @dataclass(frozen=True)
 class Store:
-    """An open tracking store and the experiment that new runs go to."""
+    """An open tracking store, and the experiment to which new runs belong."""
 
     uri: str
     client: MlflowClient
@@ -50,31 +49,37 @@ class Store:
 
     @property
     def remote(self) -> bool:
-        """Whether a server keeps the runs."""
-        return self.uri.startswith(("http://", "https://"))
+        """Whether the store is a server."""
+        return _is_server(self.uri)
 
     @contextlib.contextmanager
-    def locked(self, what: str) -> Iterator[None]:
-        """Keep other processes of this machine from doing `what` on this store meanwhile."""
-        with _lock(self.lock_folder / f".{what}.lock"):
+    def locked(self, action: str) -> Iterator[None]:
+        """Exclude other processes of this machine from an action on this store."""
+        with _lock(self.lock_folder / f".{action}.lock"):
             yield
 
 
 def open_store(tracking: Tracking) -> Store:
-    """Open the store that the settings name, creating what is missing.
+    """Open a tracking store and create what is missing.
 
-    A relative SQLite file and artifact folder are taken from the project's root; a server needs
-    its address only and chooses the place of its artifacts. The first to open a fresh SQLite
-    store builds its tables while others wait. A store that was moved or copied with its
-    artifacts beside it finds them at the new place.
-    Raises SpinscopeError for a store that cannot be reached or read, naming its address.
+    A store that was moved or copied together with its artifacts finds them in the new place.
+
+    Parameters
+    ----------
+    tracking : Tracking
+        A relative SQLite file or artifact folder lies below the project's root. A server chooses
+        the location of its artifacts itself.
+
+    Raises
+    ------
+    SpinscopeError
+        If the store cannot be reached or read.
     """
     uri = store_uri(tracking)
-    remote = uri.startswith(("http://", "https://"))
-    if remote:
+    if _is_server(uri):
         _check_reachable(uri)
-    _settle_mlflow()
-    artifacts = None if remote else str(_absolute(tracking.artifacts))
+    _configure_mlflow()
+    artifacts = None if _is_server(uri) else str(_absolute(tracking.artifacts))
     lock_folder = Path(tempfile.gettempdir()) / f"spinscope-{digest(f'{Path.home()} {uri}')}"
     with reachable(uri):
         if uri.startswith(_SQLITE):
@@ -84,14 +89,16 @@ def open_store(tracking: Tracking) -> Store:
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        experiment_id = _experiment(client, tracking.experiment, artifacts)
-    return Store(uri, client, experiment_id, lock_folder)
+        return Store(uri, client, _experiment(client, tracking.experiment, artifacts), lock_folder)
 
 
 def store_uri(tracking: Tracking) -> str:
-    """Address of the store with the path of an SQLite file made absolute.
+    """Address of a store, with the path of an SQLite file made absolute.
 
-    Raises SpinscopeError for an address that is no SQLite file, database or server.
+    Raises
+    ------
+    SpinscopeError
+        If the address is no SQLite file, database or server.
     """
     uri = tracking.uri.rstrip("/")
     if not re.match(r"(sqlite|postgresql|mysql|mssql|https?)(\+\w+)?://", uri):
@@ -105,7 +112,7 @@ def store_uri(tracking: Tracking) -> str:
 
 @contextlib.contextmanager
 def reachable(uri: str) -> Iterator[None]:
-    """Turn what MLflow, its HTTP client or the database raise into one sentence naming `uri`."""
+    """Turn errors of MLflow, its HTTP client and the database into one sentence with the `uri`."""
     import sqlalchemy.exc
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
@@ -121,8 +128,18 @@ def reachable(uri: str) -> Iterator[None]:
         ) from error
 
 
+def pages(search: Callable, *arguments: Any, **options: Any) -> list:
+    """All results of a search method of `MlflowClient`, which returns them in pages."""
+    results, token = [], None
+    while True:
+        page = search(*arguments, page_token=token, **options)
+        results += page
+        if not (token := page.token):
+            return results
+
+
 def public(uri: str) -> str:
-    """An address without the user and password it may hold.
+    """Address without user and password.
 
     >>> public("https://kerr:secret@lab.example/mlflow")
     'https://lab.example/mlflow'
@@ -130,13 +147,12 @@ def public(uri: str) -> str:
     return re.sub(r"//[^/@]*@", "//", uri)
 
 
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
 def _absolute(path: str) -> Path:
     return (project_root() / path).resolve()
-
-
-def digest(text: str) -> str:
-    """Twelve hexadecimal digits that name a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @contextlib.contextmanager
@@ -159,9 +175,9 @@ def _lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _settle_mlflow() -> None:
-    """No telemetry, no chatter, and seconds instead of minutes on a dead server."""
-    # Before mlflow is imported: importing it already starts the telemetry client.
+def _configure_mlflow() -> None:
+    """Switch off telemetry and messages, and give up on a dead server after seconds."""
+    # Before the import of mlflow, which starts the telemetry client.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import environment_variables as variables
 
@@ -176,7 +192,7 @@ def _settle_mlflow() -> None:
             variable.set(value)
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # a missing pip
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # no pip
 
 
 def _check_reachable(uri: str) -> None:
@@ -196,13 +212,13 @@ def _check_reachable(uri: str) -> None:
 
 
 def _prepare_database(database: Path, artifacts: str) -> None:
-    """Build the tables of a fresh database; mend the locations in one that was moved."""
+    """Create the tables of a new database; update the locations in one that was moved."""
     home = str(database.parent)
     if database.is_file() and _recorded_home(database) == home:
         return
     with _lock(database.parent / ".mlflow.lock"):
         if not database.is_file():
-            # Built aside and renamed: a killed migration leaves nothing behind.
+            # In another file that is renamed at the end: an interruption leaves nothing behind.
             with atomic_file(database) as partial:
                 _create_tables(partial, artifacts)
                 _record_home(partial, None, home)
@@ -219,7 +235,7 @@ def _create_tables(database: Path, artifacts: str) -> None:
 
 
 def _recorded_home(database: Path) -> str | None:
-    """Folder in which this database last lay, None where it does not say."""
+    """Folder that this database was last opened in; None if it is not recorded."""
     with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
         try:
             row = connection.execute(
@@ -233,7 +249,7 @@ def _recorded_home(database: Path) -> str | None:
 
 
 def _record_home(database: Path, old: str | None, new: str) -> None:
-    """Write down where the database lies, and move every location below `old` to `new`."""
+    """Record the folder of the database, and replace `old` by `new` in every location below it."""
     with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         for table, column in _LOCATIONS if old else ():
             for before, after in ((old, new), (f"file://{old}", f"file://{new}")):
@@ -255,7 +271,7 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     if found is None:
         try:
             return client.create_experiment(name, artifact_location=artifacts)
-        except MlflowException as error:  # another process was quicker
+        except MlflowException as error:  # another process created it
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise error

@@ -1,1 +1,1 @@
-"""Input pipeline, augmentation and the fit of one network."""
+"""Input pipeline, augmentation and the training of one network."""

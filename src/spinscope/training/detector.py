@@ -1,8 +1,9 @@
-"""What a detector gives of a frame: background, noise, blur and gamma on grey levels in [0, 1].
+"""Detector effects as augmentation: background, noise, blur and gamma on grey levels in [0, 1].
 
-The frame's darkest and brightest pixel are 0 and 1. The order is that of the published training
-set: noise, shot noise, salt and pepper, blur, gamma; a part of the views is blurred before the
-noise, as optics do. The view is standardised again, as a frame is when the network is used.
+The darkest and brightest pixel of a frame are 0 and 1. The effects are applied in the order of the
+published training set: noise, shot noise, salt and pepper, blur, gamma; some crops are blurred
+before the noise, as by the optics. The result is standardised, as a frame is for inference.
+
 Source: McCray et al., APL Mach. Learn. 2, 026120 (2024).
 """
 
@@ -16,29 +17,42 @@ from scipy import special
 from spinscope.config import Augmentation
 
 NORMALS = 2**22
-"""Normal numbers that the noise is cut from, each view at a place of its own: to draw them anew
-would take half the pipeline's time. Two views share a place once in millions."""
+"""Length of a table of normal numbers from which the noise of a crop is cut at a random place.
+
+Drawing new numbers would take half of the pipeline's time. Two crops share a place once in
+millions."""
 
 NUMBERS = 14
-"""How many numbers tell a view."""
+"""Number of random numbers per crop."""
 
 
-def detector_view(
+def random_detector(
     rng: np.random.Generator, augmentation: Augmentation, levels: tuple[float, float]
 ) -> np.ndarray:
-    """Numbers of a detector's view of a frame whose pixels span `levels`.
+    """Draw the detector effects of one crop.
 
-    darkest and brightest pixel (swapped in half of the views with `invert`); standard deviation of
-    the noise, and of shot noise at full brightness; how many standard deviations a normal number
-    must be from zero to be salt or pepper; whether noise is clipped; blur radius and whether it
-    comes after the noise; gamma; height, place (y, x) and width of the background's spot in units
-    of the crop; place of the noise. All but the first two in units of the grey levels' range.
+    Parameters
+    ----------
+    rng : numpy Generator
+    augmentation : Augmentation
+    levels : (float, float)
+        Darkest and brightest pixel of the frame.
+
+    Returns
+    -------
+    (14,) float32 array
+        Darkest and brightest pixel (swapped in half of the crops with `invert`); standard
+        deviation of the noise, and of the shot noise at full brightness; threshold of salt and
+        pepper, in standard deviations of a normal number; whether noise is clipped; blur radius in
+        px and whether the blur follows the noise; gamma; height, place (y, x) and width of the
+        background's spot, lengths in units of the crop; place in the table of normal numbers. All
+        but the first two in units of the grey levels' range.
     """
     low, high = levels if levels[1] > levels[0] else (levels[0], levels[0] + 1)
     if augmentation.invert and rng.random() < 0.5:
         low, high = high, low
     noisy = rng.random() < augmentation.noise_probability
-    # Squared: most pictures have little noise, and there the outline can be told to the pixel.
+    # Squared: most crops have little noise, so that the outline is visible to the pixel.
     noise = augmentation.noise * rng.random() ** 2 * noisy / abs(high - low)
     poisson = augmentation.poisson * rng.random() * noisy
     salt = special.erfcinv(augmentation.salt * rng.random() * noisy) * np.sqrt(2)
@@ -50,23 +64,34 @@ def detector_view(
     return np.array([*drawn, rng.integers(NORMALS)], np.float32)
 
 
-def detector(augmentation: Augmentation, crop: int, seed: int) -> Callable:
-    """Function of TensorFlow: (view (C, C, 1), numbers of `detector_view`) → view (C, C, 1).
+def detector(augmentation: Augmentation, size: int, seed: int) -> Callable:
+    """Build the TensorFlow function that applies detector effects.
 
-    The normal numbers are those of `seed`.
+    Parameters
+    ----------
+    augmentation : Augmentation
+    size : int
+        Side of a crop in px.
+    seed : int
+        Seed of the table of normal numbers.
+
+    Returns
+    -------
+    callable
+        (crop (C, C, 1), numbers of `random_detector`) → crop (C, C, 1).
     """
     import tensorflow as tf
 
-    table = np.random.default_rng(seed).standard_normal(NORMALS + 2 * crop**2, np.float32)
+    table = np.random.default_rng(seed).standard_normal(NORMALS + 2 * size**2, np.float32)
     normals = tf.constant(table)
-    places = tf.linspace(0.0, 1.0, crop)
+    places = tf.linspace(0.0, 1.0, size)
     blur = gaussian_blur(augmentation.blur_px[1])
 
     def normal(place):
-        return tf.reshape(tf.slice(normals, [place], [crop * crop]), (crop, crop, 1))
+        return tf.reshape(tf.slice(normals, [place], [size * size]), (size, size, 1))
 
     def with_spot(image, height, y, x, width):
-        """Keeps within [0, 1]; the contrast shrinks."""
+        """Add the spot and rescale to [0, 1], which lowers the contrast."""
         down, across = (tf.exp(-0.5 * ((places - at) / width) ** 2) for at in (y, x))
         image += height * down[:, None, None] * across[:, None] - tf.minimum(height, 0.0)
         return image / (1 + tf.abs(height))
@@ -79,9 +104,9 @@ def detector(augmentation: Augmentation, crop: int, seed: int) -> Callable:
         return tf.cond(clip > 0, lambda: tf.clip_by_value(image, 0.0, 1.0), lambda: image)
 
     def with_salt(image, salt, place):
-        dice = normal(place)
+        number = normal(place)
         darkest, brightest = tf.reduce_min(image), tf.reduce_max(image)
-        return tf.where(dice > salt, brightest, tf.where(dice < -salt, darkest, image))
+        return tf.where(number > salt, brightest, tf.where(number < -salt, darkest, image))
 
     def with_gamma(image, gamma):
         darkest, brightest = tf.reduce_min(image), tf.reduce_max(image)
@@ -89,7 +114,7 @@ def detector(augmentation: Augmentation, crop: int, seed: int) -> Callable:
         # Several times faster than the power.
         return tf.exp(gamma * tf.math.log(tf.maximum(image, 1e-4)))
 
-    def seen(image, drawn):
+    def apply(image, drawn):
         low, high, noise, poisson, salt, clip, radius, after, gamma, *spot, place = tf.unstack(
             drawn, NUMBERS
         )
@@ -107,7 +132,7 @@ def detector(augmentation: Augmentation, crop: int, seed: int) -> Callable:
         )
         if augmentation.salt:
             image = tf.cond(
-                salt < 6, lambda: with_salt(image, salt, place + crop * crop), lambda: image
+                salt < 6, lambda: with_salt(image, salt, place + size * size), lambda: image
             )
         image = tf.cond(after, lambda: blur(image, radius), lambda: image)
         if augmentation.gamma != (1, 1):
@@ -116,25 +141,35 @@ def detector(augmentation: Augmentation, crop: int, seed: int) -> Callable:
         spread = tf.sqrt(tf.reduce_mean(centred**2))
         return tf.clip_by_value(centred / tf.maximum(spread, 1e-6), -6.0, 6.0)
 
-    return seen
+    return apply
 
 
 def gaussian_blur(largest: float, *, mirrored: bool = True) -> Callable:
-    """Function of TensorFlow: (view (C, C, 1), radius) → blurred view; radius at most `largest`.
+    """Build the TensorFlow function that blurs a crop.
 
-    Beyond its borders a view is its mirror image, or zero.
+    Parameters
+    ----------
+    largest : float
+        Largest radius in px.
+    mirrored : bool, default True
+        Mirror the crop at its borders; otherwise it is continued by zero.
+
+    Returns
+    -------
+    callable
+        (crop (C, C, 1), radius in px) → blurred crop.
     """
     import tensorflow as tf
 
-    reach = max(3, int(np.ceil(2.5 * largest)))
-    taps = tf.range(-float(reach), reach + 1.0)
+    half = max(3, int(np.ceil(2.5 * largest)))
+    taps = tf.range(-float(half), half + 1.0)
     padding = "VALID" if mirrored else "SAME"
 
     def blur(image, radius):
         kernel = tf.exp(-0.5 * (taps / radius) ** 2)
         kernel /= tf.reduce_sum(kernel)
         if mirrored:
-            image = tf.pad(image, [(reach, reach), (reach, reach), (0, 0)], "SYMMETRIC")
+            image = tf.pad(image, [(half, half), (half, half), (0, 0)], "SYMMETRIC")
         rows = tf.nn.conv2d(image[None], kernel[:, None, None, None], 1, padding)
         return tf.nn.conv2d(rows, kernel[None, :, None, None], 1, padding)[0]
 

@@ -1,4 +1,4 @@
-"""Train one network for one seed; a training that is killed goes on where it stopped."""
+"""Training of one network for one seed, resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 import keras
 
-from spinscope.config import Params, Training
+from spinscope.config import Params, Training, renamed
 from spinscope.datasets import Splits
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder, sha256, write_json
 from spinscope.models.store import NETWORK, load_model, model_info, save_model
-from spinscope.training.protocol import Metric, Trainable
+from spinscope.training.trainable import Metric, Trainable
 
 BEST = "best.weights.h5"
 RESULT = "result.json"
@@ -232,16 +232,22 @@ def compiled(family: Trainable, params: Params, seed: int) -> keras.Model:
 
 
 class Resume(keras.callbacks.BackupAndRestore):
-    """Keras' backup, whole or not at all, with the state that it leaves out.
+    """Keras' checkpoint of an interrupted training, written atomically and with all of its state.
 
-    Beside weights and optimizer it keeps the counters of the other callbacks, where the dropout
-    masks are in their sequence, and the history, so that a training that goes on ends with the
-    same history. It must be the last callback.
+    Keras saves weights and optimizer. This class adds the counters of the other callbacks, the
+    state of the dropout and the history, so that a resumed training ends with the same history as
+    an uninterrupted one. It must be the last callback.
+
+    Parameters
+    ----------
+    folder : Path
+    on_epoch : callable, optional
+        Called with (epoch, logs) after every epoch.
     """
 
-    def __init__(self, backup_dir: Path, on_epoch=None):
-        super().__init__(str(backup_dir), delete_checkpoint=False)
-        self.folder = Path(backup_dir)
+    def __init__(self, folder: Path, on_epoch=None):
+        super().__init__(str(folder), delete_checkpoint=False)
+        self.folder = Path(folder)
         self.others: list[keras.callbacks.Callback] = []
         self.history: dict[str, list[float]] = {}
         self.seconds_before = 0.0
@@ -250,11 +256,11 @@ class Resume(keras.callbacks.BackupAndRestore):
         self._started = time.monotonic()
 
     def epoch(self) -> int:
-        """Epoch that the training goes on with; 0 for a new one."""
+        """First epoch that is not in the checkpoint; 0 without one."""
         return json.loads(self._state.read_text())["epoch"] if self._state.is_file() else 0
 
     def on_epoch_end(self, epoch, logs=None):
-        """Add the epoch to the history, show it, and keep all of it."""
+        """Add the epoch to the history, write the checkpoint and call `on_epoch`."""
         logs = {name: float(value) for name, value in (logs or {}).items()}
         for name, value in logs.items():
             self.history.setdefault(name, []).append(value)
@@ -300,11 +306,11 @@ _COUNTERS = ("best", "wait", "cooldown_counter", "best_epoch", "_ema_weights_in_
 
 
 def _counters(callback) -> dict:
-    """Numbers that a callback carries from epoch to epoch."""
-    kept = {name: vars(callback)[name] for name in _COUNTERS if name in vars(callback)}
+    """Numbers that a callback keeps from epoch to epoch."""
     return {
         name: value if value is None or isinstance(value, bool | int) else float(value)
-        for name, value in kept.items()
+        for name, value in vars(callback).items()
+        if name in _COUNTERS
     }
 
 
@@ -328,7 +334,7 @@ def _callbacks(
                 **metric.monitor,
             )
         )
-    resume.others = list(callbacks)
+    resume.others = callbacks
     return [*callbacks, resume]
 
 
@@ -349,23 +355,25 @@ class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
 
 
 def _claim(folder: Path, settings: dict) -> None:
-    """Note whose training this folder holds; one of other settings is moved aside, whole.
+    """Record the settings of the training in a folder; move one of other settings aside.
 
-    It keeps its place beside the folder as NAME.1, or the next number that is free.
+    It is renamed to NAME.1, or the next free number, beside the folder.
     """
-    note = folder / "settings.json"
-    if note.is_file() and not _same(json.loads(note.read_text()), settings):
+    record = folder / "settings.json"
+    if record.is_file() and not _same(json.loads(record.read_text()), settings):
         asides = (folder.with_name(f"{folder.name}.{k}") for k in itertools.count(1))
         folder.rename(next(path for path in asides if not path.exists()))
-    write_json(note, settings)
+    write_json(record, settings)
 
 
-def _same(kept: dict, settings: dict) -> bool:
-    return all(kept.get(key) == value for key, value in settings.items())
+def _same(stored: dict, settings: dict) -> bool:
+    """Whether stored settings, which may have former names, are these settings."""
+    stored = {**stored, "settings": renamed(stored.get("settings", {}))}
+    return all(stored.get(key) == value for key, value in settings.items())
 
 
 def _network_sha256(folder: Path | None) -> str | None:
-    """Digest of a model folder's network, once every checksum holds; None for no folder."""
+    """Checksum of a model folder's network, all checksums verified; None for no folder."""
     if folder is None:
         return None
     model_info(folder)
@@ -382,14 +390,26 @@ def _start_from(model: keras.Model, pretrained: Path) -> None:
         ) from error
 
 
-def anchor(model: keras.Model, pretrained: Path, share: float) -> None:
-    r"""Average a network with the one that its training started from.
+def anchor(model: keras.Model, pretrained: Path, fraction: float) -> None:
+    r"""Average the weights of a network with those that its training started from.
 
     .. math:: w \leftarrow a\,w_0 + (1 - a)\,w
 
-    It gives up a little on frames like those of the training and gains on others.
-    Source: Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022.
+    The result is slightly worse on frames like those of the training and better on others.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Changed in place.
+    pretrained : Path
+        Model folder with the first weights w_0.
+    fraction : float
+        Fraction a of the first weights, in [0, 1].
+
+    References
+    ----------
+    Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022.
     """
     first = load_model(pretrained)[0].get_weights()
     pairs = zip(first, model.get_weights(), strict=True)
-    model.set_weights([share * before + (1 - share) * after for before, after in pairs])
+    model.set_weights([fraction * before + (1 - fraction) * after for before, after in pairs])

@@ -1,10 +1,10 @@
-"""Random views of frames as batches, drawn so that a training can stop and go on.
+"""Input pipeline: augmented crops of frames as batches, in an order that can be resumed.
 
-Every random number of view `i` is a pure function of (seed, i). Keras' preprocessing layers keep
-the state of their generators to themselves, so a resumed training could not repeat their draws;
-here NumPy draws the views and samples them in a single interpolation, along one axis after the
-other, which a turn by quarters allows and which takes a third of a general affine map's time.
-With `augmentation.restandardise` a view is what a detector gives of the frame (`detector`).
+Every random number of crop `i` is a pure function of (seed, i). Keras' preprocessing layers hide
+the state of their generators, so a resumed training could not repeat their draws. NumPy draws the
+transforms here and samples a crop in one interpolation, along one axis after the other. This is
+possible because rotations are by quarter turns, and takes a third of the time of a general affine
+map. With `augmentation.restandardise` the crop gets detector effects (`detector`).
 """
 
 from __future__ import annotations
@@ -17,15 +17,22 @@ import numpy as np
 from spinscope.config import Augmentation, Training
 from spinscope.datasets import Dataset
 from spinscope.images import standardise, to_scheme
-from spinscope.training.detector import detector, detector_view, gaussian_blur
+from spinscope.training.detector import detector, gaussian_blur, random_detector
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Standardised frames held in memory: images (H, W, 1) float16, labels (H, W, 1) uint8.
+    """Standardised frames in memory.
 
-    Half precision keeps a grey level to a thousandth of the frame's standard deviation, far
-    below the noise, at half the memory. `weights` are the chances of a frame to be drawn.
+    Half precision resolves a grey level to a thousandth of the frame's standard deviation, far
+    below the noise, with half the memory.
+
+    Parameters
+    ----------
+    images : list of (H, W, 1) float16 arrays
+    labels : list of (H, W, 1) uint8 arrays
+    weights : (N,) array
+        Probability of drawing each frame.
     """
 
     images: list[np.ndarray]
@@ -36,12 +43,20 @@ class Frames:
         return len(self.images)
 
 
-def load_frames(
-    dataset: Dataset, scheme: int, *, balance: float = 0.0, progress=lambda items, **_: items
-) -> Frames:
-    """Read all frames of a dataset; a frame of a source with n frames weighs n**(-balance)."""
+def load_frames(dataset: Dataset, scheme: int, *, balance: float = 0.0) -> Frames:
+    """Read and standardise all frames of a dataset.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    scheme : int
+        Number of classes, 2, 3 or 5.
+    balance : float, default 0
+        A frame of a source with n frames has the weight n**(-balance): 0 draws frames with equal
+        probability, 1 sources.
+    """
     images, labels = [], []
-    for _, image, label in progress(dataset, total=len(dataset), desc="read frames"):
+    for _, image, label in dataset:
         images.append(standardise(image).astype(np.float16)[..., None])
         labels.append(to_scheme(label, scheme)[..., None])
     sources = np.array([record.source for record in dataset.records])
@@ -50,31 +65,43 @@ def load_frames(
     return Frames(images, labels, weights / weights.sum())
 
 
-def affine_view(
+def random_affine(
     rng: np.random.Generator, shape: tuple[int, int], crop: int, augmentation: Augmentation
 ) -> np.ndarray:
-    """Six numbers of the map from a pixel of the crop to a pixel of the frame.
+    """Draw the map from a pixel of the crop to a pixel of the frame.
 
-    (x', y') = (a0 x + a1 y + a2, b0 x + b1 y + b2), in the order
-    (a0, a1, a2, b0, b1, b2): one of the views of `symmetry`, a
-    scale within 1 ± `scale` (as a ratio) and a place in the frame.
+    Parameters
+    ----------
+    rng : numpy Generator
+    shape : (int, int)
+        Height and width of the frame.
+    crop : int
+        Side of the crop in px.
+    augmentation : Augmentation
+        `symmetry`: rotations and mirrorings; `scale`: largest change of the scale; `shift`:
+        whether the place in the frame is random, else the middle.
+
+    Returns
+    -------
+    (6,) float32 array
+        (a0, a1, a2, b0, b1, b2) of x' = a0 x + a1 y + a2, y' = b0 x + b1 y + b2.
     """
     stretch = (1 + augmentation.scale) ** rng.uniform(-1, 1)
     quarter, mirror, (u, v) = rng.integers(4), 1 - 2 * rng.integers(2), rng.random(2)
     if augmentation.symmetry == "none":
         quarter, mirror = 0, 1
-    elif augmentation.symmetry == "axis":  # turned by half and mirrored: top to bottom
+    elif augmentation.symmetry == "axis":  # a half turn and a mirror: top to bottom
         quarter = 0 if mirror == 1 else 2
     if not augmentation.shift:
         u = v = 0.5
     cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarter]
     a0, a1, b0, b1 = cos * mirror / stretch, -sin / stretch, sin * mirror / stretch, cos / stretch
     half = (crop - 1) / 2
-    reach = half / stretch
+    margin = half / stretch
     height, width = shape
-    # The centre keeps the crop within the frame where the frame is large enough.
-    x = _between(u, reach, width - 1 - reach)
-    y = _between(v, reach, height - 1 - reach)
+    # The crop lies within the frame if the frame is large enough.
+    x = _between(u, margin, width - 1 - margin)
+    y = _between(v, margin, height - 1 - margin)
     return np.array([a0, a1, x - (a0 + a1) * half, b0, b1, y - (b0 + b1) * half], dtype=np.float32)
 
 
@@ -85,20 +112,33 @@ def _between(u: float, low: float, high: float) -> float:
 def sample(
     frame: np.ndarray, affine: np.ndarray, crop: int, *, nearest: bool, border: str = "mirror"
 ) -> np.ndarray:
-    """(crop, crop) view of a frame (H, W) through the map of `affine_view`.
+    """Sample a crop of a frame.
 
-    Bilinear, or the nearest pixel for labels; outside the frame it is mirrored at its edges, or
-    goes on with the other side (`border` "wrap").
+    Parameters
+    ----------
+    frame : (H, W) array
+    affine : (6,) array
+        Map of `random_affine`.
+    crop : int
+        Side of the crop in px.
+    nearest : bool
+        Take the nearest pixel, for labels; otherwise interpolate bilinearly.
+    border : {"mirror", "wrap"}, default "mirror"
+        Continuation of the frame beyond its borders.
+
+    Returns
+    -------
+    (crop, crop) array
     """
     beyond = _wrapped if border == "wrap" else _mirrored
     a0, a1, a2, b0, b1, b2 = affine
-    turned = abs(a1) > abs(a0)
+    rotated = abs(a1) > abs(a0)
     steps = np.arange(crop, dtype=np.float32)
-    rows, columns = (b0 if turned else b1) * steps + b2, (a1 if turned else a0) * steps + a2
+    rows, columns = (b0 if rotated else b1) * steps + b2, (a1 if rotated else a0) * steps + a2
     height, width = frame.shape
     if nearest:
         i, j = beyond(np.rint(rows), height), beyond(np.rint(columns), width)
-        view = frame[i].take(j, axis=1)
+        values = frame[i].take(j, axis=1)
     else:
         low = np.floor(rows)
         weight = (rows - low)[:, None]
@@ -107,12 +147,12 @@ def sample(
         low = np.floor(columns)
         weight = columns - low
         left, right = (lines.take(beyond(low + k, width), axis=1) for k in (0, 1))
-        view = left + weight * (right - left)
-    return np.ascontiguousarray(view.T if turned else view)
+        values = left + weight * (right - left)
+    return np.ascontiguousarray(values.T if rotated else values)
 
 
 def _mirrored(index: np.ndarray, size: int) -> np.ndarray:
-    """Indices into `size` pixels that are mirrored at both ends: c b a | a b c | c b a."""
+    """Indices into `size` pixels mirrored at both ends: c b a | a b c | c b a."""
     index = index.astype(np.int64) % (2 * size)
     return np.where(index < size, index, 2 * size - 1 - index)
 
@@ -121,10 +161,14 @@ def _wrapped(index: np.ndarray, size: int) -> np.ndarray:
     return index.astype(np.int64) % size
 
 
-def photometric_view(rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
-    """Seven numbers: gain, offset, gradients along y and x, noise, blur radius, noise seed.
+def random_photometry(rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
+    """Draw the photometric changes of one crop.
 
-    In units of the frame's standard deviation.
+    Returns
+    -------
+    (7,) float32 array
+        Gain, offset, gradients along y and x, noise, blur radius in px and seed of the noise.
+        Intensities in units of the frame's standard deviation.
     """
     gain = 1 + augmentation.contrast * rng.uniform(-1, 1)
     if augmentation.invert and rng.random() < 0.5:
@@ -144,60 +188,69 @@ def training_batches(
     seed: int,
     start: int = 0,
 ):
-    """Endless tf.data.Dataset of (images (N, C, C, 1) float32, labels (N, C, C) uint8).
+    """Endless batches of augmented crops.
 
-    `start` is the number of batches to leave out, for a training that goes on; they cost nothing.
+    Parameters
+    ----------
+    frames : Frames
+    training : Training
+        Batch size and side of a crop.
+    augmentation : Augmentation
+    seed : int
+    start : int, default 0
+        Batches to skip, for a training that is resumed; they cost nothing.
+
+    Returns
+    -------
+    tf.data.Dataset
+        (images (N, C, C, 1) float32, labels (N, C, C) uint8).
     """
     import tensorflow as tf
 
     crop, cumulative = training.crop, np.cumsum(frames.weights)
-    border, levels, seen = augmentation.border, [], None
+    border, levels, effects = augmentation.border, [], None
     if augmentation.restandardise:
         levels = [(float(image.min()), float(image.max())) for image in frames.images]
-        seen = detector(augmentation, crop, seed)
+        effects = detector(augmentation, crop, seed)
 
     def draw(index):
         rng = np.random.default_rng([seed, int(index)])
         frame = min(int(np.searchsorted(cumulative, rng.random(), side="right")), len(frames) - 1)
         image, label = frames.images[frame][..., 0], frames.labels[frame][..., 0]
-        affine = affine_view(rng, image.shape, crop, augmentation)
+        affine = random_affine(rng, image.shape, crop, augmentation)
         return (
             sample(image, affine, crop, nearest=False, border=border)[..., None],
             sample(label, affine, crop, nearest=True, border=border),
-            detector_view(rng, augmentation, levels[frame])
-            if seen
-            else photometric_view(rng, augmentation),
+            random_detector(rng, augmentation, levels[frame])
+            if effects
+            else random_photometry(rng, augmentation),
         )
 
     ramp = tf.linspace(-0.5, 0.5, crop)
     blur = gaussian_blur(augmentation.blur_px[1], mirrored=False)
 
-    def view(index):
-        image, label, photometric = tf.numpy_function(
-            draw, [index], [tf.float32, tf.uint8, tf.float32], stateful=False
-        )
-        image.set_shape((crop, crop, 1))
-        label.set_shape((crop, crop))
-        if seen:
-            image = seen(image, photometric)
-            return tf.ensure_shape(image, (crop, crop, 1)), tf.ensure_shape(label, (crop, crop))
-        gain, offset, down, across, noise, radius, noise_seed = tf.unstack(photometric, 7)
+    def photometry(image, drawn):
+        gain, offset, down, across, noise, radius, noise_seed = tf.unstack(drawn, 7)
         image = tf.cond(radius > 0, lambda: blur(image, radius), lambda: image)
         image = image * gain + (offset + down * ramp[:, None, None] + across * ramp[:, None])
         noise_seed = tf.stack([tf.cast(noise_seed, tf.int32), seed % 2**31])
-        image = tf.cond(
+        return tf.cond(
             noise > 0,
             lambda: image + noise * tf.random.stateless_normal(tf.shape(image), noise_seed),
             lambda: image,
         )
-        return tf.ensure_shape(image, (crop, crop, 1)), tf.ensure_shape(label, (crop, crop))
 
-    return (
-        tf.data.Dataset.counter(start * training.batch)
-        .map(view, num_parallel_calls=2, deterministic=True)
-        .batch(training.batch, drop_remainder=True)
-        .prefetch(2)
-    )
+    change = effects or photometry
+
+    def augmented(index):
+        image, label, drawn = tf.numpy_function(
+            draw, [index], [tf.float32, tf.uint8, tf.float32], stateful=False
+        )
+        image.set_shape((crop, crop, 1))
+        label.set_shape((crop, crop))
+        return tf.ensure_shape(change(image, drawn), (crop, crop, 1)), label
+
+    return _batched(augmented, training.batch, start)
 
 
 def validation_batches(frames: Frames, multiple: int):
@@ -252,6 +305,13 @@ def drawn_batches(
     def example(number):
         drawn = tf.numpy_function(lambda n: draw(int(n)), [number], types, stateful=False)
         return tuple(tf.ensure_shape(a, b.shape) for a, b in zip(drawn, arrays, strict=True))
+
+    return _batched(example, batch, start)
+
+
+def _batched(example: Callable, batch: int, start: int):
+    """Batches of examples number start * batch, start * batch + 1, ..."""
+    import tensorflow as tf
 
     return (
         tf.data.Dataset.counter(start * batch)

@@ -1,10 +1,11 @@
-"""What a training needs to know of a family of models."""
+"""The part of a family of models that its training uses."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from spinscope.config import Params
 from spinscope.datasets import Dataset
@@ -45,36 +46,45 @@ class Metric:
         return choose(range(len(values)), key=values.__getitem__)
 
 
-class Trainable(Protocol):
+class Trainable(ABC):
     """Network, batches and metric of a family, as `spinscope.training.fit` uses them."""
 
-    name: str
-    metric: Metric
+    name: ClassVar[str]
+    """Name in params.yaml, in the registry and on the command line."""
+    title: ClassVar[str]
+    """What the models do, in a few words."""
+    metric: ClassVar[Metric]
+    """Headline metric."""
 
+    @abstractmethod
     def network(self, params: Params, seed: int = 0) -> keras.Model:
         """Build the network, not compiled; equal seeds give equal initial weights."""
-        ...
 
+    @abstractmethod
     def loss(self, params: Params) -> Callable | str:
         """Loss that Keras minimises."""
-        ...
 
+    @abstractmethod
     def metrics(self, params: Params) -> list[keras.metrics.Metric]:
         """Metrics of an epoch; one has the name of `metric`."""
-        ...
 
+    @abstractmethod
     def training_batches(self, frames: Dataset, params: Params, *, seed: int, start: int = 0):
         """Endless (inputs, targets); the first `start` batches are skipped."""
-        ...
 
+    @abstractmethod
     def validation_batches(self, frames: Dataset, params: Params):
         """Finite (inputs, targets) that can be iterated repeatedly."""
-        ...
 
     def info(self, params: Params) -> dict[str, Any]:
         """What a model folder stores to apply the network."""
-        ...
+        return {"options": dict(params.options)} if params.options else {}
 
     def card(self, info: dict[str, Any]) -> str:
         """Model card in Markdown."""
-        ...
+        value = info[f"val_{self.metric.name}"]
+        return (
+            f"# {self.name}, seed {info['seed']}\n\n"
+            f"{self.title}: a network of {info['parameters']} parameters.\n"
+            f"Validation {self.metric.title} {value:.4f} at epoch {info['best_epoch'] + 1}.\n"
+        )
