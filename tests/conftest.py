@@ -77,7 +77,7 @@ def discs(rng: np.random.Generator, size: int = 64, n: int = 8, radius: float = 
 
 def section(name: str, **changes):
     """A section of the profile `demo` with some values changed and checked."""
-    found = getattr(load_params("demo"), name)
+    found = getattr(load_params("demo", path=Path(__file__).parents[1] / "params.yaml"), name)
     return type(found).model_validate({**found.model_dump(), **changes})
 
 

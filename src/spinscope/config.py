@@ -1,4 +1,4 @@
-"""params.yaml and the environment, read once into frozen models; an unknown key is an error."""
+"""Settings: params.yaml and the environment as frozen models; an unknown key is an error."""
 
 from __future__ import annotations
 
@@ -31,30 +31,29 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _rising(range_: tuple[float, float]) -> tuple[float, float]:
-    low, high = range_
-    if not low <= high:  # a NaN is not
-        raise ValueError("a range must be [low, high] with low at most high")
-    return range_
+def _rule(holds: Callable[[float, float], bool], rule: str) -> AfterValidator:
+    """Validator of a range [low, high]; `rule` is the sentence of its error."""
 
-
-def _where(rule: Callable[[float], bool], says: str) -> AfterValidator:
-    """Rule that both ends of a range must follow."""
-
-    def check(range_: tuple[float, float]) -> tuple[float, float]:
-        if not all(map(rule, range_)):
-            raise ValueError(says)
-        return range_
+    def check(ends: tuple[float, float]) -> tuple[float, float]:
+        if not holds(*ends):
+            raise ValueError(rule)
+        return ends
 
     return AfterValidator(check)
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Range = Annotated[tuple[Finite, Finite], AfterValidator(_rising)]
-"""[low, high]; a value is drawn uniformly between them, and is `low` where they are equal."""
-Positive = Annotated[Range, _where(lambda end: end > 0, "both ends must be above 0")]
-NotNegative = Annotated[Range, _where(lambda end: end >= 0, "both ends must be at least 0")]
-Tilt = Annotated[Range, _where(lambda end: abs(end) < 90, "a tilt must be below 90 degrees")]
+Range = Annotated[
+    tuple[Finite, Finite],
+    _rule(lambda low, high: low <= high, "a range must be [low, high] with low at most high"),
+]
+"""[low, high], from which a value is drawn uniformly."""
+Positive = Annotated[Range, _rule(lambda low, _: low > 0, "both ends must be above 0")]
+NotNegative = Annotated[Range, _rule(lambda low, _: low >= 0, "both ends must be at least 0")]
+Tilt = Annotated[
+    Range, _rule(lambda *ends: max(map(abs, ends)) < 90, "a tilt must be below 90 degrees")
+]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Data(Section):
@@ -81,7 +80,7 @@ class Kerr(Section):
     frames_per_source: int = Field(gt=0)
     shard_frames: int = Field(gt=0)
     workers: int = Field(gt=0)
-    bright_fraction: float = Field(ge=0, le=1)
+    bright_fraction: Fraction
 
 
 class Films(Section):
@@ -96,11 +95,11 @@ class Films(Section):
     dmi_kind: Literal["interfacial", "bulk"]
     ku: Range
     b_ext: Range
-    grained_fraction: float = Field(ge=0, le=1)
+    grained_fraction: Fraction
     grains: int = Field(ge=2)
     grain_nm: Finite = Field(gt=0)
     grain_spread: float = Field(ge=0, lt=1)
-    grain_exchange: float = Field(ge=0, le=1)
+    grain_exchange: Fraction
     periodic_images: int = Field(ge=0)
     initial: Literal["random", "skyrmions"]
     tolerance: Finite = Field(gt=0)
@@ -149,17 +148,17 @@ class Model(Section):
 
     @property
     def size_multiple(self) -> int:
-        """Height and width that the network reads must be multiples of this many pixels."""
+        """Height and width of the input must be multiples of this number of pixels."""
         return self.stem * 2**self.depth
 
     @property
     def rules(self) -> dict[str, Any]:
-        """How the network is applied: `upscale` and `min_peak_probability`."""
+        """Rules of inference: `upscale` and `min_peak_probability`."""
         return self.model_dump(include={"upscale", "min_peak_probability"})
 
     @property
     def layers(self) -> dict[str, Any]:
-        """What the network is made of: all the rest."""
+        """Settings of the architecture: all but the rules of inference."""
         return self.model_dump(exclude={"upscale", "min_peak_probability"})
 
 
@@ -179,12 +178,12 @@ class Training(Section):
     plateau_patience: int = Field(ge=1)
     pretrained: str | None
     anchor: float = Field(ge=0, lt=1)
-    source_balance: float = Field(ge=0, le=1)
+    source_balance: Fraction
 
 
 Symmetry = Literal["square", "axis", "none"]
-"""Views of an image that are images of the same kind: turned by quarters and mirrored, mirrored
-top to bottom only (a tilt axis along the columns' direction keeps its place), or none."""
+"""Transforms that keep the kind of an image: quarter turns and mirroring (square), mirroring top to
+bottom, which keeps a tilt axis along +x (axis), or none."""
 
 
 class Augmentation(Section):
@@ -193,23 +192,23 @@ class Augmentation(Section):
     scale: float = Field(ge=0, lt=1)
     shift: bool
     noise: float = Field(ge=0)
-    noise_probability: float = Field(ge=0, le=1)
+    noise_probability: Fraction
     contrast: float = Field(ge=0, lt=1)
     brightness: float = Field(ge=0)
     gradient: float = Field(ge=0)
-    blur: float = Field(ge=0, le=1)
+    blur: Fraction
     blur_px: Positive
     invert: bool
     restandardise: bool
     poisson: float = Field(ge=0)
     salt: float = Field(ge=0, lt=1)
-    clip: float = Field(ge=0, le=1)
+    clip: Fraction
     gamma: Positive
     background: float = Field(ge=0)
 
     @model_validator(mode="after")
     def _detector(self) -> Augmentation:
-        """What needs grey levels in [0, 1] needs a view that is standardised afterwards."""
+        """Effects on grey levels in [0, 1] need a crop that is standardised afterwards."""
         neutral = {"poisson": 0, "salt": 0, "clip": 0, "gamma": (1, 1), "background": 0}
         changed = [name for name, value in neutral.items() if getattr(self, name) != value]
         if changed and not self.restandardise:
@@ -284,7 +283,7 @@ class Serve(Section):
 
 
 Overrides = tuple[str, ...]
-"""Settings that a study lays over the others, each `section.key=value`."""
+"""Settings of a study that override the others, each `section.key=value`."""
 
 
 class Ablations(Section):
@@ -319,7 +318,7 @@ class CrossValidation(Section):
 
 
 class Params(Section):
-    """All settings of one run: params.yaml with its profile, family and overrides applied."""
+    """All settings: params.yaml with a profile, a family and overrides applied."""
 
     profile: str
     family: str | None
@@ -374,7 +373,7 @@ class Params(Section):
 
 
 def project_root() -> Path:
-    """Folder that holds params.yaml: $SPINSCOPE_ROOT, the current folder, or the checkout."""
+    """Folder of params.yaml: $SPINSCOPE_ROOT, the current folder, or the checkout."""
     if named := os.environ.get("SPINSCOPE_ROOT"):
         return Path(named).resolve()
     here = Path.cwd()
@@ -383,42 +382,35 @@ def project_root() -> Path:
 
 
 def _bundled(relative: str) -> Path:
-    """A shipped file: of the checkout, or of the installed package."""
+    """Path of a shipped file in the project, else in the installed package."""
     in_root = project_root() / relative
     return in_root if in_root.exists() else Path(__file__).parent / "_bundled" / relative
 
 
 def bundled_models() -> Path:
-    """Folder of the pretrained models that come with the code."""
+    """Folder of the pretrained models that are shipped with the code."""
     return _bundled("models")
 
 
 def moke_path() -> Path:
-    """Folder of the real Kerr micrographs: $SPINSCOPE_MOKE, else data/moke of the project."""
-    named = os.environ.get("SPINSCOPE_MOKE")
-    return Path(named) if named else project_root() / "data" / "moke"
+    """Folder of the published Kerr images: $SPINSCOPE_MOKE, else data/moke of the project."""
+    return Path(os.environ.get("SPINSCOPE_MOKE") or project_root() / "data/moke")
 
 
 def ltem_path() -> Path:
-    """Folder of published Lorentz micrographs: $SPINSCOPE_LTEM, else data/ltem of the project."""
-    named = os.environ.get("SPINSCOPE_LTEM")
-    return Path(named) if named else project_root() / "data" / "ltem"
+    """Folder of published Lorentz images: $SPINSCOPE_LTEM, else data/ltem of the project."""
+    return Path(os.environ.get("SPINSCOPE_LTEM") or project_root() / "data/ltem")
 
 
 RENAMED = {
     "model": {"magnify": "upscale", "peak": "min_peak_probability"},
     "model.upscale": {"zoom": "scale"},
     "ltem": {
-        "views": "images_per_film",
-        "kinds": "film_states",
-        "roll": "shift",
-        "turn": "rotate",
-        "coherence_mrad": "convergence_mrad",
-        "spread_nm": "defocus_spread_nm",
+        "views": "images_per_film", "kinds": "film_states", "roll": "shift", "turn": "rotate",
+        "coherence_mrad": "convergence_mrad", "spread_nm": "defocus_spread_nm",
     },
     "films": {
-        "images": "periodic_images",
-        "evaluations": "max_evaluations",
+        "images": "periodic_images", "evaluations": "max_evaluations",
         "grained": "grained_fraction",
     },
     "kerr": {"bright": "bright_fraction"},
@@ -426,7 +418,7 @@ RENAMED = {
     "segment": {"part": "chunk_frames", "zoom": "scale"},
     "augmentation": {"noise_chance": "noise_probability"},
     "gates": {"min_mcc": "metric_limit", "mcc_spread": "metric_spread"},
-}
+}  # fmt: skip
 """Section → former name of a key → its name. The former names are read for one release."""
 
 REMOVED = {
@@ -506,19 +498,21 @@ def load_params(
         raise SpinscopeError(f"profile {name!r} must be one of {', '.join(sorted(profiles))}")
     chosen = dict(profiles[name] or {})
     own = chosen.pop("families", None) or {}
-    for where, wanted in (("", [family] if family else []), (f"profile {name}: ", own)):
+    for place, wanted in (("", {family} - {None}), (f"profile {name}: ", own)):
         if unknown := set(wanted) - set(families):
             raise SpinscopeError(
-                f"{where}family {min(unknown)!r} must be one of {', '.join(families)}"
+                f"{place}family {min(unknown)!r} must be one of {', '.join(families)}"
             )
-    raw = {"options": {}} | renamed(raw, hint=True) | {"profile": name, "family": family}
-    for layer in (chosen, families.get(family), own.get(family)):
-        _lay_over(raw, renamed(layer or {}, hint=True))
-    for override in (*_inherited_overrides(), *overrides):
-        _override(raw, override)
+    layers = [raw, chosen, families.get(family), own.get(family)]
+    settings: dict[str, Any] = {"options": {}}
+    for layer in layers:
+        for section, values in renamed(layer or {}, hint=True).items():
+            both = isinstance(values, dict) and isinstance(settings.get(section), dict)
+            settings[section] = settings[section] | values if both else values
+    settings |= {"profile": name, "family": family}
     if uri := os.environ.get("SPINSCOPE_TRACKING_URI"):
-        raw["tracking"] = {**(raw.get("tracking") or {}), "uri": uri}
-    return _validated(raw)
+        overrides = [*overrides, f"tracking.uri={json.dumps(uri)}"]
+    return _overridden(settings, [*_inherited_overrides(), *overrides])
 
 
 def overridden(params: Params, overrides: Sequence[str]) -> Params:
@@ -529,15 +523,14 @@ def overridden(params: Params, overrides: Sequence[str]) -> Params:
     SpinscopeError
         If a key or value is unknown or not valid.
     """
-    raw = params.model_dump(mode="json")
+    return _overridden(params.model_dump(mode="json"), overrides)
+
+
+def _overridden(settings: dict[str, Any], overrides: Sequence[str]) -> Params:
     for override in overrides:
-        _override(raw, override)
-    return _validated(raw)
-
-
-def _validated(raw: dict[str, Any]) -> Params:
+        _override(settings, override)
     try:
-        return Params.model_validate(raw)
+        return Params.model_validate(settings)
     except ValidationError as error:
         raise SpinscopeError(f"params: {first_error(error, Params)}") from error
 
@@ -545,7 +538,13 @@ def _validated(raw: dict[str, Any]) -> Params:
 def first_error(error: ValidationError, model: type[BaseModel], section: str = "") -> str:
     """Sentence about the first error of settings: key, value, rule and a similar key.
 
-    section : prefix of the key, for settings that are one section.
+    Parameters
+    ----------
+    error : ValidationError
+    model : type
+        Model that was validated.
+    section : str, default ""
+        Prefix of the key, if the model is one section.
     """
     first = error.errors()[0]
     if first["type"] == "value_error" and isinstance(first.get("input"), dict):
@@ -566,23 +565,16 @@ def _suggestion(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
-def _sections(raw: Mapping[str, Any]) -> list[str]:
-    return [key for key, value in raw.items() if isinstance(value, dict)]
-
-
-def _lay_over(raw: dict[str, Any], layer: dict[str, Any]) -> None:
-    """Set the values of `layer` in `raw`, section by section."""
-    for section, values in layer.items():
-        if isinstance(values, dict):
-            values = {**(raw.get(section) or {}), **values}
-        raw[section] = values
-
-
 def settings_environment(params: Params, overrides: Sequence[str] = ()) -> dict[str, str]:
-    """Environment in which `load_params` gives `params` again, and any other profile likewise.
+    """Environment variables with which `load_params` returns the same settings in another process.
 
-    overrides : those that `params` was loaded with, beside the ones of the environment.
-    They may hold the password of a database, which a command line would show to everyone.
+    Unlike a command line, they do not show the password of a database to other users.
+
+    Parameters
+    ----------
+    params : Params
+    overrides : sequence of str
+        Those that `params` was loaded with, without those of the environment.
     """
     return {
         "SPINSCOPE_PROFILE": params.profile,
@@ -601,7 +593,8 @@ def _inherited_overrides() -> list[str]:
     return values
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def _override(settings: dict[str, Any], override: str) -> None:
+    """Replace one value of nested settings."""
     key, separator, text = override.partition("=")
     *sections, last = key.split(".")
     if not separator or not last:
@@ -611,24 +604,23 @@ def _override(raw: dict[str, Any], override: str) -> None:
     if key == "profile":
         raise SpinscopeError(f"--set {override!r}: a profile is chosen with --profile")
     try:
-        value = yaml.safe_load(text)
+        layer = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise SpinscopeError(f"--set {override!r}: the value must be YAML") from error
-    layer = functools.reduce(lambda inner, name: {name: inner}, (last, *reversed(sections)), value)
-    target, layer = raw, renamed(layer, hint=True)
+    for name in (last, *reversed(sections)):
+        layer = {name: layer}
+    layer = renamed(layer, hint=True)
     for _ in sections:
         ((section, layer),) = layer.items()
-        if not isinstance(target.get(section), dict):
+        known = [name for name, value in settings.items() if isinstance(value, dict)]
+        if section not in known:
             raise SpinscopeError(
-                f"--set {override!r}: there is no section {section!r}{_suggestion(section, _sections(target))}"
+                f"--set {override!r}: there is no section {section!r}{_suggestion(section, known)}"
             )
-        target = target[section]
-    target.update(layer)
+        settings = settings[section]
+    settings.update(layer)
 
 
 def dataset_path(params: Params) -> Path:
-    """Folder of the dataset that `params` names, absolute."""
-    if params.data.path == "auto":
-        return moke_path()
-    path = Path(params.data.path)
-    return path if path.is_absolute() else project_root() / path
+    """Folder of the dataset that the settings name, absolute."""
+    return moke_path() if params.data.path == "auto" else project_root() / params.data.path
