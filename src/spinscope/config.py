@@ -26,7 +26,7 @@ from spinscope.files import digest
 
 
 class Section(BaseModel):
-    """Frozen section of settings; an unknown key is an error."""
+    """Frozen section of settings; an unknown key is an error. params.yaml explains the keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""What is particular to a family of models, one module per family."""
+"""Families of models, one module each: corpus, network, loss, batches, score, gates and rules."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def get(name: str) -> Family:
 
 
 def of_model(info: Mapping[str, Any]) -> Family:
-    """Family of a model, by the info of its folder; early folders name none, they are Kerr models.
+    """Family of a model, by the info of its folder; early folders of Kerr models name none.
 
     Raises
     ------

@@ -35,13 +35,27 @@ class Gate:
 
     @classmethod
     def at_least(cls, name: str, measured: float | None, limit: float) -> Gate:
-        """Gate that a value passes from `limit` upwards; a missing value fails."""
+        """Gate that a value passes from `limit` upwards; a missing value fails.
+
+        Parameters
+        ----------
+        name : str
+        measured : float or None
+        limit : float
+        """
         passed = measured is not None and measured >= limit
         return cls(name, "at least the limit", measured, limit, passed)
 
     @classmethod
     def at_most(cls, name: str, measured: float | None, limit: float) -> Gate:
-        """Gate that a value passes up to `limit`; a missing value fails."""
+        """Gate that a value passes up to `limit`; a missing value fails.
+
+        Parameters
+        ----------
+        name : str
+        measured : float or None
+        limit : float
+        """
         passed = measured is not None and measured <= limit
         return cls(name, "at most the limit", measured, limit, passed)
 
@@ -97,7 +111,18 @@ class Family(Trainable):
     ) -> Path:
         """Write the simulated corpus of these settings into `out`; a complete one is kept.
 
-        source : folder of the corpus that this one is computed from, for a family that needs one.
+        Parameters
+        ----------
+        params : Params
+        out : Path
+        source : Path, optional
+            Folder of the corpus that this one is computed from, for a family that needs one.
+        progress : callable, optional
+
+        Raises
+        ------
+        SpinscopeError
+            If the family has no simulated corpus, or needs a `source`.
         """
         raise SpinscopeError(f"family {self.name} has no simulated corpus")
 
@@ -113,9 +138,25 @@ class Family(Trainable):
         *,
         progress: Progress = no_progress,
     ) -> Path | None:
-        """Raise SpinscopeError, naming file and rule, for data that is not fit to train on.
+        """Check that a dataset is fit to train on.
 
-        Returns the report that is written to `out`, None without one.
+        Parameters
+        ----------
+        dataset : Dataset
+        splits : Splits
+        out : Path or None
+            Receives the report.
+        progress : callable, optional
+
+        Returns
+        -------
+        Path or None
+            The report.
+
+        Raises
+        ------
+        SpinscopeError
+            If the dataset breaks a rule; the sentence names file and rule.
         """
         from spinscope.datasets.validate import require_valid, validate
 
@@ -124,7 +165,7 @@ class Family(Trainable):
         return validation.report
 
     def data_info(self, dataset: Dataset) -> dict[str, Any]:
-        """What a model stores of its training data: the header of a simulated corpus."""
+        """Part of a model's info that describes its data: the header of a simulated corpus."""
         from spinscope.datasets.shards import HEADER, read_header
 
         if not (dataset.path / HEADER).is_file():
@@ -171,7 +212,15 @@ class Family(Trainable):
     ) -> dict[str, Any]:
         """Report of a loaded model on frames with labels.
 
-        views : number of augmented views that are averaged, 1 for none.
+        Parameters
+        ----------
+        predictor : Any
+            Loaded model.
+        frames : Dataset
+        params : Params
+        views : int, default 1
+            Augmented views that are averaged.
+        progress : callable, optional
         """
 
     def reports(self, params: Params) -> dict[str, int]:
@@ -185,7 +234,20 @@ class Family(Trainable):
     def draw(
         self, predictor: Any, frames: Dataset, report: Mapping[str, Any], views: int, out: Path
     ) -> Path:
-        """Draw one frame of a report with its label and the prediction."""
+        """Draw one frame of a report with its label and the prediction.
+
+        Parameters
+        ----------
+        predictor : Any
+            Loaded model.
+        frames : Dataset
+        report : mapping
+            Report of these frames.
+        views : int
+            Augmented views that are averaged.
+        out : Path
+            PNG.
+        """
         raise SpinscopeError(f"family {self.name} draws no frame")
 
     # registry
@@ -236,7 +298,7 @@ class Family(Trainable):
         return ()
 
     def difference(self, now: np.ndarray, stored: np.ndarray) -> float:
-        """How far an output differs from the stored one of the same image: 0 for equal outputs.
+        """Difference between an output and the stored one of the same image; 0 for equal outputs.
 
         The default is the largest difference, relative to the largest stored value.
         """

@@ -26,7 +26,7 @@ class MokeUnet(Segmentation):
         source: Path | None = None,
         progress: Progress = no_progress,
     ) -> Path:
-        """Write simulated Kerr frames into `out`; a complete corpus of the same settings is kept."""
+        """Write simulated Kerr frames; a complete corpus of the same settings is kept."""
         from spinscope.corpora.kerr import corpus_header, make_kerr_corpus
         from spinscope.corpora.writing import kept_corpus
 

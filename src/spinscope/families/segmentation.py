@@ -1,4 +1,4 @@
-"""What the families of segmentation networks share: a U-Net that classifies every pixel."""
+"""Shared base of the segmentation families: a U-Net that classifies every pixel."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Segmentation(Family):
-    """U-Net that gives every pixel of an image a class."""
+    """Family of U-Nets that classify every pixel of an image."""
 
     masks = True
     metric = Metric("mcc", "MCC")
@@ -146,7 +146,7 @@ class Segmentation(Family):
         views: int = 1,
         progress: Progress = no_progress,
     ) -> dict[str, Any]:
-        """Report of `spinscope.evaluation.evaluate`, with the number of views that were averaged."""
+        """Report of `spinscope.evaluation.evaluate`, with the number `tta` of averaged views."""
         from spinscope.evaluation import evaluate
 
         predictor.classes(frames.image(0), views)  # traces the network, outside the timed frames
@@ -274,7 +274,7 @@ def _png(mask: np.ndarray, kind: str) -> str | None:
 
 
 def _rows(table: Mapping[str, np.ndarray]) -> list[dict]:
-    """One record per row, with None for NaN, which JSON has not."""
+    """One record per row, with None for NaN, which JSON does not have."""
     columns = [[None if v != v else v for v in column.tolist()] for column in table.values()]
     return [dict(zip(table, row, strict=True)) for row in zip(*columns, strict=True)]
 

@@ -15,7 +15,13 @@ def corpus(
 ) -> Path:
     """Write the simulated corpus of a family unless it is in the folder `out`; returns `out`.
 
-    source : folder of the corpus that this one is computed from, for a family that needs one.
+    Parameters
+    ----------
+    params : Params
+    out : Path
+    source : Path, optional
+        Folder of the corpus that this one is computed from, for a family that needs one.
+    progress : callable, optional
     """
     return families.of(params).corpus(params, out, source=source, progress=progress)
 

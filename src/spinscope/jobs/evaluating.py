@@ -70,7 +70,13 @@ def evaluate_model(
 
 
 def family_of(tracking: Tracking, model_ref: str) -> str:
-    """Name of the family of a model."""
+    """Name of the family of a model.
+
+    Parameters
+    ----------
+    tracking : Tracking
+    model_ref : str
+    """
     from spinscope.models.store import model_info
     from spinscope.tracking import resolve
 
@@ -113,8 +119,16 @@ def score(
     *,
     progress: Progress = no_progress,
 ) -> dict:
-    """Report of the settings' family for a loaded model on some frames.
+    """Report of a loaded model on some frames, by the family of the settings.
 
-    views : number of augmented views that are averaged, 1 for none.
+    Parameters
+    ----------
+    params : Params
+    predictor : Any
+        Loaded model.
+    frames : Dataset
+    views : int, default 1
+        Augmented views that are averaged.
+    progress : callable, optional
     """
     return families.of(params).score(predictor, frames, params, views=views, progress=progress)

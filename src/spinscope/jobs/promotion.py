@@ -70,7 +70,15 @@ def add(params: Params, model_ref: str, name: str) -> Version:
 
 
 def family_of_version(tracking: Tracking, name: str, version: int | None) -> str:
-    """Name of the family of a registered version, by default the newest."""
+    """Name of the family of a registered version, by default the newest.
+
+    Parameters
+    ----------
+    tracking : Tracking
+    name : str
+        Registered name.
+    version : int or None
+    """
     from spinscope.jobs.evaluating import family_of
     from spinscope.tracking import open_store
     from spinscope.tracking import version as find_version

@@ -182,7 +182,16 @@ def train_seed(
 
 
 def holds_seed(out: Path, seed: int, settings: str) -> bool:
-    """Whether `out` contains the finished training of a seed with settings of this digest."""
+    """Whether `out` contains the finished training of a seed with settings of this digest.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the training.
+    seed : int
+    settings : str
+        `Params.digest` of the settings.
+    """
     from spinscope.training.fit import RESULT
 
     path = out / f"seed-{seed}" / RESULT
@@ -221,6 +230,7 @@ def finish_training(
 
     family = families.of(params)
     metric, reports = family.metric, family.reports(params)
+    columns = {name: f"{metric.name}_{name}".removesuffix("_validation") for name in reports}
     rows = sorted(rows, key=lambda row: row["seed"])
     best = rows[metric.best([row["validation"][metric.name] for row in rows])]
     _keep_best(family, Path(best["folder"]), out / "best")
@@ -232,12 +242,7 @@ def finish_training(
         "seeds": [
             {
                 **{key: row[key] for key in ("seed", "seconds", "best_epoch", "run_id")},
-                **{
-                    metric.name + ("" if name == "validation" else f"_{name}"): row[name][
-                        metric.name
-                    ]
-                    for name in reports
-                },
+                **{key: row[name][metric.name] for name, key in columns.items()},
                 **{key: row["validation"][key] for key in family.listed},
             }
             for row in rows
@@ -263,7 +268,16 @@ def _keep_best(family: Family, model: Path, best: Path) -> None:
 
 
 def exported_copy(family: Family, model: Path, target: Path) -> Path:
-    """Copy a model folder and add the family's export; returns `target`."""
+    """Copy a model folder and add the family's export; returns `target`.
+
+    Parameters
+    ----------
+    family : Family
+    model : Path
+        Model folder.
+    target : Path
+        Replaced if it exists.
+    """
     from spinscope.models.store import write_sums
 
     with atomic_folder(target) as copy:
@@ -317,7 +331,7 @@ def _track_experiment(
     parent_id: str,
     validated: bool,
 ) -> Version:
-    """Log what belongs to all seeds and register the best model, unless it is the newest version."""
+    """Log the numbers over all seeds; register the best model unless it is the newest version."""
     from spinscope.evaluation import figures
     from spinscope.tracking import Run, lineage, measured_on, open_store, register
     from spinscope.tracking.registry import same_version

@@ -139,7 +139,15 @@ def register(
 
 
 def predictions(family: Family, folder: Path, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Outputs of the model of a folder for some images, without augmented views."""
+    """Outputs of the model of a folder for some images, without augmented views.
+
+    Parameters
+    ----------
+    family : Family
+    folder : Path
+        Model folder.
+    images : sequence of arrays
+    """
     predictor = family.predictor(folder)
     return [np.asarray(family.predict(predictor, image)) for image in images]
 
@@ -167,7 +175,15 @@ def version(store: Store, name: str, number: int | None = None) -> Version:
 
 
 def current(store: Store, name: str, alias: str = LAB) -> Version | None:
-    """Version that an alias points to; None if the alias is not set."""
+    """Version that an alias points to; None if the alias is not set.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+        Registered name.
+    alias : str, default "lab"
+    """
     return next((v for v in _versions(store, name) if alias in v.aliases), None)
 
 
@@ -224,7 +240,15 @@ def version_folder(store: Store, of: Version) -> Path:
 
 
 def tag(store: Store, of: Version, tags: Mapping[str, Any]) -> None:
-    """Add tags to a version."""
+    """Add tags to a version.
+
+    Parameters
+    ----------
+    store : Store
+    of : Version
+    tags : mapping
+        Name → value, which is stored as text.
+    """
     with reachable(store.uri):
         for key, value in tags.items():
             store.client.set_model_version_tag(of.name, str(of.version), key, str(value))
@@ -292,7 +316,16 @@ def compare(a: Version, b: Version):
 
 
 def same_version(store: Store, name: str, tags: Mapping[str, str]) -> Version | None:
-    """The newest version of a name, if network, settings and data are those of `tags`."""
+    """The newest version of a name, if network, settings and data are those of `tags`.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+        Registered name.
+    tags : mapping
+        Holds `network.sha256`, `params.digest` and `data.hash`.
+    """
     if name not in names(store):
         return None
     newest = version(store, name)

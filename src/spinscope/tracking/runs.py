@@ -67,7 +67,14 @@ def parent_run(
 
 
 def seed_run(parent: Run, lineage: Mapping[str, str]) -> AbstractContextManager[Run]:
-    """Open the child run of the seed in `lineage`; a finished or interrupted one is resumed."""
+    """Open the child run of the seed in `lineage`; a finished or interrupted one is resumed.
+
+    Parameters
+    ----------
+    parent : Run
+    lineage : mapping
+        Tags, with the `seed`.
+    """
     seed = lineage["seed"]
     children = _search(parent.store, {_PARENT: parent.run_id, "seed": seed})
     known = (run for run in children if run.info.status == "FINISHED" or _interrupted(run))
@@ -76,12 +83,28 @@ def seed_run(parent: Run, lineage: Mapping[str, str]) -> AbstractContextManager[
 
 
 def added_run(store: Store, lineage: Mapping[str, str], name: str) -> AbstractContextManager[Run]:
-    """Open the run of a model that was trained elsewhere and is evaluated and registered here."""
+    """Open the run of a model that was trained elsewhere and is evaluated and registered here.
+
+    Parameters
+    ----------
+    store : Store
+    lineage : mapping
+        Tags.
+    name : str
+    """
     return _running(store, None, name, {**lineage, _KIND: "added"})
 
 
 def study_run(store: Store, lineage: Mapping[str, str], name: str) -> AbstractContextManager[Run]:
-    """Open the run of a study that evaluates models and trains none."""
+    """Open the run of a study that evaluates models and trains none.
+
+    Parameters
+    ----------
+    store : Store
+    lineage : mapping
+        Tags.
+    name : str
+    """
     return _running(store, None, name, {**lineage, _KIND: "study"})
 
 
@@ -89,7 +112,18 @@ def study_run(store: Store, lineage: Mapping[str, str], name: str) -> AbstractCo
 def study_parent(
     store: Store, params: Params, lineage: Mapping[str, str], study: str
 ) -> Iterator[Run]:
-    """Open the run over all trials of a study; a run of this study name is resumed."""
+    """Open the run over all trials of a study; a run of this study name is resumed.
+
+    Parameters
+    ----------
+    store : Store
+    params : Params
+        Logged as parameters of the run.
+    lineage : mapping
+        Tags.
+    study : str
+        Name of the study.
+    """
     known = next(iter(_search(store, {_KIND: "study", _STUDY: study})), None)
     with _running(store, known, study, {**lineage, _KIND: "study", _STUDY: study}) as started:
         if not (known and known.data.params):  # logged parameters cannot change
@@ -98,7 +132,16 @@ def study_parent(
 
 
 def trial_run(parent: Run, lineage: Mapping[str, str], trial: str) -> AbstractContextManager[Run]:
-    """Open the child run of a trial; a run of this trial name is resumed."""
+    """Open the child run of a trial; a run of this trial name is resumed.
+
+    Parameters
+    ----------
+    parent : Run
+    lineage : mapping
+        Tags.
+    trial : str
+        Name of the trial.
+    """
     known = _search(parent.store, {_PARENT: parent.run_id, _TRIAL: trial})
     tags = {**lineage, _KIND: "trial", _TRIAL: trial, _PARENT: parent.run_id}
     return _running(parent.store, next(iter(known), None), trial, tags)
@@ -153,31 +196,72 @@ def log_curves(run: Run, history: Mapping[str, Sequence[float]], *, first_epoch:
 
 
 def log_epoch(run: Run, epoch: int, logs: Mapping[str, float]) -> None:
-    """Log the values of one epoch; `log_curves` may repeat them at the end of the training."""
+    """Log the values of one epoch; `log_curves` may repeat them at the end of the training.
+
+    Parameters
+    ----------
+    run : Run
+    epoch : int
+        Counted from 0.
+    logs : mapping
+        Name → value.
+    """
     log_curves(run, {key: [value] for key, value in logs.items()}, first_epoch=epoch)
 
 
 def log_report(run: Run, report: Mapping[str, Any], name: str = "validation") -> None:
-    """Log an evaluation: numbers as metrics, rows per image as a table, the report as JSON."""
+    """Log an evaluation: numbers as metrics, rows per image as a table, the report as JSON.
+
+    Parameters
+    ----------
+    run : Run
+    report : mapping
+    name : str, default "validation"
+        Prefix of the metrics, and folder of the files.
+    """
     log_metrics(run, {f"{name}.{key}": value for key, value in numbers(report).items()})
     log_table(run, report["per_image"], f"{name}/per_image.csv")
     log_json(run, report, f"{name}/report.json")
 
 
 def log_table(run: Run, rows: Sequence[Mapping[str, Any]], file: str) -> None:
-    """Log rows as a CSV file."""
+    """Log rows as a CSV file.
+
+    Parameters
+    ----------
+    run : Run
+    rows : sequence of mappings
+    file : str
+        Path within the run.
+    """
     import pandas as pd
 
     _log_text(run, pd.DataFrame(list(rows)).to_csv(index=False), file)
 
 
 def log_json(run: Run, value: Any, file: str) -> None:
-    """Log a value as a JSON file."""
+    """Log a value as a JSON file.
+
+    Parameters
+    ----------
+    run : Run
+    value : any value that JSON can hold
+    file : str
+        Path within the run.
+    """
     _log_text(run, json.dumps(value, indent=1) + "\n", file)
 
 
 def log_figure(run: Run, image: Path | str | bytes, file: str) -> None:
-    """Log a PNG, given by its path or its bytes, as `figures/FILE`."""
+    """Log a PNG, given by its path or its bytes, as `figures/FILE`.
+
+    Parameters
+    ----------
+    run : Run
+    image : Path, str or bytes
+    file : str
+        Name of the file.
+    """
     content = image if isinstance(image, bytes) else Path(image).read_bytes()
     with tempfile.TemporaryDirectory() as folder, reachable(run.store.uri):
         path = Path(folder, file)

@@ -191,7 +191,15 @@ def training_settings(
 
 
 def finished(family: Trainable, folder: Path, settings: dict) -> FitResult | None:
-    """Read the finished training of these settings from `folder`; None without one."""
+    """Read the finished training of these settings from `folder`; None without one.
+
+    Parameters
+    ----------
+    family : Trainable
+    folder : Path
+    settings : dict
+        Those of `training_settings`.
+    """
     if not (folder / RESULT).is_file():
         return None
     result = json.loads((folder / RESULT).read_text())
@@ -211,6 +219,13 @@ def compiled(family: Trainable, params: Params, seed: int) -> keras.Model:
     The optimizer is AdamW. With `training.ema` the weights are averaged over the steps. The
     learning rate warms up over a twentieth of the steps and decays by a cosine, or is reduced
     where the metric reaches a plateau.
+
+    Parameters
+    ----------
+    family : Trainable
+    params : Params
+    seed : int
+        Seed of weights and dropout.
     """
     training = params.training
     steps = training.epochs * training.steps_per_epoch

@@ -52,7 +52,7 @@ class Trainable(ABC):
     name: ClassVar[str]
     """Name in params.yaml, in the registry and on the command line."""
     title: ClassVar[str]
-    """What the models do, in a few words."""
+    """Purpose of the models in a few words."""
     metric: ClassVar[Metric]
     """Headline metric."""
 
@@ -77,7 +77,7 @@ class Trainable(ABC):
         """Finite (inputs, targets) that can be iterated repeatedly."""
 
     def info(self, params: Params) -> dict[str, Any]:
-        """What a model folder stores to apply the network."""
+        """Info that a model folder stores to apply the network."""
         return {"options": dict(params.options)} if params.options else {}
 
     def card(self, info: dict[str, Any]) -> str:
