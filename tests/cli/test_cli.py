@@ -21,7 +21,7 @@ from spinscope import cli
 from spinscope.cli import recordings, shared
 from spinscope.images import read_label
 from spinscope.models.store import save_model
-from spinscope.models.unet import size_multiple, unet
+from spinscope.models.unet import unet
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def model(tmp_path, params):
     """An untrained model folder: what it says does not matter here."""
     info = {
         "classes": ["background", "skyrmion", "defect"],
-        "size_multiple": size_multiple(params.model),
+        "size_multiple": params.model.size_multiple,
     }
     return save_model(tmp_path / "model", unet(params.model, 3), info, "# test\n")
 

@@ -33,7 +33,7 @@ MODULE, SECTION, LIFE = (
 
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
-    """A project whose params.yaml has the page's section, and the page's module among the families."""
+    """A project with the page's section in its params.yaml and the page's module as a family."""
     settings = yaml.safe_load((ROOT / "params.yaml").read_text())
     settings["families"] |= yaml.safe_load(SECTION)["families"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))

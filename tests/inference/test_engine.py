@@ -14,10 +14,10 @@ from spinscope.inference import engine
 from spinscope.inference.engine import agreement, export, exported, open_engine
 from spinscope.inference.predict import Predictor
 from spinscope.models.store import CHECK, EXPORT, save_model, write_sums
-from spinscope.models.unet import size_multiple, unet
+from spinscope.models.unet import unet
 
 CONFIG = section("model", width=4, depth=2, stem=2, refine=2)
-INFO = {"classes": ["background", "skyrmion", "defect"], "size_multiple": size_multiple(CONFIG)}
+INFO = {"classes": ["background", "skyrmion", "defect"], "size_multiple": CONFIG.size_multiple}
 
 
 @pytest.fixture(scope="module")

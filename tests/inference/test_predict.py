@@ -13,14 +13,14 @@ from spinscope.inference.geometry import Geometry
 from spinscope.inference.predict import Predictor
 from spinscope.inference.tiling import Tiling
 from spinscope.inference.views import VIEWS, VIEWS_OF_SYMMETRY, transform, undo
-from spinscope.models.unet import size_multiple, unet
+from spinscope.models.unet import unet
 
 CONFIG = section("model", width=4, depth=2, stem=2, refine=2)
 
 
 @pytest.fixture(scope="module")
 def predictor():
-    info = {"classes": ["background", "skyrmion", "defect"], "size_multiple": size_multiple(CONFIG)}
+    info = {"classes": ["background", "skyrmion", "defect"], "size_multiple": CONFIG.size_multiple}
     return Predictor.of(unet(CONFIG, 3, seed=1), info)
 
 

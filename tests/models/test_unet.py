@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.conftest import section
 
-from spinscope.models.unet import size_multiple, unet
+from spinscope.models.unet import unet
 
 SMALL = {"width": 4, "depth": 2, "stem": 1, "refine": 0}
 
@@ -17,7 +17,7 @@ SMALL = {"width": 4, "depth": 2, "stem": 1, "refine": 0}
 def test_any_size_gives_probabilities(activation, stem):
     config = section("model", **{**SMALL, "stem": stem, "refine": 4, "activation": activation})
     model = unet(config, 3)
-    multiple = size_multiple(config)
+    multiple = config.size_multiple
     for height, width in ((multiple, 3 * multiple), (4 * multiple, 2 * multiple)):
         image = np.random.default_rng(0).normal(size=(2, height, width, 1)).astype(np.float32)
         found = np.asarray(model(image))

@@ -13,7 +13,7 @@ from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
 from spinscope.families.moke_unet import FAMILY
 from spinscope.tracking import PromotionRefused, check, history, promotion, resolve, rollback
-from spinscope.tracking.registry import current, version_folder
+from spinscope.tracking.registry import current, version_folder, versions
 
 
 @pytest.fixture
@@ -273,3 +273,17 @@ def test_masks_of_another_shape_do_not_pass(store, registered, settings):
 
     gate = check(store, Cropped(), v, settings)[5]
     assert not gate.passed
+
+
+def test_a_version_of_an_earlier_release_is_listed_and_promoted(store, registered, promote):
+    """Such a version names no family, and its predictions are called `classes`."""
+    v = registered()
+    path = version_folder(store, v).with_name("predictions.npz")
+    with np.load(path) as arrays:
+        former = {name.replace("output", "classes"): arrays[name] for name in arrays.files}
+    assert {"classes_0", "classes_1"} <= set(former)
+    np.savez_compressed(path, **former)
+    store.client.delete_model_version_tag(v.name, str(v.version), "family")
+    assert versions(store)["mcc"].tolist() == [pytest.approx(0.92)]
+    assert promote().to_version == 1
+    assert resolve(store, "models:/moke-unet@lab") == version_folder(store, v)

@@ -355,3 +355,13 @@ def serving(tracking, folder: Path):
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
         log.close()
+
+
+def test_code_that_earlier_versions_stored_finds_its_modules():
+    """The registry keeps the serving code of a version; that of release 0.1 imports these names."""
+    from spinscope.data import COLOURS
+    from spinscope.data.micrograph import check_image
+    from spinscope.data.stream import image_of, open_stream
+
+    assert COLOURS.shape == (5, 3)
+    assert all(map(callable, (check_image, image_of, open_stream)))

@@ -68,9 +68,9 @@ class Family(Trainable):
     """Everything that is particular to one family of models.
 
     A subclass sets `name`, `title`, `metric` and `modality` and implements the abstract methods of
-    this class and of `Trainable`; its module contains one instance, ``FAMILY``. A report is a dict that JSON can hold, with at least
-    the headline metric, `n_images`, `frame_ms` (median time of one frame in ms) and a `per_image`
-    list.
+    this class and of `Trainable`; its module contains one instance, ``FAMILY``.
+    A report is a dict that JSON can hold, with at least the headline metric, `n_images`,
+    `frame_ms` (median time of one frame in ms) and a `per_image` list.
     """
 
     modality: ClassVar[str]

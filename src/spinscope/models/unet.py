@@ -81,11 +81,6 @@ def unet(config: Model, classes: int, *, seed: int = 0) -> keras.Model:
     return keras.Model(image, layers.Softmax(name="probabilities")(x), name="unet")
 
 
-def size_multiple(config: Model) -> int:
-    """Height and width of the input must be multiples of this number of pixels."""
-    return config.size_multiple
-
-
 def _activate(x, name: str):
     if name == "prelu":
         return layers.PReLU(shared_axes=[1, 2])(x)

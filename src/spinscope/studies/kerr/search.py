@@ -223,10 +223,10 @@ def untrained(params: Params, folder: Path) -> Predictor:
     from spinscope.inference.predict import Predictor
     from spinscope.jobs.training import exported_copy
     from spinscope.models.store import save_model
-    from spinscope.models.unet import size_multiple, unet
+    from spinscope.models.unet import unet
 
     scheme, chosen = params.data.scheme, params.inference
-    info = {"classes": list(CLASSES[:scheme]), "size_multiple": size_multiple(params.model)}
+    info = {"classes": list(CLASSES[:scheme]), "size_multiple": params.model.size_multiple}
     model = save_model(folder / "model", unet(params.model, scheme), info, "# Untrained\n")
     if chosen.engine == "keras" or not engine.has_openvino():
         return Predictor.load(model, "keras")
