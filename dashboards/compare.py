@@ -99,7 +99,7 @@ def choose_indices(recording: Recording) -> list[int]:
 
 
 def show_frames(table: pd.DataFrame) -> int:
-    """Show the table of frames; returns the index of the chosen one, at first of the top one."""
+    """Show the table of frames; returns the index of the selected frame, by default the first."""
     diameter = st.column_config.NumberColumn(format="%.1f", help="Median equivalent diameter")
     chosen = st.dataframe(
         table.drop(columns="index"),

@@ -11,7 +11,7 @@ import streamlit as st
 from components import layout, models
 from spinscope import families
 from spinscope.families import Metric
-from spinscope.tracking import Promotion, Version, compare, history, version, versions
+from spinscope.tracking import Promotion, Store, Version, compare, history, version, versions
 from spinscope.tracking.registry import LAB, names
 
 # Columns of the table of versions, besides the metric of the family.
@@ -97,8 +97,8 @@ def show_version(shown: Version, steps: list[Promotion]) -> None:
         layout.table(table, height=420)
 
 
-def show_comparison(name: str, numbers: list[int]) -> None:
-    """Show what two versions differ in."""
+def show_comparison(store: Store, name: str, numbers: list[int]) -> None:
+    """Show the differences between two versions."""
     if len(numbers) < 2:
         st.caption("There is only one version; train again to compare two.")
         return
@@ -139,7 +139,7 @@ with layout.page("Registry", "Versions of a model, and the version that the lab 
         number = st.selectbox("Version", numbers, key="version")
         show_version(version(store, name, number), steps)
     with two:
-        show_comparison(name, numbers)
+        show_comparison(store, name, numbers)
     with past:
         if steps:
             layout.table(history_table(steps), {"when": "{:%Y-%m-%d %H:%M} UTC"})

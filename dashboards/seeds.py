@@ -9,6 +9,7 @@ import streamlit as st
 from components import charts, layout, models
 from spinscope import families
 from spinscope.families import Family, Metric
+from spinscope.tracking import Store
 from spinscope.tracking.curves import curves, experiments
 from spinscope.tracking.runs import runs
 
@@ -45,7 +46,7 @@ def seeds_of(table: pd.DataFrame, parents: pd.DataFrame) -> pd.DataFrame:
 
 
 def key_of(report: str, name: str) -> str:
-    """Key of a number over the seeds; those of the validation report have no prefix."""
+    """Key of a mean or SD over the seeds; keys of the validation report have no prefix."""
     return name if report == "validation" else f"{report}.{name}"
 
 
@@ -100,7 +101,7 @@ def show_learning_curves(table: pd.DataFrame, metric: Metric) -> None:
     st.caption("Solid: validation frames. Dashed: training frames.")
 
 
-def show_training(parent: pd.Series, seeds: pd.DataFrame, family: Family) -> None:
+def show_training(store: Store, parent: pd.Series, seeds: pd.DataFrame, family: Family) -> None:
     """Show means over the seeds of one training, its learning curves, and one row per seed."""
     metric = family.metric
     augmented = f"{metric.title} with augmentation"
@@ -114,7 +115,7 @@ def show_training(parent: pd.Series, seeds: pd.DataFrame, family: Family) -> Non
             if not pd.isna(parent.get(f"{key}.mean"))
         }
     )
-    history = curves(models.open_tracking(params), seeds["run_id"].tolist())
+    history = curves(store, seeds["run_id"].tolist())
     if history.empty:
         st.caption("No learning curves were stored for this training.")
     else:
@@ -150,4 +151,4 @@ with layout.page("Seeds", "Spread of the results of one training over its random
     st.caption("Points and bars: mean ± sample SD over the seeds. Ticks: single seeds.")
     chosen = st.selectbox("Training", parents["training"].tolist(), key="training")
     parent = parents.set_index("training").loc[chosen]
-    show_training(parent, seeds[seeds["training"] == chosen], family)
+    show_training(store, parent, seeds[seeds["training"] == chosen], family)

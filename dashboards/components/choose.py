@@ -43,7 +43,7 @@ def listed_or_typed(
     label : str, default "Folder"
         Label of the text field.
     index : int, default 0
-        Option that is chosen at first.
+        Option that is chosen by default.
     **typed
         Passed on to the text field.
 
@@ -99,7 +99,7 @@ def dataset(params: Params, title: str = "Dataset", key: str = "data", index: in
 
 
 def batches(params: Params, dataset: Dataset) -> Dataset:
-    """Choose batches and sources of a dataset; its validation batches are chosen at first."""
+    """Choose batches and sources of a dataset; by default its validation batches."""
     batches = sorted({record.batch for record in dataset.records} - {None})
     with st.sidebar:
         if batches:

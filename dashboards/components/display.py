@@ -1,4 +1,4 @@
-"""How images are shown on a page: kind of display, opacity, zoom, images side by side."""
+"""Display of images on a page: kind of display, opacity, zoom, images side by side."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from components import images
 def choose(
     kinds: Sequence[str], default: str, *, with_opacity: str, prefix: str = ""
 ) -> tuple[str, float, Callable[[np.ndarray], np.ndarray]]:
-    """Choose what is shown, the opacity of masks, and a window to zoom into.
+    """Choose the kind of display, the opacity of masks, and a window to zoom into.
 
     Parameters
     ----------
     kinds : sequence of str
         Kinds of display.
     default : str
-        The one that is shown at first.
+        Kind that is shown by default.
     with_opacity : str
-        The one that has an opacity.
+        Kind with an opacity.
     prefix : str, default ""
         Prefix of the keys of the widgets.
 

@@ -60,18 +60,18 @@ def errors_shown() -> Iterator[None]:
 
 
 def stop(text: str) -> NoReturn:
-    """Show what the page lacks or the user has to choose first, and end the page."""
+    """Show a message, and end the page."""
     st.info(text, icon=":material/info:")
     st.stop()
 
 
 def missing(what: str, command: str) -> NoReturn:
-    """Name what does not exist yet and the command that creates it, and end the page."""
+    """Show a message with the command that creates a missing item, and end the page."""
     stop(f"{what} Run `{command}` in a terminal, then reload this page.")
 
 
 def untrained(what: str) -> NoReturn:
-    """Name what a training creates and the families that can be trained, and end the page."""
+    """Show a message with the command that trains a model, and end the page."""
     missing(f"{what} The families are {', '.join(families.names())}.", "spinscope train FAMILY")
 
 
@@ -108,7 +108,7 @@ def table(
     Parameters
     ----------
     data : DataFrame
-        What is shown.
+        Table to show.
     formats : mapping of str to str, optional
         Column → format string; other numbers have `precision` decimals.
     precision : int, default 3
@@ -122,7 +122,7 @@ def table(
 
     Returns
     -------
-    What `st.dataframe` returns.
+    Result of `st.dataframe`.
     """
     if rows is not None:
         options["height"] = table_height(data, rows)

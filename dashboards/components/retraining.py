@@ -1,7 +1,7 @@
 """A retraining as a process of its own, which outlives the page and the dashboard.
 
-`build/retrain/STAMP/` holds `job.json` (what was started), `log.txt` and, when the training has
-ended, the report `out/report.json`.
+`build/retrain/STAMP/` holds `job.json` (command and settings), `log.txt` and, after the training,
+the report `out/report.json`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def command(
 
 
 def expected_duration(params: Params, seeds: int, epochs: int) -> str:
-    """Size of a retraining, and its duration estimated from the last one of this project."""
+    """Number of steps of a retraining, and its duration estimated from the last one."""
     steps = seeds * epochs * params.training.steps_per_epoch
     size = f"{seeds} × {epochs} epochs of {params.training.steps_per_epoch} steps"
     for job in jobs():

@@ -1,4 +1,4 @@
-"""What is reviewed, and the queue of its frames: order, slider, table and progress."""
+"""A recording under review, and the queue of its frames: order, slider, table and progress."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROWS = 9
 
 @dataclass(frozen=True)
 class Work:
-    """What is reviewed, and the model that makes the masks.
+    """A recording under review, and the model that makes its masks.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def choose_order(work: Work) -> tuple[list[int], dict[int, float]]:
 
 
 def position(work: Work) -> dict[str, Any]:
-    """Position of this session in the recording, {"index": int}; at first that of the address."""
+    """Position of this session in the recording, {"index": int}; by default that of the address."""
     positions = st.session_state.setdefault("positions", {})
     key, names = work.recording.fingerprint, work.recording.names
     if key not in positions:
@@ -162,7 +162,7 @@ def show_queue(
     Parameters
     ----------
     work : Work
-        What is reviewed.
+        Recording under review.
     reviews : Reviews
         Reviews of the recording.
     order : list of int

@@ -127,13 +127,18 @@ def mask_editor(
     on_action, on_who : callable
         Called when the editor sends an action or the name of the reviewer.
     **data
-        What the editor receives besides: `id` names frame, mask and reviewer, and strokes are
-        kept under it in the browser; `unnamed`, the same without a reviewer, whose strokes
-        become those of the first one; `frame` names frame and reviewer; `name` and `state` of
-        the frame for the reader; `classes` and their `colours`; `disc`, diameter in px of an
-        added object; `answered`, number of completed actions, and `notice`, outcome of the last
-        one; `who`, the reviewer; with `sync` the edited mask is sent as `draft`; `command`
-        {id, n, seeds} deletes the objects at the seeds, once for each n.
+        Further input of the editor:
+
+        - id: names frame, mask and reviewer; the browser keeps strokes under it.
+        - unnamed: id without a reviewer; the first reviewer takes over its strokes.
+        - frame: names frame and reviewer.
+        - name, state: frame and its status in words.
+        - classes, colours: names of the classes, and their RGB.
+        - disc: diameter in px of an added object.
+        - answered, notice: number of completed actions, and outcome of the last one.
+        - who: name of the reviewer.
+        - sync: whether the edited mask is sent as draft.
+        - command: {id, n, seeds} deletes the objects at the seeds, once for each n.
 
     Returns
     -------
