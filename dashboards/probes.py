@@ -30,21 +30,21 @@ def show_probes(report: dict[str, Any], augmented: dict[str, Any] | None) -> Non
         f"{settings['width']}×{settings['height']} px at every point."
     )
     layout.legend({**colours, probe_report.PUBLISHED: "black"})
-    show_grey(report, names, colours)
+    show_grey(report, colours)
     left, right = st.columns([1, 1], gap="large")
     with left:
         show_inverted(report, names)
     with right:
         show_augmentation(augmented)
-    show_false_objects(report, names, colours)
-    show_limits(report, names, colours)
+    show_false_objects(report, colours)
+    show_limits(report, colours)
 
 
-def show_grey(report: dict[str, Any], names: list[str], colours: dict[str, str]) -> None:
+def show_grey(report: dict[str, Any], colours: dict[str, str]) -> None:
     """Show the response to uniform grey levels."""
     st.subheader("Grey frames")
     for column, key in zip(st.columns(2, gap="large"), probe_report.GREY_FRAMES, strict=True):
-        column.altair_chart(probe_report.grey_chart(report, names, colours, key), width="stretch")
+        column.altair_chart(probe_report.grey_chart(report, colours, key), width="stretch")
     st.caption(
         "No pixel of a frame without texture is a skyrmion. The networks receive standardised "
         "frames, in which the grey level of a uniform frame is lost (left); that of a patch is "
@@ -80,17 +80,15 @@ def show_augmentation(report: dict[str, Any] | None) -> None:
     )
 
 
-def show_false_objects(report: dict[str, Any], names: list[str], colours: dict[str, str]) -> None:
+def show_false_objects(report: dict[str, Any], colours: dict[str, str]) -> None:
     """Show the number of false skyrmions against the noise."""
     st.subheader("False skyrmions")
     left, right = st.columns(2, gap="large")
-    left.altair_chart(
-        probe_report.false_object_chart(report, names, colours, "empty"), width="stretch"
-    )
+    left.altair_chart(probe_report.false_object_chart(report, colours, "empty"), width="stretch")
     left.caption("Simulated film without skyrmions. Solid: on bare film. Dashed: at dust.")
     if report["speckles"]["real"]:
         right.altair_chart(
-            probe_report.false_object_chart(report, names, colours, "real"), width="stretch"
+            probe_report.false_object_chart(report, colours, "real"), width="stretch"
         )
         right.caption(
             "Labelled frames with added noise. Solid: objects that touch no labelled skyrmion. "
@@ -98,16 +96,14 @@ def show_false_objects(report: dict[str, Any], names: list[str], colours: dict[s
         )
 
 
-def show_limits(report: dict[str, Any], names: list[str], colours: dict[str, str]) -> None:
+def show_limits(report: dict[str, Any], colours: dict[str, str]) -> None:
     """Show the limits in signal-to-noise ratio, contrast and illumination gradient."""
     st.subheader("Limits")
     for column, curve in zip(st.columns(3, gap="medium"), probe_report.LIMITS, strict=True):
-        column.altair_chart(
-            probe_report.limit_chart(report, names, colours, curve), width="stretch"
-        )
+        column.altair_chart(probe_report.limit_chart(report, colours, curve), width="stretch")
     left, right = st.columns(2, gap="large")
     with left:
-        layout.table(probe_report.limit_table(report, names), precision=2)
+        layout.table(probe_report.limit_table(report, colours), precision=2)
     right.caption(
         f"MCC on simulated skyrmions of 8 to 16 px. The limit of a model is where its MCC falls "
         f"below {report['enough']} (diamonds; table, in grey levels). Skyrmions and noise patterns "

@@ -25,8 +25,7 @@ def listed_or_typed(
     options: Mapping[str, str] | Collection[str],
     *,
     key: str,
-    label: str = "Folder",
-    typed_key: str = "folder",
+    label: str = "Path",
     index: int = 0,
     **typed: Any,
 ) -> str:
@@ -39,8 +38,8 @@ def listed_or_typed(
     options : mapping of str to str, or collection of str
         Option → text that is shown for it.
     key : str
-        Key of the list; that of the text field is `key` and `typed_key`.
-    label : str, default "Folder"
+        Key of the list; that of the text field is `key` and "path".
+    label : str, default "Path"
         Label of the text field.
     index : int, default 0
         Option that is chosen by default.
@@ -65,7 +64,7 @@ def listed_or_typed(
             key=key,
         )
         if name == ANOTHER:
-            name = st.text_input(label, key=f"{key} {typed_key}", **typed).strip()
+            name = st.text_input(label, key=f"{key} path", **typed).strip()
     return name
 
 
@@ -82,20 +81,21 @@ def datasets(params: Params) -> dict[str, Path]:
     }
 
 
-def dataset(params: Params, title: str = "Dataset", key: str = "data", index: int = 0) -> Dataset:
-    """Choose a dataset of the project, or type the folder of any other."""
+def path(params: Params, title: str, key: str, *, index: int = 0, **typed: Any) -> Path:
+    """Choose a dataset of the project, or type a path; parameters as in `listed_or_typed`."""
     known = datasets(params)
-    name = listed_or_typed(
-        title, list(known), key=key, index=index, placeholder="/data/kerr/2026-11-03"
-    )
+    name = listed_or_typed(title, list(known), key=key, index=index, **typed)
     if not name:
         if not known:
-            layout.missing(
-                "There is no dataset yet: type a folder on the left, or simulate one.",
-                "spinscope corpus kerr",
-            )
-        layout.stop("Type the folder of a dataset on the left.")
-    return open_dataset(known.get(name, Path(name).expanduser()))
+            what = "There is no dataset yet: type a path on the left, or simulate one."
+            layout.missing(what, "spinscope corpus kerr")
+        layout.stop("Type the path of the frames on the left.")
+    return known.get(name, Path(name).expanduser())
+
+
+def dataset(params: Params, title: str = "Dataset", key: str = "data", index: int = 0) -> Dataset:
+    """Choose a dataset of the project, or type the folder of any other."""
+    return open_dataset(path(params, title, key, index=index, placeholder="/data/kerr/2026-11-03"))
 
 
 def batches(params: Params, dataset: Dataset) -> Dataset:

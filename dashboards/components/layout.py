@@ -17,8 +17,8 @@ from spinscope.config import Params, load_params
 from spinscope.errors import SpinscopeError
 
 REMEMBERED = (
-    *("data", "data folder", "batches", "sources", "model", "model folder", "views", "frame"),
-    *("recording", "recording path", "reviewer", "review model", "review model folder", "model b"),
+    *("data", "data path", "batches", "sources", "model", "model path", "views", "frame"),
+    *("recording", "recording path", "reviewer", "review model", "review model path", "model b"),
 )
 """Keys of the widgets whose values are kept when another page is opened."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import altair as alt
@@ -28,26 +28,24 @@ Report = Mapping[str, Any]
 Colours = Mapping[str, str]
 
 
-def grey_chart(report: Report, names: Sequence[str], colours: Colours, key: str) -> alt.LayerChart:
+def grey_chart(report: Report, colours: Colours, key: str) -> alt.LayerChart:
     """Fraction of skyrmion pixels against the grey level, with the published step.
 
     Parameters
     ----------
     report : mapping
         Report of the probes.
-    names : sequence of str
-        Models.
     colours : mapping of str to str
-        Name → CSS colour.
+        Model → CSS colour.
     key : str
         Key of `GREY_FRAMES`.
     """
-    rows = [(name, x, y) for name in names for x, y in enumerate(report[key][name])]
+    rows = [(name, x, y) for name in colours for x, y in enumerate(report[key][name])]
     scale = alt.Scale(domain=[0, 255])
     x = alt.X("x:Q", title=f"grey level, {GREY_FRAMES[key]}", scale=scale)
     y = alt.Y("y:Q", title="fraction predicted as skyrmion", scale=alt.Scale(domain=[0, 1]))
     table = pd.DataFrame(rows, columns=["name", "x", "y"])
-    chart = charts.curves(table, _only(colours, names), x, y, points=False, height=240)
+    chart = charts.curves(table, colours, x, y, points=False, height=240)
     if key == "grey":
         step = report["published"]["grey"]
         corners = {"x": [0, step, step, 255], "y": [1.0, 1.0, 0.0, 0.0], "order": range(4)}
@@ -56,14 +54,12 @@ def grey_chart(report: Report, names: Sequence[str], colours: Colours, key: str)
     return chart
 
 
-def limit_chart(
-    report: Report, names: Sequence[str], colours: Colours, curve: str
-) -> alt.LayerChart:
+def limit_chart(report: Report, colours: Colours, curve: str) -> alt.LayerChart:
     """MCC with a band of one SD along a curve of `LIMITS`; a diamond marks each model's limit."""
     title, factor, ticks = LIMITS[curve]
     rows = []
     for point in report["limits"][curve]:
-        for name in names:
+        for name in colours:
             mcc, sd = point["mcc"][name], point["sd"][name]
             rows.append((name, factor * point["x"], mcc, max(mcc - sd, 0), min(mcc + sd, 1)))
     table = pd.DataFrame(rows, columns=["name", "x", "y", "low", "high"])
@@ -72,37 +68,35 @@ def limit_chart(
     axis = alt.Axis(values=list(ticks), format="~g") if ticks else alt.Axis()
     x = alt.X("x:Q", title=title, scale=scale, axis=axis)
     y = alt.Y("y:Q", title="MCC", scale=alt.Scale(domain=[0, 1]))
-    chart = charts.curves(table, _only(colours, names), x, y, clip=True)
+    chart = charts.curves(table, colours, x, y, clip=True)
     enough = report["enough"]
     rule = alt.Chart(pd.DataFrame({"y": [enough]})).mark_rule(strokeDash=[4, 4], color=layout.GREY)
     chart += rule.encode(alt.Y("y:Q"))
     limits = report["limit_at"][curve]
-    marks = [(name, factor * limits[name], enough) for name in names if limits[name] is not None]
+    marks = [(name, factor * limits[name], enough) for name in colours if limits[name] is not None]
     if marks:
         marks = pd.DataFrame(marks, columns=["name", "x", "y"])
-        chart += charts.diamonds(marks, _only(colours, names))
+        chart += charts.diamonds(marks, colours)
     return chart
 
 
-def false_object_chart(
-    report: Report, names: Sequence[str], colours: Colours, key: str
-) -> alt.LayerChart:
+def false_object_chart(report: Report, colours: Colours, key: str) -> alt.LayerChart:
     """False skyrmions per frame against the noise, for a key of `FALSE_OBJECTS`."""
     kinds = FALSE_OBJECTS[key]
     rows = [
         (name, kind, 255 * point["x"], point[kind][name])
         for point in report["speckles"][key]
-        for name in names
+        for name in colours
         for kind in kinds
     ]
     table = pd.DataFrame(rows, columns=["name", "style", "x", "y"])
     title = {"empty": "noise SD", "real": "added noise SD"}[key]
     x = alt.X("x:Q", title=f"{title}, grey levels of 255", scale=alt.Scale(nice=False))
     y = alt.Y("y:Q", title="false skyrmions per frame")
-    return charts.curves(table, _only(colours, names), x, y, dashed=kinds[1], height=240)
+    return charts.curves(table, colours, x, y, dashed=kinds[1], height=240)
 
 
-def inverted_table(report: Report, names: Sequence[str]) -> pd.DataFrame:
+def inverted_table(report: Report, names: Collection[str]) -> pd.DataFrame:
     """MCC of each model on labelled frames and on the same frames inverted."""
     columns = {"mcc": "MCC", "mcc_inverted": "MCC, inverted", "n_images": "frames"}
     rows = pd.DataFrame([report["inverted"][name] for name in names])
@@ -111,7 +105,7 @@ def inverted_table(report: Report, names: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def limit_table(report: Report, names: Sequence[str]) -> pd.DataFrame:
+def limit_table(report: Report, names: Collection[str]) -> pd.DataFrame:
     """Limit of each model along every curve of `LIMITS`; contrast and gradient in grey levels."""
     table = pd.DataFrame({"model": list(names)})
     for curve, head in {"snr": "SNR", "contrast": "contrast", "gradient": "gradient"}.items():
@@ -129,8 +123,3 @@ def augmentation_table(report: Report) -> pd.DataFrame:
     table["excess, %"] = 100 * (rows["objects_predicted"] / true - 1)
     table["ms"] = rows["frame_ms"]
     return table
-
-
-def _only(colours: Colours, names: Sequence[str]) -> dict[str, str]:
-    """Colours of these models."""
-    return {name: colours[name] for name in names}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from components import choose, layout
+from components import choose
 from spinscope import recordings
 from spinscope.config import Params
 from spinscope.datasets import Dataset, open_dataset
@@ -140,26 +140,16 @@ def choose_recording(params: Params, key: str = "recording") -> Recording:
         st.session_state[key] = wanted if wanted in known else choose.ANOTHER
         if wanted not in known:
             st.session_state[f"{key} path"] = wanted
-    name = choose.listed_or_typed(
+    path = choose.path(
+        params,
         "Frames",
-        list(known),
-        key=key,
-        label="Path",
-        typed_key="path",
+        key,
         placeholder="/data/kerr/film-3.tif",
         help="A TIFF stack, a video, a folder of images, a dataset, or a folder written by "
         "`spinscope segment`",
     )
-    if not name:
-        if not known:
-            layout.missing(
-                "There are no frames yet: type the path of a stack, a video or a folder on the "
-                "left, or simulate some.",
-                "spinscope corpus kerr",
-            )
-        layout.stop("Type the path of a stack, a video or a folder on the left.")
-    st.query_params[key] = name
-    return open_recording(known.get(name, Path(name).expanduser()))
+    st.query_params[key] = next((n for n, folder in known.items() if folder == path), str(path))
+    return open_recording(path)
 
 
 def open_recording(path: Path) -> Recording:

@@ -103,7 +103,7 @@ def test_one_film_live(opened, studied):
     app = opened
     app.segmented_control("lorentz display").set_value("One film").run()
     app.selectbox("lorentz model").set_value("another folder …").run()
-    app.text_input("lorentz model folder").set_value(str(studied / "model")).run()
+    app.text_input("lorentz model path").set_value(str(studied / "model")).run()
     assert not app.exception
     assert not app.error, text(app)
     assert app.selectbox("lorentz film films").options[:3] == [
@@ -138,7 +138,7 @@ def test_a_model_that_knows_no_axis_is_not_told_one(opened):
     app = opened
     app.segmented_control("lorentz display").set_value("One film").run()
     app.selectbox("lorentz model").set_value("another folder …").run()
-    app.text_input("lorentz model folder").set_value(str(BUNDLED)).run()
+    app.text_input("lorentz model path").set_value(str(BUNDLED)).run()
     assert not app.error, text(app)
     assert [toggle.key for toggle in app.toggle] == ["lorentz clipped"]
 

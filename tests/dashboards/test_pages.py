@@ -108,11 +108,11 @@ def test_a_folder_that_is_typed_in(opened, project):
     root, _ = project
     app = opened("predictions.py")
     app.selectbox("data").set_value("another folder …").run()
-    assert "Type the folder" in app.info[0].value
-    app.text_input("data folder").set_value(str(root / "build/corpus/kerr")).run()
+    assert "Type the path" in app.info[0].value
+    app.text_input("data path").set_value(str(root / "build/corpus/kerr")).run()
     assert not app.error
     assert "one of 6" in app.selectbox("frame").label
-    app.text_input("data folder").set_value(str(root / "nowhere")).run()
+    app.text_input("data path").set_value(str(root / "nowhere")).run()
     assert "does not exist or is not a folder" in app.error[0].value
     assert not app.exception
 

@@ -86,7 +86,7 @@ def test_curves_and_tables(folder, load):
     # A colour belongs to a model, not to its place among those that are chosen.
     helper = load("probe_report")
     shades = load("layout").colours(NAMES)
-    chart = helper.grey_chart(PROBES, ["three classes"], shades, "patch").to_dict()
+    chart = helper.grey_chart(PROBES, {"three classes": shades["three classes"]}, "patch").to_dict()
     scale = chart["layer"][0]["encoding"]["color"]["scale"]
     assert scale == {"domain": ["three classes"], "range": [shades["three classes"]]}
 

@@ -254,7 +254,7 @@ def test_a_stack_with_its_most_uncertain_frame_first(review, tmp_path, project):
     assert (np.diff(doubts) <= 0).all()
     folder = Path(project[0], "build/train/best")
     app.selectbox("review model").set_value("another folder …").run()
-    app.text_input("review model folder").set_value(str(folder)).run()
+    app.text_input("review model path").set_value(str(folder)).run()
     assert not app.error, text(app)
     predictor = Predictor.load(folder)
     expected = {}
@@ -299,7 +299,7 @@ def test_another_recording_starts_without_treatment_and_with_the_first_model(
     app = _open_path(review(), _stack(tmp_path))
     preset = app.selectbox("review model").value
     app.selectbox("review model").set_value("another folder …").run()
-    app.text_input("review model folder").set_value(str(project[0] / "build/train/best")).run()
+    app.text_input("review model path").set_value(str(project[0] / "build/train/best")).run()
     app.slider("columns").set_value((10, 80)).run()
     app.slider("blur").set_value(1.0).run()
     app.toggle("invert").set_value(True).run()
@@ -573,7 +573,7 @@ def test_two_models_are_compared_object_by_object(opened, project, tmp_path):
     assert "same network" in app.info[0].value
     for key, folder in zip(("model", "model b"), folders, strict=True):
         app.selectbox(key).set_value("another folder …").run()
-        app.text_input(f"{key} folder").set_value(str(folder)).run()
+        app.text_input(f"{key} path").set_value(str(folder)).run()
     assert not app.exception
     assert not app.error, text(app)
     table = app.dataframe[0].value
