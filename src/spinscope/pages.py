@@ -33,8 +33,3 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-
-
-def html_page(title: str, *body: str) -> str:
-    """Return a page of parts that are HTML already."""
-    return render("raw.html", title=title, body="\n".join(body))
