@@ -1,6 +1,6 @@
-"""One micrograph and one label: read, checked and written.
+"""Read, check and write single images and labels.
 
-An image is (H, W) float32 in [0, 1], order (y, x); a label is (H, W) uint8 of class indices.
+An image is (H, W) float32 in [0, 1], order (y, x); a label is (H, W) uint8 class indices.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from spinscope.files import atomic_file
 if TYPE_CHECKING:
     import tifffile
 
-# Every colour is a corner of the RGB cube: its number is one bit a channel.
+# Every colour is a corner of the RGB cube, numbered by one bit per channel.
 _CLASS_OF_CORNER = np.full(8, 255, dtype=np.uint8)
 _CLASS_OF_CORNER[(COLOURS & np.array([4, 2, 1], dtype=np.uint8)).sum(axis=-1)] = range(5)
 
 MAX_PIXELS = 2**29
-"""A frame whose header promises more pixels than this is refused before it is decoded."""
+"""Largest number of pixels of an image; larger ones are refused before they are decoded."""
 
 MIN_SIDE = 8
+"""Smallest side of an image in px."""
 
 _TIFF = {".tif", ".tiff"}
 _PILLOW = threading.Lock()
@@ -36,15 +37,27 @@ _DEPTH = {"L": 255.0, "I;16": 65535.0, "I;16B": 65535.0, "I": 65535.0, "1": 1.0}
 
 
 class UnknownColour(SpinscopeError):
-    """A label holds a colour that stands for no class."""
+    """A label contains a colour of no class."""
 
 
 def read_image(path: Path | str) -> np.ndarray:
     """Read a grayscale PNG or TIFF of 8 or 16 bit, or a float TIFF in [0, 1].
 
-    Returns (H, W) float32 in [0, 1]: the integer value over 255 or 65535.
-    Raises SpinscopeError for an unreadable or truncated file, several channels, a value that is
-    not finite, a side under 8 pixels or more than 2**29 pixels.
+    Parameters
+    ----------
+    path : Path or str
+        Image file.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Pixels in [0, 1]: the integer value over 255 or 65535.
+
+    Raises
+    ------
+    SpinscopeError
+        For an unreadable or truncated file, several channels, a value that is not finite, a side
+        under 8 pixels or more than 2**29 pixels.
     """
     path = Path(path)
     pixels, scale = _read_tiff(path) if path.suffix.lower() in _TIFF else read_pixels(path)
@@ -57,7 +70,20 @@ def read_image(path: Path | str) -> np.ndarray:
 
 
 def check_image(image: np.ndarray, name: Path | str = "image") -> np.ndarray:
-    """Return `image` if it is (H, W), finite, in [0, 1] and at least 8 pixels a side."""
+    """Return an image if it is (H, W), finite, in [0, 1] and at least 8 pixels a side.
+
+    Parameters
+    ----------
+    image : (H, W) array
+        Image to check.
+    name : Path or str
+        Name of the image, for error messages.
+
+    Raises
+    ------
+    SpinscopeError
+        Where it is not.
+    """
     if image.ndim != 2:
         raise SpinscopeError(f"{name}: a micrograph must be (H, W), not of shape {image.shape}")
     if min(image.shape) < MIN_SIDE:
@@ -74,10 +100,14 @@ def check_image(image: np.ndarray, name: Path | str = "image") -> np.ndarray:
 
 
 def read_label(path: Path | str) -> np.ndarray:
-    """Read an RGB label file into (H, W) uint8 of the five class indices.
+    """Read an RGB label file as class indices, (H, W) uint8.
 
-    Raises SpinscopeError for an unreadable or truncated file, UnknownColour for a colour that is
-    none of the five.
+    Raises
+    ------
+    SpinscopeError
+        For an unreadable or truncated file.
+    UnknownColour
+        For a colour of no class.
     """
     path = Path(path)
     with _open(path) as file:
@@ -96,7 +126,7 @@ def read_label(path: Path | str) -> np.ndarray:
 
 
 def bit_depth(path: Path | str) -> int:
-    """Bits of a pixel (8, 16, 32 or 64) that the header of an image file states."""
+    """Return the bits of a pixel (8, 16, 32 or 64), from the header of an image file."""
     path = Path(path)
     if path.suffix.lower() in _TIFF:
         with _open_tiff(path) as file:
@@ -106,7 +136,7 @@ def bit_depth(path: Path | str) -> int:
 
 
 def write_label(path: Path | str, label: np.ndarray) -> None:
-    """Write (H, W) class indices as the RGB PNG that `read_label` reads."""
+    """Write class indices (H, W) as an RGB PNG for `read_label`."""
     with atomic_file(path) as partial:
         Image.fromarray(COLOURS[label]).save(partial, format="PNG")
 
@@ -121,9 +151,27 @@ def write_image(path: Path | str, image: np.ndarray, bits: int = 8) -> None:
 
 
 def to_scheme(label: np.ndarray, classes: int) -> np.ndarray:
-    """Reduce five-class indices to a scheme of 2, 3 or 5 classes.
+    """Reduce the five classes of a label to a scheme of 2, 3 or 5 classes.
 
-    2: skyrmion against the rest; 3: skyrmion, defect, background (with outside and edge); 5: all.
+    Parameters
+    ----------
+    label : (H, W) uint8 array
+        Class indices.
+    classes : {2, 3, 5}
+        2: skyrmion and background; 3: also defects; 5: also outside and edge.
+
+    Returns
+    -------
+    (H, W) uint8 array
+        Class indices of the scheme.
+
+    Raises
+    ------
+    SpinscopeError
+        For another number of classes.
+
+    Examples
+    --------
 
     >>> to_scheme(np.array([0, 1, 2, 3, 4], dtype=np.uint8), 3)
     array([0, 1, 2, 0, 0], dtype=uint8)
@@ -134,10 +182,21 @@ def to_scheme(label: np.ndarray, classes: int) -> np.ndarray:
 
 
 def standardise(image: np.ndarray, statistics: tuple[float, float] | None = None) -> np.ndarray:
-    """Image of zero mean and unit standard deviation, clipped at six: what the networks read.
+    """Standardise an image to zero mean and unit standard deviation, clipped at ±6.
 
-    statistics : mean and standard deviation of the whole frame, where `image` is a part of it.
-    A constant image becomes zeros.
+    The networks read standardised images. A constant image becomes zeros.
+
+    Parameters
+    ----------
+    image : (H, W) array
+        Image of any type, or a section of one.
+    statistics : (float, float), optional
+        Mean and standard deviation of the whole image; by default of `image`.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Standardised image.
     """
     mean, spread = moments(image) if statistics is None else statistics
     centred = image.astype(np.float32) - np.float32(mean)
@@ -145,7 +204,7 @@ def standardise(image: np.ndarray, statistics: tuple[float, float] | None = None
 
 
 def moments(image: np.ndarray, rows: int = 1024) -> tuple[float, float]:
-    """Mean and standard deviation of an image of any type, taken in bands of `rows`."""
+    """Return mean and standard deviation of an image of any type, computed in bands of rows."""
     mean = float(image.mean(dtype=np.float64))
     squares = 0.0
     for start in range(0, image.shape[0], rows):
@@ -155,9 +214,10 @@ def moments(image: np.ndarray, rows: int = 1024) -> tuple[float, float]:
 
 
 def _open(path: Path) -> Image.Image:
+    """Open an image file with Pillow, its size checked."""
     if not path.is_file():
         raise SpinscopeError(f"{path} does not exist or is not a file")
-    with _PILLOW:  # Pillow's own limit is global; frames are read in several threads
+    with _PILLOW:  # Pillow's own limit is global, and images are read in several threads
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             file = Image.open(path)
@@ -170,6 +230,7 @@ def _open(path: Path) -> Image.Image:
 
 
 def _decode(file: Image.Image, path: Path) -> Image.Image:
+    """Decode the pixels of an opened image."""
     try:
         file.load()
     except Exception as error:  # Pillow raises many kinds on damaged files
@@ -178,6 +239,7 @@ def _decode(file: Image.Image, path: Path) -> Image.Image:
 
 
 def _check_header(path: Path, height: int, width: int) -> None:
+    """Refuse an image that is too large to decode."""
     if height * width > MAX_PIXELS:
         raise SpinscopeError(
             f"{path}: the header promises {width}x{height} pixels; at most {MAX_PIXELS} are read"
@@ -185,6 +247,7 @@ def _check_header(path: Path, height: int, width: int) -> None:
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, float]:
+    """Read the pixels (H, W) of a grayscale image with Pillow, and the pixel value of white."""
     with _open(path) as file:
         if file.mode not in _DEPTH:
             raise SpinscopeError(
@@ -196,6 +259,7 @@ def read_pixels(path: Path) -> tuple[np.ndarray, float]:
 
 @contextlib.contextmanager
 def _open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF; any error in it becomes one sentence."""
     import tifffile
 
     if not path.is_file():
@@ -210,6 +274,7 @@ def _open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
 
 
 def _read_tiff(path: Path) -> tuple[np.ndarray, float]:
+    """Read the first page of a TIFF, and the pixel value of white."""
     with _open_tiff(path) as file:
         page = file.pages[0]
         _check_header(path, *page.shape[:2])

@@ -1,8 +1,8 @@
-"""What computes a network: OpenVINO with the processor's bf16 units, or Keras.
+"""Engines that compute a network: OpenVINO, with bf16 where the processor has it, or Keras.
 
-Keras is the reference. OpenVINO runs an export of the same network, which is kept beside it in the
-model folder (registered versions) or made once and cached by the network's checksum (any other
-folder); an export that does not agree with Keras is refused.
+Keras is the reference. OpenVINO runs an export of the same network, stored in the model folder
+(registered versions) or made once and cached by the checksum of the network (other folders). An
+export that does not agree with Keras is refused.
 """
 
 from __future__ import annotations
@@ -25,13 +25,18 @@ Name = Literal["auto", "openvino", "keras"]
 Precision = Literal["auto", "bf16", "f32"]
 
 AGREEMENT = 0.999
-"""Share of pixels on which an export must choose the class that Keras chooses."""
+"""Fraction of pixels that an export must classify as Keras does."""
 
 
 class Engine(Protocol):
-    """Class probabilities of a batch; safe to call from several threads.
+    """Computes class probabilities of a batch; safe to call from several threads.
 
-    streams : calls that are computed side by side, one processor core each.
+    Attributes
+    ----------
+    name, precision : str
+        Name of the library and of the number format.
+    streams : int
+        Calls computed at once, one processor core each.
     """
 
     name: str
@@ -39,12 +44,12 @@ class Engine(Protocol):
     streams: int
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """(N, H, W, 1) float32 → (N, H, W, C) float32; H and W multiples of the network's."""
+        """Compute (N, H, W, C) float32 from (N, H, W, 1); H and W are multiples of its grid."""
         ...
 
 
 class KerasEngine:
-    """The Keras network itself, traced once for every size."""
+    """The Keras network, traced once for all sizes."""
 
     name, precision, streams = "keras", "f32", 1
 
@@ -59,7 +64,7 @@ class KerasEngine:
 
 
 class OpenVinoEngine:
-    """An exported network. `streams` frames are computed at once, one processor core each."""
+    """An exported network that computes `streams` frames at once, one processor core each."""
 
     name = "openvino"
 
@@ -88,21 +93,40 @@ def has_openvino() -> bool:
 
 
 def precisions() -> tuple[str, ...]:
-    """What OpenVINO computes in on this processor: f32, and bf16 where it has units for it."""
+    """Return the precisions of OpenVINO on this processor: f32, and bf16 where it is supported."""
     import openvino as ov
 
-    able = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ("f32", "bf16") if "BF16" in able else ("f32",)
+    supported = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("f32", "bf16") if "BF16" in supported else ("f32",)
 
 
 def open_engine(
     folder: Path | str, name: Name = "auto", precision: Precision = "auto", streams: int = 1
 ) -> tuple[Engine, dict[str, Any]]:
-    """The engine of a model folder and what the folder says of its model.
+    """Open the engine of a model folder.
 
-    name : auto is OpenVINO where it is installed and agrees with Keras, else Keras.
-    precision : auto is bf16 where the processor computes in it and the network stands it.
-    Raises SpinscopeError for a damaged folder, or where OpenVINO is asked for and missing.
+    Parameters
+    ----------
+    folder : Path or str
+        Model folder.
+    name : {"auto", "openvino", "keras"}
+        "auto" is OpenVINO where it is installed and agrees with Keras, else Keras.
+    precision : {"auto", "bf16", "f32"}
+        "auto" is bf16 where the processor supports it and the network agrees in it, else f32.
+    streams : int
+        Frames that OpenVINO computes at once.
+
+    Returns
+    -------
+    engine : Engine
+        Computes the network.
+    info : dict
+        Description of the model.
+
+    Raises
+    ------
+    SpinscopeError
+        For a damaged folder, and where OpenVINO is requested and missing.
     """
     folder = Path(folder)
     if name == "keras" or (name == "auto" and not has_openvino()):
@@ -119,15 +143,15 @@ def open_engine(
         warnings.warn(f"Keras computes {folder}: {error}", stacklevel=2)
         return open_engine(folder, "keras")
     if precision == "auto":
-        # Where the export was made without bf16 units, nobody knows how bf16 agrees.
+        # An export made on a processor without bf16 has no agreement measured for it.
         measured = json.loads((network.parent / CHECK).read_text())["agreement"]
-        stands = measured.get("bf16", 0.0) >= AGREEMENT
-        precision = "bf16" if stands and "bf16" in precisions() else "f32"
+        agrees = measured.get("bf16", 0.0) >= AGREEMENT
+        precision = "bf16" if agrees and "bf16" in precisions() else "f32"
     return OpenVinoEngine(network, precision, streams), info
 
 
 def exported(folder: Path) -> Path:
-    """The OpenVINO network of a model folder: its own, or one made once under build/engines."""
+    """Return the OpenVINO network of a model folder, its own or one cached in build/engines."""
     if (folder / EXPORT).is_file():
         return folder / EXPORT
     cache = project_root() / "build/engines" / sha256(folder / NETWORK)[:16]
@@ -138,30 +162,39 @@ def exported(folder: Path) -> Path:
 
 
 def export(folder: Path, target: Path) -> dict[str, float]:
-    """Write the OpenVINO network of a model folder into `target`, checked against Keras.
+    """Write the OpenVINO network of a model folder into `target`, compared with Keras.
 
-    Returns precision → share of the pixels that get the class that Keras gives them; it is kept
-    beside the network, which is computed in bf16 only where that share is high enough.
-    Raises SpinscopeError where float32 agrees on fewer than 99.9 % of the pixels.
+    The agreement is stored beside the network, which is computed in bf16 only where it is high
+    enough.
+
+    Returns
+    -------
+    dict
+        Precision → fraction of pixels that get the class that Keras gives them.
+
+    Raises
+    ------
+    SpinscopeError
+        Where float32 agrees on fewer than 99.9 % of the pixels.
     """
     model, info = load_model(folder)
     network = target / EXPORT
     model.export(str(network), format="openvino", verbose=False)
     reference = KerasEngine(model)
-    shares = {p: agreement(reference, OpenVinoEngine(network, p), info) for p in precisions()}
-    if shares["f32"] < AGREEMENT:
+    fractions = {p: agreement(reference, OpenVinoEngine(network, p), info) for p in precisions()}
+    if fractions["f32"] < AGREEMENT:
         for path in (network, network.with_suffix(".bin")):
             path.unlink()
         raise SpinscopeError(
-            f"model folder {folder}: OpenVINO agrees with Keras on {100 * shares['f32']:.2f} % "
-            f"of the pixels; it must on {100 * AGREEMENT:g} %"
+            f"model folder {folder}: OpenVINO agrees with Keras on {100 * fractions['f32']:.2f} % "
+            f"of the pixels; at least {100 * AGREEMENT:g} % are required"
         )
-    write_json(target / CHECK, {"agreement": shares, "pixels": "smooth noise of four scales"})
-    return shares
+    write_json(target / CHECK, {"agreement": fractions, "pixels": "smooth noise of four scales"})
+    return fractions
 
 
 def agreement(a: Engine, b: Engine, info: dict[str, Any], seed: int = 0) -> float:
-    """Share of pixels that two engines give the same class, on smooth noise of several scales."""
+    """Return the fraction of pixels that two engines classify alike, on noise of four scales."""
     from scipy.ndimage import gaussian_filter
 
     rng = np.random.default_rng(seed)

@@ -1,7 +1,9 @@
-"""What a TIFF says of itself: pixel size, time between frames, bits that the camera used.
+"""Calibration stored in a TIFF: pixel size, time between frames, bits of the camera.
 
-Sources: OME-TIFF specification (ome-model.readthedocs.io), ImageJ's description text as written by
-`ij.io.FileSaver`, and the tags of TIFF 6.0.
+References
+----------
+OME-TIFF specification (ome-model.readthedocs.io); ImageJ's description text as written by
+`ij.io.FileSaver`; tags of TIFF 6.0.
 """
 
 from __future__ import annotations
@@ -27,18 +29,27 @@ SECONDS = {
     "µs": 1e-6, "μs": 1e-6, "ns": 1e-9, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0,
 }  # fmt: skip
 
-# A tag that holds a printer's or a screen's resolution says nothing of the specimen: 2540 dots an
-# inch are a pixel of 10 µm, coarser than any micrograph of magnetic textures.
+# Resolution tags may be those of a printer or a screen: 2540 dots per inch are a pixel of 10 µm,
+# coarser than any micrograph of magnetic textures.
 _FINEST, _COARSEST = 1e-12, 1e-5
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is known of a stack; None where nothing is said.
+    """Metadata of a stack, None where unknown.
 
-    n : number of planes promised.   channels : of colour or of fluorescence.
-    sections, times : planes in depth and in time.   pixel_size : m.   interval : s.
-    bits : bits of the camera in a wider pixel.   display : top of the display range.
+    Attributes
+    ----------
+    n : int or None
+        Number of planes.
+    channels, sections, times : int
+        Numbers of channels, of planes in depth and in time.
+    pixel_size, interval : float or None
+        Pixel size in m and time between frames in s.
+    bits : int or None
+        Bits of the camera in a wider pixel.
+    display : float or None
+        Upper end of the display range.
     """
 
     n: int | None = None
@@ -52,9 +63,27 @@ class Calibration:
 
 
 def calibration(page: tifffile.TiffPage, name: str) -> Calibration:
-    """Read what the first page of a TIFF says: OME-XML, else ImageJ's text, else its tags."""
-    if page.is_ome and (said := _of_ome(page.description, name)):
-        return said
+    """Read the calibration of a TIFF from its first page: OME-XML, else ImageJ's text, else tags.
+
+    Parameters
+    ----------
+    page : TiffPage
+        First page.
+    name : str
+        Name of the file, for error messages.
+
+    Returns
+    -------
+    Calibration
+        Metadata of the stack.
+
+    Raises
+    ------
+    RecordingError
+        For OME-XML that is damaged or declares entities.
+    """
+    if page.is_ome and (known := _of_ome(page.description, name)):
+        return known
     if page.is_imagej:
         return _of_imagej(page)
     planes = _planes_of_shaped(page) if page.is_shaped else None
@@ -62,6 +91,7 @@ def calibration(page: tifffile.TiffPage, name: str) -> Calibration:
 
 
 def _of_ome(text: str, name: str) -> Calibration | None:
+    """Calibration in OME-XML, None where it only refers to another file."""
     from xml.etree import ElementTree
 
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -74,7 +104,7 @@ def _of_ome(text: str, name: str) -> Calibration | None:
         raise RecordingError(f"{name}: its OME-XML is damaged: {error}") from error
     images = [e for e in root.iter() if _tag(e) == "Image"]
     pixels = next((e for e in root.iter() if _tag(e) == "Pixels"), None)
-    if pixels is None:  # it only names the file that holds the description
+    if pixels is None:
         return None
     if len(images) > 1:
         raise RecordingError(f"{name}: holds {len(images)} recordings; a recording is one of them")
@@ -85,7 +115,7 @@ def _of_ome(text: str, name: str) -> Calibration | None:
     increment = _quantity(pixels, "TimeIncrement", "s", SECONDS)
     bits = pixels.get("SignificantBits")
     return Calibration(
-        n=math.prod(sizes.values()) if len(files) < 2 else None,  # else planes lie elsewhere
+        n=math.prod(sizes.values()) if len(files) < 2 else None,  # else planes are in other files
         channels=max(channels, sizes["C"]),
         sections=sizes["Z"],
         times=sizes["T"],
@@ -96,10 +126,12 @@ def _of_ome(text: str, name: str) -> Calibration | None:
 
 
 def _tag(element) -> str:
+    """Tag of an XML element without its namespace."""
     return element.tag.rpartition("}")[2]
 
 
 def _quantity(element, key: str, unit: str, units: dict[str, float]) -> float | None:
+    """Positive attribute of an XML element in SI units, None where unknown."""
     scale = units.get(element.get(f"{key}Unit", unit).strip().lower())
     try:
         value = float(element.get(key, "nan"))
@@ -109,7 +141,7 @@ def _quantity(element, key: str, unit: str, units: dict[str, float]) -> float | 
 
 
 def _interval_of_planes(pixels) -> float | None:
-    """Mean step of the planes' times."""
+    """Mean time between planes."""
     planes = [e for e in pixels if _tag(e) == "Plane" and e.get("DeltaT")]
     if len(planes) < 2 or planes[0].get("TheT") == planes[-1].get("TheT"):
         return None
@@ -124,42 +156,47 @@ def _interval_of_planes(pixels) -> float | None:
 
 
 def _of_imagej(page: tifffile.TiffPage) -> Calibration:
-    said = dict(re.findall(r"^(\w+)=(.*?)\s*$", page.imagej_description, re.MULTILINE))
-    scale = METRES.get(said.get("unit", "").lower())
-    step = _number(said, "finterval")
+    """Calibration in ImageJ's description."""
+    text = dict(re.findall(r"^(\w+)=(.*?)\s*$", page.imagej_description, re.MULTILINE))
+    scale = METRES.get(text.get("unit", "").lower())
+    step = _number(text, "finterval")
     return Calibration(
-        n=_count(said, "images"),
-        channels=_count(said, "channels"),
-        sections=_count(said, "slices"),
-        times=_count(said, "frames"),
-        pixel_size=_square(*(_pixels_per_unit(page, axis, scale) for axis in "XY")),
-        interval=step * SECONDS.get(said.get("tunit", "s").lower(), 1.0) if step else None,
-        display=_number(said, "max"),
+        n=_count(text, "images"),
+        channels=_count(text, "channels"),
+        sections=_count(text, "slices"),
+        times=_count(text, "frames"),
+        pixel_size=_square(*(_resolution(page, axis, scale) for axis in "XY")),
+        interval=step * SECONDS.get(text.get("tunit", "s").lower(), 1.0) if step else None,
+        display=_number(text, "max"),
     )
 
 
-def _number(said: dict[str, str], key: str) -> float | None:
+def _number(text: dict[str, str], key: str) -> float | None:
+    """Positive number of a description, None where unknown."""
     try:
-        value = float(said.get(key, "nan"))
+        value = float(text.get(key, "nan"))
     except ValueError:
         return None
     return value if math.isfinite(value) and value > 0 else None
 
 
-def _count(said: dict[str, str], key: str) -> int:
-    return int(_number(said, key) or 1)
+def _count(text: dict[str, str], key: str) -> int:
+    """Number of planes along an axis, 1 where unknown."""
+    return int(_number(text, key) or 1)
 
 
 def _of_tags(page: tifffile.TiffPage) -> dict:
+    """Pixel size and display range in the tags of a page."""
     unit = {2: 2.54e-2, 3: 1e-2}.get(int(page.tags.valueof(296, 2)))
-    size = _square(*(_pixels_per_unit(page, axis, unit) for axis in "XY"))
+    size = _square(*(_resolution(page, axis, unit) for axis in "XY"))
     if size is not None and not _FINEST <= size <= _COARSEST:
         size = None
     top = page.tags.valueof(281)  # MaxSampleValue
     return {"pixel_size": size, "display": float(top) if isinstance(top, int) else None}
 
 
-def _pixels_per_unit(page: tifffile.TiffPage, axis: str, unit: float | None) -> float | None:
+def _resolution(page: tifffile.TiffPage, axis: str, unit: float | None) -> float | None:
+    """Pixel size along an axis, from the resolution tag in pixels per `unit` metres."""
     value = page.tags.valueof({"X": 282, "Y": 283}[axis])
     if unit is None or value is None or not value[0] or not value[1]:
         return None
@@ -167,13 +204,14 @@ def _pixels_per_unit(page: tifffile.TiffPage, axis: str, unit: float | None) -> 
 
 
 def _square(x: float | None, y: float | None) -> float | None:
-    """The pixel's side, if it is a square to 1 %; one unknown side is taken to be the other."""
+    """Side of a pixel that is square to 1 %; an unknown side equals the other."""
     if x is None or y is None:
         return x or y
     return x if math.isclose(x, y, rel_tol=0.01) else None
 
 
 def _planes_of_shaped(page: tifffile.TiffPage) -> int | None:
+    """Number of planes in the description that tifffile writes."""
     import json
 
     try:
