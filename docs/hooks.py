@@ -1,4 +1,4 @@
-"""Pages that are made while the site is built: API reference, model cards and notebooks."""
+"""Pages that are made while the site is built: guides, API reference, model cards, notebooks."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add one page per package, model card and notebook."""
+    """Add the guides of the root folder, and one page per package, model card and notebook."""
     for name in packages():
         files.append(File.generated(config, f"api/{name}.md", content=api_page(name)))
+    for name in ("contributing", "changelog"):
+        text = (ROOT / f"{name.upper()}.md").read_text().replace("](docs/", "](")
+        files.append(File.generated(config, f"{name}.md", content=text))
     for name, path in cards().items():
         files.append(File.generated(config, f"models/{name}.md", content=path.read_text()))
     for path in sorted((Path(config.docs_dir) / "notebooks").glob("*.ipynb")):

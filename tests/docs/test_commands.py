@@ -17,7 +17,7 @@ from spinscope.config import load_params
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
-    *sorted(path for path in ROOT.glob("docs/*.md") if path.stem != "changelog"),
+    *sorted(ROOT.glob("docs/*.md")),
     *sorted(ROOT.glob("docs/notebooks/*.ipynb")),
     *sorted(ROOT.glob("models/*/card.md")),
 ]
