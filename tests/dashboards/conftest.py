@@ -8,10 +8,12 @@ import importlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import httpx
 import numpy as np
 import pytest
 import yaml
@@ -183,21 +185,27 @@ def address(project) -> Iterator[str]:
     write_params(root, params)
     environment["SPINSCOPE_ROOT"] = str(root)
     command = (sys.executable, "-m", "streamlit", "run", str(DASHBOARDS / "app.py"))
-    started = serve._start(
-        serve.Service(
-            "dashboard",
-            (*command, "--server.port", str(port)),
-            environment,
-            lambda: serve._answers(f"{url}/_stcore/health"),
-        ),
-        root,
+    health = f"{url}/_stcore/health"
+    service = serve.Service(
+        "dashboard", (*command, "--server.port", str(port)), environment, lambda: answers(health)
     )
+    service.start(root)
     try:
-        serve._await(started, [started])
+        while not service.ready():
+            service.check_alive()
+            time.sleep(0.2)
         yield url
     finally:
-        started.process.terminate()
-        started.process.wait()
+        service.process.terminate()
+        service.process.wait()
+
+
+def answers(address: str) -> bool:
+    """Whether a server answers at this address."""
+    try:
+        return httpx.get(address, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 @pytest.fixture(scope="module")
