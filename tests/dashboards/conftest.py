@@ -166,14 +166,14 @@ def open_page(name: str) -> AppTest:
 
 
 def text(app: AppTest) -> str:
-    """Everything that a page says."""
+    """All text of a page."""
     kinds = ("title", "subheader", "caption", "markdown", "text", "info", "warning", "error")
     return "\n".join(str(element.value) for kind in kinds for element in app.get(kind))
 
 
 @pytest.fixture(scope="package")
 def address(project) -> Iterator[str]:
-    """Where the dashboard of the project answers."""
+    """Address of the dashboard of the project."""
     root, params = project
     if not (root / ".streamlit").exists():
         (root / ".streamlit").symlink_to(project_root() / ".streamlit")
@@ -231,8 +231,8 @@ def tab(browser, address):
 
 
 @pytest.fixture
-def complaints(tab) -> Iterator[list[str]]:
-    """What the scripts of the page raise meanwhile."""
+def errors(tab) -> Iterator[list[str]]:
+    """Errors of the scripts of the page during a test."""
     raised: list[str] = []
     note = lambda error: raised.append(str(error))  # noqa: E731
     tab.on("pageerror", note)
@@ -251,7 +251,7 @@ def settled(tab) -> None:
 
 
 def shoot(tab, name: str) -> Path:
-    """A picture of the whole page, however long it is."""
+    """Take a screenshot of the whole page."""
     height = tab.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     tab.set_viewport_size({"width": WIDTH, "height": max(1000, height)})
     SHOTS.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The pages in a real browser, as a person opens them; screenshots are kept as test output."""
+"""The pages in a real browser; screenshots are kept as test output."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHARTS = {"Sizes": 2, "Seeds": 3, "Registry": 1, "Simulated and real": 3}
 @pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.parametrize(("file", "title"), PAGES.items())
-def test_every_page_draws(tab, complaints, file, title):
+def test_every_page_draws(tab, errors, file, title):
     open_tab(tab, title)
     tab.get_by_text(SAYS[title]).first.wait_for()
     charts = tab.get_by_test_id("stVegaLiteChart").locator("canvas, svg.marks")
@@ -31,12 +31,12 @@ def test_every_page_draws(tab, complaints, file, title):
     assert tab.get_by_test_id("stException").count() == 0
     assert tab.get_by_test_id("stAlertContentError").count() == 0
     assert shoot(tab, file.removesuffix(".py")).stat().st_size > 20_000
-    assert complaints == []
+    assert errors == []
 
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_a_person_looks_at_differences_and_steps_on(tab, complaints):
+def test_differences_are_shown_for_the_next_frame_too(tab, errors):
     open_tab(tab, "Predictions")
     first = tab.get_by_text("network").inner_text()
     tab.get_by_test_id("stButtonGroup").get_by_text("Differences").click()
@@ -50,16 +50,16 @@ def test_a_person_looks_at_differences_and_steps_on(tab, complaints):
         pictures.nth(k).evaluate("img => img.complete && img.naturalWidth >= 640") for k in (0, 1)
     )
     shoot(tab, "differences")
-    assert complaints == []
+    assert errors == []
 
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_the_history_is_read(tab, complaints):
+def test_the_history_is_shown(tab, errors):
     open_tab(tab, "Registry")
     tab.get_by_role("tab", name="History").click()
-    # The grid is drawn on a canvas; beside it stands a table for those who cannot see it.
+    # The grid is drawn on a canvas, with an accessible table in the page.
     cell = tab.get_by_role("tabpanel", name="History").locator(f'td:has-text("{REASON}")')
     cell.first.wait_for(state="attached")
     shoot(tab, "history")
-    assert complaints == []
+    assert errors == []

@@ -73,7 +73,7 @@ def test_the_area_between_the_curves_is_the_wasserstein_distance(load):
     assert area == pytest.approx(wasserstein_distance(*values.values()))
 
 
-def test_many_values_make_few_corners_that_begin_at_none_and_end_at_all(load):
+def test_many_values_make_few_corners_from_0_to_1(load):
     cumulative = load("charts").cumulative
     table = cumulative({"A": np.linspace(1, 2, 10_000), "none": np.array([])}, points=50)
     assert len(table) == 50

@@ -1,4 +1,4 @@
-"""A person corrects a mask in a real browser: what is painted is saved, what was there stays."""
+"""Correction of a mask in a real browser: strokes are saved, earlier versions are kept."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _open(tab, url: str) -> None:
 
 
 class Hand:
-    """What a person does with mouse and keys, in pixels of the frame."""
+    """Actions with mouse and keys, in pixels of the frame."""
 
     def __init__(self, tab):
         self.tab = tab
@@ -103,7 +103,7 @@ class Hand:
         return self.editor.get_attribute("data-edited") == "true"
 
     def colour(self, x: float, y: float) -> list[int]:
-        """Red, green, blue of the picture at a pixel of the frame, the pointer being away."""
+        """Red, green, blue on the canvas at a pixel of the frame, away from the pointer."""
         box, (left, top) = self.canvas.bounding_box(), self.on_screen(x, y)
         self.tab.evaluate("() => new Promise(seen => requestAnimationFrame(seen))")
         return self.canvas.evaluate(
@@ -120,7 +120,7 @@ def hand(tab) -> Hand:
 
 @pytest.fixture
 def reviews(project) -> Callable[[], Reviews]:
-    """The reviews of the stack, as they lie on the disk."""
+    """The reviews of the stack on the disk."""
 
     def now() -> Reviews:
         (folder,) = (project[0] / "reviews").glob("film-*")
@@ -129,7 +129,7 @@ def reviews(project) -> Callable[[], Reviews]:
     return now
 
 
-def test_keys_do_nothing_without_a_name_but_say_so(hand, project):
+def test_keys_without_a_name_show_a_hint_only(hand, project):
     hand.keys("s")
     hand.tab.locator(".notice.bad").filter(has_text="Type your name").wait_for()
     assert not (project[0] / "reviews").exists()
@@ -138,8 +138,8 @@ def test_keys_do_nothing_without_a_name_but_say_so(hand, project):
     settled(hand.tab)
 
 
-def test_a_stroke_is_undone_painted_again_saved_and_there_after_a_reload(
-    tab, hand, reviews, film, address, complaints
+def test_a_stroke_is_undone_painted_again_saved_and_kept_after_a_reload(
+    tab, hand, reviews, film, address, errors
 ):
     original = film.read_bytes()
     before = hand.colour(150, 60)
@@ -161,7 +161,7 @@ def test_a_stroke_is_undone_painted_again_saved_and_there_after_a_reload(
     hand.save("s", "corrected, version 1")
     assert not hand.edited
     tab.get_by_test_id("stMultiSelect").get_by_text("film-").first.wait_for(state="attached")
-    hand.keys("z")  # what was saved can still be undone, and saved again
+    hand.keys("z")  # a saved stroke can still be undone, and saved again
     assert hand.edited
     hand.keys("y")
     assert not hand.edited
@@ -178,7 +178,7 @@ def test_a_stroke_is_undone_painted_again_saved_and_there_after_a_reload(
     assert (after[120, 120:180] == 1).all()
     assert (after[90, 120:180] == 2).all()
     far = np.ones(SHAPE, bool)
-    far[80:150, 105:195] = False  # the first stroke is gone, and nothing else was touched
+    far[80:150, 105:195] = False  # the first stroke is undone, and nothing else has changed
     np.testing.assert_array_equal(after[far], shown[far])
     assert film.read_bytes() == original
     expected = tifffile.imread(film, key=0) / np.float32(65535)
@@ -192,7 +192,7 @@ def test_a_stroke_is_undone_painted_again_saved_and_there_after_a_reload(
     assert not hand.edited
     assert len(reviews().history("0000")) == 1
     shoot(tab, "review-saved")
-    assert complaints == []
+    assert errors == []
 
 
 def test_objects_are_deleted_and_added_by_a_click(tab, hand, reviews):
@@ -206,7 +206,7 @@ def test_objects_are_deleted_and_added_by_a_click(tab, hand, reviews):
     hand.stroke((150, 90), (151, 90))
     hand.save("s", "corrected, version 2")
     after = reviews().label(reviews().latest("0000"))
-    assert not after[120, 120:180].any()  # the whole object went, round its corner
+    assert not after[120, 120:180].any()  # the whole object is deleted, around its corner
     assert not after[130, 180]
     assert after[300, 400] == 1
     assert after[90, 150] == 0
@@ -215,11 +215,11 @@ def test_objects_are_deleted_and_added_by_a_click(tab, hand, reviews):
     np.testing.assert_array_equal(reviews().shown(reviews().latest("0000")), start)
 
 
-def test_what_is_painted_while_a_mask_is_saved_stays(hand, reviews):
+def test_strokes_made_while_a_mask_is_saved_are_kept(hand, reviews):
     hand.keys("1")
     hand.stroke((500, 40), (520, 40), steps=1)
     hand.keys("s")
-    hand.stroke((500, 70), (520, 70), steps=1)  # the server has not answered yet
+    hand.stroke((500, 70), (520, 70), steps=1)  # before the server answers
     hand.tab.locator(".notice.shown").filter(has_text="corrected, version 3").wait_for()
     settled(hand.tab)
     saved = reviews().label(reviews().latest("0000"))
@@ -244,7 +244,7 @@ def test_strokes_outlive_a_step_to_another_frame_and_a_run_of_the_page(tab, hand
     settled(tab)
     tab.get_by_text("uncertain, %").first.wait_for(state="attached")
     name = tab.locator(".editor .name").filter(has_not_text="0000")
-    name.wait_for()  # that frame has a word already
+    name.wait_for()  # that frame is reviewed already
     tab.get_by_text("As recorded").click()
     settled(tab)
     for k in reversed(range(int(name.inner_text()))):
@@ -256,13 +256,13 @@ def test_strokes_outlive_a_step_to_another_frame_and_a_run_of_the_page(tab, hand
     assert not hand.edited
 
 
-def test_accept_and_reject_go_on_to_the_next_frame(hand, reviews):
+def test_accept_and_reject_open_the_next_frame(hand, reviews):
     hand.keys("n")
     hand.frame("0001")
     hand.keys("a")
     hand.frame("0002")
     hand.keys("r")
-    hand.frame("0002")  # the last one: 0000 has a word already
+    hand.frame("0002")  # the last one: 0000 is reviewed already
     hand.tab.get_by_text("3 of 3 frames").wait_for()
     said = {name: reviews().latest(name) for name in reviews().frames()}
     assert {name: r.status for name, r in said.items()} == {
@@ -273,7 +273,7 @@ def test_accept_and_reject_go_on_to_the_next_frame(hand, reviews):
     assert said["0001"].before == said["0001"].after
     assert said["0002"].label is None
     hand.tab.reload(wait_until="domcontentloaded")
-    hand.frame("0002")  # the page's address keeps the place
+    hand.frame("0002")  # the address of the page keeps the frame
 
 
 def test_objects_outside_a_range_are_dimmed_and_deleted_in_one_step(tab, hand, reviews):
@@ -308,9 +308,9 @@ def test_objects_outside_a_range_are_dimmed_and_deleted_in_one_step(tab, hand, r
 
 
 def test_a_second_reviewer_in_the_same_tab_finds_no_strokes_of_the_first(tab, hand, reviews):
-    """Neither those that were accepted nor those that are yet to be saved."""
+    """Neither accepted strokes nor unsaved ones."""
 
-    def sits(name: str) -> None:
+    def sign_in(name: str) -> None:
         tab.get_by_label("Your name").fill(name)
         hand.keys("Enter")
         tab.locator(f'.editor[data-frame$="/{name}"]').wait_for()
@@ -318,27 +318,27 @@ def test_a_second_reviewer_in_the_same_tab_finds_no_strokes_of_the_first(tab, ha
 
     hand.keys("p")
     hand.frame("0000")
-    sits("Lise")
+    sign_in("Lise")
     model = hand.colour(620, 500)
     hand.keys("1")
     hand.stroke((600, 500), (640, 500))
     hand.keys("a")
     hand.frame("0001")
     hand.stroke((600, 500), (640, 500))  # not saved
-    sits("Emil")
+    sign_in("Emil")
     assert not hand.edited
     hand.keys("p")
     hand.frame("0000")
     assert not hand.edited
     assert hand.colour(620, 500) == model
-    sits("Lise")
+    sign_in("Lise")
     assert not hand.edited
     hand.keys("n")
     hand.frame("0001")
     assert hand.edited
     hand.keys("z")
     assert reviews().latest("0000").who == "Lise"
-    sits("Ada")
+    sign_in("Ada")
 
 
 WATCH = """canvas => {
@@ -363,8 +363,8 @@ WATCH = """canvas => {
 }"""
 
 
-def test_a_stroke_is_seen_at_once(tab, hand):
-    """From the moment the pointer moved to the frame after the one that holds other pixels."""
+def test_a_stroke_is_drawn_at_once(tab, hand):
+    """Measured from the movement of the pointer to the frame after the first changed one."""
     assert hand.canvas.evaluate("c => c.width") >= SHAPE[1]
     hand.canvas.evaluate(WATCH)
     hand.keys("1")

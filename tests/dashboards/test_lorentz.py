@@ -45,7 +45,7 @@ def studied(tmp_path_factory) -> Path:
         params = load_params("laptop", family="ltem-unet")
         given = {"models": ["fixed", "ranges"], "films": films, "numbers": "2:4"}
         STUDY(params, root / "build/reports", **given)
-    # Networks are made fit for OpenVINO once, by the checkout: that takes TensorFlow.
+    # Networks are converted for OpenVINO once, in the folder of the checkout.
     (CHECKOUT / "build/engines").mkdir(parents=True, exist_ok=True)
     (root / "build/engines").symlink_to(CHECKOUT / "build/engines")
     model = shutil.copytree(BUNDLED, root / "model")
@@ -64,7 +64,7 @@ def opened(studied, monkeypatch):
     return open_page("lorentz.py")
 
 
-def test_nothing_to_show_says_what_to_run(tmp_path, monkeypatch):
+def test_a_missing_report_names_the_command_to_run(tmp_path, monkeypatch):
     settle(tmp_path, load_params("laptop"), monkeypatch)
     shutil.copy(CHECKOUT / "params.yaml", tmp_path / "params.yaml")
     app = open_page("lorentz.py")
@@ -113,7 +113,7 @@ def test_one_film_live(opened, studied):
     shown = {metric.label: metric.value for metric in app.metric}
 
     settings = load_params("laptop", family="ltem-unet")
-    films = open_films(studied / "build/corpus/films")  # as it is rounded on disk
+    films = open_films(studied / "build/corpus/films")  # rounded as on disk
     one = lorentz.specimens(films, [2], settings.ltem)[0]
 
     def score(point: lorentz.Point) -> str:
@@ -126,15 +126,15 @@ def test_one_film_live(opened, studied):
     assert shown["Pixel accuracy"] == score(lorentz.Point())
     app.slider("lorentz noise").set_value(50)
     app.slider("lorentz axis").set_value(45).run()
-    blind = app.metric[2].value
-    assert blind == score(lorentz.Point(noise=0.5, axis_deg=45.0))
+    without_axis = app.metric[2].value
+    assert without_axis == score(lorentz.Point(noise=0.5, axis_deg=45.0))
     app.toggle("lorentz known").set_value(True).run()
-    told = app.metric[2].value
-    assert told == score(lorentz.Point(noise=0.5, axis_deg=45.0, axis_known=True))
-    assert told != blind
+    with_axis = app.metric[2].value
+    assert with_axis == score(lorentz.Point(noise=0.5, axis_deg=45.0, axis_known=True))
+    assert with_axis != without_axis
 
 
-def test_a_model_that_knows_no_axis_is_not_told_one(opened):
+def test_a_model_without_a_tilt_axis_is_not_given_one(opened):
     app = opened
     app.segmented_control("lorentz display").set_value("One film").run()
     app.selectbox("lorentz model").set_value("another folder …").run()

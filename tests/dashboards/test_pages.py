@@ -22,7 +22,7 @@ def _metrics(app) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("name", "title"), PAGES.items())
-def test_a_page_opens_without_a_complaint(opened, name, title):
+def test_a_page_opens_without_an_error(opened, name, title):
     app = opened(name)
     assert not app.exception
     assert not app.error, text(app)
@@ -42,7 +42,7 @@ def test_a_page_opens_without_a_complaint(opened, name, title):
         ("probes.py", "spinscope study probes"),
     ],
 )
-def test_an_empty_project_says_what_to_run(opened_empty, tmp_path, name, command):
+def test_an_empty_project_names_the_command_to_run(opened_empty, tmp_path, name, command):
     app = opened_empty(name)
     assert not app.exception
     assert not app.error
@@ -63,7 +63,7 @@ def test_a_frame_and_its_scores(opened, project):
 
 
 @pytest.mark.parametrize("file", PAGES)
-def test_no_string_stands_alone_in_a_page(file):
+def test_a_page_has_no_bare_string(file):
     """Streamlit would print it above the title."""
     later = ast.parse((DASHBOARDS / file).read_text()).body[1:]
     alone = [line for line in later if isinstance(line, ast.Expr)
@@ -71,7 +71,7 @@ def test_no_string_stands_alone_in_a_page(file):
     assert not alone
 
 
-def test_stepping_through_frames_goes_round(opened):
+def test_stepping_through_frames_wraps_around(opened):
     app = opened("predictions.py")
     names = app.selectbox("frame").options
     assert app.selectbox("frame").value == names[0]
@@ -82,7 +82,7 @@ def test_stepping_through_frames_goes_round(opened):
     assert app.selectbox("frame").value == names[-1]
 
 
-def test_views_of_a_frame(opened):
+def test_displays_of_a_frame(opened):
     app = opened("predictions.py")
     app.segmented_control("display").set_value("Side by side").run()
     assert len(app.get("image")) == 3
@@ -153,7 +153,7 @@ def test_seeds_with_mean_and_spread(opened, project):
     assert len(app.get("vega_lite_chart")) == 3
 
 
-def test_the_registry_tells_who_when_and_why(opened):
+def test_the_registry_shows_who_when_and_why(opened):
     app = opened("registry.py")
     assert _metrics(app)["In the lab"] == "version 1"
     history = app.dataframe[-1].value

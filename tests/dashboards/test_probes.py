@@ -48,14 +48,14 @@ TTA = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Where the reports of a project lie."""
+    """Folder of the reports of a project."""
     settle(tmp_path, load_params("laptop"), monkeypatch)
     made = tmp_path / "build/study/moke"
     made.mkdir(parents=True)
     return made
 
 
-def test_nothing_to_show_says_what_to_run(folder):
+def test_a_missing_report_names_the_command_to_run(folder):
     app = open_page("probes.py")
     assert not app.exception
     assert "spinscope study probes" in app.info[0].value
@@ -83,7 +83,7 @@ def test_curves_and_tables(folder, load):
     assert app.dataframe[0].value["model"].tolist() == ["three classes"]
     app.multiselect("probe models").set_value([]).run()
     assert "Choose a model" in app.info[0].value
-    # A colour belongs to a model, not to its place among those that are chosen.
+    # The colour of a model does not depend on the choice of models.
     helper = load("probe_report")
     shades = load("layout").colours(NAMES)
     chart = helper.grey_chart(PROBES, {"three classes": shades["three classes"]}, "patch").to_dict()

@@ -1,4 +1,4 @@
-"""The desk of a reviewer, the review page and the comparison page, without a browser."""
+"""The components of the review page, that page and the comparison page, without a browser."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_masks_travel_unchanged(load, shape, kind):
     np.testing.assert_array_equal(editor.decode_mask(sent, shape, 5), mask)
 
 
-def test_what_a_browser_may_not_send_is_refused(load):
+def test_invalid_masks_are_refused(load):
     editor = load("editor")
     good = editor.encode_mask(np.full((4, 4), 2, np.uint8))
     for sent, says in ((None, "no mask"), ("%%", "no mask"), ("AAA=", "no mask")):
@@ -74,7 +74,7 @@ def test_what_a_browser_may_not_send_is_refused(load):
         editor.encode_mask(np.zeros((4096, 4096), np.uint8))
 
 
-def test_accepting_says_accepted_or_corrected_as_the_mask_says(load, desk):
+def test_an_unchanged_mask_is_accepted_and_a_changed_one_corrected(load, desk):
     act = load("desk").act
     outcome = act(desk, _action(load, desk, "accept", desk.mask), "Ada")
     assert (outcome.bad, outcome.move) == (False, "open")
@@ -124,7 +124,7 @@ def test_strokes_belong_to_the_reviewer_who_painted_them(load, desk):
     assert not load("desk").act(hers, _action(load, hers, "accept", desk.mask), "Ada ").bad
 
 
-def test_a_full_disk_is_told_and_the_frame_stays(load, desk, monkeypatch):
+def test_a_full_disk_is_reported_and_the_frame_stays(load, desk, monkeypatch):
     def no_space(*_args):
         raise OSError(28, "No space left on device")
 
@@ -136,7 +136,7 @@ def test_a_full_disk_is_told_and_the_frame_stays(load, desk, monkeypatch):
     assert desk.reviews.history("0007") == []
 
 
-def test_the_most_uncertain_come_first_and_all_come(load):
+def test_the_most_uncertain_frames_come_first(load):
     desk = load("desk")
     order = desk.order_by_uncertainty(6, {1: 0.2, 4: 0.5, 5: 0.2})
     assert order == [4, 1, 5, 0, 2, 3]
@@ -147,11 +147,13 @@ def test_the_most_uncertain_come_first_and_all_come(load):
     assert desk.frame_after(order, 4, "previous", set()) == 4
     assert desk.frame_after(order, 3, "next", set()) == 3
     assert desk.frame_after(order, 4, "open", {1, 5}) == 0
-    assert desk.frame_after(order, 3, "open", {0, 1, 2, 3, 4}) == 5  # round to what was left out
+    assert (
+        desk.frame_after(order, 3, "open", {0, 1, 2, 3, 4}) == 5
+    )  # wraps around to the first frame left
     assert desk.frame_after(order, 4, None, set()) == 4
 
 
-def test_two_reviewers_agree_as_far_as_their_masks_do(load, desk, frame):
+def test_agreement_of_two_reviewers_is_the_mcc_of_their_masks(load, desk, frame):
     module, (image, mask) = load("desk"), frame
     other = np.roll(mask, 2, axis=1)
     said = {"model": "m", "model_sha256": "", "before": mask}
@@ -168,7 +170,7 @@ def test_two_reviewers_agree_as_far_as_their_masks_do(load, desk, frame):
 
 
 def test_folders_of_reviews_can_be_named_in_one_command(load):
-    """Whatever recordings are called: the command parts folders by commas."""
+    """Names of folders have no commas, which separate folders in the command."""
     folders = [load("desk").reviews_folder(name, "0123abcdef") for name in ("film, 3 K", "disc")]
     assert [folder.name for folder in folders] == ["film_ 3 K-0123abcd", "disc-0123abcd"]
     command = load("retraining").command(folders, "bundled:moke-unet", "lab", Path("out"), 2, 5)
@@ -267,7 +269,7 @@ def test_a_stack_with_its_most_uncertain_frame_first(review, tmp_path, project):
     )
 
 
-def test_the_most_uncertain_frame_without_my_word_is_opened(review, tmp_path):
+def test_the_most_uncertain_frame_that_i_have_not_reviewed_is_opened(review, tmp_path):
     app = _open_path(review(), _stack(tmp_path))
     app.text_input("reviewer").set_value("Ada").run()
     app.segmented_control("order").set_value("Most uncertain first").run()
@@ -276,7 +278,7 @@ def test_the_most_uncertain_frame_without_my_word_is_opened(review, tmp_path):
     assert desk.frame == order[0]
     _say(app, "Ada", desk.mask)
     app.segmented_control("order").set_value("As recorded").run()
-    assert app.session_state["desk"]["desk"].frame == order[0]  # the place is kept
+    assert app.session_state["desk"]["desk"].frame == order[0]  # the frame is kept
     app.segmented_control("order").set_value("Most uncertain first").run()
     assert app.session_state["desk"]["desk"].frame == order[1]
     app.text_input("reviewer").set_value("Emil").run()
@@ -363,7 +365,7 @@ def test_a_crop_is_a_frame_of_its_own(review, tmp_path, load):
         ("x" * 300, "File name too long"),
     ],
 )
-def test_what_holds_no_frames_is_one_sentence(review, tmp_path, name, says):
+def test_a_path_without_frames_is_one_sentence(review, tmp_path, name, says):
     app = _open_path(review(), tmp_path / name)
     assert not app.exception
     assert says in app.error[0].value
@@ -390,7 +392,7 @@ def _trained_on(app):
 
 
 def test_each_recording_is_trained_on_by_itself(review, tmp_path):
-    """As soon as it has a review, whatever was chosen for another one."""
+    """The first review of a recording selects it, independently of other recordings."""
     films = []
     for name, n in (("a", 3), ("b", 4)):
         (tmp_path / name).mkdir()
@@ -408,7 +410,7 @@ def test_each_recording_is_trained_on_by_itself(review, tmp_path):
     assert _trained_on(_open_path(app, films[0])).value == [first]
 
 
-def test_a_second_reviewer_starts_from_the_model_and_sees_how_far_they_agree(review, tmp_path):
+def test_a_second_reviewer_starts_from_the_model_and_sees_the_agreement(review, tmp_path):
     app = _open_path(review(), _stack(tmp_path))
     app.text_input("reviewer").set_value("Ada").run()
     model_mask = app.session_state["desk"]["desk"].mask
@@ -507,7 +509,7 @@ def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_pat
     (place,) = (tmp_path / "build/retrain").iterdir()
     job = json.loads((place / "job.json").read_text())
     assert job["reviews"] == [str(folder)]
-    assert os.getpgid(job["pid"]) == job["pid"]  # it lives on without the dashboard
+    assert os.getpgid(job["pid"]) == job["pid"]  # it does not end with the dashboard
     assert "Retraining models:/moke-unet@lab" in text(app)
     assert _retrain_button(app).disabled
     other = review()  # in another tab, too
@@ -539,7 +541,7 @@ def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_pat
     assert "1 × 12 epochs of 20 steps: about 180 minutes" in text(app)
 
 
-def test_a_training_that_fails_shows_its_last_words(review, tmp_path):
+def test_a_training_that_fails_shows_the_end_of_its_log(review, tmp_path):
     _flow(tmp_path)
     (tmp_path / "reviews/STOP-0123abcd/frames/0").mkdir(parents=True)
     app = review()
@@ -560,7 +562,7 @@ def _await(path: Path, seconds: float = 60) -> None:
     while not path.is_file():
         assert time.monotonic() < deadline, f"{path} does not come"
         time.sleep(0.1)
-    time.sleep(0.5)  # and its program ends
+    time.sleep(0.5)  # its process ends
 
 
 # ---------------------------------------------------------------- two models
