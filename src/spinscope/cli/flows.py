@@ -24,7 +24,7 @@ def flow_commands() -> dict[str, tuple[str, list[str]]]:
     for path in folder.glob("[!_]*.py"):
         if path.stem not in (GENERIC, DEPLOYMENTS):
             lines = path.read_text().splitlines()
-            text = next(line for line in lines if line.startswith('"""')).strip('"')
+            text = next((line for line in lines if line.startswith('"""')), "").strip('"')
             found[path.stem.replace("_", "-")] = (text, [sys.executable, str(path)])
     generic = folder / f"{GENERIC}.py"
     if generic.is_file():
