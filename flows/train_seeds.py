@@ -22,7 +22,7 @@ from spinscope.processes import side_by_side
     task_run_name="seed-{seed}",
     persist_result=True,
     result_serializer="json",
-    # Digests of settings and data are inputs, so that a seed is trained again only where they change.
+    # Digests of settings and data are inputs: a seed is trained again only where they change.
     cache_policy=INPUTS - "profile" - "overrides" - "parent_id",
 )
 def train_seed(
@@ -127,4 +127,4 @@ if __name__ == "__main__":
     from _arguments import one_sentence, parse
 
     with one_sentence():
-        train_seeds(**parse(__doc__, family="moke-unet or ltem-unet"))
+        train_seeds(**parse(__doc__, family=", ".join(families.names())))

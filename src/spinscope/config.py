@@ -500,8 +500,10 @@ def load_params(
     own = chosen.pop("families", None) or {}
     for place, wanted in (("", {family} - {None}), (f"profile {name}: ", own)):
         if unknown := set(wanted) - set(families):
+            name = min(unknown)
             raise SpinscopeError(
-                f"{place}family {min(unknown)!r} must be one of {', '.join(families)}"
+                f"{place}family {name!r} must be one of {', '.join(families)}, the sections of "
+                f"families in {path.name}{suggestion(name, families)}"
             )
     layers = [raw, chosen, families.get(family), own.get(family)]
     settings: dict[str, Any] = {"options": {}}
@@ -546,7 +548,9 @@ def first_error(error: ValidationError, model: type[BaseModel], section: str = "
     section : str, default ""
         Prefix of the key, if the model is one section.
     """
-    first = error.errors()[0]
+    errors = error.errors()
+    # An unknown key explains a missing one.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     if first["type"] == "value_error" and isinstance(first.get("input"), dict):
         return str(first["ctx"]["error"])  # a rule over several settings, which it names
     *parents, key = map(str, first["loc"])
@@ -556,11 +560,12 @@ def first_error(error: ValidationError, model: type[BaseModel], section: str = "
         for parent in parents:
             annotation = model.model_fields[parent].annotation
             model = next(kind for kind in (*get_args(annotation), annotation) if kind)
-        sentence += _suggestion(key, model.model_fields)
+        sentence += suggestion(key, model.model_fields)
     return sentence
 
 
-def _suggestion(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """End of a sentence that names the most similar of the known words, empty without one."""
     similar = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {similar[0]!r}?" if similar else ""
 
@@ -615,7 +620,7 @@ def _override(settings: dict[str, Any], override: str) -> None:
         known = [name for name, value in settings.items() if isinstance(value, dict)]
         if section not in known:
             raise SpinscopeError(
-                f"--set {override!r}: there is no section {section!r}{_suggestion(section, known)}"
+                f"--set {override!r}: there is no section {section!r}{suggestion(section, known)}"
             )
         settings = settings[section]
     settings.update(layer)

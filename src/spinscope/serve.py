@@ -346,7 +346,7 @@ def _await(service: Service, started: Sequence[Service]) -> None:
 
 @contextlib.contextmanager
 def _handled(handler) -> Iterator[None]:
-    """Handle SIGINT, SIGTERM and SIGHUP inside the block; without effect outside the main thread."""
+    """Handle SIGINT, SIGTERM and SIGHUP inside the block, in the main thread only."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     if threading.current_thread() is not threading.main_thread():
         numbers = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import mlflow
 import numpy as np
@@ -15,7 +16,10 @@ from tests.conftest import discs
 
 from spinscope import cli, families, jobs
 from spinscope.config import load_params
+from spinscope.datasets import Record, write_moke
 from spinscope.errors import SpinscopeError
+from spinscope.jobs.data import split
+from spinscope.jobs.evaluating import score
 from spinscope.tracking import history, open_store, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +48,49 @@ def project(tmp_path, monkeypatch) -> Path:
     monkeypatch.delitem(sys.modules, "spinscope.families.coverage", raising=False)
     yield tmp_path
     sys.modules.pop("spinscope.families.coverage", None)
+
+
+def test_frames_need_not_be_square(project, tmp_path, template_store):
+    frames = []
+    for source in range(5):
+        image, label = discs(np.random.default_rng(source))
+        frames.append((Record(f"{source:04d}", source, source), image[:48], label[:48]))
+    folder = write_moke(tmp_path / "wide", frames).path
+    params = load_params("demo", overrides(folder), family="coverage")
+    batches = families.of(params).training_batches(split(params)[1].train, params, seed=0)
+    images, targets = next(iter(batches))
+    assert images.shape == (4, 48, 64, 1) and targets.shape == (4, 1)
+
+
+def test_a_missing_section_a_missing_module_and_a_misspelt_name(project):
+    with pytest.raises(SpinscopeError, match=r"the sections of families.*did you mean 'coverage'"):
+        load_params("demo", family="coverag")
+    with pytest.raises(SpinscopeError, match="did you mean 'coverage'"):
+        families.get("coverag")
+    module = project / "modules/other.py"
+    module.write_text("")
+    with pytest.raises(SpinscopeError, match=r"other\.py must contain FAMILY"):
+        families.get("other")
+    module.with_name("another.py").write_text(MODULE)
+    with pytest.raises(SpinscopeError, match=r"FAMILY.name \(='coverage'\) must be 'another'"):
+        families.get("another")
+    for name in ("other", "another"):
+        del sys.modules[f"spinscope.families.{name}"]
+
+
+def test_a_family_without_its_metric_is_refused(project, moke_folder, template_store, tmp_path):
+    params = load_params("demo", overrides(moke_folder), family="coverage")
+    family = families.of(params)
+    with (
+        patch.object(type(family), "metrics", lambda *_: []),
+        pytest.raises(SpinscopeError, match=r"must contain one with the name.*'mae'"),
+    ):
+        jobs.train(params, tmp_path / "a")
+    with (
+        patch.object(type(family), "score", lambda *_, **__: {"mae": 0.1}),
+        pytest.raises(SpinscopeError, match="n_images, frame_ms, per_image is missing"),
+    ):
+        score(params, None, None)
 
 
 def overrides(moke_folder: Path) -> list[str]:

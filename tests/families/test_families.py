@@ -24,7 +24,8 @@ def settings(family, moke_folder):
     """Settings of the family for one batch of two crops of 32 x 32."""
     given = ["model.width=4", "model.depth=2", "model.stem=2", "training.batch=2",
              "training.crop=32", "training.epochs=1", f"data.path={moke_folder}",
-             "data.train_batches=[0]", "data.validation_batches=[2]", "data.test_batches=[]"]  # fmt: skip
+             "data.train_batches=[0]", "data.validation_batches=[2]",
+             "data.test_batches=[]"]  # fmt: skip
     return load_params("demo", given, family=family.name)
 
 

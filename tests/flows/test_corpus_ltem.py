@@ -33,7 +33,8 @@ def test_films_images_training_registry(prefect, tmp_path, template_store, monke
     overrides = [
         "data.train_batches=[0, 1]", "data.validation_batches=[2]", "data.test_batches=[]",
         "model.width=4", "model.depth=2", "training.seeds=1", "training.epochs=1",
-        "training.steps_per_epoch=2", "training.batch=2", "training.crop=64", "ltem.images_per_film=2",
+        "training.steps_per_epoch=2", "training.batch=2", "training.crop=64",
+        "ltem.images_per_film=2",
         f"tracking.uri=sqlite:///{tmp_path}/mlruns/mlflow.db",
         f"tracking.artifacts={tmp_path}/mlruns/artifacts",
     ]  # fmt: skip

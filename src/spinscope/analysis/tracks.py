@@ -330,9 +330,9 @@ def lifetimes(
 def mean_lifetime(table: pd.DataFrame, *, interval: float | None = None) -> dict[str, float]:
     r"""Mean lifetime of objects that vanish at a constant rate, from tracks that may be cut off.
 
-    With :math:`k` observed ends in :math:`n` watched frames, the probability to vanish in a frame is
-    :math:`p = k / n`, and :math:`\tau = -1 / \ln(1 - p)`. Tracks that are cut off count in n, not
-    in k; the time before the first frame does not matter at a constant rate.
+    With :math:`k` observed ends in :math:`n` watched frames, the probability to vanish in a frame
+    is :math:`p = k / n`, and :math:`\tau = -1 / \ln(1 - p)`. Tracks that are cut off count in n,
+    not in k; the time before the first frame does not matter at a constant rate.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from spinscope import families
 from spinscope.cli.shared import (
     Answer,
     Data,
@@ -28,7 +29,7 @@ app = typer.Typer()
 @verb(app)
 def train(
     settings: Settings,
-    family: Annotated[str, typer.Argument(help="moke-unet or ltem-unet.")],
+    family: Annotated[str, typer.Argument(help=f"Family: {', '.join(families.names())}.")],
     out: output("build/train/FAMILY") = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds (training.seeds).")] = None,
 ) -> Answer:

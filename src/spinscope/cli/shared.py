@@ -50,7 +50,7 @@ class Settings:
     overrides: list[str]
 
     def load(self, family: str | None = None, **values: Any) -> Params:
-        """Settings, by default the shared ones; `values` that are not None override, ``section__key=value``."""
+        """Settings, overridden by each ``section__key=value`` that is not None."""
         extra = [
             f"{key.replace('__', '.')}={value}"
             for key, value in values.items()

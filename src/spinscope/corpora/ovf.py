@@ -436,8 +436,8 @@ def _read_text(header: _Header, file: BinaryIO) -> np.ndarray:
     length = _end_of_values(header, file) - header.start
     if length > header.count * _NUMBER + _HEADER:
         raise SpinscopeError(
-            f"{header.ovf.name} holds {length} bytes of text, far more than the {header.count} values "
-            "that its header promises"
+            f"{header.ovf.name} holds {length} bytes of text, far more than the "
+            f"{header.count} values that its header promises"
         )
     file.seek(header.start)
     text = re.sub(rb"#[^\n]*", b"", file.read(length)).strip()

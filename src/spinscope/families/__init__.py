@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from spinscope.config import Params
+from spinscope.config import Params, suggestion
 from spinscope.errors import SpinscopeError
 from spinscope.families.base import Family, Gate, Metric
 
@@ -28,11 +28,19 @@ def get(name: str) -> Family:
     Raises
     ------
     SpinscopeError
-        If there is no such family; the sentence lists those that exist.
+        If there is no such family, or its module contains none of this name.
     """
     if name not in names():
-        raise SpinscopeError(f"family {name!r} must be one of {', '.join(names())}")
-    return import_module(f"{__name__}.{name.replace('-', '_')}").FAMILY
+        raise SpinscopeError(
+            f"family {name!r} must be one of {', '.join(names())}{suggestion(name, names())}"
+        )
+    module = import_module(f"{__name__}.{name.replace('-', '_')}")
+    family = getattr(module, "FAMILY", None)
+    if not isinstance(family, Family):
+        raise SpinscopeError(f"{module.__file__} must contain FAMILY, an object of a Family")
+    if family.name != name:
+        raise SpinscopeError(f"{module.__file__}: FAMILY.name (={family.name!r}) must be {name!r}")
+    return family
 
 
 def of_model(info: Mapping[str, Any]) -> Family:

@@ -131,4 +131,12 @@ def score(
         Augmented views that are averaged.
     progress : callable, optional
     """
-    return families.of(params).score(predictor, frames, params, views=views, progress=progress)
+    family = families.of(params)
+    report = family.score(predictor, frames, params, views=views, progress=progress)
+    required = (family.metric.name, "n_images", "frame_ms", "per_image")
+    if missing := [key for key in required if key not in report]:
+        raise SpinscopeError(
+            f"family {family.name}: a report of score() must contain {', '.join(required)}; "
+            f"{', '.join(missing)} is missing"
+        )
+    return report

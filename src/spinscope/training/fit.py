@@ -235,12 +235,18 @@ def compiled(family: Trainable, params: Params, seed: int) -> keras.Model:
         rate = keras.optimizers.schedules.CosineDecay(
             1e-2 * rate, max(1, steps - warm), alpha=1e-2, warmup_target=rate, warmup_steps=warm
         )
+    metrics, wanted = family.metrics(params), family.metric.name
+    if wanted not in [metric.name for metric in metrics]:
+        raise SpinscopeError(
+            f"family {family.name}: metrics() must contain one with the name of the headline "
+            f"metric, {wanted!r}"
+        )
     averaged = {"use_ema": True, "ema_momentum": training.ema} if training.ema else {}
     model = family.network(params, seed)
     model.compile(
         keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, clipnorm=1.0, **averaged),
         family.loss(params),
-        metrics=family.metrics(params),
+        metrics=metrics,
     )
     model.optimizer.build(model.trainable_variables)  # else the step is traced twice: 4 s
     return model

@@ -198,7 +198,7 @@ def speckle_figure(report: Mapping[str, Any]) -> Figure:
 
 
 def limit_figure(report: Mapping[str, Any]) -> Figure:
-    """MCC against signal-to-noise ratio, contrast and gradient; bands are one SD over the frames."""
+    """MCC against signal-to-noise ratio, contrast and gradient, with one SD over the frames."""
     figure = new_figure(13, 3.6)
     panels = figure.subplots(1, 3, sharey=True)
     for axes, (curve, rows) in zip(panels, report["limits"].items(), strict=True):

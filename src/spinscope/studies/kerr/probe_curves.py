@@ -33,7 +33,7 @@ PUBLISHED_GREY = 88
 """Grey level below which the published two-class network calls every pixel a skyrmion."""
 
 OPTICS = KerrOptics(level=0.5, contrast=0.15, blur=1.3, noise=0.06, gradient=0.005)
-"""Optics from which each curve of limits varies one quantity; signal-to-noise ratio 2.5, as real."""
+"""Optics from which each curve of limits varies one quantity; signal-to-noise ratio 2.5."""
 
 SNR = (0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 4.0, 6.0)
 CONTRAST = (0.002, 0.003, 0.004, 0.006, 0.008, 0.012, 0.02, 0.04, 0.08, 0.15, 0.3)

@@ -21,7 +21,7 @@ from spinscope.studies.models import Subject
 from spinscope.studies.runs import metric_name, recorded
 
 MEASURE = 1
-"""Version of the measurement; raise it if the same model, frames and settings give other numbers."""
+"""Version of the measurement, raised if the same model and frames give other numbers."""
 
 KINDS = ("grey", "inverted", "speckles", "limits")
 
