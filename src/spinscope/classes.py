@@ -1,4 +1,4 @@
-"""The classes of a mask, and the colour that stands for each."""
+"""The classes of a mask and their colours."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ SCHEMES = {
     3: np.array([0, 1, 2, 0, 0], dtype=np.uint8),
     5: np.array([0, 1, 2, 3, 4], dtype=np.uint8),
 }
-"""Number of classes that a model knows → its class for each of the five of a label."""
+"""Number of classes of a model → its class for each of the five classes of a label."""

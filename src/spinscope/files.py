@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and their checksums."""
+"""Files: atomic writing, checksums, and results that are computed once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sha256_folder(folder: Path | str) -> str:
 
 @contextlib.contextmanager
 def atomic_file(target: Path | str) -> Iterator[Path]:
-    """Yield a path to write to; on success it becomes `target` in one rename, else it vanishes."""
+    """Yield a path to write to; it is renamed to `target` on success and deleted on an error."""
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=f".{target.name}")
@@ -49,9 +49,9 @@ def atomic_file(target: Path | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(target: Path | str) -> Iterator[Path]:
-    """Yield an empty folder to fill; on success it takes the place of `target`, else it vanishes.
+    """Yield an empty folder to fill; it replaces `target` on success and is deleted on an error.
 
-    What stood at `target` is removed only after the new folder is complete.
+    A previous folder `target` is removed once the new one is complete.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -103,9 +103,9 @@ def kept(path: Path | str, key: Any, make: Callable[[], Any]) -> Any:
     """
     path, name = Path(path), digest(key)
     try:
-        found = json.loads(path.read_text())
-        if found["key"] == name:
-            return found["value"]
+        stored = json.loads(path.read_text())
+        if stored["key"] == name:
+            return stored["value"]
     except (OSError, ValueError, KeyError, TypeError):
         pass
     path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,13 @@ def confusion_matrix(report: Mapping) -> Figure:
     axes.set_yticks(ticks, report["classes"])
     axes.set(xlabel="predicted", ylabel="label")
     return figure
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def _figure(width: float, height: float) -> Figure:

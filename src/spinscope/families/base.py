@@ -252,8 +252,8 @@ class Family(Trainable):
 
     # registry
 
-    answer_columns: ClassVar[Mapping[str, str]] = {"output": "any"}
-    """Columns of a served answer → type: string, any, or a list [string], [long], [any]."""
+    answer_columns: ClassVar[tuple[str, ...]] = ("output",)
+    """Columns of a served answer."""
     answer_options: ClassVar[Mapping[str, Any]] = {}
     """Parameters of a served request → default."""
 

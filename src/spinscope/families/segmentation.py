@@ -59,8 +59,10 @@ class Segmentation(Family):
         """Augmented crops and their labels."""
         from spinscope.training.pipeline import load_frames, training_batches
 
-        held = load_frames(frames, params.data.scheme, balance=params.training.source_balance)
-        return training_batches(held, params.training, params.augmentation, seed=seed, start=start)
+        loaded = load_frames(frames, params.data.scheme, balance=params.training.source_balance)
+        return training_batches(
+            loaded, params.training, params.augmentation, seed=seed, start=start
+        )
 
     def validation_batches(self, frames: Dataset, params: Params):
         """Whole frames and their labels."""
@@ -200,13 +202,7 @@ class Segmentation(Family):
         """Fraction of pixels whose class differs."""
         return float(np.mean(now != stored))
 
-    answer_columns: ClassVar = {
-        "mask": "string",
-        "classes": "[string]",
-        "shape": "[long]",
-        "pixel_size_nm": "any",
-        "objects": "[any]",
-    }
+    answer_columns = ("mask", "classes", "shape", "pixel_size_nm", "objects")
     answer_options: ClassVar = {"tta": 1, "pixel_size_nm": 0.0, "min_px": 4, "mask": "classes"}
 
     def answers(

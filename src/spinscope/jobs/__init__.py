@@ -1,4 +1,4 @@
-"""Jobs composed of the layers below; verbs, flows and stages call these."""
+"""Jobs for models of any family, called by verbs, flows and stages."""
 
 from spinscope.jobs.corpora import corpus, film_lines, films, import_films, ltem_corpus, scripts
 from spinscope.jobs.data import CheckedData, checked_data, out_folder, split

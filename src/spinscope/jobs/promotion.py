@@ -83,8 +83,8 @@ def family_of_version(tracking: Tracking, name: str, version: int | None) -> str
     from spinscope.tracking import open_store
     from spinscope.tracking import version as find_version
 
-    found = find_version(open_store(tracking), name, version)
-    return found.tags.get("family") or family_of(tracking, found.ref)
+    candidate = find_version(open_store(tracking), name, version)
+    return candidate.tags.get("family") or family_of(tracking, candidate.ref)
 
 
 def promote(

@@ -6,7 +6,6 @@ Results are written to disk before they are tracked: a failing store loses no tr
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -122,14 +121,14 @@ def train_seed(
         family on the validation frames.
     """
     from spinscope.models.store import NETWORK
-    from spinscope.tracking import measured_on
+    from spinscope.tracking import lineage, measured_on
     from spinscope.training.fit import fit
 
     family, folder = families.of(params), out / f"seed-{seed}"
     dataset, splits = split(params)
     hash_ = data_hash(dataset)
     info = {"data_hash": hash_, "params": params.digest(), **family.data_info(dataset)}
-    with _seed_run(params, seed, hash_, parent_id) as run:
+    with _seed_run(params, lineage(params, hash_, seed), parent_id) as run:
 
         def every_epoch(epoch: int, logs: dict[str, float]) -> None:
             if on_epoch is not None:
@@ -292,17 +291,15 @@ def examples(frames: Dataset) -> list[np.ndarray]:
     return [frames.image(index) for index in range(min(EXAMPLES, len(frames)))]
 
 
-@contextlib.contextmanager
-def _seed_run(params: Params, seed: int, hash_: str, parent_id: str | None):
+def _seed_run(
+    params: Params, tags: dict[str, str], parent_id: str | None
+) -> contextlib.AbstractContextManager[Run | None]:
     """The run of one seed; None without a parent."""
-    if parent_id is None:
-        yield None
-        return
-    from spinscope.tracking import Run, lineage, open_store, seed_run
+    from spinscope.tracking import Run, open_store, seed_run
 
-    parent = Run(open_store(params.tracking), parent_id)
-    with seed_run(parent, lineage(params, hash_, seed)) as run:
-        yield run
+    if parent_id is None:
+        return contextlib.nullcontext()
+    return seed_run(Run(open_store(params.tracking), parent_id), tags)
 
 
 def _track_seed(
@@ -319,7 +316,7 @@ def _track_seed(
     metric = family.metric
     curves = figures.training_curves({row["seed"]: history}, metric.name, metric.title)
     for name, figure in {"curves.png": curves, **family.figures(row["validation"])}.items():
-        log_figure(run, _png(figure), name)
+        log_figure(run, figures.png(figure), name)
 
 
 def _track_experiment(
@@ -349,7 +346,7 @@ def _track_experiment(
         for row in rows
     }
     curves = figures.training_curves(histories, metric.name, metric.title)
-    log_figure(parent, _png(curves), "curves.png")
+    log_figure(parent, figures.png(curves), "curves.png")
     hash_, name = data_hash(dataset), params.tracking.experiment
     tags = lineage(params, hash_, best["seed"]) | {"network.sha256": best["sha256"]}
     if same := same_version(store, name, tags):
@@ -367,9 +364,3 @@ def _track_experiment(
         validated=validated,
         examples=examples(splits.validation),
     )
-
-
-def _png(figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()

@@ -203,8 +203,8 @@ def find(store: Store, model_ref: str) -> Version:
     name, alias, number = match.groups()
     if number:
         return version(store, name, int(number))
-    if found := current(store, name, alias):
-        return found
+    if version_at := current(store, name, alias):
+        return version_at
     aliases = sorted({alias for v in _versions(store, name) for alias in v.aliases})
     raise SpinscopeError(
         f"model {name!r} has no alias {alias!r}; aliases are: {', '.join(aliases) or 'none'}"
@@ -384,22 +384,17 @@ def _signature(family: Family):
     """Columns and parameters of the requests to a served model, and of its answers."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import AnyType, Array
+    from mlflow.types.schema import AnyType
 
-    def kind(name: str):
-        if name.startswith("["):
-            return Array(kind(name.strip("[]")))
-        return AnyType() if name == "any" else name
-
-    answer = {**family.answer_columns, "model": "string"}
     types = {int: "long", float: "double", str: "string"}
     options = [
         ParamSpec(name, types[type(default)], default)
         for name, default in family.answer_options.items()
     ]
+    columns = (*family.answer_columns, "model")
     return ModelSignature(
         inputs=Schema([ColSpec("binary", "image")]),
-        outputs=Schema([ColSpec(kind(name), column) for column, name in answer.items()]),
+        outputs=Schema([ColSpec(AnyType(), column) for column in columns]),
         params=ParamSchema(options) if options else None,
     )
 

@@ -267,16 +267,16 @@ def _record_home(database: Path, old: str | None, new: str) -> None:
 def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return client.create_experiment(name, artifact_location=artifacts)
         except MlflowException as error:  # another process created it
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
                 raise error
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         raise SpinscopeError(
             f"experiment {name!r} was deleted; restore it in MLflow or set tracking.experiment"
         )
-    return found.experiment_id
+    return experiment.experiment_id

@@ -348,5 +348,5 @@ def held_batches(example: Callable[[int], tuple[np.ndarray, np.ndarray]], count:
             image, target = example(index)
             yield image[None], target[None]
 
-    held = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    return held.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
