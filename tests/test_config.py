@@ -1,4 +1,4 @@
-"""Settings: every shipped profile loads, what is misspelt fails."""
+"""Settings: every shipped profile loads, misspelt keys fail."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def test_a_file_that_holds_no_settings_is_named(tmp_path, text):
         load_params(path=tmp_path / "params.yaml")
 
 
-def test_a_profile_may_change_what_is_no_section(tmp_path):
+def test_a_profile_may_change_a_value_outside_the_sections(tmp_path):
     (tmp_path / "params.yaml").write_text(SHIPPED.read_text() + "  night: {seed: 7}\n  day:\n")
     assert load_params("night", path=tmp_path / "params.yaml").seed == 7
     assert load_params("day", path=tmp_path / "params.yaml").seed == load_params().seed

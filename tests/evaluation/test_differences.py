@@ -1,4 +1,4 @@
-"""Objects of two masks, paired: what was drawn is what comes out."""
+"""Objects of two masks are paired as they were drawn."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_empty_masks_have_no_rows():
     ("change", "says"),
     [({"iou": 0.4}, r"0\.4.*\[0\.5, 1\]"), ({"b": np.zeros((3, 3), bool)}, "differ in shape")],
 )
-def test_what_does_not_fit_is_refused(change, says):
+def test_masks_that_do_not_fit_are_refused(change, says):
     mask = np.zeros((9, 9), bool)
     with pytest.raises(ValueError, match=says):
         object_differences(**({"a": mask, "b": mask} | change))

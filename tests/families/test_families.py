@@ -1,4 +1,4 @@
-"""What every family must keep: one contract, whatever it learns."""
+"""The contract of every family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job on a small dataset: from frames to a promoted model, and what stops it."""
+"""Training jobs on a small dataset: from frames to a promoted model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spinscope.tracking import resolve
 
 @pytest.fixture
 def strict(params):
-    """Settings whose gates any model passes, so that the wiring is what is tested."""
+    """Settings whose gates any model passes."""
     gates = {"metric_limit": -1, "max_count_error": 1e9, "max_frame_ms": 1e9}
     return params.model_copy(update={"gates": params.gates.model_copy(update=gates)})
 
@@ -128,11 +128,11 @@ def test_corpus_is_kept_where_it_is_the_one_asked_for(tmp_path):
     assert len(open_dataset(path)) == 2
 
 
-def test_evaluating_an_unknown_model_names_what_exists(params, moke_folder):
+def test_evaluating_an_unknown_model_lists_the_known_ones(params, moke_folder):
     with pytest.raises(SpinscopeError, match=r"bundled:nope.*bundled are"):
         jobs.evaluate_model(params, "bundled:nope", moke_folder)
 
 
-def test_no_frame_left_is_said(params, moke_folder, tmp_path):
+def test_a_selection_without_frames_is_refused(params, moke_folder, tmp_path):
     with pytest.raises(SpinscopeError, match="no frame is left"):
         jobs.evaluate_model(params, "bundled:nope", moke_folder, batches=[0], sources=[9])

@@ -1,4 +1,4 @@
-"""Gates open only to what passes them; the alias and its history stay true whatever happens."""
+"""Promotion: gates, and a history that agrees with the alias after any interruption."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_refusal_crosses_to_another_process_whole(registered, promote):
     assert (carried.gates, str(carried)) == (refused.value.gates, str(refused.value))
 
 
-def test_promoting_what_is_there_changes_nothing(store, registered, promote):
+def test_promoting_the_lab_version_changes_nothing(store, registered, promote):
     registered()
     promote()
     step = promote(reason="again")
@@ -191,7 +191,7 @@ def test_a_reason_is_asked_for(registered, promote, reason):
         promote(reason=reason)
 
 
-def test_killed_before_the_alias_moves(store, registered, promote, monkeypatch):
+def test_interrupted_before_the_alias_moves(store, registered, promote, monkeypatch):
     registered()
     promote()
     registered()
@@ -209,19 +209,19 @@ def test_killed_before_the_alias_moves(store, registered, promote, monkeypatch):
     assert _steps(store) == [("promote", None, 1), ("promote", 1, 2)]
 
 
-def test_killed_after_the_alias_moved(store, registered, promote, monkeypatch):
+def test_interrupted_after_the_alias_moved(store, registered, promote, monkeypatch):
     registered()
     promote()
     registered()
     write = promotion._write
 
-    def killed_at_the_end(store, name, key, record, state):
+    def interrupted_at_the_end(store, name, key, record, state):
         if state == "done":
             raise KeyboardInterrupt
         write(store, name, key, record, state)
 
     with monkeypatch.context() as patch:
-        patch.setattr(promotion, "_write", killed_at_the_end)
+        patch.setattr(promotion, "_write", interrupted_at_the_end)
         with pytest.raises(KeyboardInterrupt):
             promote(2, reason="cut short")
     assert _lab(store) == 2

@@ -1,4 +1,4 @@
-"""What goes into the registry comes out of it, whole or not at all."""
+"""The registry: versions are complete and unchanged when they are read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from spinscope.tracking import compare, register, resolve, version, versions
 from spinscope.tracking.registry import current, predictions, stored_predictions, version_folder
 
 
-def test_a_version_carries_what_it_was_measured_to_do(store, registered, tags):
+def test_a_version_has_its_measured_numbers_as_tags(store, registered, tags):
     v = registered((0.90, 0.92, 0.94), report={"predicted": 93})
     assert (v.ref, v.card) == ("models:/moke-unet/1", "# A threshold\n")
     assert v.number("mcc.mean") == pytest.approx(0.92)
@@ -47,7 +47,7 @@ def test_the_model_folder_comes_back_byte_for_byte(store, registered, tmp_path):
         assert (mask == (frame < 0.25)).all()
 
 
-def test_nothing_of_it_is_a_pickle(store, registered):
+def test_a_version_contains_no_pickle(store, registered):
     v = registered()
     packed = version_folder(store, v).parents[1]
     kept = [path.name for path in packed.rglob("*") if path.is_file()]
@@ -109,7 +109,7 @@ def test_references_that_need_no_registry_open_none(network, params):
         ("bundled:nothing", r"'bundled:nothing' does not exist"),
     ],
 )
-def test_an_unknown_reference_says_what_exists(store, registered, model_ref, says):
+def test_an_unknown_reference_is_refused_with_the_known_ones(store, registered, model_ref, says):
     registered()
     registered()
     with pytest.raises(SpinscopeError, match=says):

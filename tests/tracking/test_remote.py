@@ -80,7 +80,7 @@ def remote(server: str, params, tmp_path: Path, monkeypatch) -> Tracking:
 
 @pytest.fixture
 def cable(server: str) -> Iterator[tuple[str, Callable[[], None]]]:
-    """A way to the server that can be cut: its address, and what cuts it."""
+    """Proxy of the server: its address, and a function that closes it."""
     port = int(server.rpartition(":")[2])
     listener = socket.create_server(("127.0.0.1", 0))
     ends: list[socket.socket] = [listener]
@@ -179,7 +179,7 @@ def test_a_server_that_dies_loses_no_training(remote, cable, params, tmp_path, m
     assert len(store.client.get_metric_history(run.run_id, "loss")) == 2
 
 
-def test_mlflow_alone_can_load_what_a_server_keeps(remote, params, tmp_path, monkeypatch):
+def test_mlflow_alone_loads_a_version_from_a_server(remote, params, tmp_path, monkeypatch):
     from tests.tracking.conftest import mask_of, small_network
 
     from spinscope.inference.predict import Predictor

@@ -1,4 +1,4 @@
-"""One parent an experiment, one child a seed, and nothing lost when something dies."""
+"""Runs: one parent per experiment, one child per seed, resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _status(run) -> str:
     return run.store.client.get_run(run.run_id).info.status
 
 
-def test_one_child_a_seed_with_parameters_and_lineage(store, params, tags):
+def test_one_child_per_seed_with_parameters_and_lineage(store, params, tags):
     with parent_run(store, params, lineage(params, "md5:0123")) as parent:
         for seed in (1, 2):
             with seed_run(parent, lineage(params, "md5:0123", seed=seed)) as run:
@@ -73,7 +73,7 @@ with parent_run(store, params, tags) as parent, seed_run(parent, tags) as run:
 
 
 @pytest.mark.slow
-def test_a_killed_training_is_found_and_continued(store, tracking):
+def test_an_interrupted_training_is_resumed(store, tracking):
     settings = [f"tracking.{key}={value}" for key, value in tracking.model_dump().items()]
     killed = subprocess.run(
         [sys.executable, "-c", _KILLED, *settings], capture_output=True, text=True
@@ -152,7 +152,7 @@ def test_this_process_counts_as_alive(store, params, tags):
     assert named.split()[1] == str(os.getpid())
 
 
-def test_a_study_goes_on_in_one_run_with_a_child_a_trial(store, params, tags):
+def test_a_study_is_resumed_in_one_run_with_one_child_per_trial(store, params, tags):
     from spinscope.tracking import runs
 
     ids = []

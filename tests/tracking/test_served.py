@@ -35,7 +35,7 @@ from spinscope.tracking.registry import version_folder
 from spinscope.tracking.runs import parent_run
 
 SHAPE = (41, 53)
-"""Odd, and no multiple of what the network reads."""
+"""Odd sides, no multiples of the network's."""
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_png_tiff_array_and_text_are_one_frame(served):
         assert (mask_of(answer) == mask_of(answers[0])).all()
 
 
-def test_a_tiff_tells_its_pixel_size_and_a_parameter_goes_before_it(served):
+def test_the_pixel_size_of_a_tiff_is_used_unless_a_parameter_overrides_it(served):
     content = tiff(
         frame(*SHAPE), resolution=(1 / 0.08, 1 / 0.08), metadata={"unit": "um"}, imagej=True
     )
@@ -178,7 +178,7 @@ def test_a_tiff_tells_its_pixel_size_and_a_parameter_goes_before_it(served):
 
 
 def test_a_bare_array_is_no_request(served):
-    """Arrays go into the column `image`; MLflow says so."""
+    """Arrays must be in the column `image`; MLflow reports it."""
     with pytest.raises(mlflow.MlflowException, match=r"missing inputs \['image'\]"):
         served.predict(frame(*SHAPE))
 

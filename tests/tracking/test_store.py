@@ -1,4 +1,4 @@
-"""One store, wherever its folder lies and however many open it at once."""
+"""The store: relative paths, concurrent openings, and moved folders."""
 
 from __future__ import annotations
 

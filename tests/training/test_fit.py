@@ -1,4 +1,4 @@
-"""Training: what is killed goes on to the same end; nothing half-written; finished is finished."""
+"""Training: resumed after an interruption with the same result, written atomically, read back."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def stop_after(epoch: int):
     ],
     ids=["cosine-ema", "plateau"],
 )
-def test_a_killed_training_ends_with_the_same_history(params, splits, tmp_path, extra):
+def test_an_interrupted_training_ends_with_the_same_history(params, splits, tmp_path, extra):
     base = [f"model.{key}={value}" for key, value in params.model.layers.items()]
     small = [f"training.{key}={getattr(params.training, key)}"
              for key in ("steps_per_epoch", "batch", "crop")]  # fmt: skip
@@ -137,7 +137,7 @@ def test_a_training_of_other_settings_is_moved_aside(params, splits, tmp_path, s
 
 
 def test_other_weights_of_the_same_name_are_another_training(params, splits, tmp_path, trained):
-    """A reference such as models:/x@lab moves on to another network."""
+    """An alias such as models:/x@lab may point to another network later."""
     start = shutil.copytree(trained.model, tmp_path / "m")
     first = fit(FAMILY, splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
     again = fit(FAMILY, splits, params, seed=1, folder=tmp_path / "b", pretrained=start)
@@ -150,7 +150,7 @@ def test_other_weights_of_the_same_name_are_another_training(params, splits, tmp
 def test_a_full_disk_keeps_the_last_whole_checkpoint(
     params, splits, tmp_path, trained, monkeypatch
 ):
-    """The disk fills while the second backup is written; once it has room, training goes on."""
+    """The disk is full at the second checkpoint; once it has space, the training resumes."""
     save = module.Resume._save_model
 
     def full(self):

@@ -93,7 +93,7 @@ def test_views_stay_in_the_frame(shape):
             assert max(ys) <= shape[0] - 1 + 1e-2
 
 
-def test_a_stream_that_starts_later_goes_on_the_same(moke_folder):
+def test_batches_that_start_later_are_the_same(moke_folder):
     frames = load_frames(open_dataset(moke_folder), 3)
     settings = section("training", batch=2, crop=32), section("augmentation")
     whole = take(training_batches(frames, *settings, seed=4), 6)
@@ -274,7 +274,7 @@ def test_gamma_bends_the_grey_levels():
     np.testing.assert_allclose(view, standardise(grey**1.8), atol=1e-2)
 
 
-def test_a_background_is_smooth_and_leaves_what_it_covers():
+def test_a_background_is_smooth_and_keeps_the_image():
     frame, _ = periodic()
     views = detected(30, background=0.5)
     residuals = np.array([v - np.polyval(np.polyfit(frame.ravel(), v.ravel(), 1), frame)

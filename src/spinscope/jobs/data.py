@@ -11,8 +11,6 @@ from spinscope.datasets import Dataset, Splits, data_hash, open_dataset, split_b
 from spinscope.errors import SpinscopeError
 from spinscope.progress import Progress, no_progress
 
-plain = no_progress
-
 
 @dataclass(frozen=True)
 class CheckedData:
