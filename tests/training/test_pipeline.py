@@ -46,7 +46,7 @@ def spots(size: int = 64):
     return label.astype(np.float32), label
 
 
-def test_without_augmentation_a_view_is_the_middle_of_the_frame():
+def test_without_augmentation_a_crop_is_the_middle_of_the_frame():
     rng = np.random.default_rng(0)
     image, label = rng.normal(size=(64, 64)), rng.integers(0, 3, (64, 64)).astype(np.uint8)
     batches = training_batches(
@@ -69,7 +69,7 @@ def test_image_and_label_move_together():
         assert (found_label == 1).any()
 
 
-def test_views_are_all_eight_of_the_dihedral_group():
+def test_crops_show_all_eight_transforms_of_the_dihedral_group():
     seen = {
         tuple(np.sign(random_affine(np.random.default_rng(k), (64, 64), 32, MOVING)[[0, 1, 3, 4]]))
         for k in range(200)
@@ -78,7 +78,7 @@ def test_views_are_all_eight_of_the_dihedral_group():
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (48, 200), (24, 24)])
-def test_views_stay_in_the_frame(shape):
+def test_crops_stay_in_the_frame(shape):
     crop = 32
     for k in range(100):
         a0, a1, a2, b0, b1, b2, *_ = random_affine(np.random.default_rng(k), shape, crop, MOVING)
@@ -196,7 +196,7 @@ def detected(n: int = 24, seed: int = 0, crop: int = 64, **changes) -> np.ndarra
     return np.concatenate([image[..., 0] for image, _ in take(batches, n)])
 
 
-def test_a_detectors_views_are_standardised_and_the_frame_without_noise():
+def test_detector_crops_are_standardised_and_the_frame_without_noise():
     frame, _ = periodic()
     np.testing.assert_allclose(detected(2), [frame, frame], atol=2e-3)
     noisy = detected(noise=3.0, salt=0.03, poisson=0.1, clip=0.5, blur=0.5, gamma=(0.3, 1.8),
@@ -214,7 +214,7 @@ def noise_of(views: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(1 - share**2, 0)) / share
 
 
-def test_a_detectors_noise_has_the_strength_asked_for():
+def test_detector_noise_has_the_strength_asked_for():
     strengths = noise_of(detected(60, noise=3.0, noise_probability=0.8))
     assert np.mean(strengths < 0.01) == pytest.approx(0.24, abs=0.13)
     assert strengths.max() == pytest.approx(2.9, abs=0.35)
@@ -222,7 +222,7 @@ def test_a_detectors_noise_has_the_strength_asked_for():
     assert np.median(strengths[strengths > 0.05]) == pytest.approx(0.9, abs=0.4)
 
 
-def test_no_two_views_bear_the_same_noise_and_each_can_be_drawn_again():
+def test_the_noise_of_a_crop_is_its_own_and_reproducible():
     views = detected(12, noise=3.0, noise_probability=1.0, seed=3)
     frame, _ = periodic()
     shares = np.einsum("nyx,yx->n", views, frame) / frame.size
@@ -246,7 +246,7 @@ def test_salt_and_pepper_are_extremes_of_the_grey_levels():
     assert max(changed) == pytest.approx(0.2, abs=0.05)
 
 
-def test_clipped_views_keep_to_the_frames_grey_levels():
+def test_clipped_crops_keep_to_the_frames_grey_levels():
     free = detected(20, noise=3.0, noise_probability=1.0)
     clipped = detected(20, noise=3.0, noise_probability=1.0, clip=1.0)
     at_ends = []
@@ -290,7 +290,7 @@ def test_inverted_grey_levels_only_where_asked():
     assert {np.sign((view * frame).mean()) for view in detected(20)} == {1.0}
 
 
-def test_views_with_a_tilt_axis_are_mirrored_top_to_bottom_only():
+def test_crops_with_a_tilt_axis_are_mirrored_top_to_bottom_only():
     axis = MOVING.model_copy(update={"symmetry": "axis"})
     maps = [random_affine(np.random.default_rng(k), (64, 64), 32, axis) for k in range(100)]
     assert {tuple(np.sign(m[[0, 1, 3, 4]])) for m in maps} == {(1, 0, 0, 1), (1, 0, 0, -1)}
@@ -302,7 +302,7 @@ def test_views_with_a_tilt_axis_are_mirrored_top_to_bottom_only():
         assert np.allclose(view, frame, atol=1e-5) or np.allclose(view, frame[::-1], atol=1e-5)
 
 
-def test_a_periodic_frame_goes_on_beyond_its_borders():
+def test_a_periodic_frame_is_continued_beyond_its_borders():
     from scipy import ndimage
 
     frame, _ = periodic()
