@@ -136,7 +136,9 @@ def load_model(
 
     params, workers = load_params(), len(os.sched_getaffinity(0))
     refs = [model_ref] if isinstance(model_ref, str | Path) else list(model_ref)
-    model = combined([jobs.predictor(params, str(ref), streams=workers) for ref in refs])
+    model = combined(
+        [jobs.predictor(params, str(ref), streams=workers, masks=True) for ref in refs]
+    )
     unset = axis_deg is None and scale is None
     return model if unset else model.with_geometry(axis_deg, scale)
 

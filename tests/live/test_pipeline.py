@@ -21,7 +21,7 @@ from spinscope.live import results as results_module
 from spinscope.live.frame import measure_frame
 from spinscope.live.pipeline import Stopped, segment_recording
 from spinscope.live.results import Chunks, open_results
-from spinscope.recordings import open_recording, watch
+from spinscope.recordings import WatchedFolder, open_recording
 
 SETTINGS = {"models": [{"ref": "stand-in", "sha256": "0"}]}
 
@@ -209,7 +209,7 @@ def test_a_recording_without_objects(tmp_path, predictor):
 def watched(folder, out, predictor, count, **options):
     """Watch a folder until `count` frames are done in all."""
     done: list[int] = [0]
-    recording = watch(folder, settle=0.02, poll=0.01, stop=lambda: done[-1] >= count)
+    recording = WatchedFolder(folder, settle=0.02, poll=0.01, stop=lambda: done[-1] >= count)
     return segment_recording(
         recording,
         predictor,
@@ -273,7 +273,7 @@ def test_a_folder_that_vanishes_keeps_its_frames(tmp_path, frames, predictor):
         if done == 3:
             folder.rename(tmp_path / "away")
 
-    recording = watch(folder, settle=0.02, poll=0.01)
+    recording = WatchedFolder(folder, settle=0.02, poll=0.01)
     with pytest.raises(Stopped, match=r"vanished while it was watched.*the 3 frames before it"):
         segment_recording(recording, predictor, tmp_path / "out", settings=SETTINGS, on_frame=gone)
     assert open_results(tmp_path / "out").n_frames == 3

@@ -67,9 +67,9 @@ class Outline:
         """
         count = len(self.start) - 1
         number = np.concatenate([self.number, self.number + count])
-        row, reach = np.tile(self.row, 2), np.concatenate([self.left, 1 - self.right])
+        row, edge = np.tile(self.row, 2), np.concatenate([self.left, 1 - self.right])
         pixels = self.start[1:] - self.start[:-1]
-        for y, x, chain in _convex(*_borders(number, row, reach)):
+        for y, x, chain in _convex(*_borders(number, row, edge)):
             pixels -= _inner_columns(y, x, chain, count)
         return pixels
 
@@ -81,17 +81,17 @@ class Outline:
         rows = np.diff(self.start) + 2 * width
         wide = np.repeat(number, rows)
         own = np.arange(len(self.row)) + self.number * 2 * width + width
-        reach = []
+        edge = []
         for column in (self.left, -self.right):
             padded = np.full(len(wide), _FAR)
             padded[own] = column
-            reach.append(minimum_filter1d(padded, 2 * width + 1, mode="constant", cval=_FAR))
+            edge.append(minimum_filter1d(padded, 2 * width + 1, mode="constant", cval=_FAR))
         first = np.cumsum(rows) - rows
         row = np.arange(len(wide)) - np.repeat(first - self.row[self.start[:-1]] + width, rows)
-        return wide, row, reach[0] - width, -reach[1] + width
+        return wide, row, edge[0] - width, -edge[1] + width
 
 
-def _borders(number, row, reach) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _borders(number, row, edge) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points (y, x, chain) of left borders on the grid of half pixels, sorted by chain and y.
 
     Each row has its left midpoint. The midpoint of an upper or lower pixel edge matters at the
@@ -100,17 +100,17 @@ def _borders(number, row, reach) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     first = np.ones(len(row), dtype=bool)
     first[1:] = number[1:] != number[:-1]
     last = np.append(first[1:], first[:1])
-    below = np.append(reach[1:], 0)
-    step = last | (np.abs(below - reach) > 1)
+    below = np.append(edge[1:], 0)
+    step = last | (np.abs(below - edge) > 1)
     points = 1 + first + step.astype(np.int64)
     at = np.cumsum(points) - points  # index of the first point of each row
     y, x = np.empty((2, int(points.sum())), dtype=np.int64)
-    y[at[first]], x[at[first]] = 2 * row[first] - 1, 2 * reach[first]
+    y[at[first]], x[at[first]] = 2 * row[first] - 1, 2 * edge[first]
     own = at + first
-    y[own], x[own] = 2 * row, 2 * reach - 1
+    y[own], x[own] = 2 * row, 2 * edge - 1
     under = own[step] + 1
     y[under] = 2 * row[step] + 1
-    x[under] = 2 * np.where(last, reach, np.minimum(reach, below))[step]
+    x[under] = 2 * np.where(last, edge, np.minimum(edge, below))[step]
     return y, x, np.repeat(number, points)
 
 

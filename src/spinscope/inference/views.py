@@ -46,13 +46,8 @@ def undo(array: np.ndarray, view: View) -> np.ndarray:
 
 def mean_of(arrays: Iterable[np.ndarray]) -> np.ndarray:
     """Return the mean of float32 arrays of one shape, and a single array unchanged."""
-    total, count = None, 0
-    for array in arrays:
-        count += 1
-        if count == 1:
-            total = array
-        elif count == 2:
-            total = total + array
-        else:
-            total += array
+    arrays, count = iter(arrays), 1
+    total = next(arrays)
+    for count, array in enumerate(arrays, 2):
+        total = total + array if count == 2 else np.add(total, array, out=total)
     return total if count == 1 else total / np.float32(count)

@@ -102,11 +102,11 @@ def _opened(params: Params, path: Path) -> Recording:
 
 
 def _watched(params: Params, paths: Sequence[Path], stop: Callable[[], bool] | None) -> Recording:
-    from spinscope.recordings import watch
+    from spinscope.recordings import WatchedFolder
 
     if len(paths) != 1:
         raise SpinscopeError(f"--watch must name one folder, not {len(paths)} paths")
-    return watch(
+    return WatchedFolder(
         paths[0],
         pixel_size=_pixel_size(params),
         settle=params.segment.settle_s,

@@ -73,24 +73,21 @@ def measure_recording(
     SpinscopeError
         Where the recording holds no object.
     """
-    recording = results.summary["recording"]
-    classes = results.summary["classes"]
-    try:
-        tables, figures = measure_objects(
-            results.table("objects", list(COLUMNS)),
-            settings,
-            n_frames=results.n_frames,
-            shape=tuple(recording["shape"]),
-            pixel_size=recording["pixel_size"],
-            interval=recording["interval"],
-            sample_mask=lambda frame: (
-                sample_of(results.mask(frame), classes) if sample_mask is None else sample_mask
-            ),
-        )
-    except NoObjects:
-        raise SpinscopeError(
-            f"{results.folder} holds no object; there is nothing to measure"
-        ) from None
+    recording, classes = results.summary["recording"], results.summary["classes"]
+    objects = results.table("objects", list(COLUMNS))
+    if not len(objects):
+        raise SpinscopeError(f"{results.folder} holds no object; there is nothing to measure")
+    tables, figures = measure_objects(
+        objects,
+        settings,
+        n_frames=results.n_frames,
+        shape=tuple(recording["shape"]),
+        pixel_size=recording["pixel_size"],
+        interval=recording["interval"],
+        sample_mask=lambda frame: (
+            sample_of(results.mask(frame), classes) if sample_mask is None else sample_mask
+        ),
+    )
     for name, table in tables.items():
         if name in ("lattice", "tracks"):
             with atomic_file(results.folder / f"{name}.parquet") as partial:
@@ -99,10 +96,6 @@ def measure_recording(
             table.to_csv(partial, index=False)
     write_json(results.folder / FIGURES, figures)
     return figures
-
-
-class NoObjects(SpinscopeError):
-    """There is no object to measure."""
 
 
 def measure_objects(
@@ -144,13 +137,11 @@ def measure_objects(
 
     Raises
     ------
-    NoObjects
-        Where there is no object.
     SpinscopeError
-        Where the sample mask has another shape than the frames.
+        Where there is no object, or the sample mask has another shape than the frames.
     """
     if not len(objects):
-        raise NoObjects("there is no object to measure")
+        raise SpinscopeError("there is no object to measure")
     tables, figures = _lattice(objects, shape, pixel_size, sample_mask)
     alone = objects.groupby("frame").size().max() == 1
     if n_frames > 1 and not (alone and settings.search_range_px is None):

@@ -33,8 +33,7 @@ from spinscope.live.results import (
     finish,
     open_results,
 )
-from spinscope.recordings import Recording, RecordingError
-from spinscope.recordings.watch import WatchedFolder
+from spinscope.recordings import Recording, RecordingError, WatchedFolder
 
 _WAIT = 0.2  # s between checks for finished frames while no new one arrives
 _LINGER = 2.0  # s after which the frames of a slow camera are written as an incomplete chunk

@@ -1,8 +1,8 @@
-"""Open a recording: a file, a folder, an array, or a folder that a camera is filling."""
+"""Open a recording: a file, a folder or an array."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ from spinscope.recordings.base import IMAGE, TIFF, VIDEO, Recording, RecordingEr
 from spinscope.recordings.folder import FolderRecording
 from spinscope.recordings.tiff import TiffRecording
 from spinscope.recordings.video import VideoRecording
-from spinscope.recordings.watch import WatchedFolder
 
 
 def open_recording(
@@ -74,47 +73,4 @@ def _open_path(path: Path, only: Sequence[str] | None) -> Recording:
     raise RecordingError(
         f"{path}: a file that ends in {path.suffix or 'nothing'!r} cannot be read; frames come "
         "from PNG, TIFF, BMP or JPEG images, AVI, MP4, MOV or MKV videos, or a folder of images"
-    )
-
-
-def watch(
-    folder: Path | str,
-    *,
-    settle: float = 1.0,
-    poll: float = 0.1,
-    stop: Callable[[], bool] = lambda: False,
-    idle: float | None = None,
-    pixel_size: float | None = None,
-) -> Recording:
-    """Open a folder that a camera is filling; each frame is read once its file is complete.
-
-    Parameters
-    ----------
-    folder : Path or str
-        Folder to watch.
-    settle : float
-        Seconds without growth after which a file is complete; one that opens without an error is
-        read at once.
-    poll : float
-        Seconds between two checks of the folder.
-    stop : callable
-        `frames()` ends when it returns True.
-    idle : float, optional
-        `frames()` ends after so many seconds without a new file; by default never.
-    pixel_size : float, optional
-        Pixel size in m, which overrides the files' metadata.
-
-    Returns
-    -------
-    Recording
-        Frames in order of arrival; `n` is None, and `shape`, `scale` and `pixel_size` wait for the
-        first frame.
-
-    Raises
-    ------
-    RecordingError
-        Where the folder does not exist, and from `frames()` where it vanishes.
-    """
-    return WatchedFolder(
-        Path(folder), settle=settle, poll=poll, stop=stop, idle=idle, pixel_size=pixel_size
     )

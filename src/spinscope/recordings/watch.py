@@ -20,24 +20,47 @@ from spinscope.recordings.folder import is_image, natural, read_file
 
 
 class WatchedFolder(Recording):
-    """Folder that is being filled; frames are numbered in order of arrival.
+    """Folder that a camera is filling; frames are numbered in order of arrival.
 
     Files that arrive between two checks are taken in natural order of their names, and none is
-    taken before an earlier one that is still being written. See `watch` for the parameters.
+    taken before an earlier one that is still being written. `n` is None; `shape`, `scale` and
+    `pixel_size` wait for the first frame.
+
+    Parameters
+    ----------
+    path : Path or str
+        Folder to watch.
+    settle : float
+        Seconds without growth after which a file is complete; one that opens without an error is
+        read at once.
+    poll : float
+        Seconds between two checks of the folder.
+    stop : callable
+        `frames()` ends when it returns True.
+    idle : float, optional
+        `frames()` ends after so many seconds without a new file; by default never.
+    pixel_size : float, optional
+        Pixel size in m, which overrides the files' metadata.
+
+    Raises
+    ------
+    RecordingError
+        Where the folder does not exist.
     """
 
     n = None
 
     def __init__(
         self,
-        path: Path,
+        path: Path | str,
         *,
-        settle: float,
-        poll: float,
-        stop: Callable[[], bool],
-        idle: float | None,
-        pixel_size: float | None,
+        settle: float = 1.0,
+        poll: float = 0.1,
+        stop: Callable[[], bool] = lambda: False,
+        idle: float | None = None,
+        pixel_size: float | None = None,
     ):
+        path = Path(path)
         for name, value in (("settle", settle), ("poll", poll), ("idle", idle)):
             if value is not None and not value >= 0:
                 raise RecordingError(f"{name} (={value}) must be a number of seconds, not negative")
