@@ -1,4 +1,4 @@
-"""From a material and a microscope to a Lorentz model: films, images, validate, train, register."""
+"""Make a Lorentz model of a material and a microscope: films, images, training, registry."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FAMILY = "ltem-unet"
 
 @task(name="films")
 def make_films(profile: str | None, overrides: list[str], out: str) -> list[str]:
-    """Relax the films; a retry and another run go on with those that are done."""
+    """Relax the films; finished ones are kept."""
     params = load_params(profile, overrides, family=FAMILY)
     return jobs.film_lines(jobs.films(params, Path(out)))
 
 
 @task(name="images")
 def make_images(profile: str | None, overrides: list[str], films: str, out: str) -> str:
-    """Lorentz images of the films; those that stand there of the same films are kept."""
+    """Simulate Lorentz images of the films; those of the same films and settings are kept."""
     params = load_params(profile, overrides, family=FAMILY)
     return str(jobs.ltem_corpus(params, Path(films), Path(out)))
 
@@ -35,10 +35,18 @@ def corpus_ltem(
     out: str | None = None,
     films: str | None = None,
 ) -> dict:
-    """Corpus and model for the material of `films` and the microscope of `ltem` in the settings.
+    """Make corpus and model for the sections ``films`` and ``ltem`` of the settings.
 
-    out : folder for films, images and training; by default those that the verbs use.
-    films : a corpus of films that is there already, to be imaged as it is.
+    Parameters
+    ----------
+    profile : str, optional
+        Profile of the settings.
+    overrides : list of str, optional
+        ``section.key=value`` each.
+    out : str, optional
+        Folder for films, images and training; by default the folders of the verbs.
+    films : str, optional
+        Existing corpus of films to image.
     """
     overrides = list(overrides or [])
     params = load_params(profile, overrides, family=FAMILY)
@@ -63,4 +71,4 @@ if __name__ == "__main__":
     from _arguments import one_sentence, parse
 
     with one_sentence():
-        corpus_ltem(**parse(__doc__, out="folder", films="corpus of films that is there already"))
+        corpus_ltem(**parse(__doc__, out="output folder", films="existing corpus of films"))

@@ -16,7 +16,7 @@ from spinscope.tracking import PromotionRefused
 def pass_gates(
     name: str, version: int | None, reason: str, profile: str | None, overrides: list[str]
 ) -> dict:
-    """Measure the gates and move the alias; a refusal keeps the table of gates."""
+    """Measure the gates and move the alias; the table of gates is recorded in any case."""
     family = jobs.family_of_version(load_params(profile, overrides).tracking, name, version)
     params = load_params(profile, overrides, family=family)
     try:
@@ -36,17 +36,18 @@ def promote(
     profile: str | None = None,
     overrides: list[str] | None = None,
 ) -> dict:
-    """Set `models:/NAME@lab` to a version, or fail with the gates that refused it."""
+    """Promote a version to ``models:/NAME@lab``, or fail with the gates that it does not pass."""
     return pass_gates(name, version, reason, profile, overrides or [])
 
 
 def _table(gates) -> None:
+    """Record the table of gates."""
     create_table_artifact([asdict(gate) for gate in gates], key="promotion-gates")
 
 
 if __name__ == "__main__":
     from _arguments import one_sentence, parse
 
-    given = parse(__doc__, name="registered model", version="its version", reason="why")
+    given = parse(__doc__, name="registered name", version="version (newest)", reason="reason")
     with one_sentence():
         promote(**{key: value for key, value in given.items() if value is not None})

@@ -1,4 +1,4 @@
-"""Train a model further with the corrections of its reviewers, and hold the new to the old one."""
+"""Retrain a model with the corrections of its reviewers and compare it with the old one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def retrain(
     overrides: list[str] | None = None,
     out: str | None = None,
 ) -> dict:
-    """Retrain a model with folders of reviews, separated by commas, and register the best."""
+    """Retrain a model with comma-separated folders of reviews and register the best seed."""
     folders = [Path(folder.strip()) for folder in (reviews or "").split(",") if folder.strip()]
     if not folders:
         raise SpinscopeError("--reviews must name at least one folder of reviews")
@@ -45,13 +45,13 @@ def retrain(
 def _in_tasks(
     params: Params, profile: str | None, overrides: list[str], settings: Params, folder: Path
 ):
-    """The seeds of `train-seeds`, with the settings that the corrections changed."""
+    """Function `run_seeds` with the settings that the corrections changed."""
     changed = changes(params, settings)
     return in_tasks(settings, profile, [*overrides, *changed], folder)
 
 
 def changes(old: Params, new: Params) -> list[str]:
-    """Overrides that make the settings `old` into `new`."""
+    """Overrides that turn the settings `old` into `new`."""
     before, after = (params.model_dump(mode="json") for params in (old, new))
     return [
         f"{section}.{key}={json.dumps(value)}"
@@ -63,12 +63,12 @@ def changes(old: Params, new: Params) -> list[str]:
 
 
 def markdown(report: dict) -> str:
-    """Table of the old and the new model."""
+    """Table of the old and the new model in Markdown."""
     lines = ["| frames | number | MCC before | MCC after |", "|---|---|---|---|"]
-    for part in ("held_out", "trained", "validation"):
-        if of := report["new"][part]:
-            old, new = report["old"][part]["mcc"], of["mcc"]
-            lines.append(f"| {part.replace('_', ' ')} | {of['n_images']} | {old:.4f} | {new:.4f} |")
+    for frames in ("held_out", "trained", "validation"):
+        if new := report["new"][frames]:
+            name, n, old = frames.replace("_", " "), new["n_images"], report["old"][frames]
+            lines.append(f"| {name} | {n} | {old['mcc']:.4f} | {new['mcc']:.4f} |")
     return "\n".join(
         [*lines, "", report["summary"], "", f"Registered as `{report['registered']}`."]
     )

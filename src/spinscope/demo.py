@@ -1,4 +1,4 @@
-"""The whole life of a model in minutes: corpus, training, registry, promotion, segmentation."""
+"""Every step of a model in minutes: corpus, training, registry, promotion, segmentation."""
 
 from __future__ import annotations
 
@@ -23,11 +23,30 @@ def demo(
     on_epoch: Callable[[int, int, dict[str, float]], None] | None = None,
     progress=lambda items, **_: items,
 ) -> list[str]:
-    """Run the main job of `params` (the profile `demo`: simulated frames) and say each step.
+    """Run every step on simulated frames and print its name.
 
-    Returns the closing lines: table over the seeds, promoted reference, picture, next command.
-    Where the lab already has a better model the gates refuse this one, and the lines say so.
-    Raises SpinscopeError as its steps do.
+    A model that does not pass the gates, because the lab has a better one, is not promoted.
+
+    Parameters
+    ----------
+    params : Params
+        Settings of the profile ``demo``.
+    say : callable
+        Receives a line before each step.
+    on_epoch : callable, optional
+        Called with seed, epoch and logs.
+    progress : Progress
+        Progress bar.
+
+    Returns
+    -------
+    list of str
+        Closing lines: table over the seeds, promoted reference, image, next command.
+
+    Raises
+    ------
+    SpinscopeError
+        If a step fails.
     """
     started = time.monotonic()
     out = project_root() / "build" / "demo"

@@ -33,7 +33,8 @@ def part(monkeypatch) -> Part:
     module.report = lambda job: {"track": job.track, "out": str(job.out)}
     module.lines = lambda report: [str(report)]
     monkeypatch.setitem(sys.modules, "a_part", module)
-    return Part("squares", "Square.", "a_part", flow="squares", options=(WORKERS,), out="squares")
+    given = {"out": "squares", "family": "moke-unet", "options": (WORKERS,)}
+    return Part("squares", "Square.", "a_part", flow="squares", **given)
 
 
 def test_a_part_runs_its_stages_before_its_report(part, tmp_path):
@@ -61,6 +62,13 @@ def test_values_of_a_flow_are_parsed():
     assert Option("n", "Films.", int, minimum=1).parse("") is None
     assert Option("models", "Models.", list[str]).parse(" , ") is None
     assert WORKERS.parse("2") == 2
+    final = Option("final", "Final.", bool, False)
+    assert [final.parse(value) for value in ("yes", True, "false", "")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     for value in ("two", "0", "-1"):
         with pytest.raises(SpinscopeError, match=rf"--workers \(={value}\) must be a whole number"):
             WORKERS.parse(value)

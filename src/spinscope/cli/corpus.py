@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from spinscope.cli.shared import (
     Answer,
@@ -13,6 +10,7 @@ from spinscope.cli.shared import (
     Seed,
     Settings,
     group,
+    option,
     output,
     show_progress,
     verb,
@@ -27,7 +25,7 @@ KERR, LORENTZ = "moke-unet", "ltem-unet"
 @verb(app, as_json=False)
 def kerr(
     settings: Settings,
-    n: Annotated[int | None, typer.Option("--n", help="Number of frames (kerr.n).")] = None,
+    n: option(int, "Number of frames (kerr.n).", "--n") = None,
     seed: Seed = None,
     out: output("build/corpus/kerr") = None,
     preview: Preview = None,
@@ -45,15 +43,11 @@ def kerr(
 @verb(app, as_json=False)
 def films(
     settings: Settings,
-    n: Annotated[int | None, typer.Option("--n", help="Number of films (films.n).")] = None,
+    n: option(int, "Number of films (films.n).", "--n") = None,
     seed: Seed = None,
     out: output("build/corpus/films") = None,
-    files: Annotated[
-        list[Path], typer.Option("--import", help="OVF file to import, repeatable.")
-    ] = [],  # noqa: B006
-    mx3: Annotated[
-        Path | None, typer.Option(help="Folder to write a mumax3 script per film to.")
-    ] = None,
+    files: option(list[Path], "OVF file to import, repeatable.", "--import") = [],  # noqa: B006
+    mx3: option(Path, "Folder to write a mumax3 script per film to.") = None,
 ) -> Answer:
     """Relax magnetic films, or import those of another program."""
     from spinscope import jobs
@@ -75,9 +69,7 @@ def films(
 @verb(app, as_json=False)
 def ltem(
     settings: Settings,
-    films: Annotated[
-        Path | None, typer.Option(help="Corpus of films (build/corpus/films).")
-    ] = None,
+    films: option(Path, "Corpus of films (build/corpus/films).") = None,
     seed: Seed = None,
     out: output("data.path of the family") = None,
     preview: Preview = None,
@@ -101,4 +93,4 @@ def _preview(dataset, path: Path | None) -> list[str]:
         return []
     from spinscope.corpora.preview import preview_frames
 
-    return [f"picture: {preview_frames(dataset, path)}"]
+    return [f"preview: {preview_frames(dataset, path)}"]

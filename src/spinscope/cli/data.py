@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spinscope.cli.shared import Answer, Data, Settings, group, output, show_progress, verb
+from spinscope.cli.shared import Answer, Data, Settings, group, option, output, show_progress, verb
 from spinscope.config import dataset_path, project_root
 from spinscope.errors import SpinscopeError
 
@@ -62,7 +62,7 @@ def validate(
 @verb(app)
 def describe(
     settings: Settings,
-    data: Annotated[list[Path], typer.Option(help="Dataset folder, repeatable.")] = [],  # noqa: B006
+    data: option(list[Path], "Dataset folder, repeatable.") = [],  # noqa: B006
     out: output("build/describe", "Folder of the page") = None,
 ) -> Answer:
     """Compare datasets and their statistics on one HTML page."""

@@ -16,8 +16,11 @@ from spinscope.cli.shared import (
     Model,
     Settings,
     Tta,
+    former,
     integers,
+    option,
     output,
+    renamed,
     show_progress,
     verb,
 )
@@ -31,7 +34,7 @@ def train(
     settings: Settings,
     family: Annotated[str, typer.Argument(help=f"Family: {', '.join(families.names())}.")],
     out: output("build/train/FAMILY") = None,
-    seeds: Annotated[int | None, typer.Option(help="Number of seeds (training.seeds).")] = None,
+    seeds: option(int, "Number of seeds (training.seeds).") = None,
 ) -> Answer:
     """Validate data, train over seeds, evaluate, track and register."""
     from spinscope import jobs
@@ -49,14 +52,11 @@ def evaluate(
     model: Model,
     data: Data = None,
     out: output("none", "JSON file of the whole report") = None,
-    batches: Annotated[
-        str | None, typer.Option(help="Batch indices, comma-separated (all).")
-    ] = None,
-    sources: Annotated[str | None, typer.Option(help="Source ids, comma-separated (all).")] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="PNG file of the frame with the most skyrmions.")
-    ] = None,
+    batches: option(str, "Batch indices, comma-separated (all).") = None,
+    sources: option(str, "Source ids, comma-separated (all).") = None,
+    image: option(Path, "PNG file of the frame with the most skyrmions.") = None,
     tta: Tta = None,
+    picture: former(Path, "--picture") = None,
 ) -> Answer:
     """Score a model on a dataset folder."""
     from spinscope import jobs
@@ -69,7 +69,7 @@ def evaluate(
         data or dataset_path(params),
         batches=integers("batches", batches),
         sources=integers("sources", sources),
-        image=picture,
+        image=renamed("--picture", "--image", image, picture),
         progress=show_progress,
     )
     if out is not None:

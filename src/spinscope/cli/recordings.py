@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from spinscope.cli.shared import MODEL_HELP, Answer, FrameBar, Settings, Tta, output, verb
+from spinscope.cli.shared import MODEL_HELP, Answer, FrameBar, Settings, Tta, option, output, verb
 from spinscope.errors import SpinscopeError
 
 app = typer.Typer()
@@ -26,14 +26,12 @@ def segment(
     files: Annotated[
         list[Path], typer.Argument(help="Images, TIFF stacks, AVI or MP4, folders of images.")
     ],
-    model: Annotated[list[str], typer.Option(help=f"{MODEL_HELP} Repeat to average.")] = [BUNDLED],  # noqa: B006
+    model: option(list[str], f"{MODEL_HELP} Repeat to average.") = [BUNDLED],  # noqa: B006
     out: output("masks") = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Segment new files of a folder until Ctrl-C.")
     ] = False,
-    pixel_size: Annotated[
-        float | None, typer.Option(help="Pixel size in nm, overrides the recording's metadata.")
-    ] = None,
+    pixel_size: option(float, "Pixel size in nm, overrides the recording's metadata.") = None,
     tta: Tta = None,
 ) -> Answer:
     """Segment and measure recordings; an interrupted call is resumed."""
@@ -61,9 +59,7 @@ def segment(
 def measure(
     settings: Settings,
     folder: Results,
-    film: Annotated[
-        Path | None, typer.Option(help="Image that is black where the sample has no film.")
-    ] = None,
+    film: option(Path, "Image that is black where the sample has no film.") = None,
 ) -> Answer:
     """Measure lattice order and tracks of a segmented recording."""
     from spinscope import jobs
@@ -75,9 +71,7 @@ def measure(
 @verb(app, settings=False)
 def export(
     folder: Results,
-    kinds: Annotated[
-        list[str], typer.Option("--to", help="roi, labels, classes, coco, csv, png or mp4.")
-    ],
+    kinds: option(list[str], "roi, labels, classes, coco, csv, png or mp4.", "--to"),
     out: output("FOLDER") = None,
 ) -> Answer:
     """Write a segmented recording for Fiji, OME, COCO and others."""

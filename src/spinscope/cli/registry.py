@@ -14,6 +14,7 @@ from spinscope.cli.shared import (
     Reason,
     Settings,
     group,
+    option,
     table_answer,
     verb,
 )
@@ -49,7 +50,7 @@ def compare(settings: Settings, a: Version, b: Version) -> Answer:
 def add(
     settings: Settings,
     model: Annotated[str, typer.Argument(help="bundled:NAME or a model folder.")],
-    name: Annotated[str | None, typer.Option(help="Registered name (tracking.experiment).")] = None,
+    name: option(str, "Registered name (tracking.experiment).") = None,
 ) -> Answer:
     """Register a model trained elsewhere, with its validation scores."""
     from spinscope import families, jobs
@@ -65,7 +66,7 @@ def add(
 def promote(
     settings: Settings,
     name: Name,
-    version: Annotated[int | None, typer.Option(help="Version number (the newest).")] = None,
+    version: option(int, "Version number (the newest).") = None,
     reason: Reason = NO_REASON,
 ) -> Answer:
     """Promote a version to the lab if it passes every gate."""

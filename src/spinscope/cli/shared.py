@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import typer
 
@@ -17,24 +18,46 @@ from spinscope.errors import SpinscopeError
 
 MODEL_HELP = "models:/NAME@lab, bundled:NAME or a model folder."
 
+NO_REASON = "no reason given"
+
+
+def option(kind: Any, text: str, *flags: str) -> Any:
+    """Annotation of an option that may be missing, with its help."""
+    return Annotated[
+        kind if get_origin(kind) is list else kind | None, typer.Option(*flags, help=text)
+    ]
+
+
+def former(kind: Any, flag: str) -> Any:
+    """Annotation of a hidden option for a flag of an earlier release."""
+    return Annotated[kind | None, typer.Option(flag, help="Former name.", hidden=True)]
+
+
+def renamed(old: str, new: str, value: Any, former_value: Any) -> Any:
+    """Value of an option whose flag was renamed, with a hint where the old flag was used."""
+    if former_value is None:
+        return value
+    print(f"hint: {old} is now {new}", file=sys.stderr)
+    return former_value
+
+
+def output(default: str, text: str = "Output folder") -> Any:
+    """Annotation of the option ``--out``, with its default in the help."""
+    return option(Path, f"{text} ({default}).", "--out")
+
+
 Overrides = Annotated[
     list[str],
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting, repeatable."),
 ]
-Profile = Annotated[str | None, typer.Option(help="demo, laptop or paper (laptop).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Dataset folder (data.path).")]
 Model = Annotated[str, typer.Option("--model", help=MODEL_HELP)]
-Seed = Annotated[int | None, typer.Option(help="Seed of the random numbers (seed).")]
-Tta = Annotated[int | None, typer.Option(help="Augmented views averaged: 1, 2, 3 or 8.")]
-Reason = Annotated[str, typer.Option(help="Reason that the history records.")]
-Preview = Annotated[Path | None, typer.Option(help="PNG file to draw the first images to.")]
-NO_REASON = "no reason given"
-
-
-def output(default: str, what: str = "Output folder") -> Any:
-    """Annotation of the option ``--out`` with its default in the help."""
-    return Annotated[Path | None, typer.Option("--out", help=f"{what} ({default}).")]
+Profile = option(str, "demo, laptop or paper (laptop).")
+Data = option(Path, "Dataset folder (data.path).", "--data")
+Seed = option(int, "Seed of the random numbers (seed).")
+Tta = option(int, "Augmented views averaged: 1, 2, 3 or 8.")
+Reason = option(str, "Reason that the history records.")
+Preview = option(Path, "PNG file to draw the first images to.")
 
 
 def group(text: str) -> typer.Typer:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from spinscope.cli.shared import Answer, Settings, group, output, show_progress, verb
+from spinscope.cli.shared import (
+    Answer,
+    Settings,
+    former,
+    group,
+    option,
+    output,
+    renamed,
+    show_progress,
+    verb,
+)
 from spinscope.errors import SpinscopeError
 from spinscope.studies import PARTS
 from spinscope.studies.base import Option, Part
@@ -21,54 +30,44 @@ app = group("Measure published findings with our models.")
 def add_verb(part: Part) -> None:
     """Make the verb of a part from its declaration."""
 
-    def run(settings: Settings, *, out: Path | None, track: bool, **options: Any) -> Answer:
-        for option in part.options:
-            if option.former and (value := options.pop(f"former_{option.name}")) is not None:
-                flag = f"--{option.name.replace('_', '-')}"
-                print(f"hint: {option.former} is now {flag}", file=sys.stderr)
-                options[option.name] = value
-            if options[option.name] == []:
-                options[option.name] = option.default
-        params = part.settings(settings.profile, settings.overrides, options)
-        report = part(params, out, track=track, progress=show_progress, **options)
+    def run(settings: Settings, *, out: Path | None, track: bool, **given: Any) -> Answer:
+        for one in part.options:
+            if one.former:
+                flag, old = f"--{one.name.replace('_', '-')}", given.pop(f"former_{one.name}")
+                given[one.name] = renamed(one.former, flag, given[one.name], old)
+            if given[one.name] == []:
+                given[one.name] = one.default
+        params = part.settings(settings.profile, settings.overrides, given)
+        report = part(params, out, track=track, progress=show_progress, **given)
         page = [f"page: {part.job(params, out).out / part.page}"] if part.page else []
         return Answer([*part.load().lines(report), *page], report)
 
-    shared = {
-        "out": (output(f"build/{part.out}"), None),
-        "track": (
-            Annotated[bool, typer.Option(help="Also record the results in MLflow.")],
-            part.track,
-        ),
-    }
     parameters = [inspect.Parameter("settings", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-    for option in part.options:
-        parameters += _parameters(option)
-    parameters += [_parameter(name, kind, default) for name, (kind, default) in shared.items()]
+    for one in part.options:
+        parameters += _parameters(one)
+    track = Annotated[bool, typer.Option(help="Also record the results in MLflow.")]
+    parameters.append(_parameter("out", output(f"build/{part.out}"), None))
+    parameters.append(_parameter("track", track, part.track))
     run.__signature__ = inspect.Signature(parameters)
     run.__doc__ = part.help
     verb(app, part.name)(run)
 
 
-def _parameters(option: Option) -> list[inspect.Parameter]:
+def _parameters(one: Option) -> list[inspect.Parameter]:
     """Parameter of an option, and a hidden one for the flag of an earlier release."""
-    many = option.type == list[str]
-    kind = option.type if many or option.required else option.type | None
-    default = [] if many else option.default
-    if option.required:
-        default = inspect.Parameter.empty
-    flags = [option.flag] if option.flag else []
-    given = typer.Option(*flags, help=option.help, min=option.minimum)
-    parameters = [_parameter(option.name, Annotated[kind, given], default)]
-    if option.former:
-        hidden = typer.Option(option.former, help=option.help, hidden=True, min=option.minimum)
-        parameters.append(
-            _parameter(f"former_{option.name}", Annotated[option.type | None, hidden], None)
-        )
+    many = one.type == list[str]
+    kind = one.type if many or one.required else one.type | None
+    default = inspect.Parameter.empty if one.required else [] if many else one.default
+    flags = [one.flag] if one.flag else []
+    given = Annotated[kind, typer.Option(*flags, help=one.help, min=one.minimum)]
+    parameters = [_parameter(one.name, given, default)]
+    if one.former:
+        parameters.append(_parameter(f"former_{one.name}", former(one.type, one.former), None))
     return parameters
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """Parameter that is passed by its name."""
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default
     )
@@ -81,10 +80,7 @@ for _part in PARTS.values():
 @verb(app, "table", settings=False, as_json=False)
 def table(
     study: Annotated[str, typer.Argument(help="Name of a study whose report exists.")],
-    into: Annotated[
-        Path | None,
-        typer.Option(help="Markdown page to fill between <!-- NAME --> and <!-- end -->."),
-    ] = None,
+    into: option(Path, "Markdown page to fill between <!-- NAME --> and <!-- end -->.") = None,
     out: output("build/reports", "Folder of the reports") = None,
 ) -> Answer:
     """Print the findings of a study as Markdown, or fill a page."""

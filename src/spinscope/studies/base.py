@@ -82,6 +82,8 @@ class Option:
                 raise SpinscopeError(
                     f"--{self.name} (={value}) must be a whole number, at least {least}"
                 )
+        if self.type is bool:
+            return str(value).lower() in ("true", "yes", "1")
         return self.type(value)
 
 
@@ -181,12 +183,12 @@ class Part:
         Module with `report`, `lines` and `STAGES`.
     flow : str
         Name of the flow and its deployment.
-    options : tuple of Option
-        Parameters besides settings, output folder and tracking.
     out : str
         Default output folder below ``build/``.
     family : str
         Family whose settings apply.
+    options : tuple of Option
+        Parameters besides settings, output folder and tracking.
     track : bool
         Whether the verb records results in MLflow by default.
     page : str, optional
@@ -199,9 +201,9 @@ class Part:
     help: str
     module: str
     flow: str
+    out: str
+    family: str
     options: tuple[Option, ...] = ()
-    out: str = "study/moke"
-    family: str = "moke-unet"
     track: bool = False
     page: str | None = None
     cron: str | None = None
@@ -226,22 +228,6 @@ class Part:
             family = family_of(load_params(profile, overrides).tracking, options["models"][0])
         return load_params(profile, overrides, family=family)
 
-    def __call__(
-        self,
-        params: Params,
-        out: Path | None = None,
-        *,
-        track: bool | None = None,
-        progress: Progress = no_progress,
-        **options: Any,
-    ) -> dict[str, Any]:
-        """Run the stages and return the report."""
-        job = self.job(params, out, track=track, progress=progress, **options)
-        for stage in self.stages:
-            if not stage.in_report:
-                stage.run_all(job, job.options.get("workers", 1))
-        return self.load().report(job)
-
     def job(
         self,
         params: Params,
@@ -251,7 +237,15 @@ class Part:
         progress: Progress = no_progress,
         **options: Any,
     ) -> Job:
-        """Job of this part, with default values for the options that are not given."""
+        """Job of this part, with default values for what is not given."""
         given = {option.name: option.default for option in self.options} | options
         track = self.track if track is None else track
         return Job(params, Path(out or project_root() / "build" / self.out), given, track, progress)
+
+    def __call__(self, *args: Any, **given: Any) -> dict[str, Any]:
+        """Run the stages and return the report; the arguments are those of `job`."""
+        job = self.job(*args, **given)
+        for stage in self.stages:
+            if not stage.in_report:
+                stage.run_all(job, job.options.get("workers", 1))
+        return self.load().report(job)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 COLOURS = ("#2a6f97", "#e07a1f", "#5a8f3c", "#8e5ea2", "#b5483a")
 
 
 def new_figure(width: float, height: float) -> Figure:
     """Empty figure of a size in inches."""
-    from matplotlib.figure import Figure
-
     return Figure(figsize=(width, height), layout="constrained", dpi=110)
+
+
+def finish(axes: Axes, legend: str | None = "small", **labels: Any) -> None:
+    """Set the labels of axes, with a grid and a legend of some font size."""
+    axes.set(**labels)
+    axes.grid(alpha=0.3)
+    if legend:
+        axes.legend(fontsize=legend)
 
 
 def colour(number: int) -> str:

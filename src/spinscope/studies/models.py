@@ -6,17 +6,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from spinscope.config import Params
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
+from spinscope.inference.predict import Predictor
 from spinscope.jobs.evaluating import predictor
-
-if TYPE_CHECKING:
-    from spinscope.inference.predict import Predictor
+from spinscope.models.store import NETWORK
+from spinscope.tracking import resolve
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,6 @@ class Subject:
 
 def subject(params: Params, given: str) -> Subject:
     """Model of a reference REF, or of NAME=REF."""
-    from spinscope.models.store import NETWORK
-    from spinscope.tracking import resolve
-
     named = re.fullmatch(r"([\w .-]+)=(.+)", given)
     name, ref = named.groups() if named and not Path(given).exists() else (given, given)
     digest = sha256(resolve(params.tracking, ref) / NETWORK)

@@ -13,7 +13,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
+
+from matplotlib.figure import Figure
 
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, write_json
@@ -21,9 +23,6 @@ from spinscope.pages import render
 from spinscope.studies.base import Job
 from spinscope.studies.figures import png as png
 from spinscope.studies.runs import recorded
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Verdict = Literal["reproduced", "not reproduced", "not comparable"]
 Cell = str | float | int | None
@@ -80,27 +79,18 @@ class Row:
             if isinstance(value, float) and not math.isfinite(value):
                 raise SpinscopeError(f"row {self.name!r}: {name} (={value}) must be finite")
 
-    @classmethod
-    def judged(
-        cls, name: str, published: Cell, measured: Mapping[str, Any], holds: bool, why: str
-    ) -> Row:
-        """Row with a verdict, from the mean, sd and n of a measurement."""
-        verdict = "reproduced" if holds else "not reproduced"
-        return cls(name, published, measured["mean"], measured["sd"], measured["n"], verdict, why)
 
-    @classmethod
-    def not_comparable(
-        cls,
-        name: str,
-        measured: Cell,
-        why: str,
-        *,
-        sd: float | None = None,
-        n: int | None = None,
-        published: Cell = None,
-    ) -> Row:
-        """Row of a measurement that has no comparable published value."""
-        return cls(name, published, measured, sd, n, "not comparable", why)
+def judged(name: str, published: Cell, measured: Mapping[str, Any], holds: bool, why: str) -> Row:
+    """Row with a verdict, from the mean, sd and n of a measurement."""
+    verdict = "reproduced" if holds else "not reproduced"
+    return Row(name, published, measured["mean"], measured["sd"], measured["n"], verdict, why)
+
+
+def noted(
+    name: str, value: Cell, why: str, n: int, sd: float | None = None, published: Cell = None
+) -> Row:
+    """Row of a measurement without a comparable published value."""
+    return Row(name, published, value, sd, n, "not comparable", why)
 
 
 @dataclass(frozen=True)

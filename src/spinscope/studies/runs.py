@@ -6,15 +6,14 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from spinscope.config import Params
 from spinscope.errors import SpinscopeError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from spinscope.tracking import Run
+from spinscope.studies.figures import png
+from spinscope.tracking import Run, lineage, open_store, runs
 
 
 @dataclass
@@ -71,8 +70,6 @@ class Recorder:
         """
         if self.run is None or name in self.done:
             return
-        from spinscope.tracking import lineage, runs
-
         tags = lineage(params, data_hash, seed) | (tags or {})
         with contextlib.nullcontext() if must else contextlib.suppress(SpinscopeError):
             with runs.trial_run(self.run, tags, name) as run:
@@ -94,9 +91,6 @@ class Recorder:
         """Record results of the study itself: reports, tables and figures by their file names."""
         if self.run is None:
             return
-        from spinscope.studies.figures import png
-        from spinscope.tracking import runs
-
         runs.log_metrics(self.run, runs.numbers(metrics or {}))
         runs.log_curves(self.run, curves or {})
         for file, value in (report or {}).items():
@@ -137,8 +131,6 @@ def recorded(
     if not track:
         yield Recorder()
         return
-    from spinscope.tracking import lineage, open_store, runs
-
     store, tags = open_store(params.tracking), lineage(params, data_hash) | (tags or {})
     if trials:
         with runs.study_parent(store, params, tags, name) as run:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from spinscope.errors import SpinscopeError
 from spinscope.studies.report import Row, Verdict
@@ -141,8 +142,6 @@ def paired(mcc: Sequence[float], default: Sequence[float]) -> dict[str, float | 
         mean, sd, low and high (95 % confidence interval), p (two-sided). All but the mean are
         None for a single seed. Without spread, p is 1 for no difference and else 0.
     """
-    from scipy import stats
-
     d = np.asarray(mcc, dtype=float) - np.asarray(default, dtype=float)
     mean, sd = mean_sd(d).values()
     if sd is None:
@@ -194,8 +193,6 @@ def published_sign(factor: str) -> int:
         1, -1, or 0 where Welch's test of the two means, with `PUBLISHED_SEEDS` seeds each, is not
         significant at `LEVEL`.
     """
-    from scipy import stats
-
     mean, sd = PUBLISHED[factor]
     default, spread = PUBLISHED[DEFAULT]
     n = PUBLISHED_SEEDS

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spinscope import tuning
 from spinscope.config import Params, overridden
 from spinscope.datasets import Splits
 from spinscope.errors import SpinscopeError
 from spinscope.files import write_json
+from spinscope.inference.predict import Predictor
+from spinscope.jobs.evaluating import score
 from spinscope.studies.base import Job
 from spinscope.studies.kerr import ablation_table as published
 from spinscope.studies.kerr import figures
@@ -26,10 +29,10 @@ from spinscope.studies.kerr.trials import (
     trained,
 )
 from spinscope.studies.runs import recorded
+from spinscope.tuning import Watch
 
 if TYPE_CHECKING:
     from spinscope.training.fit import FitResult
-    from spinscope.tuning import Watch
 
 NAME = "ablations.json"
 
@@ -151,9 +154,6 @@ class Ablation:
 
 def _scores(params: Params, result: FitResult, splits: Splits) -> dict[str, float]:
     """MCC on the frames of each split that has any."""
-    from spinscope.inference.predict import Predictor
-    from spinscope.jobs.evaluating import score
-
     predictor = Predictor.load(result.model)
     return {name: score(params, predictor, some, 1)["mcc"] for name, some in splits.named().items()}
 
@@ -193,8 +193,6 @@ def _each(
     job: Job, base: Params, hash_: str, recorder, configs: list, study: str, *, scored: bool = False
 ) -> dict[str, list[dict[str, Any]]]:
     """Results of all configs by their factor."""
-    from spinscope import tuning
-
     run = functools.partial(
         tuning.one_at_a_time,
         Ablation(base, scored),

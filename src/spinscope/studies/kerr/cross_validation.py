@@ -19,16 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
-from spinscope import families
 from spinscope.classes import CLASSES
 from spinscope.config import Params, dataset_path, overridden
 from spinscope.datasets import Dataset, Splits, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
+from spinscope.evaluation import evaluate
 from spinscope.files import atomic_file, kept, sha256, write_json
-from spinscope.jobs.data import first_weights
+from spinscope.inference.predict import Predictor
+from spinscope.models.store import NETWORK
 from spinscope.studies.base import Job, Stage
 from spinscope.studies.kerr.cross_validation_scores import summary
+from spinscope.studies.kerr.trials import fitted
 from spinscope.studies.runs import recorded
 
 if TYPE_CHECKING:
@@ -57,9 +60,6 @@ def run_fold(job: Job, fold: Fold) -> dict[str, Any]:
         seed, batch, sha256, seconds, val_mcc, views, upscale and min_peak_probability; for the
         network of every batch its folder `model`.
     """
-    from spinscope.inference.predict import Predictor
-    from spinscope.models.store import NETWORK
-
     seed, batch = fold
     settings = fold_settings(job.params)
     folder = job.out / "crossval" / f"seed-{seed}" / ("all" if batch is None else f"batch-{batch}")
@@ -175,8 +175,6 @@ def left_out(dataset: Dataset) -> list[int]:
 
 def masks(out: Path, seed: int, views: int, dataset: Dataset) -> Iterable[np.ndarray]:
     """Classes (H, W) uint8 of each frame, from networks that never saw its batch."""
-    from PIL import Image
-
     for record in dataset.records:
         with Image.open(_mask_file(out, seed, views, record.name)) as image:
             yield np.asarray(image)
@@ -184,30 +182,19 @@ def masks(out: Path, seed: int, views: int, dataset: Dataset) -> Iterable[np.nda
 
 def _trained(settings: Params, fold: Fold, folder: Path) -> tuple[FitResult, Dataset]:
     """Training of a fold, and the frames it validates on: those of the batch left out."""
-    from spinscope.training.fit import fit
-
     seed, batch = fold
     dataset = open_dataset(dataset_path(settings))
     every = left_out(dataset)
     held_out = dataset.select([every[0] if batch is None else batch])
     rest = [other for other in every if other != batch]
     only_training = sorted({r.batch for r in dataset.records if r.use == "only_training"})
-    result = fit(
-        families.of(settings),
-        Splits(dataset.select([*rest, *only_training]), held_out),
-        settings,
-        seed=seed,
-        folder=folder,
-        pretrained=first_weights(settings),
-        info={"data_hash": data_hash(dataset), "left_out": batch},
-    )
-    return result, held_out
+    splits = Splits(dataset.select([*rest, *only_training]), held_out)
+    info = {"data_hash": data_hash(dataset), "left_out": batch}
+    return fitted(settings, splits, seed, folder, info=info), held_out
 
 
 def _score(settings: Params, out: Path, frames: Dataset, seed: int, views: int) -> dict[str, Any]:
     """Report of `evaluate` on the masks of some frames."""
-    from spinscope.evaluation import evaluate
-
     found = iter(masks(out, seed, views, frames))
     classes = CLASSES[: settings.data.scheme]
     return evaluate(lambda _: next(found), frames, classes, settings.evaluation)
@@ -218,8 +205,6 @@ def _mask_file(out: Path, seed: int, views: int, name: str) -> Path:
 
 
 def _write_mask(path: Path, mask: np.ndarray) -> None:
-    from PIL import Image
-
     with atomic_file(path) as partial:
         Image.fromarray(mask).save(partial, format="PNG")
 

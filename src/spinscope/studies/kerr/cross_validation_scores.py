@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from spinscope.evaluation.report import spread
 
 MCC, BATCH_MCC, COUNT_ERROR = 0.90, 0.85, 0.03
@@ -31,8 +33,6 @@ def batch_rows(reports: Mapping[int, Report]) -> list[dict[str, Any]]:
 
 def source_rows(per_image: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row per source (frames, mean MCC, objects) from the rows of its images."""
-    import pandas as pd
-
     table = pd.DataFrame(list(per_image)).groupby("source", as_index=False)
     columns = {key: (key, "sum") for key in ("objects_true", "objects_predicted")}
     return table.agg(n_images=("mcc", "size"), mcc=("mcc", "mean"), **columns).to_dict("records")

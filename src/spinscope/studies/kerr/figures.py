@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from spinscope.classes import DEFECT
-from spinscope.studies.figures import colour, new_figure
+from spinscope.studies.figures import colour, finish, new_figure
 from spinscope.studies.kerr.ablation_table import DEFAULT
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 RECOVERED, MISSED, FALSE = (0.20, 0.75, 0.25), (0.15, 0.40, 0.95), (1.0, 0.55, 0.0)
 
@@ -84,9 +82,7 @@ def pareto_figure(search: Mapping[str, Any]) -> Figure:
     for trial in front:
         at = (trial["frame_ms"], trial["mcc"])
         axes.annotate(str(trial["number"]), at, xytext=(3, 3), textcoords="offset points", size=7)
-    axes.set(xlabel="ms per frame of 512 x 672", ylabel="validation MCC", xscale="log")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    finish(axes, xlabel="ms per frame of 512 x 672", ylabel="validation MCC", xscale="log")
     return figure
 
 
@@ -124,8 +120,7 @@ def student_figure(mcc: Mapping[str, Sequence[float]]) -> Figure:
     axes.plot(table, "o-", color="#9aa3ad", lw=0.8, ms=4)
     axes.hlines(table.mean(axis=1), np.arange(len(table)) - 0.2, np.arange(len(table)) + 0.2)
     axes.set_xticks(range(len(table)), [f"{kind} labels" for kind in mcc])
-    axes.set(ylabel="MCC, validation", xlim=(-0.5, len(table) - 0.5))
-    axes.grid(alpha=0.3)
+    finish(axes, None, ylabel="MCC, validation", xlim=(-0.5, len(table) - 0.5))
     return figure
 
 
@@ -148,8 +143,7 @@ def grey_figure(report: Mapping[str, Any]) -> Figure:
             axes.plot(report[key][name], color=shade, label=name)
         grey = report["published"]["grey"]
         axes.axvline(grey, color="black", ls="--", lw=1, label=f"published: all below {grey}")
-        axes.set(xlabel="grey level", title=title, xlim=(0, 255), ylim=(-0.03, 1.03))
-        axes.grid(alpha=0.3)
+        finish(axes, None, xlabel="grey level", title=title, xlim=(0, 255), ylim=(-0.03, 1.03))
     figure.axes[0].set_ylabel("fraction called skyrmion")
     figure.axes[0].legend(fontsize="small")
     return figure
@@ -189,10 +183,8 @@ def speckle_figure(report: Mapping[str, Any]) -> Figure:
         for name, shade in _colours(report):
             for key, style, what in kinds:
                 _line(axes, rows, key, name, color=shade, ls=style, label=f"{name}, {what}")
-        axes.set(xlabel=f"{quantity}, fraction of the full range", title=title)
+        finish(axes, "x-small", xlabel=f"{quantity}, fraction of the full range", title=title)
         axes.set_ylim(bottom=0)
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize="x-small")
     every[0].set_ylabel("false skyrmions per frame")
     return figure
 
@@ -213,12 +205,10 @@ def limit_figure(report: Mapping[str, Any]) -> Figure:
             if at is not None:
                 axes.plot(factor * at, report["enough"], "D", color=shade, ms=5)
         axes.axhline(report["enough"], color="black", ls="--", lw=1)
-        axes.set(xlabel=text, ylim=(-0.05, 1.02))
+        finish(axes, xlabel=text, ylim=(-0.05, 1.02))
         if curve in LOGARITHMIC:
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
     panels[0].set_ylabel("MCC")
     return figure
 

@@ -13,9 +13,12 @@ from typing import Any
 from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset
 from spinscope.files import digest, kept, write_json
+from spinscope.inference.rules import rules
 from spinscope.progress import Progress, no_progress
 from spinscope.studies import models as study_models
 from spinscope.studies.base import Job, Stage
+from spinscope.studies.kerr import probe_curves as probes
+from spinscope.studies.kerr.figures import probe_figures
 from spinscope.studies.kerr.tta import validation_frames
 from spinscope.studies.models import Subject
 from spinscope.studies.runs import metric_name, recorded
@@ -51,8 +54,6 @@ def report(job: Job) -> dict[str, Any]:
         {x, mcc, sd} per point, and `limit_at` {curve: {model: x or null}} where the MCC falls
         below `enough`. Each cell of a row is {model: value}.
     """
-    from spinscope.studies.kerr import probe_curves as probes
-
     params = job.params
     chosen = study_models.subjects(params, job.options["models"])
     frames, about = _labelled(params)
@@ -113,9 +114,6 @@ def probed(
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Probes of a model by their kind, each measured once."""
-    from spinscope.inference.rules import rules
-    from spinscope.studies.kerr import probe_curves as probes
-
     predict = functools.partial(subject.predictor.classes, tta=1)
     classes, size = len(subject.predictor.info["classes"]), params.probes
     shape, seed, min_px = (size.height, size.width), params.seed, params.evaluation.min_object_px
@@ -217,8 +215,6 @@ def _rows(by_model: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str,
 
 def _record(params: Params, report: Mapping[str, Any]) -> None:
     """Record numbers, curves and figures in a run of their own."""
-    from spinscope.studies.kerr.figures import probe_figures
-
     metrics, curves = {}, {}
     for name in (model["name"] for model in report["models"]):
         allowed = metric_name(name)

@@ -21,29 +21,32 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from spinscope import families
 from spinscope.classes import DEFECT, SKYRMION
 from spinscope.config import Params, overridden
 from spinscope.datasets import Dataset, Splits, data_hash, open_dataset, split_by_batch
+from spinscope.datasets.manifest import count_objects
+from spinscope.datasets.validate import require_valid, validate
 from spinscope.errors import SpinscopeError
 from spinscope.files import digest, kept, sha256, write_json
-from spinscope.jobs.data import first_weights, split
+from spinscope.inference.predict import Predictor
+from spinscope.jobs.data import split
 from spinscope.jobs.evaluating import score
+from spinscope.models.store import NETWORK
 from spinscope.progress import Progress, no_progress
 from spinscope.studies.base import Job, Stage
+from spinscope.studies.kerr import relabelled_dataset as versions
+from spinscope.studies.kerr import relabelling_scores as scores
+from spinscope.studies.kerr.figures import recovery_figure, student_figure
+from spinscope.studies.kerr.trials import fitted
 from spinscope.studies.runs import recorded
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from spinscope.training.fit import FitResult
 
 REPORT = "relabelling.json"
 TEACHER, SCOUT = "teacher", "scout"
@@ -134,12 +137,20 @@ def train(job: Job, network: tuple[str, int]) -> dict[str, Any]:
     return train_one(job.params, job.out, *network)
 
 
+def _hide(job: Job, _: tuple) -> None:
+    """Write the version with hidden defects."""
+    prepare(job.params, job.out, progress=job.progress)
+
+
+def _relabel(job: Job, _: tuple) -> None:
+    """Write the version with the defects that the teachers found."""
+    relabel_frames(job.params, job.out, progress=job.progress)
+
+
 STAGES = (
-    Stage("hide", lambda job, _: prepare(job.params, job.out, progress=job.progress)),
+    Stage("hide", _hide),
     Stage("train", train, lambda job: plan_of(job.params, job.out).teachers, isolated=True),
-    Stage(
-        "relabel-frames", lambda job, _: relabel_frames(job.params, job.out, progress=job.progress)
-    ),
+    Stage("relabel-frames", _relabel),
     Stage("train", train, lambda job: plan_of(job.params, job.out).students, isolated=True),
 )
 
@@ -157,8 +168,6 @@ def plan_of(params: Params, out: Path) -> Plan:
     SpinscopeError
         If the scheme has no defects, or no source is left to relabel.
     """
-    from spinscope.studies.kerr.relabelling_scores import richest_sources
-
     settings = overridden(params, params.relabelling.base)
     if settings.data.scheme != 3:
         raise SpinscopeError(
@@ -173,7 +182,7 @@ def plan_of(params: Params, out: Path) -> Plan:
         dataset,
         splits,
         hash_,
-        richest_sources(defects, params.relabelling.labelled_sources),
+        scores.richest_sources(defects, params.relabelling.labelled_sources),
         tuple(params.seed + k for k in range(params.relabelling.seeds)),
         params.relabelling.min_px,
         Path(out),
@@ -182,26 +191,22 @@ def plan_of(params: Params, out: Path) -> Plan:
 
 def prepare(params: Params, out: Path, *, progress: Progress = no_progress) -> None:
     """Validate the dataset and write the version with hidden defects."""
-    from spinscope.datasets.validate import require_valid, validate
-    from spinscope.studies.kerr.relabelled_dataset import kept_version, relabelled_dataset
-    from spinscope.studies.kerr.relabelling_scores import hide
-
     plan = plan_of(params, out)
     origin = {"what": "defects hidden", "labelled_sources": list(plan.sources)}
     origin["train_batches"] = list(plan.params.data.train_batches)
 
     def write() -> None:
         require_valid(validate(plan.dataset, plan.splits, plan.folder / "validation"))
-        relabelled_dataset(
+        versions.relabelled_dataset(
             plan.dataset,
-            lambda i: hide(plan.dataset.label(i)) if i in plan.hidden_rows else None,
+            lambda i: scores.hide(plan.dataset.label(i)) if i in plan.hidden_rows else None,
             plan.version("hidden"),
             by="hand, defects hidden",
             origin=origin,
             progress=progress,
         )
 
-    kept_version(plan.version("hidden"), [plan.hash, origin], write)
+    versions.kept_version(plan.version("hidden"), [plan.hash, origin], write)
 
 
 def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]:
@@ -218,10 +223,6 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
     SpinscopeError
         If the kind is unknown.
     """
-    from spinscope.inference.predict import Predictor
-    from spinscope.models.store import NETWORK
-    from spinscope.training.fit import fit
-
     kinds = (TEACHER, SCOUT, *STUDENTS)
     if kind not in kinds:
         raise SpinscopeError(f"kind {kind!r} must be one of {', '.join(kinds)}")
@@ -233,15 +234,8 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
     if few is not None:
         splits = Splits(splits.train.select(sources=few), splits.validation)
     folder, hash_ = plan.model(kind, seed).parent, data_hash(dataset)
-    result: FitResult = fit(
-        families.of(settings),
-        splits,
-        settings,
-        seed=seed,
-        folder=folder,
-        pretrained=first_weights(settings),
-        info={"data_hash": hash_, "params": settings.digest()},
-    )
+    info = {"data_hash": hash_, "params": settings.digest()}
+    result = fitted(settings, splits, seed, folder, info=info)
     row = {
         "kind": kind,
         "seed": seed,
@@ -252,8 +246,8 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
     }
 
     def scored() -> dict[str, Any]:
-        scores = score(settings, Predictor.load(result.model), splits.validation, 1)
-        named = {key: scores[key] for key in ("mcc", "objects", "confusion", "n_images")}
+        report = score(settings, Predictor.load(result.model), splits.validation, 1)
+        named = {key: report[key] for key in ("mcc", "objects", "confusion", "n_images")}
         return {**row, "seconds": result.seconds, **named}
 
     return kept(folder / "row.json", row, scored)
@@ -271,16 +265,6 @@ def relabel_frames(params: Params, out: Path, *, progress: Progress = no_progres
     Dataset
         The new version; a ``.dvc`` file is written beside it.
     """
-    from spinscope.datasets.validate import require_valid, validate
-    from spinscope.inference.predict import Predictor
-    from spinscope.models.store import NETWORK
-    from spinscope.studies.kerr import relabelling_scores as scores
-    from spinscope.studies.kerr.relabelled_dataset import (
-        kept_version,
-        relabelled_dataset,
-        write_dvc,
-    )
-
     plan = plan_of(params, out)
     hidden = open_dataset(plan.version("hidden"))
     models = {network: plan.model(*network) for network in plan.teachers}
@@ -320,17 +304,17 @@ def relabel_frames(params: Params, out: Path, *, progress: Progress = no_progres
             return complete(label, np.mean(found, axis=0))
 
         made = {**origin, "threshold": threshold}
-        relabelled_dataset(
+        versions.relabelled_dataset(
             hidden, label_of, plan.version("weak"), by="model", origin=made, progress=progress
         )
         return alone
 
-    dataset, _ = kept_version(plan.version("weak"), [data_hash(hidden), origin], write)
+    dataset, _ = versions.kept_version(plan.version("weak"), [data_hash(hidden), origin], write)
     checked = validate(
         dataset, _splits(dataset, plan.params), plan.folder / "relabelled-validation"
     )
     require_valid(checked)
-    write_dvc(dataset)
+    versions.write_dvc(dataset)
     return dataset
 
 
@@ -352,13 +336,6 @@ def finish(params: Params, out: Path, *, track: bool = True) -> dict[str, Any]:
     SpinscopeError
         If a training or the new version is missing.
     """
-    from spinscope.studies.kerr.relabelled_dataset import kept_value, provenance
-    from spinscope.studies.kerr.relabelling_scores import (
-        defect_mcc,
-        paired_difference,
-        precision_recall,
-    )
-
     plan = plan_of(params, out)
     every = [_row(plan, *network) for network in (*plan.teachers, *plan.students)]
     rows = {kind: [row for row in every if row["kind"] == kind] for kind in STUDENTS}
@@ -366,9 +343,15 @@ def finish(params: Params, out: Path, *, track: bool = True) -> dict[str, Any]:
     by_source: dict[int, list[dict[str, int]]] = {}
     for index, row in _relabelled_rows(weak):
         by_source.setdefault(row["source"], []).append(_recovery(plan, index, weak.label(index)))
+
+    def each(name: str, counts: Mapping[Any, list[dict[str, int]]]) -> list[dict[str, Any]]:
+        return [{name: int(key), **scores.precision_recall(some)} for key, some in counts.items()]
+
     mcc = {kind: [row["mcc"] for row in rows[kind]] for kind in STUDENTS}
-    of_defects = {kind: [defect_mcc(row["confusion"]) for row in rows[kind]] for kind in STUDENTS}
-    difference = paired_difference(mcc["weak"], mcc["true"])
+    of_defects = {
+        kind: [scores.defect_mcc(row["confusion"]) for row in rows[kind]] for kind in STUDENTS
+    }
+    difference = scores.paired_difference(mcc["weak"], mcc["true"])
     found = {
         "kind": "relabelling",
         "sources": list(plan.sources),
@@ -376,21 +359,15 @@ def finish(params: Params, out: Path, *, track: bool = True) -> dict[str, Any]:
         "labelled_images": sum(r.source in plan.sources for r in plan.splits.train.records),
         "seeds": list(plan.seeds),
         "defects": {
-            **precision_recall(row for rows in by_source.values() for row in rows),
-            "per_teacher": [
-                {"seed": int(seed), **precision_recall(counts)}
-                for seed, counts in kept_value(weak.path).items()
-            ],
-            "per_source": [
-                {"source": source, **precision_recall(counts)}
-                for source, counts in sorted(by_source.items())
-            ],
+            **scores.precision_recall(row for rows in by_source.values() for row in rows),
+            "per_teacher": each("seed", versions.kept_value(weak.path)),
+            "per_source": each("source", dict(sorted(by_source.items()))),
         },
         "mcc": mcc,
         "defect_mcc": of_defects,
         "difference": difference,
-        "difference_defects": paired_difference(of_defects["weak"], of_defects["true"]),
-        "difference_hidden": paired_difference(mcc["hidden"], mcc["true"]),
+        "difference_defects": scores.paired_difference(of_defects["weak"], of_defects["true"]),
+        "difference_hidden": scores.paired_difference(mcc["hidden"], mcc["true"]),
         "bound": BOUND,
         "within": difference["mean"] >= -BOUND,
         "n_images": {name: len(some) for name, some in plan.splits.named().items()},
@@ -398,7 +375,7 @@ def finish(params: Params, out: Path, *, track: bool = True) -> dict[str, Any]:
         "hidden_hash": rows["hidden"][0]["data_hash"],
         "weak_hash": rows["weak"][0]["data_hash"],
         "dvc": f"{weak.path.name}.dvc",
-        "origin": provenance(weak.path)["origin"],
+        "origin": versions.provenance(weak.path)["origin"],
         "settings": plan.params.digest(),
         "trainings": every,
         "seconds": float(np.mean([row["seconds"] for row in every])),
@@ -417,8 +394,6 @@ def figures(params: Params, out: Path) -> dict[str, Figure]:
     SpinscopeError
         If the settings name another dataset than that of the study.
     """
-    from spinscope.studies.kerr.figures import recovery_figure, student_figure
-
     plan, report = plan_of(params, out), json.loads((Path(out) / REPORT).read_text())
     if report["data_hash"] != plan.hash:
         raise SpinscopeError(
@@ -478,8 +453,6 @@ def lines(report: dict) -> list[str]:
 @functools.lru_cache(maxsize=2)
 def _defects(path: Path, rows: tuple[int, ...], hash_: str) -> dict[int, list[int]]:
     """Number of defects in every frame of each source; cached, for reading labels takes seconds."""
-    from spinscope.datasets.manifest import count_objects
-
     dataset, found = open_dataset(path), {}
     for row in rows:
         count = count_objects(dataset.label(row) == DEFECT)
@@ -504,25 +477,19 @@ def _row(plan: Plan, kind: str, seed: int) -> dict[str, Any]:
 
 def _relabelled_rows(dataset: Dataset) -> Iterator[tuple[int, dict[str, Any]]]:
     """Index and provenance of each frame that a model labelled."""
-    from spinscope.studies.kerr.relabelled_dataset import provenance
-
-    for index, row in enumerate(provenance(dataset.path)["frames"]):
+    for index, row in enumerate(versions.provenance(dataset.path)["frames"]):
         if row["by"] == "model":
             yield index, row
 
 
 def _recovery(plan: Plan, index: int, label: np.ndarray) -> dict[str, int]:
     """Counts of the defects that a new label recovers in a frame."""
-    from spinscope.studies.kerr.relabelling_scores import recovery
-
     true = plan.dataset.label(index) == DEFECT
-    return recovery(true, label == DEFECT, label == SKYRMION, iou=plan.params.evaluation.iou)
+    return scores.recovery(true, label == DEFECT, label == SKYRMION, iou=plan.params.evaluation.iou)
 
 
 def _record(plan: Plan, report: dict, drawn: dict[str, Figure]) -> None:
     """Record the study with a child run per training."""
-    from spinscope.studies.kerr.relabelled_dataset import provenance
-
     params = plan.params
     decisive = [plan.hash, params.digest(), plan.teacher.digest(), plan.sources, plan.min_px]
     name = f"relabelling {digest(decisive)}"
@@ -540,6 +507,6 @@ def _record(plan: Plan, report: dict, drawn: dict[str, Figure]) -> None:
         recorder.log(
             report={REPORT: report},
             metrics={key: report[key] for key in ("defects", "difference")},
-            tables={"study/provenance.csv": provenance(plan.version("weak"))["frames"]},
+            tables={"study/provenance.csv": versions.provenance(plan.version("weak"))["frames"]},
             figures={f"relabelling-{k}": figure for k, figure in enumerate(drawn.values())},
         )

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from scipy import ndimage
 
 from spinscope.analysis import label_objects
 from spinscope.classes import BACKGROUND, DEFECT, SKYRMION
@@ -119,8 +120,6 @@ def clean(
     (H, W) bool array
         Defects that may enter the label.
     """
-    from scipy import ndimage
-
     numbers, areas = label_objects(found)
     on_skyrmion = np.bincount(numbers[label == SKYRMION], minlength=len(areas) + 1)[1:]
     keep = np.concatenate([[False], on_skyrmion <= ON_SKYRMION * areas])
@@ -165,8 +164,6 @@ def recovery(
         a few pixels a shift of the outline by one pixel halves the overlap. `n_free`,
         `touched_free`: labelled ones that touch no skyrmion. `px_true`, `px_found`, `px_both`.
     """
-    from scipy import ndimage
-
     numbers, areas = label_objects(true)
     others, other_areas = label_objects(found)
     both = true & found

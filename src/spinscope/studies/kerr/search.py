@@ -10,14 +10,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
-from spinscope import families
-from spinscope.classes import SKYRMION
+from spinscope import families, tuning
+from spinscope.classes import CLASSES, SKYRMION
 from spinscope.config import Params, overridden
 from spinscope.files import kept, write_json
+from spinscope.inference import engine
+from spinscope.inference.predict import Predictor
+from spinscope.jobs.training import exported_copy
+from spinscope.models.store import save_model
 from spinscope.studies.base import Job
 from spinscope.studies.kerr import figures
 from spinscope.studies.kerr.trials import (
@@ -29,10 +34,7 @@ from spinscope.studies.kerr.trials import (
     trained,
 )
 from spinscope.studies.runs import recorded
-
-if TYPE_CHECKING:
-    from spinscope.inference.predict import Predictor
-    from spinscope.tuning import Space, Watch
+from spinscope.tuning import Choice, Pruned, Space, Span, Watch, Whole
 
 NAME = "search.json"
 FRAME = (512, 672)
@@ -43,8 +45,6 @@ TIMED = 15
 
 def space() -> Space:
     """Space of the search: network, loss, strength of the augmentation, learning rate."""
-    from spinscope.tuning import Choice, Span, Whole
-
     return {
         "width": Whole(4, 24),
         "depth": Whole(2, 4),
@@ -103,8 +103,6 @@ def report(job: Job) -> dict[str, Any]:
         Option ``workers``: networks trained side by side, each in a process of its own with one
         thread. They slow the timed frames; the report contains their number.
     """
-    from spinscope import tuning
-
     params, workers = job.params, job.options["workers"]
     base = overridden(params, params.search.base)
     splits, hash_ = frames(base)
@@ -168,8 +166,6 @@ class Candidate:
 
     def __call__(self, config: dict[str, Any], folder: Path, watch: Watch) -> dict[str, Any]:
         """`values` [MCC of the kept epoch, ms per frame], `best_epoch`, `seconds`."""
-        from spinscope.tuning import Pruned
-
         params, lock = setting(self.base, config), self.out / ".timing.lock"
         timed = functools.partial(frame_time, params, lock)
         milliseconds = kept(folder / "frame.json", config, timed)
@@ -202,8 +198,6 @@ def frame_time(params: Params, lock: Path) -> float:
     float
         Milliseconds.
     """
-    from filelock import FileLock
-
     image = np.random.default_rng(params.seed).random(FRAME, dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
         predictor = untrained(params, Path(folder))
@@ -218,11 +212,6 @@ def frame_time(params: Params, lock: Path) -> float:
 
 def untrained(params: Params, folder: Path) -> Predictor:
     """Untrained network of these settings on their engine."""
-    from spinscope.classes import CLASSES
-    from spinscope.inference import engine
-    from spinscope.inference.predict import Predictor
-    from spinscope.jobs.training import exported_copy
-    from spinscope.models.store import save_model
     from spinscope.models.unet import unet
 
     scheme, chosen = params.data.scheme, params.inference

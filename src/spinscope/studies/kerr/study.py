@@ -9,7 +9,11 @@ from typing import Any
 from spinscope.config import Params
 from spinscope.errors import SpinscopeError
 from spinscope.studies.base import Job
+from spinscope.studies.kerr import ABLATIONS
+from spinscope.studies.kerr import report as kerr_report
+from spinscope.studies.kerr.report import COMMANDS
 from spinscope.studies.report import lines as lines
+from spinscope.studies.report import publish
 
 STUDY = "moke"
 TITLE = "Networks on Kerr images"
@@ -31,10 +35,6 @@ def report(job: Job) -> dict[str, Any]:
     SpinscopeError
         If no part exists, or one cannot be read.
     """
-    from spinscope.studies.kerr import ABLATIONS
-    from spinscope.studies.kerr import report as kerr_report
-    from spinscope.studies.report import publish
-
     folder = Path(job.options["parts"] or ABLATIONS.job(job.params).out)
     parts = {name: part for name in kerr_report.COMMANDS if (part := _read(folder, name))}
     if not parts:
@@ -57,8 +57,6 @@ def report(job: Job) -> dict[str, Any]:
 
 def _read(folder: Path, name: str) -> dict[str, Any] | None:
     """Report of a part; None if it does not exist."""
-    from spinscope.studies.kerr.report import COMMANDS
-
     path = folder / f"{name}.json"
     if not path.is_file():
         return None

@@ -14,30 +14,32 @@ from spinscope.files import digest
 from spinscope.jobs.data import first_weights, split
 from spinscope.studies.base import Job
 from spinscope.studies.runs import Recorder
+from spinscope.tuning import Watch, key
 
 if TYPE_CHECKING:
     from spinscope.training.fit import FitResult
-    from spinscope.tuning import Watch
 
 TRAINING = "training"
 """Folder of a trial's training below that of the trial."""
 
 
-def trained(params: Params, seed: int, folder: Path, watch: Watch) -> tuple[FitResult, Splits]:
-    """Train in ``folder/training``, watched epoch by epoch; returns result and frames."""
+def fitted(params: Params, splits: Splits, seed: int, folder: Path, **given: Any) -> FitResult:
+    """Training of the settings' family in a folder; `given` are further arguments of `fit`."""
     from spinscope.training.fit import fit
 
+    family, weights = families.of(params), first_weights(params)
+    return fit(family, splits, params, seed=seed, folder=folder, pretrained=weights, **given)
+
+
+def trained(params: Params, seed: int, folder: Path, watch: Watch) -> tuple[FitResult, Splits]:
+    """Train in ``folder/training``, watched epoch by epoch; returns result and frames."""
     splits, hash_ = frames(params)
-    result = fit(
-        families.of(params),
-        splits,
-        params,
-        seed=seed,
-        folder=folder / TRAINING,
-        pretrained=first_weights(params),
-        info={"data_hash": hash_, "params": params.digest()},
-        on_epoch=lambda epoch, logs: watch.epoch(epoch, logs["val_mcc"]),
-    )
+    info = {"data_hash": hash_, "params": params.digest()}
+
+    def on_epoch(epoch: int, logs: Mapping[str, float]) -> None:
+        watch.epoch(epoch, logs["val_mcc"])
+
+    result = fitted(params, splits, seed, folder / TRAINING, info=info, on_epoch=on_epoch)
     return result, splits
 
 
@@ -87,7 +89,6 @@ def results(
     recorder : Recorder
         MLflow record. A trial that it fails to record is recorded at the end.
     """
-    from spinscope.tuning import key
 
     def record(row: Mapping[str, Any], must: bool) -> None:
         config, params = row["config"], setting(row["config"])

@@ -14,13 +14,16 @@ from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import digest, kept, sha256, write_json
+from spinscope.inference.rules import rules
 from spinscope.jobs.evaluating import predictor, score
+from spinscope.models.store import NETWORK, model_info
 from spinscope.progress import Progress, no_progress
 from spinscope.studies.base import Job, Stage
 from spinscope.studies.runs import recorded
+from spinscope.tracking import open_store, registry, resolve
 
 MEASURE = 1
-"""Version of the measurement; raise it if the same network, frames and settings score otherwise."""
+"""Version of the measurement; raise it if the same inputs give other numbers."""
 
 VIEWS = (1, 3, 8)
 """Views averaged: one, three as published, and the eight of the dihedral group."""
@@ -38,8 +41,6 @@ def registered(params: Params) -> list[str]:
     SpinscopeError
         If there is none.
     """
-    from spinscope.tracking import open_store, registry
-
     store, name = open_store(params.tracking), params.family
     if name not in registry.names(store):
         raise SpinscopeError(
@@ -108,10 +109,6 @@ def measured(
     progress: Progress = no_progress,
 ) -> list[Row]:
     """Rows of one model, each measured once; with `track` recorded once in a run of their own."""
-    from spinscope.inference.rules import rules
-    from spinscope.models.store import NETWORK, model_info
-    from spinscope.tracking import resolve
-
     source = resolve(params.tracking, model)
     network = sha256(source / NETWORK)
     key = [

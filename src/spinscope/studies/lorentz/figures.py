@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from spinscope.classes import SKYRMION
-from spinscope.studies.figures import colour, new_figure
+from spinscope.studies.figures import colour, finish, new_figure
 from spinscope.studies.lorentz.findings import NAMES, PUBLISHED, Curves
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 AXES = {
     "noise": "Gaussian noise, % of the mean intensity",
@@ -42,8 +40,7 @@ def curve_figure(models: Mapping[str, Curves], curve: str) -> Figure:
             x = [factor * noise for noise in PUBLISHED]
             y = [scores[score] for scores in PUBLISHED.values()]
             axes.plot(x, y, "kD", ms=5, label="published, eight images", zorder=5)
-        axes.set(xlabel=AXES[curve], ylabel=NAMES[score], ylim=(0, 1.02))
-        axes.grid(alpha=0.3)
+        finish(axes, None, xlabel=AXES[curve], ylabel=NAMES[score], ylim=(0, 1.02))
     panels[0].legend(fontsize="small")
     return figure
 

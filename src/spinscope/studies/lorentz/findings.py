@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spinscope.studies.lorentz.scores import mean_sd, summary
-from spinscope.studies.report import Row
+from spinscope.studies.report import Row, judged, noted
 
 SOURCE = "McCray et al., APL Mach. Learn. 2, 026120 (2024)"
 
@@ -28,6 +28,7 @@ HARMLESS = 0.01
 """Change of F1 up to which it counts as unchanged."""
 FAILS = 0.1
 """Fall of F1 above which a model fails."""
+FELL = f"reproduced where F1 falls by more than {FAILS:g}"
 
 Rows = Sequence[Mapping[str, Any]]
 Curves = Mapping[str, Mapping[float, Rows]]
@@ -73,13 +74,11 @@ def findings(
 def real_row(real: Mapping[str, Any]) -> Row:
     """Count in a real image, with the estimates from the image alone."""
     estimate = real["estimate"]
-    return Row.not_comparable(
-        f"Skyrmions in {real['file']}, {real['model']}",
-        real["count_inside"],
+    why = (
         f"no published count at hand; estimates without a network: {estimate['count']:.0f} from "
-        f"the ring of the spectrum, {estimate['dipoles']} from a filter",
-        n=1,
+        f"the ring of the spectrum, {estimate['dipoles']} from a filter"
     )
+    return noted(f"Skyrmions in {real['file']}, {real['model']}", real["count_inside"], why, 1)
 
 
 def _noise_rows(noise: Mapping[float, Rows], name: str) -> list[Row]:
@@ -87,20 +86,19 @@ def _noise_rows(noise: Mapping[float, Rows], name: str) -> list[Row]:
     f1 = {x: scores["f1"] for x, scores in PUBLISHED.items()}
     slight, strong = (_change(noise[0.0], noise[x]) for x in (0.1, 0.5))
     return [
-        Row.judged(
+        judged(
             f"10 % noise costs nothing: change of F1, {name}",
             round(f1[0.1] - f1[0.0], 4),
             slight,
             slight["mean"] > -HARMLESS,
             f"reproduced where F1 falls by less than {HARMLESS:g}",
         ),
-        Row.judged(
+        judged(
             f"50 % noise costs much: change of F1, {name}",
             round(f1[0.5] - f1[0.0], 4),
             strong,
             strong["mean"] < -FAILS,
-            f"reproduced where F1 falls by more than {FAILS:g}; a network that was trained on such "
-            "noise loses less",
+            f"{FELL}; a network that was trained on such noise loses less",
         ),
     ]
 
@@ -108,26 +106,17 @@ def _noise_rows(noise: Mapping[float, Rows], name: str) -> list[Row]:
 def _axis_row(curves: Curves, name: str) -> Row:
     """Change of F1 of a network that was trained at one tilt axis, at another."""
     change = _change(curves["axis"][0.0], curves["axis"][90.0])
-    return Row.judged(
-        f"A network trained at one tilt axis fails at others: change of F1 at 90°, {name}",
-        "fails",
-        change,
-        change["mean"] < -FAILS,
-        f"reproduced where F1 falls by more than {FAILS:g}",
-    )
+    title = f"A network trained at one tilt axis fails at others: change of F1 at 90°, {name}"
+    return judged(title, "fails", change, change["mean"] < -FAILS, FELL)
 
 
 def _known_axis_row(curves: Curves, name: str) -> Row:
     """Change of F1 at the worst tilt axis where the model receives it and rotates the image."""
     at = _worst(curves["axis_known"])
     change = _change(curves["axis_known"][0.0], curves["axis_known"][at])
-    return Row.not_comparable(
-        f"The tilt axis given: change of F1 at the worst axis ({at:g}°), {name}",
-        change["mean"],
-        "ours; the published networks receive no axis",
-        sd=change["sd"],
-        n=change["n"],
-    )
+    title = f"The tilt axis given: change of F1 at the worst axis ({at:g}°), {name}"
+    why = "ours; the published networks receive no axis"
+    return noted(title, change["mean"], why, change["n"], change["sd"])
 
 
 def _score_rows(noise: Mapping[float, Rows], name: str, where: str, why: str) -> list[Row]:
@@ -135,24 +124,18 @@ def _score_rows(noise: Mapping[float, Rows], name: str, where: str, why: str) ->
     rows = []
     for x, scores in PUBLISHED.items():
         for score, published in scores.items() if x in noise else ():
-            found = mean_sd([row[score] for row in noise[x]])
+            mean, sd = mean_sd([row[score] for row in noise[x]]).values()
             title = f"{NAMES[score]}, {_noise(x)}{where}, {name}"
-            n = len(noise[x])
-            rows.append(
-                Row.not_comparable(
-                    title, found["mean"], why, sd=found["sd"], n=n, published=published
-                )
-            )
+            rows.append(noted(title, mean, why, len(noise[x]), sd, published))
     return rows
 
 
 def _worst_row(curve: Mapping[float, Rows], name: str, what: str, unit: str) -> Row:
     """Lowest F1 of a curve."""
     at = _worst(curve)
-    found = mean_sd([row["f1"] for row in curve[at]])
+    mean, sd = mean_sd([row["f1"] for row in curve[at]]).values()
     place = f"{at:.1f}{unit}".replace("-", "−")
-    title = f"{what}: lowest F1 (at {place}), {name}"
-    return Row.not_comparable(title, found["mean"], NO_VALUES, sd=found["sd"], n=len(curve[at]))
+    return noted(f"{what}: lowest F1 (at {place}), {name}", mean, NO_VALUES, len(curve[at]), sd)
 
 
 def _size_rows(noise: Mapping[float, Rows], name: str, cell_nm: float | None) -> list[Row]:
@@ -161,13 +144,10 @@ def _size_rows(noise: Mapping[float, Rows], name: str, cell_nm: float | None) ->
     for x in (0.0, 0.5, 1.0):
         size = summary(noise[x], cell_nm)["diameter"]
         true, found = size["true"], size["predicted"]
-        if true["mean"] is None:
-            continue
-        what = f"true: {true['mean']:.1f} ± {true['sd']:.1f}, {true['n']} skyrmions"
-        title = f"Mean diameter in {size['unit']}, {_noise(x)}, {name} ({what})"
-        rows.append(
-            Row.not_comparable(title, found["mean"], NO_VALUES, sd=found["sd"], n=found["n"])
-        )
+        if true["mean"] is not None:
+            what = f"true: {true['mean']:.1f} ± {true['sd']:.1f}, {true['n']} skyrmions"
+            title = f"Mean diameter in {size['unit']}, {_noise(x)}, {name} ({what})"
+            rows.append(noted(title, found["mean"], NO_VALUES, found["n"], found["sd"]))
     return rows
 
 

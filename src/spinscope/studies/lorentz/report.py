@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from spinscope.config import Ltem
 from spinscope.studies.lorentz import figures
 from spinscope.studies.lorentz.figures import SUFFIX
 from spinscope.studies.lorentz.findings import NAMES, SOURCE, Curves, Rows
+from spinscope.studies.lorentz.real_image import RealImage
 from spinscope.studies.lorentz.scores import SCORES, summary
 from spinscope.studies.report import Section
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from spinscope.studies.lorentz.real_image import RealImage
 
 SHOWN = (0.0, 0.5, 1.0)
 """Noise at which sizes are shown."""

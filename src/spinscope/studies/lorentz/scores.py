@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import tifffile
 from scipy import ndimage
 
 from spinscope.analysis import equivalent_diameter, label_objects
@@ -35,7 +36,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.evaluation.objects import size_distance
 from spinscope.evaluation.report import spread
-from spinscope.images import to_scheme
+from spinscope.images import check_image, to_scheme
 from spinscope.physics.film import Film
 from spinscope.physics.lorentz import Microscope, lorentz_image
 from spinscope.physics.lorentz_label import skyrmion_label
@@ -409,8 +410,6 @@ def published_pairs(folder: Path) -> list[Pair]:
     SpinscopeError
         If a label is missing, differs in size or has other values.
     """
-    from spinscope.images import check_image
-
     pairs = []
     for path in sorted(Path(folder).glob(f"*{PAIR[0]}")):
         name = path.name.removesuffix(PAIR[0])
@@ -470,8 +469,6 @@ def measure_pairs(
 
 def _page(path: Path) -> np.ndarray:
     """Pixels (H, W) of a TIFF file."""
-    import tifffile
-
     try:
         pixels = tifffile.imread(path)
     except Exception as error:  # tifffile raises many kinds on damaged files

@@ -10,27 +10,32 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from spinscope.config import Params, dataset_path, ltem_path, project_root
+from spinscope.corpora.films import HEADER, open_films
+from spinscope.datasets import shards
 from spinscope.errors import SpinscopeError
 from spinscope.files import digest, kept
+from spinscope.images import read_image
 from spinscope.studies import models as study_models
 from spinscope.studies.base import Job, Stage
+from spinscope.studies.lorentz import report as lorentz_report
+from spinscope.studies.lorentz import scores
+from spinscope.studies.lorentz.findings import SOURCE, Curves, Rows, findings, real_row
+from spinscope.studies.lorentz.real_image import real_image
+from spinscope.studies.lorentz.report import real_section
 from spinscope.studies.models import Subject
+from spinscope.studies.report import Section, publish
 from spinscope.studies.report import lines as lines
-
-if TYPE_CHECKING:
-    from spinscope.studies.lorentz.findings import Curves, Rows
-    from spinscope.studies.lorentz.scores import Specimen
-    from spinscope.studies.report import Section
+from spinscope.studies.runs import metric_name
 
 STUDY = "ltem"
 TITLE = "Networks on Lorentz images"
 MEASURE = 1
-"""Version of the measurement; raise it if the same model, films and point give other rows."""
+"""Version of the measurement; raise it if the same inputs give other rows."""
 
 _IMAGING = {"voltage_kv", "cs_um", "convergence_mrad", "defocus_spread_nm", "mirror_blur_px"}
 _IMAGING |= {"phase_ms", "label_mz", "label_erosion_px"}
@@ -57,7 +62,7 @@ class TestFilms:
     __test__ = False
 
     folder: Path
-    films: list[Specimen]
+    films: list[scores.Specimen]
     chosen: str
     spacing_px: float
     digest: str
@@ -110,12 +115,6 @@ def report(job: Job) -> dict[str, Any]:
     SpinscopeError
         If films or models are missing or named wrongly.
     """
-    from spinscope.studies.lorentz import report as lorentz_report
-    from spinscope.studies.lorentz.findings import SOURCE, findings, real_row
-    from spinscope.studies.lorentz.scores import SCORES
-    from spinscope.studies.report import publish
-    from spinscope.studies.runs import metric_name
-
     params, tests = job.params, films(job)
     chosen = study_models.subjects(params, job.options["models"])
     reader = _reader(job, chosen)  # a wrong name fails before anything is computed
@@ -163,7 +162,7 @@ def report(job: Job) -> dict[str, Any]:
             f"{metric_name(name)}/{key}/{score}": [step[score]["mean"] for step in steps]
             for name, own in numbers["curves"].items()
             for key, steps in own.items()
-            for score in SCORES
+            for score in scores.SCORES
         },
         metrics={f"real.{key}": real[key] for key in ("count", "doubt")} if real else None,
     )
@@ -191,9 +190,6 @@ def unseen(
     SpinscopeError
         If there are no films, or the Lorentz corpus was made of others or with another label.
     """
-    from spinscope.corpora.films import HEADER, open_films
-    from spinscope.studies.lorentz.scores import specimens, unseen_films
-
     if not (folder / HEADER).is_file():
         raise SpinscopeError(
             f"there are no films at {folder}: run `spinscope corpus films`, or name a corpus of "
@@ -202,15 +198,15 @@ def unseen(
     corpus = open_films(folder)
     if numbers is None:
         names, chosen = _test_batches(params, corpus)
-        indices = unseen_films(corpus, params.ltem, names=names)
+        indices = scores.unseen_films(corpus, params.ltem, names=names)
     else:
-        indices = unseen_films(corpus, params.ltem, numbers=_range(numbers))
+        indices = scores.unseen_films(corpus, params.ltem, numbers=_range(numbers))
         first, last = (corpus.rows[indices[k]]["number"] for k in (0, -1))
         chosen = f"number {first} to {last} of {folder.name}"
     if n is not None and n < len(indices):
         indices = [indices[k * len(indices) // n] for k in range(n)]
         chosen += f", {n} of them evenly chosen"
-    found = specimens(corpus, indices, params.ltem)
+    found = scores.specimens(corpus, indices, params.ltem)
     rows = [corpus.rows[index] for index in indices]
     spacing = [
         np.sqrt(2 * one.label.size / (np.sqrt(3) * max(row["objects"], 1)))
@@ -222,8 +218,6 @@ def unseen(
 
 def measured(job: Job, tests: TestFilms, subject: Subject) -> Curves:
     """Rows of a model at all points, each point measured once."""
-    from spinscope.studies.lorentz import scores
-
     params, plan = job.params, scores.curves()
     if not subject.knows_axis:
         del plan["axis_known"]
@@ -234,19 +228,13 @@ def measured(job: Job, tests: TestFilms, subject: Subject) -> Curves:
         params.evaluation.min_object_px,
     ]
     folder = job.out / f"{STUDY}-points" / digest(key)
-    score = functools.partial(
-        scores.measure,
-        subject.predict,
-        tests.films,
-        settings=params.ltem,
-        seed=params.seed,
-        min_px=params.evaluation.min_object_px,
-    )
+    given = {"seed": params.seed, "min_px": params.evaluation.min_object_px}
+    score = functools.partial(scores.measure, subject.predict, tests.films, **given)
     points, rows = scores.points(plan), {}
     for point in job.progress(points, total=len(points), desc=f"study {subject.name}"):
         at = asdict(point)
         path = folder / f"{digest(at)}.json"
-        rows[point] = kept(path, [key, at], functools.partial(score, point))
+        rows[point] = kept(path, [key, at], functools.partial(score, point, params.ltem))
     return {name: {x: rows[point] for x, point in curve.items()} for name, curve in plan.items()}
 
 
@@ -261,10 +249,8 @@ def _range(text: str) -> range:
 
 def _test_batches(params: Params, corpus) -> tuple[set[str], str]:
     """Names of the films in the test batches of the Lorentz corpus, and the rule in words."""
-    from spinscope.datasets.shards import HEADER, ShardStore, read_header
-
     path, batches = dataset_path(params), params.data.test_batches
-    header = read_header(path) if (path / HEADER).is_file() else {}
+    header = shards.read_header(path) if (path / shards.HEADER).is_file() else {}
     if header.get("kind") != "ltem":
         raise SpinscopeError(
             f"there is no Lorentz corpus at {path} to say which films no model has seen: name "
@@ -278,7 +264,7 @@ def _test_batches(params: Params, corpus) -> tuple[set[str], str]:
             )
     by_name = {row["name"]: row for row in corpus.rows}
     names = set()
-    for row in ShardStore.open(path).rows:
+    for row in shards.ShardStore.open(path).rows:
         film = by_name.get(row["film"])
         if film is None or not np.isclose(float(row["ms"]), film["ms"], rtol=1e-4):
             raise SpinscopeError(
@@ -292,29 +278,28 @@ def _test_batches(params: Params, corpus) -> tuple[set[str], str]:
 
 def _pairs(params: Params, subject: Subject) -> dict[str, dict[float, Rows]]:
     """Rows on the published images, with noise unclipped and clipped; empty without images."""
-    from spinscope.studies.lorentz.scores import NOISE, measure_pairs, published_pairs
-
     folder = ltem_path()
-    pairs = published_pairs(folder) if folder.is_dir() else []
-    score = functools.partial(
-        measure_pairs, subject.predict, pairs, seed=params.seed,
-        min_px=params.evaluation.min_object_px,
-    )  # fmt: skip
+    pairs = scores.published_pairs(folder) if folder.is_dir() else []
+    given = {"seed": params.seed, "min_px": params.evaluation.min_object_px}
+    score = functools.partial(scores.measure_pairs, subject.predict, pairs, **given)
     return {
-        curve: {x: score(x, clipped=curve == "clipped" and x > 0) for x in NOISE}
+        curve: {x: score(x, clipped=curve == "clipped" and x > 0) for x in scores.NOISE}
         for curve in (("noise", "clipped") if pairs else ())
     }
 
 
 def _images(params: Params, tests: TestFilms, chosen: Sequence[Subject]) -> dict[str, list[tuple]]:
     """The first film at a few points with the prediction of each model, by caption."""
-    from spinscope.studies.lorentz.scores import Point, simulated_image
-
     film = tests.films[0]
-    at = {f"{100 * x:.0f} % noise": Point(noise=x) for x in (0.0, 0.5, 1.0)}
-    at |= {"−1 mm": Point(defocus_mm=-1), "10°": Point(tilt_deg=10), "axis 90°": Point(axis_deg=90)}
+    at = {f"{100 * x:.0f} % noise": scores.Point(noise=x) for x in (0.0, 0.5, 1.0)}
+    at |= {
+        "−1 mm": scores.Point(defocus_mm=-1),
+        "10°": scores.Point(tilt_deg=10),
+        "axis 90°": scores.Point(axis_deg=90),
+    }
     images = {
-        title: simulated_image(film, point, params.ltem, params.seed) for title, point in at.items()
+        title: scores.simulated_image(film, point, params.ltem, params.seed)
+        for title, point in at.items()
     }
     return {
         f"{film.name}, {one.name}. Pale: found; blue: missed; orange: false.": [
@@ -339,10 +324,6 @@ def _reader(job: Job, chosen: Sequence[Subject]) -> Subject | None:
 
 def _real(job: Job, reader: Subject, tests: TestFilms) -> tuple[dict[str, Any], Section]:
     """Report of the real image and its section."""
-    from spinscope.images import read_image
-    from spinscope.studies.lorentz.real_image import real_image
-    from spinscope.studies.lorentz.report import real_section
-
     options = job.options
     path, pixel_nm = Path(options["real"]), options["pixel_size"]
     image = read_image(path)
