@@ -80,18 +80,18 @@ def untrained(monkeypatch, corpus):
     """
     made = []
 
-    def fit(splits, params, *, seed, folder, info, **_):
+    def fit(family, splits, params, *, seed, folder, info, **_):
         settings = training_settings(params, seed, info)
-        if done := finished(folder, settings):
+        if done := finished(family, folder, settings):
             return done
         made.append((folder.parent.name, seed))
         shown = sum(int((label == 2).sum()) for _, _, label in splits.train)
         (folder / "model").mkdir(parents=True)
         (folder / "model" / NETWORK).write_text(f"{info['data_hash']} {seed} {len(splits.train)}")
         write_json(folder / "history.json", {"val_mcc": [0.5]})
-        told = {"best_epoch": 0, "seconds": 1.0, "info": {"shown": shown}}
+        told = {"best_epoch": 0, "seconds": 1.0, "info": {"shown": shown, "val_mcc": 0.5}}
         write_json(folder / RESULT, {**settings, **told})
-        return finished(folder, settings)
+        return finished(family, folder, settings)
 
     def score(params, network, part, views):
         return {
