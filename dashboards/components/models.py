@@ -123,7 +123,7 @@ def segment(
     axis_deg: float | None = None,
     engine: str = "auto",
 ) -> tuple[np.ndarray, float]:
-    """Segment an image, once per network, pixels and augmentation.
+    """Segment an image, once per model, pixels and augmentation.
 
     Parameters
     ----------
@@ -143,30 +143,31 @@ def segment(
     (H, W) uint8 array, float
         Mask, and the fraction of uncertain pixels.
     """
-    key = model.digest, pixel_sha256(image), views, axis_deg, engine
-    return _segment(*key, str(model.folder), image)
+    # The folder is part of the key, because it holds the rules by which the network is applied.
+    key = model.digest, str(model.folder), engine, views, axis_deg, pixel_sha256(image)
+    return _segment(*key, image)
 
 
 @st.cache_data(max_entries=400, show_spinner=False)
 def _segment(
     digest: str,
-    pixels: str,
+    folder: str,
+    engine: str,
     views: int,
     axis_deg: float | None,
-    engine: str,
-    _folder: str,
+    pixels: str,
     _image: np.ndarray,
 ) -> tuple[np.ndarray, float]:
-    return _predictor(digest, engine, _folder).with_geometry(axis_deg).segment(_image, views)
+    return _predictor(digest, folder, engine).with_geometry(axis_deg).segment(_image, views)
 
 
 @st.cache_resource(max_entries=3, show_spinner="Loading the model …")
-def _predictor(digest: str, engine: str, _folder: str):
+def _predictor(digest: str, folder: str, engine: str):
     import gc
 
     from spinscope.inference.predict import Predictor
 
-    predictor = Predictor.load(_folder, engine)
+    predictor = Predictor.load(folder, engine)
     # Streamlit collects garbage after every run; TensorFlow's objects are excluded from it.
     gc.collect()
     gc.freeze()
