@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from spinscope.errors import SpinscopeError
+from spinscope.physics.devices import disc
 from spinscope.physics.kerr import KerrOptics, kerr_image, kerr_label
 
 
@@ -144,9 +145,5 @@ def brownian_frame(
     columns = ("true_y_px", "true_x_px", "diameter_px")
     m = np.ones(shape, dtype=np.float32)
     for y, x, size in zip(*(np.asarray(tracks[name])[present] for name in columns), strict=True):
-        extent = size / 2 + 1
-        patch = tuple(slice(max(0, int(c - extent)), max(0, int(c + extent) + 2)) for c in (y, x))
-        gy, gx = np.ogrid[: shape[0], : shape[1]]
-        distance = size / 2 - np.hypot(gy[patch[0]] - y, gx[:, patch[1]] - x)
-        np.minimum(m[patch], 1 - 2 * np.clip(0.5 + distance, 0, 1), out=m[patch])
+        np.minimum(m, 1 - 2 * np.clip(0.5 + disc(shape, y, x, size / 2), 0, 1), out=m)
     return kerr_image(m, optics, rng), kerr_label(m)
