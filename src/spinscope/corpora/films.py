@@ -16,18 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from spinscope.config import Films
-from spinscope.corpora.writing import (
-    Row,
-    chunk_header,
-    chunk_numbers,
-    claim_folder,
-    complete_chunks,
-    missing_chunks,
-    open_array,
-    read_rows,
-    uniform,
-    write_chunk,
-)
+from spinscope.corpora import writing
+from spinscope.corpora.writing import Row
 from spinscope.errors import SpinscopeError
 from spinscope.files import write_json
 from spinscope.physics.effective_field import Grid, arrays, require_jax
@@ -90,7 +80,8 @@ def draw_film(number: int, seed: int, settings: Films) -> Draw:
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
     shape, cell = (settings.height, settings.width), settings.cell_nm * 1e-9
     drawn = {
-        key: uniform(rng, getattr(settings, key)) for key in ("ms", "a_ex", "dmi", "ku", "b_ext")
+        key: writing.uniform(rng, getattr(settings, key))
+        for key in ("ms", "a_ex", "dmi", "ku", "b_ext")
     }
     grain = None
     ms = np.full(shape, drawn["ms"], dtype=np.float32)
@@ -138,13 +129,13 @@ def make_film_corpus(
     path, size = Path(path), settings.shard_films
     decisive = settings.model_dump(mode="json", exclude={"n"})
     wanted = {"kind": "films", "generator": GENERATOR, "seed": seed, **decisive}
-    claim_folder(path, HEADER, wanted)
-    missing = missing_chunks(n, size, lambda chunk: film_rows(path, chunk))
+    writing.claim_folder(path, HEADER, wanted)
+    missing = writing.missing_chunks(n, size, lambda chunk: film_rows(path, chunk))
     queue = [number for numbers in missing.values() for number in numbers]
     if queue:
         write_json(path / HEADER, wanted | {"complete": False, **summary(path, set(missing))})
     films = progress(relaxed_films(queue, seed, settings), total=len(queue), desc="films")
-    for chunk, done in complete_chunks(films, missing, size):
+    for chunk, done in writing.complete_chunks(films, missing, size):
         write_films(path, chunk, done)
     write_json(path / HEADER, wanted | {"complete": True, **summary(path)})
     return path
@@ -201,8 +192,8 @@ def film_row(name: str, number: int, film: Film, relaxed: Relaxed | None = None)
 
 
 def film_rows(path: Path, chunk: int) -> list[Row]:
-    """Read the rows of a chunk as `read_rows` does; films that did not converge have no arrays."""
-    return read_rows(path, chunk, ARRAYS, lambda row: row["converged"])
+    """Read the rows of a chunk (`writing.read_rows`); only converged films have arrays."""
+    return writing.read_rows(path, chunk, ARRAYS, lambda row: row["converged"])
 
 
 def write_films(path: Path, chunk: int, films: list[RelaxedFilm]) -> None:
@@ -215,12 +206,12 @@ def write_films(path: Path, chunk: int, films: list[RelaxedFilm]) -> None:
         "m": np.array([m for _, m, _ in converged], np.float16).reshape(-1, *shape),
         "grain": np.array(grain, np.uint8).reshape(-1, *shape[:2]),
     }
-    write_chunk(path, chunk, [row for row, _, _ in films], stacked)
+    writing.write_chunk(path, chunk, [row for row, _, _ in films], stacked)
 
 
 def summary(path: Path, without: Set[int] = frozenset()) -> dict:
     """Count the films of the complete chunks, except those in `without`."""
-    chunks = (chunk for chunk in chunk_numbers(path) if chunk not in without)
+    chunks = (chunk for chunk in writing.chunk_numbers(path) if chunk not in without)
     rows = [row for chunk in chunks for row in film_rows(path, chunk)]
     states = Counter(row["kind"] for row in rows if row["converged"])
     return {
@@ -248,11 +239,11 @@ class FilmCorpus:
 
     def __getitem__(self, index: int) -> Film:
         (chunk, place), row = self._places[index], self.rows[index]
-        m = open_array(self.path, "m", chunk)[place].astype(np.float32)
+        m = writing.open_array(self.path, "m", chunk)[place].astype(np.float32)
         m /= np.linalg.norm(m, axis=-1, keepdims=True)
         grain = ms = None
         if row["kinds_ms"] is not None:
-            grain = np.array(open_array(self.path, "grain", chunk)[place])
+            grain = np.array(writing.open_array(self.path, "grain", chunk)[place])
             table = np.zeros(256, dtype=np.float32)
             for number, value in row["kinds_ms"].items():
                 table[int(number)] = value
@@ -275,8 +266,8 @@ def open_films(path: Path | str) -> FilmCorpus:
     path = Path(path)
     if not (path / HEADER).is_file():
         raise SpinscopeError(f"{path} is no corpus of films: it holds no {HEADER}")
-    header, rows, places = chunk_header(path / HEADER), [], []
-    for chunk in chunk_numbers(path):
+    header, rows, places = writing.chunk_header(path / HEADER), [], []
+    for chunk in writing.chunk_numbers(path):
         converged = [row for row in film_rows(path, chunk) if row["converged"]]
         rows += converged
         places += [(chunk, place) for place in range(len(converged))]

@@ -482,25 +482,19 @@ def _check_written(
     """Raise for a field that cannot be written; `texts` are unit, title and descriptions."""
     widths = (3,) if version == 1 else (1, 3)
     shape = "(Z, H, W, 3)" + ("" if version == 1 else " or (Z, H, W, 1)")
-    rules = [
-        (version in (1, 2), f"OVF version (={version}) must be 1 or 2"),
-        (form in FORMS, f"form (={form!r}) must be binary4, binary8 or text"),
-        (
-            m.ndim == 4 and m.shape[-1] in widths and 0 not in m.shape,
-            f"a field of shape {m.shape} cannot be written as OVF {version}.0; must be {shape}",
+    positive = len(cell) == 3 and all(math.isfinite(edge) and edge > 0 for edge in cell)
+    rules = {
+        f"OVF version (={version}) must be 1 or 2": version in (1, 2),
+        f"form (={form!r}) must be binary4, binary8 or text": form in FORMS,
+        f"a field of shape {m.shape} cannot be written as OVF {version}.0; must be {shape}": (
+            m.ndim == 4 and m.shape[-1] in widths and 0 not in m.shape
         ),
-        (m.dtype.kind in "fiub", f"values of type {m.dtype} must be real numbers"),
-        (
-            len(cell) == 3 and all(math.isfinite(edge) and edge > 0 for edge in cell),
-            f"cell (={tuple(cell)}) must be three positive lengths in m",
-        ),
-        *(
-            (text.isprintable() and "##" not in text, f"{text!r} must be one line without ##")
-            for text in texts
-        ),
-        (not re.search(r'[\s{}"]', texts[0]), f"unit (={texts[0]!r}) must be one word"),
-    ]
-    for holds, rule in rules:
+        f"values of type {m.dtype} must be real numbers": m.dtype.kind in "fiub",
+        f"cell (={tuple(cell)}) must be three positive lengths in m": positive,
+        **{f"{t!r} must be one line without ##": t.isprintable() and "##" not in t for t in texts},
+        f"unit (={texts[0]!r}) must be one word": not re.search(r'[\s{}"]', texts[0]),
+    }
+    for rule, holds in rules.items():
         if not holds:
             raise SpinscopeError(f"{path}: {rule}")
 
