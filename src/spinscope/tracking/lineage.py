@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
 from spinscope.config import Params, project_root
 
-PACKAGES = ("spinscope", "keras", "tensorflow", "numpy", "mlflow")
+PACKAGES = ("spinscope", "keras", "tensorflow-cpu", "tensorflow", "openvino", "numpy", "mlflow")
 
 
 def lineage(
@@ -60,14 +61,17 @@ def measured_on(params: Params, data_hash: str) -> str:
 
 def package_versions() -> dict[str, str]:
     """`version.NAME` of Python and of the packages that affect a result."""
-    versions = {"version.python": platform.python_version()}
-    for name in PACKAGES:
-        for distribution in (name, f"{name}-cpu"):
-            try:
-                versions[f"version.{name}"] = metadata.version(distribution)
-                break
-            except metadata.PackageNotFoundError:
-                continue
+    versions = {name.removesuffix("-cpu"): value for name, value in installed(PACKAGES).items()}
+    versions["python"] = platform.python_version()
+    return {f"version.{name}": value for name, value in versions.items()}
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    versions = {}
+    for name in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     return versions
 
 

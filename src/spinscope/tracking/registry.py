@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import re
 import shutil
@@ -10,7 +9,6 @@ import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +19,7 @@ from spinscope.config import Tracking, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.families import Family
 from spinscope.files import atomic_folder, digest
+from spinscope.tracking.lineage import PACKAGES, installed
 from spinscope.tracking.runs import numbers, over_seeds
 from spinscope.tracking.store import Store, open_store, pages, reachable
 
@@ -374,7 +373,7 @@ def _pack(
             },
             signature=_signature(family),
             input_example=_request(images[0][:32, :32]),
-            pip_requirements=_requirements(),
+            pip_requirements=[f"{name}=={v}" for name, v in installed(PACKAGES).items()],
             mlflow_model=Model(artifact_path="model", run_id=run_id, model_id=model_id),
         )
     return temporary / "packed"
@@ -407,16 +406,6 @@ def _request(image: np.ndarray):
     buffer = io.BytesIO()
     Image.fromarray(np.round(image * 255).astype(np.uint8)).save(buffer, format="PNG")
     return pd.DataFrame({"image": [buffer.getvalue()]})
-
-
-def _requirements() -> list[str]:
-    """Pinned packages of this environment."""
-    wanted = ("spinscope", "keras", "tensorflow-cpu", "tensorflow", "openvino", "numpy", "mlflow")
-    pinned = []
-    for package in wanted:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            pinned.append(f"{package}=={metadata.version(package)}")
-    return pinned
 
 
 def _create_name(store: Store, name: str) -> None:

@@ -177,19 +177,16 @@ def _lock(path: Path) -> Iterator[None]:
 
 def _configure_mlflow() -> None:
     """Switch off telemetry and messages, and give up on a dead server after seconds."""
-    # Before the import of mlflow, which starts the telemetry client.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlflow import environment_variables as variables
-
-    for variable, value in (
-        (variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES, 2),
-        (variables.MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR, 1),
-        (variables.MLFLOW_HTTP_REQUEST_TIMEOUT, 20),
-        (variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR, False),
-        (variables.MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, True),
-    ):
-        if not variable.is_set():
-            variable.set(value)
+    # Before the import of mlflow, which starts the telemetry client and reads some of these.
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }.items():
+        os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # no pip
