@@ -15,7 +15,13 @@ from spinscope.errors import SpinscopeError
 
 
 def parse(description: str, **extra: str) -> dict:
-    """Arguments of the command line by name; `extra` maps further options to their help."""
+    """Arguments of the command line by name; `extra` maps further options to their help.
+
+    Parameters
+    ----------
+    description : str
+        Help of the program.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--profile", help="demo, laptop or paper")
     parser.add_argument(
@@ -37,6 +43,15 @@ def bounded(
     """Results of `submit(unit)` in order, with at most `at_once` units under way.
 
     A deployment loads the flow from its file, which loses the bound of a task runner.
+
+    Parameters
+    ----------
+    submit : callable
+        Starts one unit and returns its future.
+    units : sequence
+        Units, in order.
+    at_once : int
+        Largest number of units under way.
     """
     under_way: deque[PrefectFuture] = deque()
     results = []

@@ -51,7 +51,15 @@ def _in_tasks(
 
 
 def changes(old: Params, new: Params) -> list[str]:
-    """Overrides that turn the settings `old` into `new`."""
+    """Overrides that turn the settings `old` into `new`.
+
+    Parameters
+    ----------
+    old : Params
+        Settings before.
+    new : Params
+        Settings after.
+    """
     before, after = (params.model_dump(mode="json") for params in (old, new))
     return [
         f"{section}.{key}={json.dumps(value)}"
@@ -63,7 +71,13 @@ def changes(old: Params, new: Params) -> list[str]:
 
 
 def markdown(report: dict) -> str:
-    """Table of the old and the new model in Markdown."""
+    """Table of the old and the new model in Markdown.
+
+    Parameters
+    ----------
+    report : dict
+        Report of the retraining.
+    """
     lines = ["| frames | number | MCC before | MCC after |", "|---|---|---|---|"]
     for frames in ("held_out", "trained", "validation"):
         if new := report["new"][frames]:

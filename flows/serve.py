@@ -14,7 +14,13 @@ from train_seeds import train_seeds
 
 
 def deployments(schedules: Flows) -> list:
-    """Every flow as a deployment; one without a cron line is started by hand."""
+    """Every flow as a deployment; one without a cron line is started by hand.
+
+    Parameters
+    ----------
+    schedules : Flows
+        Section ``flows``.
+    """
     return [
         train_seeds.to_deployment("train-seeds", cron=schedules.train_cron),
         promote.to_deployment("promote", cron=schedules.promote_cron),

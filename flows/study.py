@@ -28,7 +28,13 @@ def report(part: str, job: Job) -> dict:
 
 
 def flow_of(part: Part) -> Flow:
-    """Flow of a part: its units as tasks with retries, then its report."""
+    """Flow of a part: its units as tasks with retries, then its report.
+
+    Parameters
+    ----------
+    part : Part
+        Declaration of the part.
+    """
 
     def run(*args: Any, **kwargs: Any) -> dict:
         bound = signature.bind(*args, **kwargs)

@@ -112,7 +112,13 @@ def in_tasks(
 
 
 def markdown(report: dict) -> str:
-    """Table over the seeds in Markdown."""
+    """Table over the seeds in Markdown.
+
+    Parameters
+    ----------
+    report : dict
+        Report of the training.
+    """
     key, title = report["metric"]["name"], report["metric"]["title"]
     columns = {title: key, "with TTA": f"{key}_tta"}
     columns = {head: name for head, name in columns.items() if name in report["seeds"][0]}

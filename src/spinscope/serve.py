@@ -143,10 +143,7 @@ def serve(
 
 @contextlib.contextmanager
 def services(
-    params: Params,
-    overrides: Sequence[str] = (),
-    *,
-    say: Callable[[str], None] = lambda text: None,
+    params: Params, overrides: Sequence[str] = (), *, say: Callable[[str], None] = lambda text: None
 ) -> Iterator[tuple[dict[str, str], list[Service]]]:
     """Run MLflow, Prefect with the flows as deployments, and the dashboard inside a block.
 

@@ -78,7 +78,13 @@ def evaluate(
 
 
 def training_lines(report: dict) -> list[str]:
-    """Table over the seeds of a training."""
+    """Table over the seeds of a training.
+
+    Parameters
+    ----------
+    report : dict
+        Report of a training.
+    """
     key, title = report["metric"]["name"], report["metric"]["title"]
     columns = {"validation": (key, title)}
     if "tta" in report:
@@ -100,7 +106,13 @@ def training_lines(report: dict) -> list[str]:
 
 
 def evaluation_lines(report: dict) -> list[str]:
-    """Pooled scores of an evaluation."""
+    """Pooled scores of an evaluation.
+
+    Parameters
+    ----------
+    report : dict
+        Report of an evaluation.
+    """
     if "objects" not in report:  # a family without masks
         from spinscope.tracking.runs import numbers
 

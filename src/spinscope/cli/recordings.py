@@ -82,7 +82,13 @@ def export(
 
 
 def segmentation_line(row: dict) -> str:
-    """One line about a segmented recording."""
+    """One line about a segmented recording.
+
+    Parameters
+    ----------
+    row : dict
+        Summary of the recording.
+    """
     fraction = row.get("fraction", {}).get("skyrmion", 0.0)
     if row["frames"] == 1:
         text = f"{row['objects']} skyrmions on {100 * fraction:.2f} % of the frame"
@@ -95,7 +101,13 @@ def segmentation_line(row: dict) -> str:
 
 
 def figure_lines(figures: dict) -> list[str]:
-    """One line per quantity, with its standard error or its SD over the frames."""
+    """One line per quantity, with its standard error or its SD over the frames.
+
+    Parameters
+    ----------
+    figures : dict
+        Quantity → value.
+    """
     lines = []
     for key, value in figures.items():
         if not isinstance(value, int | float) or key.endswith(("_se", "_sd")):

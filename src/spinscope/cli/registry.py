@@ -109,7 +109,13 @@ def history(settings: Settings, name: Name) -> Answer:
 
 
 def gate_lines(gates) -> list[str]:
-    """Table of promotion gates."""
+    """Table of promotion gates.
+
+    Parameters
+    ----------
+    gates : sequence of Gate
+        Gates of a promotion.
+    """
 
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:.4g}"

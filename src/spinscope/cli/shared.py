@@ -29,12 +29,32 @@ def option(kind: Any, text: str, *flags: str) -> Any:
 
 
 def former(kind: Any, flag: str) -> Any:
-    """Annotation of a hidden option for a flag of an earlier release."""
+    """Annotation of a hidden option for a flag of an earlier release.
+
+    Parameters
+    ----------
+    kind : type
+        Type of the value.
+    flag : str
+        Former flag, for example ``--zoom``.
+    """
     return Annotated[kind | None, typer.Option(flag, help="Former name.", hidden=True)]
 
 
 def renamed(old: str, new: str, value: Any, former_value: Any) -> Any:
-    """Value of an option whose flag was renamed, with a hint where the old flag was used."""
+    """Value of an option whose flag was renamed, with a hint where the old flag was used.
+
+    Parameters
+    ----------
+    old : str
+        Former flag.
+    new : str
+        Flag.
+    value : any
+        Value of the new flag.
+    former_value : any
+        Value of the former flag.
+    """
     if former_value is None:
         return value
     print(f"hint: {old} is now {new}", file=sys.stderr)
@@ -42,7 +62,15 @@ def renamed(old: str, new: str, value: Any, former_value: Any) -> Any:
 
 
 def output(default: str, text: str = "Output folder") -> Any:
-    """Annotation of the option ``--out``, with its default in the help."""
+    """Annotation of the option ``--out``, with its default in the help.
+
+    Parameters
+    ----------
+    default : str
+        Default in words.
+    text : str
+        Text of the help.
+    """
     return option(Path, f"{text} ({default}).", "--out")
 
 
@@ -61,7 +89,13 @@ Preview = option(Path, "PNG file to draw the first images to.")
 
 
 def group(text: str) -> typer.Typer:
-    """Group of verbs; `text` is its help."""
+    """Group of verbs; `text` is its help.
+
+    Parameters
+    ----------
+    text : str
+        Text of the help.
+    """
     return typer.Typer(no_args_is_help=True, help=text)
 
 
@@ -73,7 +107,15 @@ class Settings:
     overrides: list[str]
 
     def load(self, family: str | None = None, **values: Any) -> Params:
-        """Settings, overridden by each ``section__key=value`` that is not None."""
+        """Settings, overridden by each ``section__key=value`` that is not None.
+
+        Parameters
+        ----------
+        family : str, optional
+            Name of a family; the shared settings without one.
+        **values
+            Overrides; ``kerr__n`` is ``kerr.n``. None is ignored.
+        """
         extra = [
             f"{key.replace('__', '.')}={value}"
             for key, value in values.items()
@@ -82,7 +124,13 @@ class Settings:
         return load_params(self.profile, [*self.overrides, *extra], family=family)
 
     def load_of(self, model: str, **values: Any) -> Params:
-        """Settings of the family of a model."""
+        """Settings of the family of a model.
+
+        Parameters
+        ----------
+        model : str
+            Reference of the model.
+        """
         from spinscope.jobs import family_of
 
         return self.load(family_of(self.tracking, model), **values)
@@ -168,7 +216,17 @@ def verb(
 
 
 def show_progress(items, total: int | None = None, desc: str | None = None, **_: Any):
-    """Progress bar for work over two seconds."""
+    """Progress bar for work over two seconds.
+
+    Parameters
+    ----------
+    items : iterable
+        Items to iterate over.
+    total : int, optional
+        Number of items.
+    desc : str, optional
+        Title of the bar.
+    """
     from tqdm import tqdm
 
     return tqdm(items, total=total, desc=desc, delay=2)
@@ -226,7 +284,15 @@ class FrameBar(Bar):
 
 
 def integers(flag: str, text: str | None) -> list[int] | None:
-    """Comma-separated integers of an option; None where it was not given."""
+    """Comma-separated integers of an option; None where it was not given.
+
+    Parameters
+    ----------
+    flag : str
+        Flag of the option, without hyphens.
+    text : str, optional
+        Value of the option.
+    """
     if text is None:
         return None
     try:
@@ -236,6 +302,14 @@ def integers(flag: str, text: str | None) -> list[int] | None:
 
 
 def table_answer(table, empty: str) -> Answer:
-    """A pandas table as rows of JSON or as text; `empty` is printed for a table without rows."""
+    """A pandas table as rows of JSON or as text; `empty` is printed for a table without rows.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The table.
+    empty : str
+        Text for a table without rows.
+    """
     text = empty if table.empty else table.to_string(index=False, max_colwidth=48)
     return Answer([text], json.loads(table.to_json(orient="records")))

@@ -28,7 +28,13 @@ app = group("Measure published findings with our models.")
 
 
 def add_verb(part: Part) -> None:
-    """Make the verb of a part from its declaration."""
+    """Make the verb of a part from its declaration.
+
+    Parameters
+    ----------
+    part : Part
+        Declaration of the part.
+    """
 
     def run(settings: Settings, *, out: Path | None, track: bool, **given: Any) -> Answer:
         for one in part.options:

@@ -63,6 +63,11 @@ class Option:
     def parse(self, value: Any) -> Any:
         """Value of the option's type from the text of a flow's parameter.
 
+        Parameters
+        ----------
+        value : str or number, optional
+            Value of the parameter; lists are separated by commas.
+
         Raises
         ------
         SpinscopeError
@@ -150,7 +155,15 @@ class Stage:
     in_report: bool = False
 
     def run_all(self, job: Job, workers: int = 1) -> list[Any]:
-        """Results of all units in order, `workers` at a time where they are isolated."""
+        """Results of all units in order, `workers` at a time where they are isolated.
+
+        Parameters
+        ----------
+        job : Job
+            Call of the part.
+        workers : int
+            Units that run at a time.
+        """
         units = self.units(job)
         if not self.isolated:
             return [self.run(job, unit) for unit in units]
@@ -162,11 +175,20 @@ class Stage:
         return list(job.progress(results, total=len(units), desc=self.name))
 
     def run_one(self, job: Job, unit: Unit) -> Any:
-        """Result of one unit, from a process of its own where it is isolated."""
+        """Result of one unit, from a process of its own where it is isolated.
+
+        Parameters
+        ----------
+        job : Job
+            Call of the part.
+        unit : any
+            One unit of the stage.
+        """
         if not self.isolated:
             return self.run(job, unit)
         call = functools.partial(self.run, replace(job, progress=no_progress))
-        return next(side_by_side(call, [unit], 1))
+        (result,) = side_by_side(call, [unit], 1)
+        return result
 
 
 @dataclass(frozen=True)
@@ -220,7 +242,17 @@ class Part:
     def settings(
         self, profile: str | None, overrides: Sequence[str], options: Mapping[str, Any]
     ) -> Params:
-        """Settings of the part's family, or of that of the first model if the part takes any."""
+        """Settings of the part's family, or of that of the first model if the part takes any.
+
+        Parameters
+        ----------
+        profile : str, optional
+            Profile of the settings.
+        overrides : sequence of str
+            ``section.key=value`` each.
+        options : mapping
+            Value of each option by its name.
+        """
         family = options.get("family") or self.family
         if "family" in options and options.get("models"):
             from spinscope.jobs import family_of
@@ -237,7 +269,19 @@ class Part:
         progress: Progress = no_progress,
         **options: Any,
     ) -> Job:
-        """Job of this part, with default values for what is not given."""
+        """Job of this part, with default values for what is not given.
+
+        Parameters
+        ----------
+        params : Params
+            Settings.
+        out : Path
+            Output folder.
+        track : bool
+            Whether MLflow records the results.
+        progress : Progress
+            Progress bar.
+        """
         given = {option.name: option.default for option in self.options} | options
         track = self.track if track is None else track
         return Job(params, Path(out or project_root() / "build" / self.out), given, track, progress)

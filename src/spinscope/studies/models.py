@@ -47,11 +47,29 @@ class Subject:
         return "axis_deg" in self.predictor.info
 
     def predict(self, image: np.ndarray, axis_deg: float = 0.0) -> np.ndarray:
-        """Classes (H, W) of an image; one with a tilt axis other than 0 degrees is rotated."""
+        """Classes (H, W) of an image; one with a tilt axis other than 0 degrees is rotated.
+
+        Parameters
+        ----------
+        image : (H, W) array
+            Image.
+        axis_deg : float
+            Tilt axis in degrees.
+        """
         return self._oriented(axis_deg or None, None).classes(image, self.views)
 
     def segment(self, image: np.ndarray, axis_deg: float, scale: float) -> tuple[np.ndarray, float]:
-        """Classes (H, W) of an image seen at a scale, and the fraction of doubtful pixels."""
+        """Classes (H, W) of an image seen at a scale, and the fraction of doubtful pixels.
+
+        Parameters
+        ----------
+        image : (H, W) array
+            Image.
+        axis_deg : float
+            Tilt axis in degrees.
+        scale : float
+            Ratio between network and image pixels.
+        """
         return self._oriented(axis_deg, scale).segment(image, self.views)
 
     def _oriented(self, axis_deg: float | None, scale: float | None) -> Predictor:
@@ -59,13 +77,27 @@ class Subject:
         return self.predictor.with_geometry(axis_deg if self.knows_axis else None, scale)
 
     def about(self, *keys: str) -> dict[str, Any]:
-        """Name, reference, digest and some entries of the model's description."""
+        """Name, reference, digest and some entries of the model's description.
+
+        Parameters
+        ----------
+        *keys : str
+            Entries of the description.
+        """
         info = {key: self.predictor.info.get(key) for key in keys}
         return {"name": self.name, "ref": self.ref, "sha256": self.sha256, **info}
 
 
 def subject(params: Params, given: str) -> Subject:
-    """Model of a reference REF, or of NAME=REF."""
+    """Model of a reference REF, or of NAME=REF.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    given : str
+        REF or NAME=REF.
+    """
     named = re.fullmatch(r"([\w .-]+)=(.+)", given)
     name, ref = named.groups() if named and not Path(given).exists() else (given, given)
     digest = sha256(resolve(params.tracking, ref) / NETWORK)
@@ -74,6 +106,13 @@ def subject(params: Params, given: str) -> Subject:
 
 def subjects(params: Params, given: Sequence[str]) -> list[Subject]:
     """Models of a study.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    given : sequence of str
+        REF or NAME=REF each.
 
     Raises
     ------

@@ -81,7 +81,21 @@ class Row:
 
 
 def judged(name: str, published: Cell, measured: Mapping[str, Any], holds: bool, why: str) -> Row:
-    """Row with a verdict, from the mean, sd and n of a measurement."""
+    """Row with a verdict, from the mean, sd and n of a measurement.
+
+    Parameters
+    ----------
+    name : str
+        The finding.
+    published : str or number
+        Published value.
+    measured : mapping
+        Mean, sd and n of the measurement.
+    holds : bool
+        Whether the finding is reproduced.
+    why : str
+        Reason.
+    """
     verdict = "reproduced" if holds else "not reproduced"
     return Row(name, published, measured["mean"], measured["sd"], measured["n"], verdict, why)
 
@@ -89,7 +103,23 @@ def judged(name: str, published: Cell, measured: Mapping[str, Any], holds: bool,
 def noted(
     name: str, value: Cell, why: str, n: int, sd: float | None = None, published: Cell = None
 ) -> Row:
-    """Row of a measurement without a comparable published value."""
+    """Row of a measurement without a comparable published value.
+
+    Parameters
+    ----------
+    name : str
+        The finding.
+    value : str or number
+        Measured value.
+    why : str
+        Reason.
+    n : int
+        Number of images, films or seeds.
+    sd : float, optional
+        Sample standard deviation.
+    published : str or number
+        Published value.
+    """
     return Row(name, published, value, sd, n, "not comparable", why)
 
 
@@ -208,6 +238,13 @@ def write_study(
 def shown(value: Cell) -> str:
     """Text of a table cell: four decimals for a small number, – for None.
 
+    Parameters
+    ----------
+    value : str or number, optional
+        Value of the cell.
+
+    Examples
+    --------
     >>> shown(0.92341), shown(-1.25), shown(88.123), shown(None), shown(12), shown("fails")
     ('0.9234', '-1.25', '88.1', '–', '12', 'fails')
     """
@@ -221,7 +258,13 @@ def shown(value: Cell) -> str:
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
-    """One line per finding: verdict, published, measured, name."""
+    """One line per finding: verdict, published, measured, name.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of a study.
+    """
 
     def number(value: Any) -> str:
         return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -234,7 +277,13 @@ def lines(report: Mapping[str, Any]) -> list[str]:
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """Findings of a report as a Markdown table, with standard deviations beside the means."""
+    """Findings of a report as a Markdown table, with standard deviations beside the means.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of a study.
+    """
     text = ["| finding | published | measured | n | verdict |", "|---|---|---|---|---|"]
     for row in report["rows"]:
         measured = shown(row["measured"])

@@ -143,6 +143,13 @@ def recorded(
 def metric_name(text: str) -> str:
     """Text with the characters that MLflow allows in the name of a metric.
 
+    Parameters
+    ----------
+    text : str
+        Text.
+
+    Examples
+    --------
     >>> metric_name("a model (x)")
     'a model _x_'
     """

@@ -52,7 +52,15 @@ class Plan:
     seed: int = 0
 
     def folder(self, config: Config, number: int) -> Path:
-        """Folder of a trial, named by its config, or in a search by its number."""
+        """Folder of a trial, named by its config, or in a search by its number.
+
+        Parameters
+        ----------
+        config : dict
+            A config.
+        number : int
+            Number of the trial.
+        """
         name = f"{number:03d}" if self.configs is None else key(config)
         return self.out / "trials" / self.name / name
 
@@ -60,6 +68,13 @@ class Plan:
 def key(config: Config) -> str:
     """Name of a config that is valid for a folder, with its keys in alphabetical order.
 
+    Parameters
+    ----------
+    config : dict
+        A config.
+
+    Examples
+    --------
     >>> key({"seed": 1, "factor": "smoothing 30 %"})
     'factor=smoothing-30--,seed=1'
     """

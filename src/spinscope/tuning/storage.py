@@ -38,7 +38,13 @@ _LOCK_WAIT_S = 60
 
 
 def study(plan: Plan) -> optuna.Study:
-    """Study of a plan, created if missing."""
+    """Study of a plan, created if missing.
+
+    Parameters
+    ----------
+    plan : Plan
+        Plan of the study.
+    """
     return _opened(plan.out.resolve(), plan.name, plan.directions)[0]
 
 
@@ -79,6 +85,11 @@ def _storage(database: Path) -> RDBStorage:
 def enqueue(plan: Plan) -> None:
     """Create the study, and a waiting trial for each config that has none.
 
+    Parameters
+    ----------
+    plan : Plan
+        Plan of the study.
+
     Raises
     ------
     SpinscopeError
@@ -99,7 +110,13 @@ def enqueue(plan: Plan) -> None:
 
 
 def take(plan: Plan) -> Trial | None:
-    """A trial left by a dead process, a waiting one, or a new one of a search; else None."""
+    """A trial left by a dead process, a waiting one, or a new one of a search; else None.
+
+    Parameters
+    ----------
+    plan : Plan
+        Plan of the study.
+    """
     with locked(plan):
         one, storage, study_id = _opened(plan.out.resolve(), plan.name, plan.directions)
         wanted = _wanted(plan)
@@ -151,12 +168,24 @@ def _sampler(plan: Plan, number: int) -> optuna.samplers.BaseSampler:
 
 
 def trials(plan: Plan) -> list[FrozenTrial]:
-    """Every trial of the study."""
+    """Every trial of the study.
+
+    Parameters
+    ----------
+    plan : Plan
+        Plan of the study.
+    """
     return study(plan).get_trials(deepcopy=False)
 
 
 def missing(plan: Plan) -> int:
-    """Number of unfinished trials of the plan; failed ones are left to the next call."""
+    """Number of unfinished trials of the plan; failed ones are left to the next call.
+
+    Parameters
+    ----------
+    plan : Plan
+        Plan of the study.
+    """
     done = [trial.state for trial in _wanted(plan)]
     if plan.configs is None:
         return plan.trials - sum(state in _DONE for state in done)
@@ -168,6 +197,13 @@ def results(plan: Plan, without: Collection[int] = ()) -> list[dict]:
 
     The keys are those of the result file, `number`, `state`, `curve`, `cost`, `epochs` and
     `folder`, relative to `out`.
+
+    Parameters
+    ----------
+    plan : Plan
+        Plan of the study.
+    without : collection of int
+        Numbers of trials to leave out.
     """
     rows = []
     for trial in sorted(_wanted(plan), key=lambda trial: trial.number):
@@ -197,7 +233,13 @@ def _wanted(plan: Plan) -> Sequence[FrozenTrial]:
 
 @contextlib.contextmanager
 def locked(plan: Plan) -> Iterator[None]:
-    """Exclude other processes from the storage; the kernel releases the lock of a dead one."""
+    """Exclude other processes from the storage; the kernel releases the lock of a dead one.
+
+    Parameters
+    ----------
+    plan : Plan
+        Plan of the study.
+    """
     from filelock import FileLock
 
     plan.out.mkdir(parents=True, exist_ok=True)

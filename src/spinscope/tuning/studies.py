@@ -117,6 +117,13 @@ def pareto_front(values: Sequence[Sequence[float]]) -> list[int]:
 
     A row is dominated by one that is at least as good in both values and better in one.
 
+    Parameters
+    ----------
+    values : sequence of (float, float)
+        Rows: the value to maximise, then the one to minimise.
+
+    Examples
+    --------
     >>> pareto_front([(0.9, 30), (0.8, 20), (0.8, 25), (0.7, 40)])
     [0, 1]
     """

@@ -44,7 +44,13 @@ class Watch:
         self.number = trial.number
 
     def cost(self, cost: float) -> None:
-        """Record the value to minimise, if it is known before the other, as a frame's time is."""
+        """Record the value to minimise, if it is known before the other, as a frame's time is.
+
+        Parameters
+        ----------
+        cost : float
+            The value to minimise.
+        """
         self._trial.set_user_attr(COST, cost)
 
     def epoch(self, epoch: int, score: float) -> None:
@@ -126,7 +132,19 @@ objective pickled.
 def run(
     objective: Objective, plan: Plan, workers: int, on_result: Callable[[dict], None] | None
 ) -> list[dict]:
-    """Run the missing trials of a plan, pass each result on as it ends, and return all results."""
+    """Run the missing trials of a plan, pass each result on as it ends, and return all results.
+
+    Parameters
+    ----------
+    objective : callable
+        Evaluates a config (`Objective`).
+    plan : Plan
+        Plan of the study.
+    workers : int
+        Units that run at a time.
+    on_result : callable, optional
+        Called with each result as it ends.
+    """
     if workers < 1:
         raise SpinscopeError(f"workers (={workers}) must be at least 1")
     passed_on: set[int] = set()
@@ -158,6 +176,13 @@ def work(objective: Objective, plan: Plan) -> Iterator[int]:
     """Run trials until none is missing, and yield the number of each.
 
     While the last ones run in other processes it waits, to resume them should those die.
+
+    Parameters
+    ----------
+    objective : callable
+        Evaluates a config (`Objective`).
+    plan : Plan
+        Plan of the study.
     """
     while True:
         trial = storage.take(plan)

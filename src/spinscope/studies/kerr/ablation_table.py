@@ -118,7 +118,13 @@ def _published(factor: str) -> dict[str, float] | None:
 
 
 def mean_sd(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean and sample standard deviation, which is None for a single value."""
+    """Mean and sample standard deviation, which is None for a single value.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Values.
+    """
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"mean": float(np.mean(values)), "sd": sd}
 
@@ -275,7 +281,13 @@ def _above_error(row: Mapping[str, Any]) -> bool:
 
 
 def findings(report: Mapping[str, Any]) -> list[Row]:
-    """Rows of the table for the page of the study."""
+    """Rows of the table for the page of the study.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the ablations.
+    """
     return [
         Row(
             f"MCC, {row['factor']}",
@@ -291,7 +303,13 @@ def findings(report: Mapping[str, Any]) -> list[Row]:
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
-    """One line per factor: measured, published, difference and p; then the master model."""
+    """One line per factor: measured, published, difference and p; then the master model.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the ablations.
+    """
     text = [f"{'factor':<28}{'MCC (SD)':>16}{'published':>16}{'difference':>12}{'p (Holm)':>10}"]
     for row in report["rows"]:
         difference, holm_ = row["difference"], row["p_holm"]

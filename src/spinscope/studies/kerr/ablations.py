@@ -120,7 +120,15 @@ def report(job: Job) -> dict[str, Any]:
 
 
 def setting(base: Params, config: Mapping[str, Any]) -> Params:
-    """Settings of a network: the factor of `config`, or several joined by " + "."""
+    """Settings of a network: the factor of `config`, or several joined by " + ".
+
+    Parameters
+    ----------
+    base : Params
+        Settings of all trials.
+    config : mapping
+        Config of the trial.
+    """
     named = [name for name in config["factor"].split(" + ") if name != "benchmark"]
     own = [override for name in named for override in _overrides(base, name)]
     epochs = [f"training.epochs={config['epochs']}"] if "epochs" in config else []

@@ -43,7 +43,13 @@ Fold = tuple[int, int | None]
 
 
 def folds(job: Job) -> list[Fold]:
-    """Every seed with every batch; with the option ``final`` also a network of every batch."""
+    """Every seed with every batch; with the option ``final`` also a network of every batch.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    """
     settings = fold_settings(job.params)
     batches = left_out(open_dataset(dataset_path(settings)))
     seeds = [settings.seed + k for k in range(settings.cross_validation.seeds)]
@@ -53,6 +59,13 @@ def folds(job: Job) -> list[Fold]:
 
 def run_fold(job: Job, fold: Fold) -> dict[str, Any]:
     """Train without a batch and segment its frames.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    fold : (int, int or None)
+        Seed, and the batch that is left out.
 
     Returns
     -------
@@ -99,6 +112,11 @@ def report(job: Job) -> dict[str, Any]:
     report holds, for one view and for those of ``evaluation.tta``, a `summary` and the sizes. With
     the option ``final`` it also names the `model` that was trained on every batch; no frame is
     left to score that, so the cross-validation is its score.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
     """
     settings = fold_settings(job.params)
     dataset = open_dataset(dataset_path(settings))
@@ -132,7 +150,13 @@ def report(job: Job) -> dict[str, Any]:
 
 
 def lines(report: dict) -> list[str]:
-    """MCC of every batch, pooled MCC and count, without and with test-time augmentation."""
+    """MCC of every batch, pooled MCC and count, without and with test-time augmentation.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
     text = []
     for views, found in report["views"].items():
         text.append(f"{views} view{'s' if views != '1' else ''}")
@@ -152,12 +176,23 @@ def lines(report: dict) -> list[str]:
 
 
 def fold_settings(params: Params) -> Params:
-    """Settings of every fold, which keeps its last epoch."""
+    """Settings of every fold, which keeps its last epoch.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    """
     return overridden(params, [*params.cross_validation.base, "training.keep=last"])
 
 
 def left_out(dataset: Dataset) -> list[int]:
     """Batches that are left out in turn.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Frames.
 
     Raises
     ------
@@ -174,7 +209,19 @@ def left_out(dataset: Dataset) -> list[int]:
 
 
 def masks(out: Path, seed: int, views: int, dataset: Dataset) -> Iterable[np.ndarray]:
-    """Classes (H, W) uint8 of each frame, from networks that never saw its batch."""
+    """Classes (H, W) uint8 of each frame, from networks that never saw its batch.
+
+    Parameters
+    ----------
+    out : Path
+        Output folder.
+    seed : int
+        Seed.
+    views : int
+        Number of augmented views that are averaged.
+    dataset : Dataset
+        Frames.
+    """
     for record in dataset.records:
         with Image.open(_mask_file(out, seed, views, record.name)) as image:
             yield np.asarray(image)

@@ -18,7 +18,13 @@ Report = Mapping[str, Any]
 
 
 def batch_rows(reports: Mapping[int, Report]) -> list[dict[str, Any]]:
-    """One row per batch (frames, sources, MCC, objects) from its report of `evaluate`."""
+    """One row per batch (frames, sources, MCC, objects) from its report of `evaluate`.
+
+    Parameters
+    ----------
+    reports : mapping
+        Batch → its report.
+    """
     return [
         {
             "batch": batch,
@@ -32,14 +38,26 @@ def batch_rows(reports: Mapping[int, Report]) -> list[dict[str, Any]]:
 
 
 def source_rows(per_image: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row per source (frames, mean MCC, objects) from the rows of its images."""
+    """One row per source (frames, mean MCC, objects) from the rows of its images.
+
+    Parameters
+    ----------
+    per_image : sequence of dict
+        Rows of the images.
+    """
     table = pd.DataFrame(list(per_image)).groupby("source", as_index=False)
     columns = {key: (key, "sum") for key in ("objects_true", "objects_predicted")}
     return table.agg(n_images=("mcc", "size"), mcc=("mcc", "mean"), **columns).to_dict("records")
 
 
 def over_seeds(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation and the values, one per seed."""
+    """Mean, sample standard deviation and the values, one per seed.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Values.
+    """
     return {"mean": statistics.fmean(values), "sd": spread(values), "values": list(values)}
 
 

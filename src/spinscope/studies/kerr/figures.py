@@ -26,7 +26,13 @@ LOGARITHMIC = ("contrast",)
 
 
 def table_figure(report: Mapping[str, Any]) -> Figure:
-    """Table I: mean and SD over the seeds, every seed, and the published values."""
+    """Table I: mean and SD over the seeds, every seed, and the published values.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
     rows = report["rows"]
     figure = new_figure(7.2, 0.42 * len(rows) + 1.2)
     axes = figure.subplots()
@@ -47,7 +53,13 @@ def table_figure(report: Mapping[str, Any]) -> Figure:
 
 
 def generalisation_figure(report: Mapping[str, Any]) -> Figure:
-    """Fig. 5: MCC of benchmark and master model on train, validation and test frames."""
+    """Fig. 5: MCC of benchmark and master model on train, validation and test frames.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
     master = report["master"]
     splits = [name for name in ("train", "validation", "test") if master["benchmark"].get(name)]
     figure = new_figure(5.2, 3.6)
@@ -67,7 +79,13 @@ def generalisation_figure(report: Mapping[str, Any]) -> Figure:
 
 
 def pareto_figure(search: Mapping[str, Any]) -> Figure:
-    """MCC against time per frame of the trials of a search, with their Pareto front."""
+    """MCC against time per frame of the trials of a search, with their Pareto front.
+
+    Parameters
+    ----------
+    search : mapping
+        Report of the search.
+    """
     figure = new_figure(6, 3.8)
     axes = figure.subplots()
     for state, shade, marker in (("complete", "C0", "o"), ("pruned", "0.7", "x")):
@@ -86,9 +104,7 @@ def pareto_figure(search: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def recovery_figure(
-    frames: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]],
-) -> Figure:
+def recovery_figure(frames: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
     """Frames and their defects: recovered in green, missed in blue, false in orange.
 
     Parameters
@@ -113,7 +129,13 @@ def recovery_figure(
 
 
 def student_figure(mcc: Mapping[str, Sequence[float]]) -> Figure:
-    """MCC of every student by kind of labels; a line joins a seed, a bar marks the mean."""
+    """MCC of every student by kind of labels; a line joins a seed, a bar marks the mean.
+
+    Parameters
+    ----------
+    mcc : mapping
+        Kind of labels → MCC per seed.
+    """
     figure = new_figure(4.6, 3.4)
     axes = figure.subplots()
     table = np.array(list(mcc.values()))  # (kinds, seeds)
@@ -125,7 +147,13 @@ def student_figure(mcc: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def probe_figures(report: Mapping[str, Any]) -> dict[str, Figure]:
-    """Every figure of the probes by its name."""
+    """Every figure of the probes by its name.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
     drawn = {
         "grey": grey_figure(report),
         "speckles": speckle_figure(report),
@@ -135,7 +163,13 @@ def probe_figures(report: Mapping[str, Any]) -> dict[str, Figure]:
 
 
 def grey_figure(report: Mapping[str, Any]) -> Figure:
-    """Fraction called skyrmion against the grey level of a uniform frame and of a patch."""
+    """Fraction called skyrmion against the grey level of a uniform frame and of a patch.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
     figure = new_figure(10, 3.6)
     titles = {"grey": "uniform frame", "patch": "uniform patch in film of grey 128"}
     for axes, (key, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(), strict=True):
@@ -150,7 +184,13 @@ def grey_figure(report: Mapping[str, Any]) -> Figure:
 
 
 def inverted_figure(report: Mapping[str, Any]) -> Figure:
-    """MCC on labelled frames, original and inverted, two bars per model."""
+    """MCC on labelled frames, original and inverted, two bars per model.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
     names, shades = list(report["inverted"]), [shade for _, shade in _colours(report)]
     figure = new_figure(1.8 + 1.6 * len(names), 3.6)
     axes = figure.subplots()
@@ -169,7 +209,13 @@ def inverted_figure(report: Mapping[str, Any]) -> Figure:
 
 
 def speckle_figure(report: Mapping[str, Any]) -> Figure:
-    """False skyrmions per frame against noise, on empty film and on labelled frames."""
+    """False skyrmions per frame against noise, on empty film and on labelled frames.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
     panels = [
         ("simulated film without a skyrmion", "noise SD", report["speckles"]["empty"],
          (("film", "-", "bare film"), ("defects", ":", "at dust"))),
@@ -190,7 +236,13 @@ def speckle_figure(report: Mapping[str, Any]) -> Figure:
 
 
 def limit_figure(report: Mapping[str, Any]) -> Figure:
-    """MCC against signal-to-noise ratio, contrast and gradient, with one SD over the frames."""
+    """MCC against signal-to-noise ratio, contrast and gradient, with one SD over the frames.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
     figure = new_figure(13, 3.6)
     panels = figure.subplots(1, 3, sharey=True)
     for axes, (curve, rows) in zip(panels, report["limits"].items(), strict=True):

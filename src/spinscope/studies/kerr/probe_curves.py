@@ -386,7 +386,15 @@ def limit_rows(
 
 
 def measure(predict: Predict, frames: Iterable[Frame]) -> dict[str, float]:
-    """MCC at one point of a curve: `mcc` pooled over all pixels, `sd` over the frames."""
+    """MCC at one point of a curve: `mcc` pooled over all pixels, `sd` over the frames.
+
+    Parameters
+    ----------
+    predict : callable
+        Network.
+    frames : iterable of (image, label)
+        Frames.
+    """
     total, each = np.zeros((2, 2), dtype=np.int64), []
     for image, label in frames:
         found = (predict(image) == SKYRMION).astype(np.uint8)

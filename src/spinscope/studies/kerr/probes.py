@@ -30,7 +30,15 @@ KINDS = ("grey", "inverted", "speckles", "limits")
 
 
 def measure(job: Job, model: str) -> dict[str, Any]:
-    """Probes of one model by their kind."""
+    """Probes of one model by their kind.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    model : str
+        Reference of the model.
+    """
     one = study_models.subject(job.params, model)
     return probed(job.params, one, *_labelled(job.params), job.out, progress=job.progress)
 
@@ -43,6 +51,11 @@ def report(job: Job) -> dict[str, Any]:
 
     The labelled frames are those of the validation batches of the settings' dataset; without a
     dataset, what needs them is null. Predictions do not average augmented views.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
 
     Returns
     -------
@@ -113,7 +126,23 @@ def probed(
     *,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Probes of a model by their kind, each measured once."""
+    """Probes of a model by their kind, each measured once.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    subject : Subject
+        The model.
+    frames : Dataset, optional
+        Labelled frames.
+    about : mapping, optional
+        Description of the labelled frames.
+    out : Path
+        Output folder.
+    progress : Progress
+        Progress bar.
+    """
     predict = functools.partial(subject.predictor.classes, tta=1)
     classes, size = len(subject.predictor.info["classes"]), params.probes
     shape, seed, min_px = (size.height, size.width), params.seed, params.evaluation.min_object_px
@@ -163,7 +192,13 @@ def probed(
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
-    """Lines per model: grey levels called skyrmion, MCC when inverted, speckles, limits."""
+    """Lines per model: grey levels called skyrmion, MCC when inverted, speckles, limits.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
 
     def number(value: float | None, form: str) -> str:
         return "none" if value is None else format(value, form)

@@ -103,6 +103,11 @@ def relabelled_dataset(
 def provenance(path: Path | str) -> dict[str, Any] | None:
     """Contents of ``provenance.json`` of a dataset folder; None without that file.
 
+    Parameters
+    ----------
+    path : Path
+        Folder of a dataset.
+
     Raises
     ------
     SpinscopeError
@@ -143,7 +148,13 @@ def kept_version(path: Path, key: Any, write: Callable[[], Any]) -> tuple[Datase
 
 
 def kept_value(path: Path) -> Any:
-    """Value that is kept with the version at `path`."""
+    """Value that is kept with the version at `path`.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the version.
+    """
     return json.loads(_note(path).read_text())["value"]
 
 

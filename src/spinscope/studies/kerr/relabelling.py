@@ -1,4 +1,4 @@
-"""Weak relabelling: the defects of a few sources teach a network to label those of the others.
+"""Weak relabelling: networks trained on the defects of a few sources label those of the others.
 
 The frames have labels of all defects. They are hidden on all but a few sources, so that what the
 network recovers can be compared with the truth. Files below the output folder:
@@ -97,7 +97,13 @@ class Plan:
         return self.out / "relabelling"
 
     def version(self, kind: str) -> Path:
-        """Folder of the dataset of the students of a kind."""
+        """Folder of the dataset of the students of a kind.
+
+        Parameters
+        ----------
+        kind : str
+            Kind of the network: teacher, scout, true, weak or hidden.
+        """
         where = {"weak": self.out / "relabelled", "hidden": self.folder / "hidden-labels"}
         return where.get(kind, self.dataset.path)
 
@@ -118,7 +124,15 @@ class Plan:
         return [(kind, seed) for seed in self.seeds for kind in STUDENTS]
 
     def model(self, kind: str, seed: int) -> Path:
-        """Model folder of a network."""
+        """Model folder of a network.
+
+        Parameters
+        ----------
+        kind : str
+            Kind of the network: teacher, scout, true, weak or hidden.
+        seed : int
+            Seed.
+        """
         return self.folder / kind / f"seed-{seed}" / "model"
 
     @property
@@ -133,7 +147,15 @@ class Plan:
 
 
 def train(job: Job, network: tuple[str, int]) -> dict[str, Any]:
-    """Train and score a network of a kind and seed."""
+    """Train and score a network of a kind and seed.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    network : (str, int)
+        Kind and seed of the network.
+    """
     return train_one(job.params, job.out, *network)
 
 
@@ -156,12 +178,25 @@ STAGES = (
 
 
 def report(job: Job) -> dict[str, Any]:
-    """Compare students of true, weak and hidden labels: the report of `finish`."""
+    """Compare students of true, weak and hidden labels: the report of `finish`.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    """
     return finish(job.params, job.out, track=job.track)
 
 
 def plan_of(params: Params, out: Path) -> Plan:
     """Plan of the settings.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    out : Path
+        Output folder.
 
     Raises
     ------
@@ -190,7 +225,17 @@ def plan_of(params: Params, out: Path) -> Plan:
 
 
 def prepare(params: Params, out: Path, *, progress: Progress = no_progress) -> None:
-    """Validate the dataset and write the version with hidden defects."""
+    """Validate the dataset and write the version with hidden defects.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    out : Path
+        Output folder.
+    progress : Progress
+        Progress bar.
+    """
     plan = plan_of(params, out)
     origin = {"what": "defects hidden", "labelled_sources": list(plan.sources)}
     origin["train_batches"] = list(plan.params.data.train_batches)
@@ -211,6 +256,17 @@ def prepare(params: Params, out: Path, *, progress: Progress = no_progress) -> N
 
 def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]:
     """Train a network of a kind and score it on the validation frames.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    out : Path
+        Output folder.
+    kind : str
+        Kind of the network: teacher, scout, true, weak or hidden.
+    seed : int
+        Seed.
 
     Returns
     -------
@@ -259,6 +315,15 @@ def relabel_frames(params: Params, out: Path, *, progress: Progress = no_progres
     The teachers' probabilities are averaged, each the mean over the augmented views of
     ``evaluation.tta``. The threshold is chosen by the scout on labelled sources that it was not
     trained on, since a network is overconfident on those it was. The version must pass validation.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    out : Path
+        Output folder.
+    progress : Progress
+        Progress bar.
 
     Returns
     -------
@@ -320,6 +385,15 @@ def relabel_frames(params: Params, out: Path, *, progress: Progress = no_progres
 
 def finish(params: Params, out: Path, *, track: bool = True) -> dict[str, Any]:
     """Write ``OUT/relabelling.json`` from the trained networks and record it.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    out : Path
+        Output folder.
+    track : bool
+        Whether MLflow records the results.
 
     Returns
     -------
@@ -389,6 +463,13 @@ def finish(params: Params, out: Path, *, track: bool = True) -> dict[str, Any]:
 def figures(params: Params, out: Path) -> dict[str, Figure]:
     """Figures of a finished study by their captions; they show frames of the dataset.
 
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    out : Path
+        Output folder.
+
     Raises
     ------
     SpinscopeError
@@ -420,7 +501,13 @@ def figures(params: Params, out: Path) -> dict[str, Figure]:
 
 
 def lines(report: dict) -> list[str]:
-    """Findings of the study, one per line."""
+    """Findings of the study, one per line.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
 
     def number(value: float | None) -> str:
         return "–" if value is None else f"{value:.3f}"

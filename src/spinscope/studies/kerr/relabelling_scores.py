@@ -63,6 +63,13 @@ def richest_sources(defects: Mapping[int, Sequence[int]], n: int) -> tuple[int, 
 def hide(label: np.ndarray) -> np.ndarray:
     """Label with its defects as background.
 
+    Parameters
+    ----------
+    label : (H, W) array
+        Label.
+
+    Examples
+    --------
     >>> hide(np.array([[0, 1, 2, 3, 4]], dtype=np.uint8))
     array([[0, 1, 0, 3, 4]], dtype=uint8)
     """
@@ -130,14 +137,34 @@ def clean(
 
 
 def merge(label: np.ndarray, defects: np.ndarray) -> np.ndarray:
-    """Label with `defects` (H, W) bool on its background; other labelled pixels are unchanged."""
+    """Label with `defects` (H, W) bool on its background; other labelled pixels are unchanged.
+
+    Parameters
+    ----------
+    label : (H, W) array
+        Label.
+    defects : (H, W) bool array
+        Defect pixels.
+    """
     return np.where(defects & (label == BACKGROUND), np.uint8(DEFECT), label)
 
 
 def relabelled(
     label: np.ndarray, probabilities: np.ndarray, *, threshold: float = 0.5, min_px: int = 1
 ) -> np.ndarray:
-    """Label with hidden defects, completed from a network's probabilities (H, W, 3)."""
+    """Label with hidden defects, completed from a network's probabilities (H, W, 3).
+
+    Parameters
+    ----------
+    label : (H, W) array
+        Label.
+    probabilities : (H, W, 3) array
+        Probabilities of background, skyrmion and defect.
+    threshold : float
+        Smallest conditional probability of a defect.
+    min_px : int
+        Smallest area of an object in px.
+    """
     found = defects_of(probabilities, threshold)
     return merge(label, clean(found, label, min_px=min_px))
 
@@ -263,6 +290,15 @@ def best_threshold(
 def paired_difference(values: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
     """Mean and sample standard deviation of `values` - `reference`, paired by seed.
 
+    Parameters
+    ----------
+    values : sequence of float
+        Values.
+    reference : sequence of float
+        Values to subtract.
+
+    Examples
+    --------
     >>> paired_difference([0.5, 0.75], [0.25, 0.5])
     {'mean': 0.25, 'sd': 0.0}
     """

@@ -53,7 +53,13 @@ GREY_LIMITS = {
 
 
 def about(parts: Parts) -> str:
-    """Introduction of the page, with the parts that are missing."""
+    """Introduction of the page, with the parts that are missing.
+
+    Parameters
+    ----------
+    parts : mapping
+        Name of each part that exists → its report.
+    """
     text = (
         f"Findings of {SOURCE} on Kerr images, measured again. The frames are named by each part, "
         "at most the published 2960. Networks and trainings follow the settings, so differences "
@@ -64,12 +70,26 @@ def about(parts: Parts) -> str:
 
 
 def findings(parts: Parts) -> list[Row]:
-    """Rows of all parts, published or measured here only."""
+    """Rows of all parts, published or measured here only.
+
+    Parameters
+    ----------
+    parts : mapping
+        Name of each part that exists → its report.
+    """
     return [row for name, (rows, _) in MAKERS.items() if name in parts for row in rows(parts[name])]
 
 
 def sections(parts: Parts, relabelled: Mapping[str, Figure] | None = None) -> list[Section]:
-    """Sections of all parts; `relabelled` are figures of the relabelling by their captions."""
+    """Sections of all parts; `relabelled` are figures of the relabelling by their captions.
+
+    Parameters
+    ----------
+    parts : mapping
+        Name of each part that exists → its report.
+    relabelled : mapping, optional
+        Figures of the relabelling by their captions.
+    """
     found = []
     for name, (_, make) in MAKERS.items():
         if name in parts:

@@ -143,7 +143,13 @@ def report(job: Job) -> dict[str, Any]:
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
-    """Number of trials, and one line per network of the Pareto front, the fastest first."""
+    """Number of trials, and one line per network of the Pareto front, the fastest first.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
     states = [trial["state"] for trial in report["trials"]]
     text = [f"{len(states)} trials, {states.count('pruned')} of them pruned; Pareto front:"]
     text.append(f"{'trial':>5}{'MCC':>9}{'ms':>8}  settings")
@@ -211,7 +217,15 @@ def frame_time(params: Params, lock: Path) -> float:
 
 
 def untrained(params: Params, folder: Path) -> Predictor:
-    """Untrained network of these settings on their engine."""
+    """Untrained network of these settings on their engine.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    folder : Path
+        Folder of the training.
+    """
     from spinscope.models.unet import unet
 
     scheme, chosen = params.data.scheme, params.inference

@@ -24,7 +24,19 @@ TRAINING = "training"
 
 
 def fitted(params: Params, splits: Splits, seed: int, folder: Path, **given: Any) -> FitResult:
-    """Training of the settings' family in a folder; `given` are further arguments of `fit`."""
+    """Training of the settings' family in a folder; `given` are further arguments of `fit`.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    splits : Splits
+        Frames to train on and to validate with.
+    seed : int
+        Seed.
+    folder : Path
+        Folder of the training.
+    """
     from spinscope.training.fit import fit
 
     family, weights = families.of(params), first_weights(params)
@@ -32,7 +44,19 @@ def fitted(params: Params, splits: Splits, seed: int, folder: Path, **given: Any
 
 
 def trained(params: Params, seed: int, folder: Path, watch: Watch) -> tuple[FitResult, Splits]:
-    """Train in ``folder/training``, watched epoch by epoch; returns result and frames."""
+    """Train in ``folder/training``, watched epoch by epoch; returns result and frames.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    seed : int
+        Seed.
+    folder : Path
+        Folder of the training.
+    watch : tuning.Watch
+        Records the progress of the trial.
+    """
     splits, hash_ = frames(params)
     info = {"data_hash": hash_, "params": params.digest()}
 
@@ -44,7 +68,13 @@ def trained(params: Params, seed: int, folder: Path, watch: Watch) -> tuple[FitR
 
 
 def frames(params: Params) -> tuple[Splits, str]:
-    """Splits of the settings' dataset, and its hash."""
+    """Splits of the settings' dataset, and its hash.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    """
     dataset, splits = split(params)
     return splits, data_hash(dataset)
 

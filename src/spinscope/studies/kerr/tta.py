@@ -36,6 +36,11 @@ Row = dict[str, Any]
 def registered(params: Params) -> list[str]:
     """References of all registered versions of the family, oldest first.
 
+    Parameters
+    ----------
+    params : Params
+        Settings.
+
     Raises
     ------
     SpinscopeError
@@ -50,13 +55,27 @@ def registered(params: Params) -> list[str]:
 
 
 def models(job: Job) -> list[str]:
-    """References of the models to measure."""
+    """References of the models to measure.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    """
     given = job.options["models"]
     return registered(job.params) if given is None else list(given)
 
 
 def measure(job: Job, model: str) -> list[Row]:
-    """Rows of one model, one per number of views."""
+    """Rows of one model, one per number of views.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    model : str
+        Reference of the model.
+    """
     frames, data = validation_frames(job.params)
     given = (job.params, model, frames, data["hash"], job.out)
     return measured(*given, track=job.track, progress=job.progress)
@@ -67,6 +86,11 @@ STAGES = (Stage("measure", measure, models, in_report=True),)
 
 def report(job: Job) -> dict[str, Any]:
     """Measure the models on the validation frames and write ``OUT/tta.json``.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
 
     Returns
     -------
@@ -90,7 +114,13 @@ def report(job: Job) -> dict[str, Any]:
 
 
 def validation_frames(params: Params) -> tuple[Dataset, dict[str, Any]]:
-    """Frames of the validation batches, and their {path, hash, batches, n_images}."""
+    """Frames of the validation batches, and their {path, hash, batches, n_images}.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    """
     path, batches = dataset_path(params), list(params.data.validation_batches)
     dataset = open_dataset(path)
     frames = dataset.select(batches=batches)
@@ -108,7 +138,25 @@ def measured(
     track: bool = False,
     progress: Progress = no_progress,
 ) -> list[Row]:
-    """Rows of one model, each measured once; with `track` recorded once in a run of their own."""
+    """Rows of one model, each measured once; with `track` recorded once in a run of their own.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    model : str
+        Reference of the model.
+    frames : Dataset, optional
+        Labelled frames.
+    data_hash : str
+        Hash of the dataset.
+    out : Path
+        Output folder.
+    track : bool
+        Whether MLflow records the results.
+    progress : Progress
+        Progress bar.
+    """
     source = resolve(params.tracking, model)
     network = sha256(source / NETWORK)
     key = [
@@ -139,7 +187,13 @@ def measured(
 
 
 def lines(report: Mapping[str, Any]) -> list[str]:
-    """One line per model and number of views."""
+    """One line per model and number of views.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of the part.
+    """
     width = max(len(row["model"]) for row in report["rows"])
     header = f"{'model':<{width}}  views     MCC  predicted / labelled  ms per frame"
     return [

@@ -27,7 +27,15 @@ SUFFIX = {"clipped": ", clipped", "axis_known": ", axis given"}
 
 
 def curve_figure(models: Mapping[str, Curves], curve: str) -> Figure:
-    """F1 and Jaccard along a curve, one colour per model; bands are one SD over the films."""
+    """F1 and Jaccard along a curve, one colour per model; bands are one SD over the films.
+
+    Parameters
+    ----------
+    models : mapping
+        Model → its curves.
+    curve : str
+        Name of the curve.
+    """
     figure = new_figure(9.5, 3.8)
     panels, factor = figure.subplots(1, 2, sharey=True), 100.0 if curve == "noise" else 1.0
     for axes, score in zip(panels, ("f1", "jaccard"), strict=True):
@@ -46,7 +54,15 @@ def curve_figure(models: Mapping[str, Curves], curve: str) -> Figure:
 
 
 def size_figure(models: Mapping[str, Curves], cell_nm: float) -> Figure:
-    """Diameters at 0, 50 and 100 % noise: true ones filled, predicted ones as lines."""
+    """Diameters at 0, 50 and 100 % noise: true ones filled, predicted ones as lines.
+
+    Parameters
+    ----------
+    models : mapping
+        Model → its curves.
+    cell_nm : float
+        Pixel size in nm.
+    """
     figure = new_figure(11, 3.4)
     panels = figure.subplots(1, 3, sharey=True, sharex=True)
     for axes, noise in zip(panels, (0.0, 0.5, 1.0), strict=True):
@@ -83,7 +99,15 @@ def image_figure(panels: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]
 
 
 def agreement(label: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Image (H, W, 3) uint8: found pixels pale, missed ones blue, false ones orange, rest dark."""
+    """Image (H, W, 3) uint8: found pixels pale, missed ones blue, false ones orange, rest dark.
+
+    Parameters
+    ----------
+    label : (H, W) array
+        Label.
+    found : (H, W) array
+        Predicted classes.
+    """
     truth, mask = label == SKYRMION, found == SKYRMION
     colours = np.full((*label.shape, 3), 30, dtype=np.uint8)
     colours[truth & mask] = (225, 225, 225)
@@ -93,7 +117,17 @@ def agreement(label: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def overlay_figure(image: np.ndarray, mask: np.ndarray, places: np.ndarray) -> Figure:
-    """Image (H, W), plain and with outlines of the mask and places (n, 2) of dipoles."""
+    """Image (H, W), plain and with outlines of the mask and places (n, 2) of dipoles.
+
+    Parameters
+    ----------
+    image : (H, W) array
+        Image.
+    mask : (H, W) array
+        Mask.
+    places : (n, 2) array
+        Places of dipoles (y, x) in px.
+    """
     figure = new_figure(11, 5.8)
     left, right = figure.subplots(1, 2)
     for axes in (left, right):

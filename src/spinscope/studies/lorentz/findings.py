@@ -72,7 +72,13 @@ def findings(
 
 
 def real_row(real: Mapping[str, Any]) -> Row:
-    """Count in a real image, with the estimates from the image alone."""
+    """Count in a real image, with the estimates from the image alone.
+
+    Parameters
+    ----------
+    real : mapping
+        Report of the real image.
+    """
     estimate = real["estimate"]
     why = (
         f"no published count at hand; estimates without a network: {estimate['count']:.0f} from "

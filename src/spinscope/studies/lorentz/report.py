@@ -25,7 +25,19 @@ Table = tuple[list[str], list[list]]
 
 
 def about(n: int, chosen: str, models: Sequence[str], settings: Ltem) -> str:
-    """Introduction of the page: films, imaging conditions, scores and models."""
+    """Introduction of the page: films, imaging conditions, scores and models.
+
+    Parameters
+    ----------
+    n : int
+        Number of films.
+    chosen : str
+        Rule that chose the films, in words.
+    models : sequence of str
+        Description of each model.
+    settings : Ltem
+        Section ``ltem``.
+    """
     return "\n\n".join(
         [
             f"Published: {SOURCE}: the best of their networks that were trained on 10 000 films, "
@@ -47,7 +59,13 @@ def about(n: int, chosen: str, models: Sequence[str], settings: Ltem) -> str:
 
 
 def trained(info: Mapping[str, Any]) -> str:
-    """Imaging conditions that a model was trained on, from its description."""
+    """Imaging conditions that a model was trained on, from its description.
+
+    Parameters
+    ----------
+    info : mapping
+        Description of the model.
+    """
     corpus = info.get("corpus") or {}
     if "tilt_deg" not in corpus:
         return "Its description does not name the images it was trained on."
@@ -66,6 +84,13 @@ def trained(info: Mapping[str, Any]) -> str:
 def level(label_mz: float | str) -> str:
     """Threshold of a label in words.
 
+    Parameters
+    ----------
+    label_mz : float or str
+        Threshold of m_z, or ``triangle``.
+
+    Examples
+    --------
     >>> level(0.98)
     '0.98'
     """
@@ -117,7 +142,19 @@ def sections(
 
 
 def real_section(name: str, model: str, image: np.ndarray, found: RealImage) -> Section:
-    """Section of a real image: outlines, counts and sizes, and the estimates without a network."""
+    """Section of a real image: outlines, counts and sizes, and the estimates without a network.
+
+    Parameters
+    ----------
+    name : str
+        Name of the image.
+    model : str
+        Name of the model.
+    image : (H, W) array
+        Image.
+    found : RealImage
+        Result of the model.
+    """
     report, estimate, px = found.report, found.report["estimate"], found.report["diameter_px"]
     rows = {
         "objects found": report["count"],

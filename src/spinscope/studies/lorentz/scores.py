@@ -117,7 +117,13 @@ def curves(base: Point | None = None) -> dict[str, dict[float, Point]]:
 
 
 def points(plan: Mapping[str, Mapping[float, Point]]) -> list[Point]:
-    """Distinct points of some curves, in order."""
+    """Distinct points of some curves, in order.
+
+    Parameters
+    ----------
+    plan : mapping
+        Curve → abscissa → point.
+    """
     return list(dict.fromkeys(point for curve in plan.values() for point in curve.values()))
 
 
@@ -259,7 +265,19 @@ def simulated_image(specimen: Specimen, point: Point, settings: Ltem, seed: int)
 def noisy(
     image: np.ndarray, noise: float, rng: np.random.Generator, *, clipped: bool = False
 ) -> np.ndarray:
-    """Add Gaussian noise with a SD of `noise` times the mean of the image (H, W)."""
+    """Add Gaussian noise with a SD of `noise` times the mean of the image (H, W).
+
+    Parameters
+    ----------
+    image : (H, W) array
+        Image.
+    noise : float
+        SD of the noise as a fraction of the mean of the image.
+    rng : Generator
+        Source of random numbers.
+    clipped : bool
+        Whether the image is clipped to [0, 1].
+    """
     if noise:
         sigma = np.float32(noise * image.mean(dtype=np.float64))
         image = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
@@ -333,6 +351,13 @@ def diameters(mask: np.ndarray, min_px: int = 4) -> tuple[int, np.ndarray]:
     """Number of objects of a mask (H, W), and diameters in px of those off its border.
 
     The size of an object that the border cuts is unknown, so it is only counted.
+
+    Parameters
+    ----------
+    mask : (H, W) bool array
+        Mask.
+    min_px : int
+        Smallest area of an object in px.
     """
     numbers, areas = label_objects(mask, min_px)
     edge = np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])
@@ -377,7 +402,13 @@ def summary(rows: Sequence[Row], cell_nm: float | None = None) -> dict[str, Any]
 
 
 def mean_sd(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean and sample standard deviation: None without values, SD 0 for one value."""
+    """Mean and sample standard deviation: None without values, SD 0 for one value.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Values.
+    """
     if not len(values):
         return {"mean": None, "sd": None}
     return {"mean": float(np.mean(values)), "sd": spread(values)}

@@ -85,13 +85,27 @@ class TestFilms:
 
 
 def films(job: Job) -> TestFilms:
-    """Test films of a call."""
+    """Test films of a call.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    """
     folder = job.options["films"] or project_root() / "build/corpus/films"
     return unseen(job.params, Path(folder), numbers=job.options["numbers"], n=job.options["n"])
 
 
 def measure(job: Job, model: str) -> Curves:
-    """Rows of one model at all points."""
+    """Rows of one model at all points.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    model : str
+        Reference of the model.
+    """
     return measured(job, films(job), study_models.subject(job.params, model))
 
 
@@ -217,7 +231,17 @@ def unseen(
 
 
 def measured(job: Job, tests: TestFilms, subject: Subject) -> Curves:
-    """Rows of a model at all points, each point measured once."""
+    """Rows of a model at all points, each point measured once.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    tests : TestFilms
+        Films to test on.
+    subject : Subject
+        The model.
+    """
     params, plan = job.params, scores.curves()
     if not subject.knows_axis:
         del plan["axis_known"]
