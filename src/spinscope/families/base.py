@@ -193,7 +193,7 @@ class Family(Trainable):
         """Add files to a model folder that make it faster to apply; none by default."""
 
     def fast_predictor(self, folder: Path) -> Any:
-        """Load a model folder on its fastest export; writes nothing."""
+        """Load a model folder with its fastest export, without writing to it."""
         return self.predictor(folder)
 
     @abstractmethod

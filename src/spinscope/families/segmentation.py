@@ -96,7 +96,7 @@ class Segmentation(Family):
     def predictor(
         self, folder: Path, params: Params | None = None, *, streams: int = 1
     ) -> Predictor:
-        """Load a model folder on the engine of the section `inference`.
+        """Load a model folder with the engine of the section `inference`.
 
         Frames are rotated and scaled as the section `segment` sets; without `params` they are
         not, and Keras computes the network.
@@ -129,7 +129,7 @@ class Segmentation(Family):
             warnings.warn(str(error), stacklevel=2)
 
     def fast_predictor(self, folder: Path) -> Predictor:
-        """Load a model folder on its OpenVINO network, on Keras without one."""
+        """Load a model folder with its OpenVINO network, or with Keras if there is none."""
         from spinscope.inference.predict import Predictor
         from spinscope.models.store import EXPORT
 

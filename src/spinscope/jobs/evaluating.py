@@ -84,7 +84,7 @@ def family_of(tracking: Tracking, model_ref: str) -> str:
 
 
 def predictor(params: Params, model_ref: str, *, streams: int = 1, masks: bool = False) -> Any:
-    """Load the model of a reference on the engine and with the rules of the settings.
+    """Load the model of a reference with the engine and the inference rules of the settings.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ class Version:
 
     @property
     def ref(self) -> str:
-        """Reference of this very version."""
+        """Reference of this version, independent of aliases."""
         return f"models:/{self.name}/{self.version}"
 
     def number(self, key: str) -> float | None:
@@ -260,7 +260,7 @@ def stored_predictions(store: Store, of: Version) -> list[tuple[np.ndarray, np.n
         return []
     with np.load(path, allow_pickle=False) as arrays:
         count = len(arrays.files) // 2
-        # Versions that were registered before there were other families hold `classes_I`.
+        # Versions of earlier releases contain `classes_I`.
         kind = "output" if "output_0" in arrays else "classes"
         return [(arrays[f"image_{i}"], arrays[f"{kind}_{i}"]) for i in range(count)]
 

@@ -360,7 +360,7 @@ def _callbacks(
 
 
 class AtomicCheckpoint(keras.callbacks.ModelCheckpoint):
-    """Keras' checkpoint of the best, or of `every` epoch's weights; a full disk keeps the last."""
+    """Atomic checkpoint of the best epoch's weights, or of every epoch's."""
 
     def __init__(self, path: Path, metric: Metric, every: bool = False):
         super().__init__(str(path), save_best_only=True, save_weights_only=True, **metric.monitor)

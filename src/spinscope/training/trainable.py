@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """The headline number of a family: it chooses the epoch, the seed and the version.
+    """Headline number of a family, by which epoch, seed and version are selected.
 
     Parameters
     ----------
