@@ -1,7 +1,7 @@
 """What the lab measures on masks."""
 
 from spinscope.analysis.lattice import lattice_order, lattice_summary, pair_correlation
-from spinscope.analysis.objects import equivalent_diameter, label_objects
+from spinscope.analysis.objects import equivalent_diameter, label_objects, shared_pixels
 from spinscope.analysis.shapes import measure, measure_numbered
 from spinscope.analysis.tracks import (
     default_search_range,
@@ -33,6 +33,7 @@ __all__ = [
     "measure_numbered",
     "measure_views",
     "pair_correlation",
+    "shared_pixels",
     "subtract_drift",
     "track_diffusion",
     "track_msd",

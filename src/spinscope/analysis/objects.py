@@ -172,6 +172,31 @@ def in_order(numbers: np.ndarray | None, first: np.ndarray) -> np.ndarray:
     return order
 
 
+def shared_pixels(
+    numbers: np.ndarray, others: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the pairs of objects of two masks that overlap.
+
+    Parameters
+    ----------
+    numbers, others : (H, W) int arrays
+        Object numbers from 1, 0 outside.
+
+    Returns
+    -------
+    i, j : (k,) int arrays
+        Indices of the objects in both masks, number - 1, in ascending order.
+    pixels : (k,) int array
+        Number of pixels that they have in common.
+    """
+    shared = (numbers > 0) & (others > 0)
+    width = int(others.max(initial=0)) + 1
+    pairs, pixels = np.unique(
+        numbers[shared].astype(np.int64) * width + others[shared], return_counts=True
+    )
+    return pairs // width - 1, pairs % width - 1, pixels
+
+
 def equivalent_diameter(areas: np.ndarray) -> np.ndarray:
     """Return the diameter of the disc of the same area, in the unit of the root of `areas`.
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from spinscope.analysis.objects import shared_pixels
 from spinscope.analysis.shapes import measure_numbered
 from spinscope.errors import SpinscopeError
 
@@ -102,13 +103,7 @@ def best_overlap(numbers: np.ndarray, others: np.ndarray, count: int) -> np.ndar
         Number of the other object - 1.
     """
     match = np.full(count, -1, dtype=np.int64)
-    shared = np.flatnonzero((numbers > 0) & (others > 0))
-    if not len(shared):
-        return match
-    own, other = (n.reshape(-1)[shared].astype(np.int64) - 1 for n in (numbers, others))
-    width = int(other.max()) + 1
-    pairs, pixels = np.unique(own * width + other, return_counts=True)
-    own, other = np.divmod(pairs, width)
+    own, other, pixels = shared_pixels(numbers, others)
     # The last one written stays: the one with the most pixels, the first of equals.
     order = np.lexsort((-other, pixels))
     match[own[order]] = other[order]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import wasserstein_distance
 
-from spinscope.analysis import equivalent_diameter, label_objects
+from spinscope.analysis import equivalent_diameter, label_objects, shared_pixels
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,7 @@ def overlaps(
     (i, j, iou) : arrays
         Indices of the objects of `a` and `b`, from 0, and their intersection over union.
     """
-    shared, width = (a > 0) & (b > 0), len(b_areas) + 1
-    codes, counts = np.unique(a[shared].astype(np.int64) * width + b[shared], return_counts=True)
-    i, j = codes // width - 1, codes % width - 1
+    i, j, counts = shared_pixels(a, b)
     return i, j, counts / (a_areas[i] + b_areas[j] - counts)
 
 
