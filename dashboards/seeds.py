@@ -124,7 +124,7 @@ def show_training(store: Store, parent: pd.Series, seeds: pd.DataFrame, family: 
         show_learning_curves(history.assign(name="seed " + history["seed"]), metric)
     columns = {"seed": "seed", f"validation.{metric.name}": metric.title}
     columns |= {f"tta.{metric.name}": augmented}
-    columns |= {f"validation.{key}": title for key, title in TITLES.items()}
+    columns |= {f"validation.{k}": title for k, title in TITLES.items() if k != metric.name}
     columns |= {"status": "status", "run_id": "run"}
     shown = seeds[[key for key in columns if key in seeds]].rename(columns=columns)
     layout.table(shown, {"skyrmions": "{:.0f}", "labelled": "{:.0f}"}, precision=4)

@@ -1,4 +1,4 @@
-"""Frame of a page: heading, messages, legends, tables and reports read from disk."""
+"""Layout of a page: heading, messages, legends, tables and reports read from disk."""
 
 from __future__ import annotations
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from tests.dashboards.conftest import DASHBOARDS, PAGES, REASON, open_page, settle, text
 
+from spinscope import families
 from spinscope.config import load_params
 from spinscope.datasets import open_dataset
 from spinscope.datasets.describe import QUANTITIES
 from spinscope.evaluation.metrics import confusion, scores
+from spinscope.families import Metric
 from spinscope.images import to_scheme
 from spinscope.inference.predict import Predictor
 from spinscope.tracking import resolve
@@ -165,6 +167,18 @@ def test_the_registry_shows_who_when_and_why(opened):
     difference = next(d.value for d in app.dataframe if "key" in d.value)
     changed = difference.set_index("key")["change"]
     assert changed["mcc.mean"] == pytest.approx(0.01, abs=1e-6)
+
+
+@pytest.mark.parametrize("page", ["registry.py", "seeds.py"])
+def test_the_metric_is_that_of_the_family(opened, monkeypatch, page):
+    metric = Metric("jaccard", "Jaccard index")
+    monkeypatch.setattr(type(families.get("moke-unet")), "metric", metric)
+    app = opened(page)
+    assert not app.exception
+    assert not app.error, text(app)
+    table = app.dataframe[0].value
+    assert "MCC" not in table
+    assert table["Jaccard index"].between(0, 1).all()
 
 
 def test_simulated_against_real(opened):
