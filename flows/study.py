@@ -10,6 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from _arguments import bounded
+from spinscope.errors import SpinscopeError
 from spinscope.studies import PARTS
 from spinscope.studies.base import Job, Option, Part
 from spinscope.studies.report import markdown
@@ -102,7 +103,9 @@ if __name__ == "__main__":
     from _arguments import one_sentence, parse
 
     with one_sentence():
-        name = sys.argv.pop(1)
+        name = sys.argv.pop(1) if sys.argv[1:] else None
+        if name not in FLOWS:
+            raise SpinscopeError(f"flow {name!r} must be one of {', '.join(FLOWS)}")
         part = next(part for part in PARTS.values() if part.flow == name)
         helps = {option.name: option.help for option in part.options}
         given = parse(part.help, **helps, out=f"output folder (build/{part.out})")
