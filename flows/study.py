@@ -107,6 +107,11 @@ if __name__ == "__main__":
         if name not in FLOWS:
             raise SpinscopeError(f"flow {name!r} must be one of {', '.join(FLOWS)}")
         part = next(part for part in PARTS.values() if part.flow == name)
-        helps = {option.name: option.help for option in part.options}
+        helps = {
+            option.name: f"{option.help} Comma-separated."
+            if option.type == list[str]
+            else option.help
+            for option in part.options
+        }
         given = parse(part.help, **helps, out=f"output folder (build/{part.out})")
         FLOWS[name](**{key: value for key, value in given.items() if value is not None})
