@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/spinscope demo
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

@@ -24,8 +24,8 @@ for _name in ("ROOT", "SET", "PROFILE", "TRACKING_URI"):
     os.environ.pop(f"SPINSCOPE_{_name}", None)
 
 TESTS = Path(__file__).parent
-TOGETHER = ("flows", "dashboards")  # folders whose modules share a server
-LONGEST = (  # groups that take a minute or more; started first, so that the processes end together
+TOGETHER = ("flows", "dashboards")  # folders whose modules share servers
+LONGEST = (  # groups of half a minute or more, which start first
     "flows",
     "training/test_fit.py",
     "dashboards",
@@ -41,22 +41,27 @@ LONGEST = (  # groups that take a minute or more; started first, so that the pro
 )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give pytest-xdist groups of modules that share fixtures, the longest groups first.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Let one process of pytest-xdist run all tests of a group."""
+    from xdist.scheduler import LoadScopeScheduling
 
-    A group runs in one process. Without pytest-xdist nothing changes.
-    """
-    if not hasattr(config, "workerinput"):
-        return
-    groups = {item: _group(item.path) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    rank = {group: k for k, group in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(groups[item], len(rank)))
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(config.rootpath / nodeid.split("::")[0])
+
+    return Groups(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort the groups by duration in a process of pytest-xdist, the longest first."""
+    if hasattr(config, "workerinput"):
+        rank = {group: k for k, group in enumerate(LONGEST)}
+        items.sort(key=lambda item: rank.get(_group(item.path), len(rank)))
 
 
 def _group(path: Path) -> str:
+    """Group of a test: its module, or its folder if the modules of the folder share fixtures."""
     if not path.is_relative_to(TESTS):
         return "doctests"
     inside = path.relative_to(TESTS)
