@@ -1,4 +1,4 @@
-"""Micrographs and labels: what is written comes back, and bad files are named."""
+"""Images and labels are read as written, and bad files are named."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from spinscope.images import (
 
 
 def levels(bits: int, shape: tuple[int, int] = (24, 40)) -> np.ndarray:
-    """Every part of the range, both ends included."""
+    """Values over the whole range, both ends included."""
     return np.linspace(0, 2**bits - 1, shape[0] * shape[1]).round().astype(int).reshape(shape)
 
 
@@ -113,7 +113,7 @@ def test_a_truncated_tiff_is_named(tmp_path):
 
 
 def damaged(seed: int) -> bytes:
-    """A PNG with a few bytes of it changed or cut off."""
+    """A PNG with a few bytes changed or cut off."""
     rng = np.random.default_rng(seed)
     image = Image.fromarray(rng.integers(0, 256, (16, 16, 3)).astype(np.uint8))
     import io

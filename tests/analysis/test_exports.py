@@ -1,4 +1,4 @@
-"""Exports, each read back by a program that is not the one that wrote it."""
+"""Exports, each read by another library than the one that wrote it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def filled(rings, shape) -> np.ndarray:
 
 @pytest.mark.parametrize("density", [0.02, 0.3, 0.5, 0.8, 1.0])
 def test_an_outline_filled_is_the_object(density):
-    """Noise has every touching of corners, nested holes and borders that there is."""
+    """Noise contains touching corners, nested holes and borders."""
     mask = np.random.default_rng(4).random((40, 57)) < density
     numbers, areas = label_objects(mask)
     outlines = contours(numbers)
@@ -81,7 +81,7 @@ def test_an_outline_filled_is_the_object(density):
 
 
 @pytest.mark.parametrize("kind", ["roi", "labels", "coco", "png"])
-def test_a_frame_that_is_worked_on_in_bands_gives_the_same(tmp_path, kind, monkeypatch):
+def test_exports_do_not_depend_on_the_bands(tmp_path, kind, monkeypatch):
     whole = write(kind, tmp_path)
     whole = whole.rename(tmp_path / "whole")
     for module in ("contours", "ome", "overlays"):
@@ -338,7 +338,7 @@ def test_overlays_tint_each_class_and_leave_the_rest_grey(tmp_path):
 
 
 def boxes(data: bytes) -> dict[str, bytes]:
-    """Boxes of an MP4 at its top, in order."""
+    """Top-level boxes of an MP4, in order."""
     found, place = {}, 0
     while place < len(data):
         size, kind = struct.unpack(">I4s", data[place : place + 8])
@@ -356,7 +356,7 @@ def film_of(path: Path) -> tuple[np.ndarray, object]:
         return frames, (video.average_rate, video.codec_context.pix_fmt, video.codec_context.name)
 
 
-def test_the_film_plays_anywhere_and_shows_the_frames_with_outlines(tmp_path):
+def test_a_video_shows_the_frames_with_outlines(tmp_path):
     frames = recording(6)
     path = write("mp4", tmp_path, frames, interval=0.04)
     top = boxes(path.read_bytes())
@@ -385,12 +385,12 @@ def test_the_film_plays_anywhere_and_shows_the_frames_with_outlines(tmp_path):
 @pytest.mark.parametrize(
     ("interval", "rate"), [(None, 10), (0.05, 20), (1 / 30, 30), (600.0, 10), (1e-4, 10)]
 )
-def test_a_film_runs_in_real_time_where_an_eye_can_follow(tmp_path, interval, rate):
+def test_a_video_runs_in_real_time_if_possible(tmp_path, interval, rate):
     _, (shown, *_) = film_of(write("mp4", tmp_path, recording(4), interval=interval))
     assert float(shown) == pytest.approx(rate, rel=1e-3)
 
 
-def test_a_very_large_frame_is_thinned_out_for_the_film(tmp_path, monkeypatch):
+def test_a_very_large_frame_is_subsampled_for_the_video(tmp_path, monkeypatch):
     monkeypatch.setattr("spinscope.analysis.exports.video.MOST", 40)
     shown, _ = film_of(write("mp4", tmp_path))
     assert max(shown.shape[1:3]) <= 80  # doubled
@@ -402,7 +402,7 @@ def test_a_very_large_frame_is_thinned_out_for_the_film(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_pass_one_at_a_time(tmp_path, kind):
-    """None of them may be held while the next one is asked for."""
+    """No frame is kept while the next one is read."""
     import weakref
 
     alive: list[weakref.ref] = []
@@ -418,7 +418,7 @@ def test_frames_pass_one_at_a_time(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_export_that_fails_leaves_what_stood_there(tmp_path, kind):
+def test_a_failed_export_keeps_the_earlier_file(tmp_path, kind):
     target = write(kind, tmp_path)
     before = sorted(tmp_path.rglob("*"))
 
@@ -449,7 +449,7 @@ def test_frames_that_do_not_fit_are_named(tmp_path, kind, frames, text):
 
 
 @pytest.mark.parametrize("kind", ["png", "mp4"])
-def test_pictures_need_images(tmp_path, kind):
+def test_overlays_and_videos_need_images(tmp_path, kind):
     with pytest.raises(SpinscopeError, match="image of frame 0 is missing"):
         write(kind, tmp_path, [(0, None, scene()[1])])
 
@@ -461,6 +461,6 @@ def test_a_target_that_cannot_be_written_is_named(tmp_path, kind):
         KINDS[kind](tmp_path / "file" / "a.x", iter(recording(1)), classes=CLASSES)
 
 
-def test_two_pictures_of_one_name_are_refused(tmp_path):
+def test_two_overlays_of_one_name_are_refused(tmp_path):
     with pytest.raises(SpinscopeError, match="two frames are named 'a'"):
         write("png", tmp_path, names=lambda _: "a")

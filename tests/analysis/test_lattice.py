@@ -1,4 +1,4 @@
-"""Order of lattices: perfect ones, none at all, and too few objects."""
+"""Order of perfect lattices, of random positions, and of too few objects."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_square_lattice_has_four_neighbours_with_noise_or_without():
     assert noisy["psi6_mean"] < 0.3
 
 
-def test_a_vacancy_is_seen_as_defects():
+def test_a_vacancy_gives_defects():
     positions = np.delete(triangular(), 66, axis=0)
     table = lattice_order(positions)
     around = np.hypot(*(positions - triangular()[66]).T) < 21
@@ -109,7 +109,7 @@ def test_cells_are_those_of_freud():
     ],
     ids=["none", "one", "three", "on a line", "at one place"],
 )
-def test_nothing_is_made_up_where_there_is_no_lattice(positions):
+def test_there_is_no_order_without_a_lattice(positions):
     table = lattice_order(positions)
     assert all(len(column) == len(positions) for column in table.values())
     assert not table["interior"].any()

@@ -1,4 +1,4 @@
-"""Objects of a mask against drawn truth."""
+"""Objects of a mask, compared with drawn ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_corners_touch():
     assert len(label_objects(np.eye(5, dtype=bool))[1]) == 1
 
 
-def test_small_ones_are_left_out_and_numbers_stay_dense():
+def test_small_objects_are_left_out_and_numbers_have_no_gap():
     mask = np.zeros((8, 20), dtype=bool)
     mask[1, 1] = mask[1:4, 5:8] = mask[6, 12] = mask[2:6, 15:19] = True
     numbers, areas = label_objects(mask, min_px=4)
@@ -30,7 +30,7 @@ def test_small_ones_are_left_out_and_numbers_stay_dense():
     assert (numbers == 2).sum() == 16
 
 
-def test_nothing_is_no_object():
+def test_an_empty_mask_has_no_object():
     numbers, areas = label_objects(np.zeros((4, 4), dtype=bool), min_px=3)
     assert len(areas) == 0
     assert not numbers.any()

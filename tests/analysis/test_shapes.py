@@ -1,4 +1,4 @@
-"""Shapes of objects against scikit-image, drawn truth, and frames cut into bands."""
+"""Shapes of objects, compared with scikit-image, drawn shapes and frames in bands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spinscope.errors import SpinscopeError
 
 
 def blobs(seed: int, shape=(90, 110), level: float = 0.0, blur: float = 2.0) -> np.ndarray:
-    """Smooth random patches, with holes and long arms."""
+    """Smooth random regions, with holes and long arms."""
     noise = np.random.default_rng(seed).standard_normal(shape)
     return ndimage.gaussian_filter(noise, blur) > level
 
@@ -131,7 +131,7 @@ def test_no_background_is_no_contrast():
     assert np.isnan(measure(np.eye(6, dtype=bool))["intensity"][0])
 
 
-def test_pixels_that_are_no_number_spoil_only_their_object():
+def test_nan_pixels_affect_only_their_object():
     mask = np.zeros((30, 60), dtype=bool)
     mask[10:20, 10:20] = mask[10:20, 40:50] = True
     image = np.where(mask, 0.25, 0.5).astype(np.float32)
@@ -141,7 +141,7 @@ def test_pixels_that_are_no_number_spoil_only_their_object():
     assert table["contrast"][1] == pytest.approx(-0.25)
 
 
-def test_small_ones_are_left_out():
+def test_small_objects_are_left_out():
     mask = np.zeros((8, 20), dtype=bool)
     mask[1, 1] = mask[1:4, 5:8] = mask[6, 12] = mask[2:6, 15:19] = True
     table, numbers = measure_numbered(mask, min_px=4)
@@ -150,7 +150,7 @@ def test_small_ones_are_left_out():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_bands_change_nothing(seed, monkeypatch):
+def test_shapes_do_not_depend_on_the_bands(seed, monkeypatch):
     mask = blobs(seed, shape=(150, 60), level=0.01)
     image = np.random.default_rng(seed).random(mask.shape)
     whole, numbers = measure_numbered(mask, image, min_px=3)
@@ -165,7 +165,7 @@ def test_bands_change_nothing(seed, monkeypatch):
             np.testing.assert_allclose(banded[name], whole[name], rtol=1e-10, err_msg=name)
 
 
-def test_a_band_is_all_that_is_held(monkeypatch):
+def test_memory_is_bounded_by_a_band(monkeypatch):
     monkeypatch.setattr("spinscope.analysis.objects.BAND_PX", 10_000)
     mask = np.zeros((1000, 99), dtype=bool)
     mask[::4, ::3] = True

@@ -16,7 +16,7 @@ SIZE = 256
 
 
 def drawn(places: np.ndarray, spacing: float, axis_deg: float = 0.0, noise: float = 0.0):
-    """Dark and bright spots on either side of each place, along the axis."""
+    """Dark and bright spots on both sides of each position, along the axis."""
     y, x = np.mgrid[:SIZE, :SIZE]
     step = spacing / 4 * np.array([np.sin(np.radians(axis_deg)), np.cos(np.radians(axis_deg))])
     image = np.random.default_rng(0).normal(0, noise, (SIZE, SIZE))
@@ -54,7 +54,7 @@ def test_simulated_skyrmions_are_counted():
     assert len(dipoles(image, 45.0)) == pytest.approx(4, abs=1)
 
 
-def test_nothing_to_find_is_said():
+def test_an_image_without_structure_is_refused():
     with pytest.raises(SpinscopeError, match="same everywhere"):
         lattice_spacing(np.ones((64, 64)))
     assert len(dipoles(np.ones((64, 64)), 10.0)) == 0

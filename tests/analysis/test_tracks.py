@@ -38,7 +38,7 @@ def as_tracks(table: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def busy() -> pd.DataFrame:
-    """Located with noise, appearing and vanishing, sometimes missed, drifting together."""
+    """Skyrmions with localisation noise, finite lifetime, missed frames and drift."""
     return skyrmions(localisation=0.8, lifetime=60, missed=0.01, drift=(0.3, -0.2))
 
 
@@ -81,7 +81,7 @@ def test_diffusion_has_no_bias_and_honest_errors():
     assert np.mean([one["localisation_px"] for one in found]) == pytest.approx(1.0, rel=0.02)
 
 
-def test_few_tracks_take_their_error_from_theory():
+def test_few_tracks_have_the_theoretical_error():
     found = []
     for seed in range(120):
         table = as_tracks(skyrmions(seed, 1.0, 60, 3, localisation=0.5))
@@ -135,7 +135,7 @@ def test_mean_squared_displacement_is_four_d_lag(busy):
     assert pairs["msd_px2"].iloc[0] == pytest.approx(by_hand)
 
 
-def test_a_step_over_a_gap_is_no_step():
+def test_there_is_no_step_across_a_gap():
     tracks = pd.DataFrame(
         {"track": 0, "frame": [0, 1, 3, 4], "y_px": [0.0, 1, 50, 51], "x_px": 0.0}
     )
@@ -161,7 +161,7 @@ def test_single_tracks_scatter_about_the_truth():
     )
 
 
-def test_lifetimes_know_what_they_have_not_seen():
+def test_lifetimes_mark_unobserved_ends():
     tracks = pd.DataFrame(
         {
             "track": [0, 0, 0, 1, 1, 2, 2],
@@ -196,12 +196,12 @@ def test_the_mean_lifetime_is_recovered_though_most_are_cut_off():
     assert found[0]["lifetime_s"] == pytest.approx(2 * tau[0])
 
 
-def test_no_end_seen_is_no_lifetime():
+def test_there_is_no_lifetime_without_an_observed_end():
     tracks = pd.DataFrame({"track": 0, "frame": range(5), "y_px": 0.0, "x_px": 0.0})
     assert np.isnan(mean_lifetime(lifetimes(tracks))["lifetime_frames"])
 
 
-def test_a_small_one_does_not_go_on_as_a_large_one():
+def test_objects_of_different_size_are_not_linked():
     frame = np.repeat([0, 1], 2)
     swapped = {"frame": frame, "y_px": [10.0, 16, 11.5, 14], "x_px": [5.0] * 4}
     swapped["diameter_px"] = [6.0, 14.0, 14.0, 6.0]
@@ -211,7 +211,7 @@ def test_a_small_one_does_not_go_on_as_a_large_one():
     assert by_place.groupby("track")["diameter_px"].nunique().tolist() == [2, 2]
 
 
-def test_a_reach_is_found_and_memory_bridges_gaps():
+def test_the_search_range_has_a_default_and_memory_bridges_gaps():
     table = skyrmions(4, 0.5, 20, 20, margin=0)
     table = table[~(table["frame"] == 7)]  # a frame without any object
     broken, bridged = link(table), link(table, memory=1)

@@ -39,7 +39,7 @@ def test_the_scatter_of_drawn_discs_is_found():
     assert frame["count_sd"] == 0
 
 
-def test_an_object_that_few_views_show():
+def test_an_object_found_in_few_views():
     mask = discs([(20, 30, 8), (35, 90, 12)])
     one, both = discs([(20, 30, 8)]), mask
     table, frame = measure_views(mask, [one, one, both, one])
@@ -57,7 +57,7 @@ def test_contrast_scatters_with_the_mask():
     assert table["contrast_sd"][0] > 0.005
 
 
-def test_two_that_are_one_in_a_view_scatter():
+def test_objects_that_merge_in_a_view_scatter():
     apart, merged = discs([(30, 40, 9), (30, 60, 9)]), discs([(30, 40, 9), (30, 60, 9)])
     merged[28:33, 40:60] = True
     table, _ = measure_views(apart, [apart, merged])
@@ -81,7 +81,7 @@ def test_directions_scatter_over_the_end_of_their_range():
     assert table["orientation_deg_sd"][0] == pytest.approx(np.std(found % 180, ddof=1))
 
 
-def test_the_most_shared_pixels_decide():
+def test_objects_match_by_their_overlap():
     rng = np.random.default_rng(2)
     a, b = (label_objects(rng.random((40, 50)) < 0.35) for _ in range(2))
     (numbers, areas), (others, _) = a, b

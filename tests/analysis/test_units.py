@@ -10,7 +10,7 @@ from spinscope.analysis import measure, with_units
 from spinscope.errors import SpinscopeError
 
 
-def test_lengths_and_areas_are_converted_wherever_they_stand():
+def test_all_lengths_and_areas_are_converted():
     table = {
         "area_px": np.array([9]),
         "diameter_px_sd": np.array([0.5]),

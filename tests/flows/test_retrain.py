@@ -1,4 +1,4 @@
-"""From corrections to the next model: what is trained on, what is held back, what is told."""
+"""Retraining with corrections: frames trained on, frames held out, and the report."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_from_corrections_to_the_next_model(
     assert flow.retrain(**given) == report
 
 
-def test_a_picture_keeps_its_lot(params, tmp_path):
+def test_each_image_is_assigned_once(params, tmp_path):
     reviews = recording(tmp_path / "film", 7)
     before = retraining._held_out(reviews)
     image, label = discs(np.random.default_rng(9))
@@ -155,7 +155,7 @@ def test_corrections_of_the_dataset_stay_in_their_batches(params, old, tmp_path)
     np.testing.assert_array_equal(dataset.label(9), base.label(9))
 
 
-def test_few_frames_are_all_trained_on_and_that_proves_little(params, old, tmp_path):
+def test_without_held_out_frames_the_summary_warns(params, old, tmp_path):
     reviews = recording(tmp_path / "film", 3)
     _, frames, settings = retraining._corrections(params, [reviews.folder], old, tmp_path / "data")
     assert {row["use"] for row in frames.values()} == {"train"}
@@ -180,7 +180,7 @@ def test_few_frames_are_all_trained_on_and_that_proves_little(params, old, tmp_p
             "1 mask of its frames was accepted as the model made it"]),
     ],
 )  # fmt: skip
-def test_it_says_how_many_labels_were_replaced(n, labels, says):
+def test_the_summary_counts_replaced_labels(n, labels, says):
     of = {part: {"mcc": 0.5} for part in ("held_out", "trained", "validation")}
     labels = dict(zip(("replaced", "replaced_validation", "kept"), labels, strict=True))
     said = retraining._summary({"old": of, "new": of, "data": {"held_out": n, "labels": labels}})
@@ -195,14 +195,14 @@ def test_it_says_how_many_labels_were_replaced(n, labels, says):
         (lambda k: "accepted" if k == 3 else "rejected", "to train on; there are: 1 held out"),
     ],
 )
-def test_nothing_to_learn_from_is_said_before_training(params, old, tmp_path, status, says):
+def test_no_usable_frame_is_reported_before_training(params, old, tmp_path, status, says):
     reviews = recording(tmp_path / "film", 4, status=status)
     with pytest.raises(SpinscopeError, match=says):
         retrain(params, [reviews.folder], old, tmp_path / "out")
     assert not (tmp_path / "out" / "train").exists()
 
 
-def test_bad_names_are_said_before_training(params, old, tmp_path):
+def test_bad_names_are_reported_before_training(params, old, tmp_path):
     with pytest.raises(SpinscopeError, match=r"folder of reviews .*nowhere does not exist"):
         retrain(params, [tmp_path / "nowhere"], old, tmp_path / "out")
     with pytest.raises(SpinscopeError, match="bundled:nope"):

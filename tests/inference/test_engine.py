@@ -1,4 +1,4 @@
-"""OpenVINO gives what Keras gives, from a model folder or a cache, and is refused where not."""
+"""OpenVINO agrees with Keras, from a model folder or a cache, and is refused otherwise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INFO = {"classes": ["background", "skyrmion", "defect"], "size_multiple": CONFIG
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model folder with its export, as a registered version has it."""
+    """A model folder with its export, like a registered version."""
     folder = save_model(
         tmp_path_factory.mktemp("models") / "small", unet(CONFIG, 3, seed=1), INFO, "# small\n"
     )
@@ -42,7 +42,7 @@ def test_openvino_gives_what_keras_gives(folder, shape):
     )
 
 
-def test_the_export_says_how_far_it_agrees(folder):
+def test_the_export_stores_its_agreement(folder):
     kept = json.loads((folder / CHECK).read_text())["agreement"]
     assert kept["f32"] >= 0.999
     assert set(kept) == set(engine.precisions())
@@ -117,7 +117,7 @@ def test_without_openvino_keras_computes(folder, monkeypatch):
 @pytest.mark.moke
 @pytest.mark.slow
 def test_the_bundled_model_segments_real_frames_as_keras_does(moke):
-    """Class by class, and as well as Keras: MCC within 0.002."""
+    """OpenVINO agrees with Keras on each class, with an MCC within 0.002."""
     from spinscope.datasets import open_dataset
     from spinscope.evaluation.metrics import confusion, scores
     from spinscope.images import to_scheme

@@ -1,4 +1,4 @@
-"""Frames turned and magnified: known points go where they must, and come back."""
+"""Rotation and scaling: known points are moved to the right place and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def centre(image):
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 1.7])
 @pytest.mark.parametrize("turn", [-120, 0, 30, 45, 90, 137, 180, 270])
-def test_the_line_at_the_turn_comes_to_lie_along_the_columns(turn, scale):
+def test_the_rotated_line_lies_along_the_columns(turn, scale):
     shape, distance, angle = (80, 100), 20, np.radians(turn)
     y, x = 39.5 + distance * np.sin(angle), 49.5 + distance * np.cos(angle)
     turned = Geometry(turn, scale).apply(spot(shape, y, x))
@@ -36,7 +36,7 @@ def test_the_line_at_the_turn_comes_to_lie_along_the_columns(turn, scale):
 @pytest.mark.parametrize(
     "geometry", [Geometry(33), Geometry(90), Geometry(-75, 1.6), Geometry(5, 0.7)]
 )
-def test_what_is_turned_comes_back_to_its_place(geometry):
+def test_a_rotation_is_undone(geometry):
     shape = (60, 90)
     image = spot(shape, 14, 70, width=5) + 0.5 * spot(shape, 45, 20, width=6)
     turned = geometry.apply(image)
@@ -46,7 +46,7 @@ def test_what_is_turned_comes_back_to_its_place(geometry):
     np.testing.assert_allclose(back[..., 0], image, atol=0.05)
 
 
-def test_quarter_turns_lose_nothing():
+def test_quarter_rotations_are_exact():
     image = np.random.default_rng(0).random((5, 8), dtype=np.float32)
     for turn in (-90, 0, 90, 180, 270, 360):
         geometry = Geometry(turn)
@@ -60,7 +60,7 @@ def test_a_coarser_grid_averages_noise():
 
 
 @pytest.mark.parametrize("values", [(np.nan, 1.0), (0.0, 0.0), (0.0, -1.0), (0.0, np.inf)])
-def test_what_is_no_angle_or_factor_is_named(values):
+def test_an_invalid_angle_or_scale_is_named(values):
     with pytest.raises(SpinscopeError, match=r"(rotate|scale) \(="):
         Geometry(*values)
 

@@ -1,4 +1,4 @@
-"""Prediction: any size, test-time augmentation, one transform undone by its inverse."""
+"""Prediction of any size, with test-time augmentation and rotated images."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_any_size(predictor, shape, tta):
 
 
 def test_eight_views_make_the_prediction_follow_the_image(predictor):
-    """Averaged over the dihedral group, turning the image turns the mask with it."""
+    """Averaged over the dihedral group, the prediction rotates with the image."""
     image = np.random.default_rng(1).random((32, 32), dtype=np.float32)
     plain = predictor.probabilities(image, 8)
     for view in VIEWS[8]:
@@ -89,8 +89,8 @@ def test_the_views_of_a_tilt_axis_mirror_top_to_bottom(predictor):
     np.testing.assert_array_equal(both, one.probabilities(image, 2))
 
 
-def test_the_axis_of_a_recording_is_turned_to_the_models(predictor):
-    """What the model says of an image, it says of the turned image, turned with it."""
+def test_the_axis_of_a_recording_is_rotated_to_the_models(predictor):
+    """The prediction of a rotated image is the rotated prediction."""
     trained = with_info(predictor, symmetry="axis", axis_deg=10.0)
     image = np.random.default_rng(5).random((40, 32), dtype=np.float32)
     plain = trained.probabilities(image)
@@ -103,7 +103,7 @@ def test_the_axis_of_a_recording_is_turned_to_the_models(predictor):
     np.testing.assert_array_equal(same.probabilities(image), plain)
 
 
-def test_a_turned_frame_in_tiles_is_the_one_in_one_piece(predictor):
+def test_a_rotated_image_in_tiles_equals_the_whole_image(predictor):
     image = np.random.default_rng(6).random((200, 150), dtype=np.float32)
     trained = with_info(predictor, symmetry="axis", axis_deg=0.0)
     whole = trained.with_geometry(30.0, 0.8)
@@ -117,7 +117,7 @@ def test_a_turned_frame_in_tiles_is_the_one_in_one_piece(predictor):
     assert 0 <= doubt <= 1
 
 
-def test_without_axis_and_zoom_nothing_is_turned(predictor):
+def test_without_axis_and_scale_there_is_no_geometry(predictor):
     assert predictor.with_geometry().geometry is None
 
 

@@ -1,4 +1,4 @@
-"""Frames with narrow objects are looked at magnified, others cost nothing more."""
+"""Images with narrow objects are upscaled; others take no longer."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from spinscope.live.frame import measure_frame
 
 
 class Threshold:
-    """A network that calls dark pixels skyrmions and notes the frames that it sees."""
+    """A network that classifies dark pixels as skyrmions and records the shapes of its inputs."""
 
     streams = 1
 
@@ -43,7 +43,7 @@ def test_width_is_the_diameter_of_discs(diameter):
     assert object_width(discs(diameter, 32) < 0.5) == pytest.approx(diameter, rel=0.12)
 
 
-def test_width_of_nothing_is_not_narrow():
+def test_an_empty_mask_is_not_narrow():
     assert object_width(np.zeros((8, 8), bool)) == np.inf
 
 
@@ -57,7 +57,7 @@ def test_width_of_nothing_is_not_narrow():
     ],
     ids=["narrow", "no rule", "wide", "few specks"],
 )
-def test_only_many_narrow_objects_are_magnified(image, rule, largest):
+def test_only_images_with_many_narrow_objects_are_upscaled(image, rule, largest):
     found, engine = predictor(rule)
     mask = found.classes(image.astype(np.float32))
     assert max(engine.seen) == largest
@@ -65,7 +65,7 @@ def test_only_many_narrow_objects_are_magnified(image, rule, largest):
     assert np.mean(mask != (image < 0.5)) < 0.06
 
 
-def test_a_zoom_that_was_asked_for_goes_before_the_rule():
+def test_a_requested_scale_overrides_the_rule():
     from spinscope.inference.geometry import Geometry
 
     found, engine = predictor(RULE, geometry=Geometry(0.0, 1.5))
@@ -73,7 +73,7 @@ def test_a_zoom_that_was_asked_for_goes_before_the_rule():
     assert set(engine.seen) == {(144, 192)}
 
 
-def test_views_of_a_magnified_frame_agree_and_large_ones_are_tiled():
+def test_views_of_an_upscaled_image_agree_and_large_ones_are_tiled():
     image = discs(5, 12, (240, 272))
     whole, seen = predictor(RULE, tiling=Tiling(1024, 128))
     tiled, parts = predictor(RULE, tiling=Tiling(256, 64))
@@ -82,13 +82,13 @@ def test_views_of_a_magnified_frame_agree_and_large_ones_are_tiled():
     assert max(parts.seen) < max(seen.seen)
 
 
-def test_a_model_says_its_own_rule():
+def test_the_rule_is_read_from_the_model():
     assert Upscale.of(RULE) == Upscale(7.0, 2.0)
     assert Upscale.of({}) is None
     assert Upscale.of({"upscale": None}) is None
 
 
-def test_an_object_that_is_nowhere_certain_is_dropped_on_every_path():
+def test_objects_with_low_peak_probability_are_dropped_on_every_path():
     certain = np.zeros((32, 32), np.float32)
     certain[4:10, 4:10], certain[20:26, 20:26] = 0.6, 0.7
     certain[22, 22] = 0.9  # one certain pixel keeps the whole object

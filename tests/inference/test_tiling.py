@@ -1,4 +1,4 @@
-"""Tiles leave no seams: their weights add up to one, and a frame in tiles is the whole frame."""
+"""Tiles leave no seams: their weights add up to one, and the result equals the whole image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spinscope.inference.tiling import Tiling, blend
 
 
 class Neighbourhood:
-    """Stands in for a network of limited sight: what is darker than its surroundings is class 1."""
+    """A network with a small receptive field: pixels darker than their surroundings are class 1."""
 
     name, precision, streams = "stand-in", "f32", 2
 
@@ -45,7 +45,7 @@ def test_weights_add_up_to_one(length, multiple, overlap):
     [((150, 97), 1), ((64, 300), 1), ((201, 64), 1), ((152, 96), 3), ((88, 88), 8)],
 )
 def test_tiles_are_blended_without_seams(shape, tta):
-    """Equal wherever tiles share more than the network sees."""
+    """Equal where tiles overlap by more than the receptive field."""
     image = np.random.default_rng(0).integers(0, 60_000, shape).astype(np.uint16)
     whole = Predictor(Neighbourhood(), INFO, Tiling(512, 20))
     tiles = Predictor(Neighbourhood(), INFO, Tiling(80, 20))
@@ -75,6 +75,6 @@ def test_moments_of_bands_are_those_of_the_whole():
 
 
 @pytest.mark.parametrize("overlap", [0, 17])
-def test_an_overlap_that_cannot_be_is_refused(overlap):
+def test_an_invalid_overlap_is_refused(overlap):
     with pytest.raises(SpinscopeError, match=rf"tile overlap \(={overlap}\)"):
         Tiling(64, overlap)

@@ -13,7 +13,7 @@ from spinscope.inference.predict import Predictor
 
 
 class Dark:
-    """Stands in for a network: a pixel far below the mean is a skyrmion."""
+    """A network that classifies pixels far below the mean as skyrmions."""
 
     name, precision, streams = "stand-in", "f32", 2
 

@@ -43,7 +43,7 @@ def test_a_triangular_lattice_is_found_perfect(tmp_path):
 
 
 def test_diffusion_is_recovered_from_frames(tmp_path):
-    """30 discs on a grid take 60 steps with D = 0.08 px² a frame."""
+    """30 discs on a grid take 80 steps with D = 0.08 px² per frame."""
     rng = np.random.default_rng(5)
     grid = np.stack(np.meshgrid(np.arange(20, 150, 26), np.arange(20, 170, 26)), -1).reshape(-1, 2)
     steps = rng.normal(0, np.sqrt(2 * 0.08), (80, len(grid), 2))
@@ -69,7 +69,7 @@ def test_diffusion_is_recovered_from_frames(tmp_path):
 
 
 def test_a_patterned_sample_is_measured_on_its_film(tmp_path):
-    """Two strips with lattices of their own: across the gap there are no neighbours."""
+    """Two strips with separate lattices have no neighbours across the gap."""
     rows = np.arange(10, 70, 12 * np.sqrt(3) / 2)
     strip = [(y, x) for k, y in enumerate(rows) for x in np.arange(8 + 6 * (k % 2), 170, 12)]
     centres = np.array(strip + [(y + 110, x) for y, x in strip])
@@ -86,7 +86,7 @@ def test_a_patterned_sample_is_measured_on_its_film(tmp_path):
         measure_recording(results, SETTINGS, film[:4, :4])
 
 
-def test_one_object_a_frame_is_not_linked_by_guess(tmp_path):
+def test_one_object_per_frame_needs_a_search_range(tmp_path):
     path = tmp_path / "one.tif"
     frames = np.stack([draw(np.array([(20, 20 + k)]), (56, 64)) for k in range(6)])
     tifffile.imwrite(path, frames, photometric="minisblack")
@@ -106,7 +106,7 @@ def test_three_objects_have_no_statistics(tmp_path):
     assert not (tmp_path / "out/pair_correlation.csv").exists()
 
 
-def test_nothing_is_measured_where_nothing_is(tmp_path):
+def test_a_recording_without_objects_is_refused(tmp_path):
     path = tmp_path / "flat.tif"
     tifffile.imwrite(path, np.full((32, 40), 700, dtype=np.uint16))
     with pytest.raises(SpinscopeError, match="holds no object"):

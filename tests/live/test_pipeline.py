@@ -1,4 +1,4 @@
-"""A recording becomes masks and tables; nothing finished is lost to a kill or a full disk."""
+"""A recording becomes masks and tables; a kill or a full disk loses no finished frame."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_finished_recording_is_not_segmented_again(stack, tmp_path):
     assert again.summary == first.summary
 
 
-def test_a_recording_that_stopped_says_so_again(stack, predictor, tmp_path):
+def test_a_stopped_recording_gives_the_same_error_again(stack, predictor, tmp_path):
     content = stack.read_bytes()
     stack.write_bytes(content[: len(content) // 2])
     sentences = set()
@@ -115,7 +115,7 @@ class Dies(Dark):
         return super().__call__(batch)
 
 
-def test_a_killed_call_goes_on_where_it_stopped(stack, predictor, tmp_path):
+def test_a_killed_call_is_resumed(stack, predictor, tmp_path):
     whole = run(stack, tmp_path / "whole/film", predictor)
     with pytest.raises(KeyboardInterrupt):
         run(stack, tmp_path / "film", Predictor(Dies(), predictor.info), chunk_frames=2, workers=1)
@@ -128,7 +128,7 @@ def test_a_killed_call_goes_on_where_it_stopped(stack, predictor, tmp_path):
     assert all((a == b).all() for a, b in zip(found.masks(), whole.masks(), strict=True))
 
 
-def test_parts_of_other_settings_are_not_gone_on_with(stack, predictor, tmp_path):
+def test_chunks_of_other_settings_are_not_resumed(stack, predictor, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(stack, tmp_path / "film", Predictor(Dies(), predictor.info), chunk_frames=2)
     found = run(stack, tmp_path / "film", predictor, settings={"models": "another"})
@@ -149,7 +149,7 @@ def test_a_stack_cut_off_keeps_the_frames_before(stack, frames, predictor, tmp_p
     )
 
 
-def test_a_full_disk_keeps_the_parts_before(stack, predictor, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_chunks_before(stack, predictor, tmp_path, monkeypatch):
     whole = results_module._write_masks
     written = []
 
@@ -241,8 +241,8 @@ def test_a_watched_folder_is_taken_frame_by_frame(tmp_path, frames, predictor):
         found.recording()
 
 
-def test_a_watch_goes_on_where_it_was_left(tmp_path, frames, predictor):
-    """Also where frames that were taken have moved on, and later ones sort before them."""
+def test_a_watch_is_resumed(tmp_path, frames, predictor):
+    """Also where earlier frames were moved, and later ones sort before them."""
     folder = tmp_path / "camera"
     folder.mkdir()
     for k in (5, 6):
@@ -279,7 +279,7 @@ def test_a_folder_that_vanishes_keeps_its_frames(tmp_path, frames, predictor):
     assert open_results(tmp_path / "out").n_frames == 3
 
 
-def test_several_opinions_give_error_bars(frames):
+def test_several_networks_give_error_bars(frames):
     """Two networks that disagree on the blurred rim of the discs, by twice its width in each."""
     raw = gaussian_filter(frames[0].astype(np.float32), 2)
     low, high = (measure_frame(raw, dark(level), scale=65_535) for level in (-1.2, -0.4))
@@ -294,8 +294,8 @@ def test_several_opinions_give_error_bars(frames):
     assert both.row["diameter_px_sd"] == pytest.approx(change / np.sqrt(2))
 
 
-def test_opinions_follow_the_rule_of_the_model(frames):
-    """A network that is nowhere certain enough has no opinion to differ by."""
+def test_error_bars_follow_the_rule_of_the_model(frames):
+    """A network whose objects are all dropped adds no scatter."""
     found, none = dark(), dark(-1e3)
     assert measure_frame(frames[0], Ensemble.of([found, none]), scale=65_535).row["count_sd"] > 0
     strict = Predictor(found.engine, {**found.info, "min_peak_probability": 1.01})
@@ -304,7 +304,7 @@ def test_opinions_follow_the_rule_of_the_model(frames):
 
 
 def test_a_large_frame_is_measured_like_a_small_one(frames, predictor):
-    """In tiles: the same mask, and no error bars made up."""
+    """A frame in tiles has the same mask, and no error bars."""
     from spinscope.inference.tiling import Tiling
 
     raw = np.tile(frames[0], (2, 3))
@@ -314,7 +314,7 @@ def test_a_large_frame_is_measured_like_a_small_one(frames, predictor):
     assert parts.row["uncertainty"] == pytest.approx(whole.row["uncertainty"], abs=1e-6)
 
 
-def test_what_is_no_folder_of_results_is_refused(tmp_path):
+def test_a_folder_without_summary_is_refused(tmp_path):
     with pytest.raises(SpinscopeError, match=r"holds no summary\.json"):
         open_results(tmp_path)
 
@@ -327,7 +327,7 @@ def test_a_recording_that_changed_is_not_taken_for_the_old_one(stack, predictor,
         found.recording()
 
 
-def test_only_parts_that_follow_each_other_are_trusted(tmp_path):
+def test_only_consecutive_chunks_are_used(tmp_path):
     folder = tmp_path / "p"
     Chunks(folder, {})
     for name in ("00000000-00000003", "00000004-00000005", "00000008-00000009"):
@@ -338,7 +338,7 @@ def test_only_parts_that_follow_each_other_are_trusted(tmp_path):
     assert Chunks(folder, {}).n_frames == 0  # nobody knows what they were made with
 
 
-def test_networks_of_different_grids_share_tiles(frames, predictor):
+def test_networks_of_different_grids_use_the_same_tiles(frames, predictor):
     from spinscope.inference.tiling import Tiling
 
     raw = np.tile(frames[0], (2, 3))

@@ -1,4 +1,4 @@
-"""Streams: what was recorded comes back frame by frame, and what is damaged is named."""
+"""Recordings: frames are read unchanged, and damaged ones are named."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHAPE = (24, 40)
 
 
 def random_frames(n: int = 6, dtype=np.uint16, top: float | None = None, shape=SHAPE) -> np.ndarray:
-    """Frames of noise over the whole range of `dtype`, no two alike."""
+    """Different frames of noise over the whole range of `dtype`."""
     rng = np.random.default_rng(5)
     if np.dtype(dtype).kind == "f":
         return rng.random((n, *shape)).astype(dtype)
@@ -196,7 +196,7 @@ def test_the_pixel_size_given_must_be_a_length(tmp_path):
 
 @pytest.mark.parametrize("kind", ["imagej", "ome", "plain", "bigtiff"])
 def test_of_a_stack_cut_off_in_its_pixels_the_frames_before_come_back(tmp_path, kind):
-    """The page headers lie behind all pixels and are lost; the planes are found without them."""
+    """Page headers behind all pixels are cut off; the planes are found without them."""
     frames = random_frames(8)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, frames, photometric="minisblack", **KINDS[kind])
@@ -328,7 +328,7 @@ def test_a_path_that_cannot_be_a_recording_is_named(tmp_path):
 
 
 def test_any_bytes_give_frames_or_a_stream_error(tmp_path):
-    """Stacks with a few bytes changed, in headers above all, never end in anything else."""
+    """Stacks with changed bytes raise RecordingError or give frames, nothing else."""
     rng = np.random.default_rng(11)
     path = tmp_path / "a.tif"
     errors = 0
@@ -409,7 +409,7 @@ print(peak() - before)
 
 
 def test_strips_that_inflate_beyond_what_they_promise_stay_bounded(tmp_path):
-    """60 MB packed in one strip of a small frame: an error or that frame, never the flood."""
+    """60 MB compressed in one strip of a small frame are an error or that frame."""
     import imagecodecs
 
     paths = []
@@ -430,7 +430,7 @@ def test_strips_that_inflate_beyond_what_they_promise_stay_bounded(tmp_path):
 
 
 def test_a_long_stack_is_never_held(tmp_path):
-    """600 frames, of which a hundred would break the bound."""
+    """600 frames, of which a hundred would exceed the memory limit."""
     path = tmp_path / "long.tif"
     frame = np.zeros((64, 64), np.uint16)
     with tifffile.TiffWriter(path) as file:

@@ -22,7 +22,7 @@ LOSSY = {"h264.mp4": ("libx264", "yuv420p"), "mjpeg.avi": ("mjpeg", "yuvj420p")}
 
 
 def grey(n: int = N, shape=(H, W)) -> np.ndarray:
-    """A bright block that moves over a ramp, with noise; its place tells the frame's number."""
+    """A bright block that moves over a ramp, with noise; its position encodes the frame."""
     rng = np.random.default_rng(3)
     frames = np.repeat(np.linspace(20, 180, shape[1], dtype=np.uint8)[None, None], n, 0)
     frames = np.repeat(frames, shape[0], 1) + rng.integers(0, 8, (n, *shape)).astype(np.uint8)
@@ -43,7 +43,7 @@ def record(path: Path, codec: str, pixels: str, frames: np.ndarray, rate: int = 
 
 
 def packets(path: Path) -> list[tuple[int, int]]:
-    """(place in the file, bytes) of every packet, as shown."""
+    """(position in the file, bytes) of every packet, in order of presentation."""
     with av.open(str(path)) as container:
         found = [(p.pts, p.pos, p.size) for p in container.demux(video=0) if p.size]
     return [row[1:] for row in sorted(found)]

@@ -1,4 +1,4 @@
-"""A folder that a camera fills: every frame once, whole, in order, whatever else goes wrong."""
+"""A folder that a camera fills: every frame is read once, complete and in order."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_another_size_is_named(tmp_path):
     assert error.value.index == 1
 
 
-def test_a_folder_that_vanishes_ends_the_stream_with_a_sentence(tmp_path):
+def test_a_folder_that_vanishes_ends_the_recording_with_a_sentence(tmp_path):
     folder = tmp_path / "camera"
     folder.mkdir()
     save(folder, 0)
@@ -117,7 +117,7 @@ def test_a_folder_that_vanishes_ends_the_stream_with_a_sentence(tmp_path):
     assert (got, error.value.index) == ([0, 1], 2)
 
 
-def test_it_stops_when_told(tmp_path):
+def test_the_watch_ends_on_request(tmp_path):
     for k in range(5):
         save(tmp_path, k)
     seen = []
@@ -127,7 +127,7 @@ def test_it_stops_when_told(tmp_path):
     assert seen == [0, 1, 2]
 
 
-def test_a_watch_without_a_frame_says_so(tmp_path):
+def test_a_watch_without_a_frame_is_an_error(tmp_path):
     recording = WatchedFolder(tmp_path, idle=0.02, **QUICK)
     assert list(recording.frames()) == []
     with pytest.raises(RecordingError, match="no frame came before the watch ended"):

@@ -218,8 +218,8 @@ except SpinscopeError as error:
 
 
 @pytest.mark.parametrize("limit", [0, 50, 350])
-def test_a_disk_that_takes_no_more_leaves_nothing_half_written(tmp_path, limit):
-    """A limit of bytes a file fails writes as a full disk does: of the mask, or of the version."""
+def test_a_full_disk_leaves_no_incomplete_file(tmp_path, limit):
+    """A file size limit makes writes of the mask or of the version fail like a full disk."""
     rng = np.random.default_rng(2)
     image, label = rng.random((64, 64)).astype(np.float32), np.zeros((64, 64), np.uint8)
     reviews = Reviews.open(tmp_path / "r")
@@ -276,7 +276,7 @@ def _base(tmp_path: Path):
     return write_moke(tmp_path / "base", frames)
 
 
-def test_corrected_frames_are_a_source_a_stack_and_one_batch_behind_the_others(tmp_path):
+def test_each_folder_of_reviews_is_a_source_of_one_new_batch(tmp_path):
     base = _base(tmp_path)
     rng = np.random.default_rng(4)
     stacks = [Reviews.open(tmp_path / name) for name in ("film-1", "film-2")]
@@ -322,7 +322,7 @@ def test_corrected_frames_are_a_source_a_stack_and_one_batch_behind_the_others(t
 
 
 def test_a_corrected_frame_of_the_base_stays_in_its_batch(tmp_path):
-    """Else a frame of the validation batch would be trained on."""
+    """Otherwise a validation frame would be trained on."""
     base = _base(tmp_path)
     reviews = Reviews.open(tmp_path / "base-1")
     label = np.where(base.label(3) == 3, 0, base.label(3)).astype(np.uint8)
@@ -355,8 +355,8 @@ def test_a_corrected_frame_of_the_base_stays_in_its_batch(tmp_path):
     ]
 
 
-def test_a_mask_that_nobody_painted_displaces_no_label(tmp_path):
-    """A model's mask that was accepted is no better than the label that a person made."""
+def test_an_uncorrected_mask_replaces_no_label(tmp_path):
+    """An accepted mask of a model does not replace the label made by a person."""
     base = _base(tmp_path)
     reviews = Reviews.open(tmp_path / "base-1")
     model = np.zeros((48, 48), np.uint8)
@@ -384,7 +384,7 @@ def test_a_mask_that_nobody_painted_displaces_no_label(tmp_path):
     }
 
 
-def test_a_picture_that_was_reviewed_in_two_folders_counts_once(tmp_path):
+def test_an_image_reviewed_in_two_folders_counts_once(tmp_path):
     base = _base(tmp_path)
     image, label = discs(np.random.default_rng(5), size=32)
     a, b = (Reviews.open(tmp_path / name) for name in ("a", "b"))
@@ -395,7 +395,7 @@ def test_a_picture_that_was_reviewed_in_two_folders_counts_once(tmp_path):
     assert made.label(4).all()
 
 
-def test_nothing_settled_is_an_error_and_leaves_no_folder(tmp_path):
+def test_nothing_accepted_is_an_error_and_leaves_no_folder(tmp_path):
     base = _base(tmp_path)
     reviews = Reviews.open(tmp_path / "r")
     reviews.add("b0", base.image(0), None, status="rejected", before="", **BY_ADA)
@@ -405,7 +405,7 @@ def test_nothing_settled_is_an_error_and_leaves_no_folder(tmp_path):
 
 
 def test_it_can_be_corrected_again(tmp_path):
-    """The folder is a dataset like any other, and can be the base of the next round."""
+    """A corrected dataset can be the base of the next one."""
     base = _base(tmp_path)
     image, label = discs(np.random.default_rng(5), size=32)
     reviews = Reviews.open(tmp_path / "a")
