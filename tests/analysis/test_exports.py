@@ -200,6 +200,14 @@ def test_the_label_image_comes_back_as_a_recording(tmp_path):
     assert stream.pixel_size == pytest.approx(1e-7)
 
 
+def test_another_class_can_be_numbered(tmp_path):
+    frames = recording(1)
+    path = write("labels", tmp_path, frames, object_class="defect")
+    np.testing.assert_array_equal(tifffile.imread(path), label_objects(frames[0][2] == 2)[0])
+    with pytest.raises(SpinscopeError, match="class 'dust' must be one of background, skyrmion"):
+        write("labels", tmp_path, object_class="dust")
+
+
 def test_many_objects_take_32_bits(tmp_path):
     mask = np.zeros((500, 500), dtype=np.uint8)
     mask[::2, ::2] = 1

@@ -1,1 +1,1 @@
-"""A model applied to micrographs."""
+"""Models applied to images: probabilities and masks."""

@@ -1,1 +1,1 @@
-"""A recording in, masks and measurements out, as fast as the frames come."""
+"""Segmentation of whole recordings into masks and tables."""

@@ -190,6 +190,7 @@ def _resume(recording: Recording, folder: Path, settings: dict[str, Any]) -> Res
 
 
 def _stopped(results: Results) -> Stopped:
+    """Error of a recording that ended at a damaged frame."""
     return Stopped(
         f"{results.summary['error']}; the {results.n_frames} frames before it are kept in "
         f"{results.folder}"

@@ -140,6 +140,7 @@ def read_file(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
 
 
 def _read_tiff(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
+    """Read a TIFF with one page, as `read_file`."""
     try:
         with contextlib.closing(TiffRecording(path)) as stack:
             if stack.n != 1:

@@ -90,9 +90,11 @@ class TiffRecording(Recording):
 
     @property
     def _bytes(self) -> int:
+        """Size of an uncompressed frame."""
         return math.prod(self.shape) * self._dtype.itemsize
 
     def _cut(self, index: int) -> RecordingError:
+        """Error for a frame that is missing at the end of the file."""
         return RecordingError(
             f"{self.path} is cut off: frame {index} of {self.n} is not in the file; "
             f"{'the frame' if index == 1 else f'the {index} frames'} before it can be read"
@@ -177,6 +179,7 @@ class TiffRecording(Recording):
             ) from error
 
     def _checked(self, pixels: np.ndarray, index: int) -> np.ndarray:
+        """Pixels of a frame, whose values are checked if they are floating-point."""
         return check_float(self.path, pixels, index) if pixels.dtype.kind == "f" else pixels
 
 

@@ -154,6 +154,7 @@ class WatchedFolder(Recording):
             index, waited = index + 1, time.monotonic()
 
     def _wait_for_first(self) -> tuple[tuple[int, int], float, float | None]:
+        """Shape, scale and pixel size of the first frame."""
         if self._first is None:
             next(self.frames(), None)
         if self._first is None:
@@ -196,6 +197,7 @@ class WatchedFolder(Recording):
             return index, pixels
 
     def _forget_waiting(self) -> None:
+        """Remove the file that was just taken from those that wait."""
         self._sizes.pop(self._waiting.pop(0).name, None)
 
     def _new_files(self, index: int) -> list[Path]:

@@ -35,7 +35,7 @@ SUFFIXES = {
 """Format → suffix of its file, for "png" of its folder."""
 
 
-def _writer(kind: str, write_frames: Callable[[Path, Frames], None]) -> Callable[..., int]:
+def _writer(kind: str, write_frames: Callable[..., None]) -> Callable[..., int]:
     """Writer of one format, from the function that writes its content."""
 
     def write_kind(
@@ -47,6 +47,7 @@ def _writer(kind: str, write_frames: Callable[[Path, Frames], None]) -> Callable
         interval: float | None = None,
         names: Callable[[int], str] = number,
         min_px: int = 1,
+        **options: Any,
     ) -> int:
         """Write frames to a file, for "png" to a folder, and return their number.
 
@@ -66,6 +67,8 @@ def _writer(kind: str, write_frames: Callable[[Path, Frames], None]) -> Callable
             Index → name of a frame; by default its number.
         min_px : int
             Objects of fewer pixels are left out.
+        **options
+            Options of the format, as `object_class` of "labels".
 
         Raises
         ------
@@ -76,7 +79,7 @@ def _writer(kind: str, write_frames: Callable[[Path, Frames], None]) -> Callable
         checked = Frames(frames, classes, pixel_size, interval, names, min_px, kind in DRAWN)
         try:
             with (atomic_folder if kind == "png" else atomic_file)(target) as partial:
-                write_frames(partial, checked)
+                write_frames(partial, checked, **options)
         except OSError as error:  # a full disk, missing rights
             raise SpinscopeError(
                 f"{target} cannot be written: {error.strerror or error}; nothing of it was kept"

@@ -82,6 +82,7 @@ class Frames:
             raise SpinscopeError("there is no frame to export")
 
     def _check(self, index: int, image: np.ndarray | None, mask: np.ndarray, shape: tuple) -> None:
+        """Refuse a frame that cannot be exported."""
         if mask.ndim != 2 or mask.dtype != np.uint8:
             raise SpinscopeError(
                 f"mask of frame {index}, {mask.dtype} of shape {mask.shape}, must be (H, W) uint8"

@@ -14,20 +14,29 @@ from spinscope.analysis.objects import BAND_PX, label_objects
 from spinscope.errors import SpinscopeError
 
 
-def write_object_image(target: Path, frames: Frames) -> None:
+def write_object_image(target: Path, frames: Frames, object_class: str | None = None) -> None:
     """Write the number of the object that each pixel belongs to, 0 outside objects.
 
-    Objects of the first class are numbered (skyrmions). Pixels are uint16, or uint32 where the
-    first frame holds more than 32 767 objects.
+    Pixels are uint16, or uint32 where the first frame holds more than 32 767 objects.
+
+    Parameters
+    ----------
+    target : Path
+        File to write.
+    frames : Frames
+        Frames to export.
+    object_class : str, optional
+        Class whose objects are numbered, by default the first one (skyrmions).
 
     Raises
     ------
     SpinscopeError
-        Where a later frame holds more objects than its pixels can number.
+        For an unknown class, and where a later frame holds more objects than its pixels can number.
     """
-    if not frames.object_classes:
-        raise SpinscopeError(f"no class of {', '.join(frames.classes)} is one of objects")
-    class_, name = frames.object_classes[0]
+    name = object_class or next((name for _, name in frames.object_classes), None)
+    if name not in frames.classes:
+        raise SpinscopeError(f"class {name!r} must be one of {', '.join(frames.classes)}")
+    class_ = list(frames.classes).index(name)
     top = 0
 
     def labels() -> Iterator[tuple[np.ndarray, type]]:
