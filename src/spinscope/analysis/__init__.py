@@ -1,4 +1,4 @@
-"""What the lab measures on masks."""
+"""Measurements on masks: shapes, lattice order, tracks and their uncertainty."""
 
 from spinscope.analysis.lattice import lattice_order, lattice_summary, pair_correlation
 from spinscope.analysis.objects import equivalent_diameter, label_objects, shared_pixels
