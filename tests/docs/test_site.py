@@ -106,3 +106,19 @@ def test_every_make_target_is_documented():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     assert [target for target in phony[1].split() if f"`make {target}`" not in text] == ["setup"]
     assert "make setup" in text
+
+
+def test_the_changelog_lists_every_renamed_setting_and_modules_that_exist():
+    from spinscope.config import RENAMED
+
+    text = (ROOT / "CHANGELOG.md").read_text()
+    for section, keys in RENAMED.items():
+        for old, new in keys.items():
+            if "." not in section:
+                assert re.search(rf"`{section}\.{old}\b.*`{section}\.{new}\b", text), old
+    modules = text[text.index("#### Modules") : text.index("#### Classes")]
+    for row in re.findall(r"^\| `.*\| (`spinscope.*) \|$", modules, re.MULTILINE):
+        first, *others = re.findall(r"`([\w.]+)`", row)
+        package = first.rpartition(".")[0]
+        for name in (first, *(o if o.startswith("spinscope") else package + o for o in others)):
+            assert importlib.util.find_spec(name), name
