@@ -25,7 +25,7 @@ def make_films(profile: str | None, overrides: list[str], out: str) -> list[str]
 def make_images(profile: str | None, overrides: list[str], films: str, out: str) -> str:
     """Simulate Lorentz images of the films; those of the same films and settings are kept."""
     params = load_params(profile, overrides, family=FAMILY)
-    return str(jobs.ltem_corpus(params, Path(films), Path(out)))
+    return str(jobs.corpus(params, Path(out), source=Path(films)))
 
 
 @flow(name="corpus-ltem")

@@ -66,7 +66,7 @@ def params(tmp_path, template_store) -> Params:
 
 
 def test_from_films_to_the_lab(params, films, tmp_path):
-    corpus = jobs.ltem_corpus(params, films, tmp_path / "ltem")
+    corpus = jobs.corpus(params, tmp_path / "ltem", source=films)
     report = jobs.train(params, tmp_path / "out")
     assert (report["family"], report["registered"]) == ("ltem-unet", "models:/ltem-unet-demo/1")
     info = model_info(Path(report["best"]))
@@ -92,18 +92,18 @@ def test_from_films_to_the_lab(params, films, tmp_path):
 
 
 def test_images_are_kept_where_they_are_the_ones_asked_for(params, films, tmp_path):
-    out = jobs.ltem_corpus(params, films, tmp_path / "ltem")
+    out = jobs.corpus(params, tmp_path / "ltem", source=films)
     stamp = (out / "corpus.json").stat().st_mtime_ns
-    jobs.ltem_corpus(params, films, out)
+    jobs.corpus(params, out, source=films)
     assert (out / "corpus.json").stat().st_mtime_ns == stamp
     (out / "labels-0000.npy").write_bytes(b"")  # a damaged one is made again
-    jobs.ltem_corpus(params, films, out)
+    jobs.corpus(params, out, source=films)
     assert open_dataset(out).label(0).any()
     other = load_params("demo", [*settings(tmp_path), "ltem.tilt_deg=[10, 30]"], family="ltem-unet")
-    jobs.ltem_corpus(other, films, out)
+    jobs.corpus(other, out, source=films)
     assert read_header(out)["tilt_deg"] == [10, 30]
     with pytest.raises(SpinscopeError, match=r"no films at .*spinscope corpus films"):
-        jobs.ltem_corpus(params, tmp_path / "none", tmp_path / "ltem")
+        jobs.corpus(params, tmp_path / "ltem", source=tmp_path / "none")
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def folder_of_16_bit(path: Path, dataset) -> Path:
 
 
 def test_the_moke_layout_keeps_16_bit_and_the_two_classes(params, films, tmp_path):
-    corpus = open_dataset(jobs.ltem_corpus(params, films, tmp_path / "ltem"))
+    corpus = open_dataset(jobs.corpus(params, tmp_path / "ltem", source=films))
     folder = folder_of_16_bit(tmp_path / "moke", corpus)
     read = open_dataset(folder)
     file = next((folder / "images").iterdir())
@@ -201,7 +201,7 @@ def test_a_recordings_axis_and_scale_reach_the_network(params, films, tmp_path):
     """Turned by a quarter, a recording is segmented as it was before it was turned."""
     from spinscope.images import read_label, write_image
 
-    corpus = open_dataset(jobs.ltem_corpus(params, films, tmp_path / "ltem"))
+    corpus = open_dataset(jobs.corpus(params, tmp_path / "ltem", source=films))
     info = {"family": "ltem-unet", "symmetry": "axis", "axis_deg": 0.0, "size_multiple": 8}
     info["classes"] = ["background", "skyrmion"]
     model = save_model(tmp_path / "model", unet(params.model, 2), info, "# untrained\n")
@@ -246,5 +246,5 @@ def test_the_label_threshold_that_leaves_nothing_names_the_film(params, tmp_path
         update={"ltem": params.ltem.model_copy(update={"film_states": ("uniform",)})}
     )
     with pytest.raises(SpinscopeError, match=r"film up: .*no skyrmion"):
-        jobs.ltem_corpus(uniform, folder, tmp_path / "ltem")
+        jobs.corpus(uniform, tmp_path / "ltem", source=folder)
     assert not (tmp_path / "ltem").exists()

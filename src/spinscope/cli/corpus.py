@@ -80,7 +80,7 @@ def ltem(
 
     params = settings.load(LORENTZ, seed=seed)
     folder = films or jobs.out_folder("corpus/films")
-    path = jobs.ltem_corpus(params, folder, out or dataset_path(params), progress=show_progress)
+    path = jobs.corpus(params, out or dataset_path(params), source=folder, progress=show_progress)
     dataset = open_dataset(path)
     first = dataset.select(sources=dataset.sources[:16])
     count = f"{len(dataset)} images of {len(dataset.sources)} films in {path}"

@@ -1,6 +1,6 @@
 """Jobs for models of any family, called by verbs, flows and stages."""
 
-from spinscope.jobs.corpora import corpus, film_lines, films, import_films, ltem_corpus, scripts
+from spinscope.jobs.corpora import corpus, film_lines, films, import_films, scripts
 from spinscope.jobs.data import CheckedData, checked_data, out_folder, split
 from spinscope.jobs.evaluating import evaluate_model, family_of, predictor
 from spinscope.jobs.promotion import add, family_of_version, promote
@@ -27,7 +27,6 @@ __all__ = [
     "finish_training",
     "holds_seed",
     "import_films",
-    "ltem_corpus",
     "measure",
     "out_folder",
     "predictor",

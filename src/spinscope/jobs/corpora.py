@@ -77,10 +77,3 @@ def scripts(params: Params, folder: Path, out: Path) -> list[Path]:
         )[-1]
         for row, film in zip(corpus.rows, corpus, strict=True)
     ]
-
-
-def ltem_corpus(
-    params: Params, folder: Path, out: Path, *, progress: Progress = no_progress
-) -> Path:
-    """Write Lorentz images of the films in `folder` unless they are in `out`; returns `out`."""
-    return corpus(params, out, source=folder, progress=progress)
