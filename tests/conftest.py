@@ -29,6 +29,7 @@ LONGEST = (  # groups of half a minute or more, which start first
     "flows",
     "training/test_fit.py",
     "dashboards",
+    "docs/test_site.py",
     "test_cli.py",
     "test_serve.py",
     "studies/kerr/test_cross_validation.py",
