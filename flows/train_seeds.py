@@ -8,34 +8,26 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import INPUTS
 
 from _arguments import bounded
 from spinscope import families, jobs
 from spinscope.config import Params, load_params
-from spinscope.datasets import data_hash
 from spinscope.processes import side_by_side
 
 
-@task(
-    name="train-seed",
-    task_run_name="seed-{seed}",
-    persist_result=True,
-    result_serializer="json",
-    # Digests of settings and data are inputs: a seed is trained again only where they change.
-    cache_policy=INPUTS - "profile" - "overrides" - "parent_id",
-)
+@task(name="train-seed", task_run_name="seed-{seed}")
 def train_seed(
     seed: int,
-    settings: str,
-    data: str,
     profile: str | None,
     overrides: list[str],
     out: str,
     parent_id: str | None,
     family: str = "moke-unet",
 ) -> dict:
-    """Train one seed in a process of its own, so that its end does not end the flow."""
+    """Train one seed in a process of its own, so that its end does not end the flow.
+
+    A finished seed is read back and an interrupted one resumes from its checkpoint.
+    """
     given = {"profile": profile, "overrides": overrides, "out": out, "parent_id": parent_id}
     (row,) = side_by_side(partial(_train_seed, **given, family=family), [seed], 1)
     metric = families.get(family).metric
@@ -86,25 +78,11 @@ def in_tasks(
     folder : Path
         Output folder.
     """
-    dataset, _ = jobs.split(params)
-    settings, data = params.digest(), data_hash(dataset)
+    again = train_seed.with_options(retries=params.flows.retries)
 
     def run_seeds(seeds: list[int], parent_id: str) -> list[dict]:
         def submit(seed: int):
-            return train_seed.with_options(
-                retries=params.flows.retries,
-                # Prefect's kept result is void without the model that belongs to it.
-                refresh_cache=not jobs.holds_seed(folder, seed, settings),
-            ).submit(
-                seed=seed,
-                settings=settings,
-                data=data,
-                profile=profile,
-                overrides=overrides,
-                out=str(folder),
-                parent_id=parent_id,
-                family=params.family,
-            )
+            return again.submit(seed, profile, overrides, str(folder), parent_id, params.family)
 
         return bounded(submit, seeds, params.flows.concurrency)
 

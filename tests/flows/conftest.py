@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +44,8 @@ def settings_of(params) -> list[str]:
         for key, value in getattr(params, section).model_dump(mode="json").items():
             pairs.append(f"{section}.{key}={json.dumps(value)}")
     return [*pairs, "gates.metric_limit=-1", "gates.max_count_error=1e9", "gates.max_frame_ms=1e9"]
+
+
+def written(out: Path) -> dict[str, int]:
+    """Time at which the network of each seed was written."""
+    return {str(path): path.stat().st_mtime_ns for path in out.glob("**/seed-*/model/model.keras")}

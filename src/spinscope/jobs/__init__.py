@@ -7,7 +7,6 @@ from spinscope.jobs.promotion import add, family_of_version, promote
 from spinscope.jobs.recordings import export, measure, segment
 from spinscope.jobs.training import (
     finish_training,
-    holds_seed,
     seeds,
     train,
     train_seed,
@@ -25,7 +24,6 @@ __all__ = [
     "film_lines",
     "films",
     "finish_training",
-    "holds_seed",
     "import_films",
     "measure",
     "out_folder",

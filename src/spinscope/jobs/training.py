@@ -180,23 +180,6 @@ def train_seed(
     return row
 
 
-def holds_seed(out: Path, seed: int, settings: str) -> bool:
-    """Whether `out` contains the finished training of a seed with settings of this digest.
-
-    Parameters
-    ----------
-    out : Path
-        Folder of the training.
-    seed : int
-    settings : str
-        `Params.digest` of the settings.
-    """
-    from spinscope.training.fit import RESULT
-
-    path = out / f"seed-{seed}" / RESULT
-    return path.is_file() and json.loads(path.read_text())["info"]["params"] == settings
-
-
 def finish_training(
     params: Params,
     rows: Sequence[dict],
