@@ -19,7 +19,7 @@ from tests.conftest import discs
 
 from spinscope import cli
 from spinscope.cli import recordings, shared
-from spinscope.images import read_label
+from spinscope.images import read_label, write_image
 from spinscope.models.store import save_model
 from spinscope.models.unet import unet
 
@@ -101,7 +101,14 @@ def test_a_film_is_segmented_measured_and_exported(run, film, tmp_path):
     assert "diameter_px_sd" in objects
     code, printed, _ = run("measure", row["folder"], "--json")
     assert code == 0
-    assert "psi6_mean" in json.loads(printed)
+    figures = json.loads(printed)
+    assert "psi6_mean" in figures
+    whole = tmp_path / "sample_mask.png"
+    write_image(whole, np.ones((96, 96), np.float32))
+    for flag, hint in (("--sample-mask", ""), ("--film", "hint: --film is now --sample-mask")):
+        code, printed, error = run("measure", row["folder"], flag, whole, "--json")
+        assert code == 0 and hint in error and ("hint" in error) == bool(hint)
+        assert json.loads(printed)["psi6_mean"] == figures["psi6_mean"]
     kinds = ("roi", "classes", "mp4")
     words = [word for kind in kinds for word in ("--to", kind)]
     code, printed, _ = run("export", row["folder"], *words, "--out", tmp_path / "for fiji")

@@ -12,7 +12,18 @@ from typing import Annotated
 
 import typer
 
-from spinscope.cli.shared import MODEL_HELP, Answer, FrameBar, Settings, Tta, option, output, verb
+from spinscope.cli.shared import (
+    MODEL_HELP,
+    Answer,
+    FrameBar,
+    Settings,
+    Tta,
+    former,
+    option,
+    output,
+    renamed,
+    verb,
+)
 from spinscope.errors import SpinscopeError
 
 app = typer.Typer()
@@ -59,12 +70,14 @@ def segment(
 def measure(
     settings: Settings,
     folder: Results,
-    film: option(Path, "Image that is black where the sample has no film.") = None,
+    sample_mask: option(Path, "Image that is black where the sample has no film.") = None,
+    film: former(Path, "--film") = None,
 ) -> Answer:
     """Measure lattice order and tracks of a segmented recording."""
     from spinscope import jobs
 
-    figures = jobs.measure(settings.load(), folder, film)
+    sample_mask = renamed("--film", "--sample-mask", sample_mask, film)
+    figures = jobs.measure(settings.load(), folder, sample_mask)
     return Answer(figure_lines(figures), figures)
 
 
