@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -134,3 +136,30 @@ def test_the_bundled_model_segments_real_frames_as_keras_does(moke):
     assert min(np.mean(a == b) for a, b in zip(*found, strict=True)) >= 0.999
     assert min(mccs) > 0.8
     assert abs(mccs[0] - mccs[1]) < 0.002
+
+
+FIRST_USE = """
+import os, sys, threading
+import numpy as np
+from spinscope.inference.engine import OpenVinoEngine
+
+sys.setswitchinterval(1e-6)
+engine, start = OpenVinoEngine(sys.argv[1], "f32", 4), threading.Barrier(4)
+
+def first():
+    start.wait()
+    engine(np.zeros((1, 32, 32, 1), np.float32))
+
+threads = [threading.Thread(target=first, daemon=True) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_threads_may_use_an_engine_first_at_the_same_time(folder):
+    """Without care, one process in five blocked for ever."""
+    for _ in range(12):
+        words = [sys.executable, "-c", FIRST_USE, str(folder / EXPORT)]
+        subprocess.run(words, check=True, timeout=30)

@@ -63,6 +63,9 @@ class KerasEngine:
         return self._call(batch).numpy()
 
 
+_CONVERSION = threading.Lock()
+
+
 class OpenVinoEngine:
     """An exported network that computes `streams` frames at once, one processor core each."""
 
@@ -77,6 +80,11 @@ class OpenVinoEngine:
         if streams > 1:
             options |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(streams)}
         self._compiled = core.compile_model(core.read_model(network), "CPU", options)
+        with _CONVERSION:
+            # OpenVINO builds its tables of number types at their first use, and two threads that
+            # use them first at the same time block each other for ever.
+            ov.Tensor(np.zeros(1, np.float32), shared_memory=True)
+            ov.Type.f32.to_dtype()
         self._local = threading.local()
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
