@@ -25,7 +25,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def finish(axes: Axes, legend: str | None = "small", **labels: Any) -> None:
-    """Set the labels of axes, with a grid and a legend of some font size.
+    """Label the axes of a panel and add a grid and a legend.
 
     Parameters
     ----------
