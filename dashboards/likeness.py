@@ -17,6 +17,7 @@ from spinscope.datasets.describe import (
     INTENSITIES,
     QUANTITIES,
     Portrait,
+    band,
     compared,
     measure_dataset,
 )
@@ -60,13 +61,10 @@ def show_samples(dataset: Dataset, first: int, opacity: float) -> None:
 
 def bands(portraits: Mapping[str, Portrait], what: str, edges: np.ndarray) -> pd.DataFrame:
     """Mean of a curve over the frames (y), and its 5 to 95 % range (low, high), by dataset."""
-    tables = []
-    for name, portrait in portraits.items():
-        rows = getattr(portrait, what)
-        seen = np.isfinite(rows).any(axis=0)
-        low, high = np.nanpercentile(rows[:, seen], [5, 95], axis=0)
-        x, y = ((edges[:-1] + edges[1:]) / 2)[seen], np.nanmean(rows[:, seen], axis=0)
-        tables.append(pd.DataFrame({"name": name, "x": x, "y": y, "low": low, "high": high}))
+    tables = [
+        pd.DataFrame({"name": name, **band(edges, getattr(portrait, what))})
+        for name, portrait in portraits.items()
+    ]
     return pd.concat(tables)
 
 

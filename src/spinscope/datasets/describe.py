@@ -339,21 +339,41 @@ def _draw_intensity(portraits: Mapping[str, Portrait]) -> Figure:
     figure = _figure(12, 4.2)
     left, right = figure.subplots(1, 2)
     for number, (name, portrait) in enumerate(portraits.items()):
-        _band(left, INTENSITIES, portrait.histogram, name, f"C{number}")
-        _band(right, FREQUENCIES, portrait.spectrum, name, f"C{number}")
+        _draw_band(left, INTENSITIES, portrait.histogram, name, f"C{number}")
+        _draw_band(right, FREQUENCIES, portrait.spectrum, name, f"C{number}")
     left.set(xlabel="intensity", ylabel="density", xlim=(0, 1), ylim=(0, None))
     right.set(xlabel="spatial frequency (1/pixel)", ylabel="power", yscale="log", xlim=(0, 0.5))
     left.legend(frameon=False)
     return figure
 
 
-def _band(ax: Any, edges: np.ndarray, rows: np.ndarray, name: str, colour: str) -> None:
-    """Mean over the rows, and range from the 5 % to the 95 % quantile."""
+def band(edges: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean of a curve over the frames and its 5 to 95 % range, at bins with any finite value.
+
+    Parameters
+    ----------
+    edges : (n + 1,) array
+        Edges of the bins.
+    rows : (frames, n) array
+        Curve of each frame; NaN where it is not defined.
+
+    Returns
+    -------
+    dict of (m,) arrays
+        Middle of the bins `x`, mean `y`, and the limits `low` and `high`.
+    """
     finite = np.isfinite(rows).any(axis=0)
-    middle, rows = ((edges[:-1] + edges[1:]) / 2)[finite], rows[:, finite]
+    rows = rows[:, finite]
     low, high = np.nanpercentile(rows, [5, 95], axis=0)
-    ax.fill_between(middle, low, high, color=colour, alpha=0.2, linewidth=0)
-    ax.plot(middle, np.nanmean(rows, axis=0), color=colour, label=name)
+    middle = ((edges[:-1] + edges[1:]) / 2)[finite]
+    return {"x": middle, "y": np.nanmean(rows, axis=0), "low": low, "high": high}
+
+
+def _draw_band(ax: Any, edges: np.ndarray, rows: np.ndarray, name: str, colour: str) -> None:
+    """Mean over the rows, and range from the 5 % to the 95 % quantile."""
+    curve = band(edges, rows)
+    ax.fill_between(curve["x"], curve["low"], curve["high"], color=colour, alpha=0.2, linewidth=0)
+    ax.plot(curve["x"], curve["y"], color=colour, label=name)
 
 
 def _draw_distributions(portraits: Mapping[str, Portrait]) -> Figure:
