@@ -88,7 +88,7 @@ def test_the_table_says_what_stands(scores):
     assert rows["two-class"]["published"] == {"mean": 0.752, "sd": 0.064}
     assert rows["two-class"]["verdict"] == "reproduced"
     assert rows["augmentation"]["verdict"] == "not reproduced"  # theirs does not stand
-    assert "published: no difference that stands; here: better" in rows["augmentation"]["why"]
+    assert "published: no significant difference; here: better" in rows["augmentation"]["why"]
     ps = [row["p"] for f, row in rows.items() if f != DEFAULT]
     assert [row["p_holm"] for f, row in rows.items() if f != DEFAULT] == holm(ps)
 

@@ -231,7 +231,7 @@ def verdict(row: Mapping[str, Any]) -> tuple[Verdict, str]:
         return "not comparable", "no value was published"
     if len(row["seeds"]) < FEW:
         return "not comparable", f"{len(row['seeds'])} seeds are too few for a verdict"
-    words = {1: "better", -1: "worse", 0: "no difference that stands"}
+    words = {1: "better", -1: "worse", 0: "no significant difference"}
     theirs, mean = published_sign(row["factor"]), row["difference"]["mean"]
     ours = int(np.sign(mean)) if row["stands"] else 0
     why = (
