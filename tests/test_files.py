@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import threading
 
 import pytest
 
+from spinscope.errors import SpinscopeError
 from spinscope.files import (
     atomic_file,
     atomic_folder,
+    exclusive,
     kept,
+    locked,
     sha256,
     sha256_folder,
     write_json,
@@ -98,3 +105,78 @@ def test_a_result_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError):
         kept(tmp_path / "a.json", 1, lambda: 1 / 0)
     assert not list(tmp_path.iterdir())
+
+
+_HOLD = """
+import sys
+from spinscope.files import locked
+sys.argv = ["/bin/spinscope", "train", "moke-unet", "--set", "tracking.uri=postgresql://u:s3cret@h"]
+with locked({folder!r}):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds the folder `out`."""
+    code = _HOLD.format(folder=str(tmp_path / "out"))
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_folder_in_use_is_refused_at_once_and_names_its_user(holder, tmp_path):
+    written = []
+
+    @exclusive("out")
+    def job(params, out):
+        written.append(out)
+
+    refusal = rf"out is in use by process {holder.pid} on \S+ \(spinscope train moke-unet\), since"
+    with pytest.raises(SpinscopeError, match=refusal) as refused:
+        job(1, out=tmp_path / "out")
+    assert "choose another output folder" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+    assert not written
+    job(1, tmp_path / "other")
+    assert written == [tmp_path / "other"]
+
+
+def test_a_killed_process_frees_its_folder(holder, tmp_path):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with locked(tmp_path / "out"), locked(tmp_path / "out"):  # again in the same thread
+        pass
+
+
+def test_a_job_that_waits_starts_when_the_folder_is_free(holder, tmp_path):
+    said = []
+
+    def waiting(sentence):
+        said.append(sentence)
+        holder.stdin.close()
+
+    with locked(tmp_path / "out", waiting=waiting, poll_s=0.01):
+        holder.wait(10)
+    assert "; waiting until it ends" in said[0]
+
+
+def test_two_threads_do_not_share_a_folder(tmp_path):
+    refused = []
+
+    def other():
+        try:
+            with locked(tmp_path / "out"):
+                pass
+        except SpinscopeError as error:
+            refused.append(error)
+
+    with locked(tmp_path / "out"):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert len(refused) == 1

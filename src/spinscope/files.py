@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import inspect
 import json
 import os
 import shutil
+import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+
+from spinscope.errors import SpinscopeError
 
 
 def sha256(path: Path | str, chunk: int = 1 << 20) -> str:
@@ -71,6 +80,93 @@ def atomic_folder(target: Path | str) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(
+    folder: Path | str, *, waiting: Callable[[str], None] | None = None, poll_s: float = 1.0
+) -> Iterator[None]:
+    """Keep other processes and threads from writing to an output folder inside the block.
+
+    The lock is the file `.NAME.lock` beside the folder, so that the folder can be replaced. It
+    names its holder, can be taken again by the thread that holds it, and ends with the process.
+
+    Parameters
+    ----------
+    folder : Path
+        Output folder; it need not exist.
+    waiting : callable, optional
+        Receives a sentence if the folder is in use, after which the call waits until it is free.
+    poll_s : float, default 1
+        Time between two attempts while waiting, s.
+
+    Raises
+    ------
+    SpinscopeError
+        If the folder is in use and the call does not wait.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  (a link keeps its own name)
+    path = folder.with_name(f".{folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0, is_singleton=True)
+    first = not lock.is_locked
+    try:
+        lock.acquire()
+    except Timeout:
+        used = f"{folder} is in use by {_holder(path)}"
+        if waiting is None:
+            raise SpinscopeError(
+                f"{used}; wait until it ends, or choose another output folder"
+            ) from None
+        waiting(f"{used}; waiting until it ends")
+        lock.acquire(timeout=-1, poll_interval=poll_s)
+    try:
+        if first:
+            path.write_text(_this_program())
+        yield
+    finally:
+        lock.release()
+
+
+def exclusive(name: str) -> Callable[[Callable], Callable]:
+    """Decorator: the output folder in the argument `name` is `locked` during a call.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with locked(signature.bind(*args, **kwargs).arguments[name]):
+                return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def _this_program() -> str:
+    """This process in words. Options are left out, since they may contain a password."""
+    words = [Path(sys.argv[0] or "python").name]
+    for word in sys.argv[1:4]:
+        if word.startswith("-") or "=" in word:
+            break
+        words.append(word)
+    since = datetime.now().strftime("%Y-%m-%d %H:%M")
+    return f"process {os.getpid()} on {socket.gethostname()} ({' '.join(words)}), since {since}"
+
+
+def _holder(path: Path) -> str:
+    """Process that holds a lock, in words."""
+    try:
+        return path.read_text().strip() or "another process"
+    except (OSError, UnicodeDecodeError):
+        return "another process"
 
 
 def write_json(target: Path | str, value: Any) -> Path:

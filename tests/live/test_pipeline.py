@@ -188,7 +188,7 @@ def test_a_full_disk_at_the_end_leaves_the_earlier_results(stack, predictor, tmp
 def test_two_programs_do_not_write_one_folder(stack, predictor, tmp_path):
     with (
         FileLock(tmp_path / ".film.lock"),
-        pytest.raises(SpinscopeError, match="film is being written by another program"),
+        pytest.raises(SpinscopeError, match="film is in use by"),
     ):
         run(stack, tmp_path / "film", predictor)
     assert run(stack, tmp_path / "film", predictor).n_frames == 10

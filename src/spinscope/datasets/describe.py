@@ -16,7 +16,7 @@ import numpy as np
 from spinscope.classes import BACKGROUND, CLASSES, COLOURS, SKYRMION
 from spinscope.datasets.dataset import Dataset
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file, write_json
+from spinscope.files import atomic_file, exclusive, write_json
 from spinscope.images import standardise
 from spinscope.pages import render
 from spinscope.progress import Progress, no_progress
@@ -75,6 +75,7 @@ class Portrait:
     """Image and label of a few frames."""
 
 
+@exclusive("out")
 def describe(
     datasets: Mapping[str, Dataset],
     out: Path | str,

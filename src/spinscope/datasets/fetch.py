@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from spinscope.config import Fetch
 from spinscope.datasets.layouts import open_dataset
 from spinscope.errors import SpinscopeError
+from spinscope.files import exclusive
 from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Partial:
         self.tag.unlink(missing_ok=True)
 
 
+@exclusive("target")
 def fetch_moke(
     target: Path | str,
     settings: Fetch,

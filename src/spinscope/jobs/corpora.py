@@ -7,9 +7,11 @@ from pathlib import Path
 
 from spinscope import families
 from spinscope.config import Params
+from spinscope.files import exclusive
 from spinscope.progress import Progress, no_progress
 
 
+@exclusive("out")
 def corpus(
     params: Params, out: Path, *, source: Path | None = None, progress: Progress = no_progress
 ) -> Path:
@@ -26,6 +28,7 @@ def corpus(
     return families.of(params).corpus(params, out, source=source, progress=progress)
 
 
+@exclusive("out")
 def films(params: Params, out: Path, *, progress: Progress = no_progress) -> Path:
     """Relax the films of a corpus; a partial corpus is resumed.
 
@@ -39,6 +42,7 @@ def films(params: Params, out: Path, *, progress: Progress = no_progress) -> Pat
     return make_film_corpus(out, params.films.n, params.seed, params.films, progress=progress)
 
 
+@exclusive("out")
 def import_films(
     params: Params, files: Sequence[Path], out: Path, *, progress: Progress = no_progress
 ) -> Path:

@@ -18,7 +18,7 @@ from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.families.base import Family
-from spinscope.files import atomic_folder, kept, sha256, write_json
+from spinscope.files import atomic_folder, exclusive, kept, sha256, write_json
 from spinscope.jobs.data import checked_data, first_weights, split
 from spinscope.progress import Progress, no_progress
 
@@ -36,6 +36,7 @@ def seeds(params: Params) -> list[int]:
     return [params.seed + k for k in range(params.training.seeds)]
 
 
+@exclusive("out")
 def train(
     params: Params,
     out: Path,

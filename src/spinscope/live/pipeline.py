@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from spinscope.errors import SpinscopeError
+from spinscope.files import locked
 from spinscope.inference.predict import Predictor
 from spinscope.live.frame import measure_frame
 from spinscope.live.results import (
@@ -120,7 +120,7 @@ def segment_recording(
         )
         return encode(frame, recording.names(index))
 
-    with _locked(folder):
+    with locked(folder):
         resumed = _resume(recording, folder, settings)
         if isinstance(resumed, Results):
             return resumed
@@ -155,19 +155,6 @@ def segment_recording(
     if error:
         raise _stopped(results)
     return results
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other programs from writing the same results."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
-            yield
-    except Timeout:
-        raise SpinscopeError(
-            f"{folder} is being written by another program; wait for it or name another folder"
-        ) from None
 
 
 def _resume(recording: Recording, folder: Path, settings: dict[str, Any]) -> Results | Chunks:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file, sha256, write_json
+from spinscope.files import atomic_file, exclusive, sha256, write_json
 from spinscope.jobs.data import split
 from spinscope.jobs.evaluating import predictor, score
 from spinscope.jobs.training import train
@@ -33,6 +33,7 @@ _USES = {"held_out": {"held out"}, "trained": {"train"}, "other": {"test", "unus
 _SCORES = ("mcc", "mcc_per_image", "accuracy", "f1", "jaccard", "objects", "n_images")
 
 
+@exclusive("out")
 def retrain(
     params: Params,
     reviews: Sequence[Path],

@@ -23,6 +23,7 @@ from typing import Any
 
 from spinscope.config import Params, load_params, project_root
 from spinscope.errors import SpinscopeError
+from spinscope.files import locked
 from spinscope.processes import side_by_side
 from spinscope.progress import Progress, no_progress
 
@@ -289,7 +290,8 @@ class Part:
     def __call__(self, *args: Any, **given: Any) -> dict[str, Any]:
         """Run the stages and return the report; the arguments are those of `job`."""
         job = self.job(*args, **given)
-        for stage in self.stages:
-            if not stage.in_report:
-                stage.run_all(job, job.options.get("workers", 1))
-        return self.load().report(job)
+        with locked(job.out):
+            for stage in self.stages:
+                if not stage.in_report:
+                    stage.run_all(job, job.options.get("workers", 1))
+            return self.load().report(job)
