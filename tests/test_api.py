@@ -52,7 +52,7 @@ def test_a_numpy_stack_gives_masks_and_tables(frames, result):
     for mask, image in zip(result.masks, frames, strict=True):
         np.testing.assert_array_equal(mask, model.classes(image))
     assert isinstance(result.objects, pd.DataFrame)
-    assert list(result.frames["count"]) == list(result.objects.groupby("frame").size())
+    assert list(result.frames["objects"]) == list(result.objects.groupby("frame").size())
     np.testing.assert_allclose(result.objects["diameter_nm"], 200 * result.objects["diameter_px"])
     assert result.classes == ("background", "skyrmion", "defect")
 
@@ -61,15 +61,15 @@ def test_tables_bear_units_and_errors(result):
     tables = spinscope.measure(result, memory=1)
     figures = tables["figures"]
     assert figures.loc["step_px", "value"] == pytest.approx(np.sqrt(0.5), rel=0.2)
-    assert figures.loc["nearest_nm", "value"] == pytest.approx(
-        200 * figures.loc["nearest_px", "value"]
+    assert figures.loc["nearest_nm_mean", "value"] == pytest.approx(
+        200 * figures.loc["nearest_px_mean", "value"]
     )
-    assert figures.loc["psi6_mean", "sd"] >= 0
+    assert figures.loc["psi6_mean", "sd_frames"] >= 0
     assert {"lattice", "order", "tracks", "lifetimes", "msd"} <= set(tables)
-    np.testing.assert_allclose(tables["msd"]["lag_s"], 0.5 * tables["msd"]["lag"])
+    np.testing.assert_allclose(tables["msd"]["lag_s"], 0.5 * tables["msd"]["lag_frames"])
     coarser = spinscope.measure(result, pixel_size=2 * PIXEL)["figures"]
     np.testing.assert_allclose(
-        coarser.loc["nearest_nm", "value"], 2 * figures.loc["nearest_nm", "value"]
+        coarser.loc["nearest_nm_mean", "value"], 2 * figures.loc["nearest_nm_mean", "value"]
     )
     with pytest.raises(SpinscopeError, match=r"measure\.search_rang"):
         spinscope.measure(result, search_rang=3)
@@ -97,7 +97,7 @@ def test_the_lab_model_segments_a_file(frames, tmp_path):
     image = spinscope.open_recording(frames).read(0)
     assert model.probabilities(image).shape == (*image.shape, 3)
     both = spinscope.load_model(["bundled:moke-unet", "bundled:moke-unet-simulated"])
-    assert "diameter_px_sd" in spinscope.segment(path, both).objects
+    assert "diameter_px_sd_views" in spinscope.segment(path, both).objects
     assert spinscope.load_model("bundled:ltem-unet", axis_deg=30.0).geometry is not None
 
 

@@ -88,7 +88,9 @@ class Work:
         """Index → fraction of uncertain pixels: of all frames of results, else of a sample."""
         table = getattr(self.recording.results, "frames", None)
         if self.has_results and table is not None and len(table):
-            return dict(zip(table["frame"].tolist(), table["uncertainty"].tolist(), strict=True))
+            return dict(
+                zip(table["frame"].tolist(), table["uncertain_fraction"].tolist(), strict=True)
+            )
         if self.model is None:
             return {}
         cache = st.session_state.setdefault("uncertainty", {})

@@ -81,17 +81,16 @@ class Segmentation:
     @classmethod
     def of(cls, results: Results, recording: Recording | None) -> Segmentation:
         """Read a results folder into memory."""
-        known = results.summary["recording"]
         return cls(
             masks=np.stack(list(results.masks())),
             objects=results.objects,
             frames=results.frames,
-            classes=tuple(results.summary["classes"]),
+            classes=results.classes,
             recording=recording,
-            name=known["name"],
-            pixel_size=known["pixel_size"],
-            interval=known["interval"],
-            min_px=results.summary["settings"]["min_px"],
+            name=results.name,
+            pixel_size=results.pixel_size,
+            interval=results.interval,
+            min_px=results.min_px,
         )
 
     @classmethod
@@ -235,10 +234,10 @@ def measure(
     Returns
     -------
     dict of DataFrame
-        `figures` of the recording with their errors (columns `value`, `se`: standard error, `sd`:
-        standard deviation over frames); `lattice` (one row per object), `order` (per frame) and
-        `pair_correlation`; for several frames also `tracks`, `lifetimes` and `msd`. Lengths are in
-        px, nm and µm.
+        `figures` of the recording with their errors (columns `value`, `se`: standard error,
+        `sd_frames`: standard deviation over frames); `lattice` (one row per object), `order` (per
+        frame) and `pair_correlation`; for several frames also `tracks`, `lifetimes` and `msd`.
+        Lengths are in px, nm and µm.
 
     Raises
     ------
@@ -268,9 +267,13 @@ def measure(
     )
     numbers = {k: v for k, v in figures.items() if v is None or isinstance(v, int | float)}
     rows = {
-        key: {"value": value, "se": numbers.get(f"{key}_se"), "sd": numbers.get(f"{key}_sd")}
+        key: {
+            "value": value,
+            "se": numbers.get(f"{key}_se"),
+            "sd_frames": numbers.get(f"{key}_sd_frames"),
+        }
         for key, value in numbers.items()
-        if not key.endswith(("_se", "_sd"))
+        if not key.endswith(("_se", "_sd_frames"))
     }
     return {"figures": pd.DataFrame.from_dict(rows, orient="index", dtype=float)} | tables
 

@@ -13,7 +13,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,13 @@ def write_json(target: Path | str, value: Any) -> Path:
     with atomic_file(target) as partial:
         partial.write_text(text)
     return target
+
+
+def provenance() -> dict[str, str]:
+    """Version of spinscope and present time (UTC), for the head of a summary or table."""
+    now = datetime.now(UTC).replace(microsecond=0, tzinfo=None)
+    version = sys.modules["spinscope"].__version__  # imported: this module is part of it
+    return {"spinscope_version": version, "created_utc": f"{now.isoformat()}Z"}
 
 
 def digest(value: Any) -> str:

@@ -30,14 +30,15 @@ def test_a_triangular_lattice_is_perfect():
     assert (table["delaunay_neighbours"][inner] == 6).all()
     np.testing.assert_allclose(table["cell_area_px"][inner], 400 * np.sqrt(3) / 2)
     np.testing.assert_allclose(table["nearest_px"], 20)
-    assert not table["defect"].any()
+    assert not table["lattice_defect"].any()
     for name in ("psi6", "psi6_deg", "psi4", "neighbours", "cell_area_px"):
         assert np.isnan(table[name][~inner]).all()
     summary = lattice_summary(table)
     assert summary["lattice_px"] == pytest.approx(20)
     assert summary["psi6_mean"] == pytest.approx(1, abs=1e-6)
     assert summary["psi6_global"] == pytest.approx(1, abs=1e-6)
-    assert (summary["objects"], summary["interior"], summary["defects"]) == (144, 100, 0)
+    numbers = [summary[key] for key in ("objects", "interior_objects", "lattice_defects")]
+    assert numbers == [144, 100, 0]
 
 
 def test_the_direction_of_the_lattice_is_found():
@@ -61,15 +62,15 @@ def test_a_vacancy_gives_defects():
     positions = np.delete(triangular(), 66, axis=0)
     table = lattice_order(positions)
     around = np.hypot(*(positions - triangular()[66]).T) < 21
-    np.testing.assert_array_equal(table["defect"], around)
+    np.testing.assert_array_equal(table["lattice_defect"], around)
     assert (table["neighbours"][around] == 5).all()
     # with noise three bonds cross the vacancy: fives and sevens, of no charge together
     noise = np.random.default_rng(2).normal(scale=0.4, size=positions.shape)
     table = lattice_order(positions + noise)
-    found = table["neighbours"][table["defect"]]
+    found = table["neighbours"][table["lattice_defect"]]
     assert {5, 7} <= set(found)
     assert (found - 6).sum() == 0
-    assert lattice_summary(table)["defects"] == len(found)
+    assert lattice_summary(table)["lattice_defects"] == len(found)
 
 
 def test_two_crystals_have_local_order_and_no_global():
@@ -113,7 +114,7 @@ def test_there_is_no_order_without_a_lattice(positions):
     table = lattice_order(positions)
     assert all(len(column) == len(positions) for column in table.values())
     assert not table["interior"].any()
-    assert not table["defect"].any()
+    assert not table["lattice_defect"].any()
     assert np.isnan(table["psi6"]).all()
     summary = lattice_summary(table)
     assert np.isnan(summary["psi6_mean"])
@@ -166,9 +167,9 @@ def test_objects_at_the_edge_of_a_device_are_no_defects():
         (y0, x0), (y1, x1) = block.min(axis=0).astype(int) - 8, block.max(axis=0).astype(int) + 8
         film[y0:y1, x0:x1] = True
     positions = np.concatenate([left, right])
-    assert lattice_order(positions)["defect"].any()
+    assert lattice_order(positions)["lattice_defect"].any()
     table = lattice_order(positions, sample_mask=film)
-    assert not table["defect"].any()
+    assert not table["lattice_defect"].any()
     assert table["interior"].sum() == 2 * 64
 
 

@@ -30,7 +30,7 @@ def assert_as_skimage(mask: np.ndarray, image: np.ndarray) -> None:
         row = {name: column[i] for name, column in table.items()}
         assert row["area_px"] == region.area
         assert row["holes"] == 1 - region.euler_number
-        assert tuple(row[name] for name in ("y0", "x0", "y1", "x1")) == region.bbox
+        assert tuple(row[name] for name in ("y0_px", "x0_px", "y1_px", "x1_px")) == region.bbox
         np.testing.assert_allclose(
             [row["y_px"], row["x_px"], row["diameter_px"], row["intensity"]],
             [*region.centroid, region.equivalent_diameter_area, region.intensity_mean],

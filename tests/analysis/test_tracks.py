@@ -119,12 +119,16 @@ def test_blur_of_the_shutter_does_not_change_diffusion():
 def test_mean_squared_displacement_is_four_d_lag(busy):
     tracks = as_tracks(skyrmions(1, 0.5, 200, 60, localisation=0.6))
     table = mean_squared_displacement(tracks, max_lag=5, interval=0.25)
-    np.testing.assert_allclose(table["msd_px2"], 4 * 0.5 * table["lag"] + 4 * 0.36, rtol=0.03)
-    assert (np.abs(table["msd_px2"] - 2 * table["lag"] - 1.44) < 4 * table["msd_px2_se"]).all()
+    np.testing.assert_allclose(
+        table["msd_px2"], 4 * 0.5 * table["lag_frames"] + 4 * 0.36, rtol=0.03
+    )
+    assert (
+        np.abs(table["msd_px2"] - 2 * table["lag_frames"] - 1.44) < 4 * table["msd_px2_se"]
+    ).all()
     assert table["lag_s"].tolist() == [0.25, 0.5, 0.75, 1.0, 1.25]
     assert with_units(table, 1e-6)["msd_um2"].tolist() == pytest.approx(table["msd_px2"].tolist())
     single = track_msd(tracks, max_lag=2)
-    pairs = single[single["lag"] == 2]
+    pairs = single[single["lag_frames"] == 2]
     mean = (pairs["msd_px2"] * pairs["pairs"]).sum() / pairs["pairs"].sum()
     assert mean == pytest.approx(table["msd_px2"][1])
     one = tracks[tracks["track"] == tracks["track"].iloc[0]]
@@ -143,7 +147,7 @@ def test_there_is_no_step_across_a_gap():
     assert found["steps"] == 2
     assert np.isnan(found["diffusion_px2_per_frame"])  # no two steps in a row
     table = mean_squared_displacement(tracks)
-    assert table["lag"].tolist() == [1, 2, 3, 4]
+    assert table["lag_frames"].tolist() == [1, 2, 3, 4]
     assert table["pairs"].tolist() == [2, 1, 2, 1]
     assert table["msd_px2"][0] == 1
 
@@ -174,13 +178,13 @@ def test_lifetimes_mark_unobserved_ends():
     table = lifetimes(tracks, frames=(0, 9), interval=0.5)
     assert table["lifetime_frames"].tolist() == [3, 3, 3]
     assert table["lifetime_s"].tolist() == [1.5, 1.5, 1.5]
-    assert table["points"].tolist() == [3, 2, 2]
-    assert table["before"].tolist() == [True, False, True]
-    assert table["after"].tolist() == [False, False, True]
-    assert table["watched"].tolist() == [3, 3, 0]
+    assert table["detections"].tolist() == [3, 2, 2]
+    assert table["start_cut_off"].tolist() == [True, False, True]
+    assert table["end_cut_off"].tolist() == [False, False, True]
+    assert table["observed_frames"].tolist() == [3, 3, 0]
     longer = lifetimes(tracks, frames=(0, 20))
-    assert longer["after"].sum() == 0
-    assert longer["watched"].tolist() == [3, 3, 1]
+    assert longer["end_cut_off"].sum() == 0
+    assert longer["observed_frames"].tolist() == [3, 3, 1]
 
 
 def test_the_mean_lifetime_is_recovered_though_most_are_cut_off():
@@ -188,17 +192,17 @@ def test_the_mean_lifetime_is_recovered_though_most_are_cut_off():
     found = []
     for seed in range(30):
         table = lifetimes(as_tracks(skyrmions(seed, 1.0, 60, 40, lifetime=truth)), interval=2.0)
-        assert (table["before"] | table["after"]).mean() > 0.5
+        assert (table["start_cut_off"] | table["end_cut_off"]).mean() > 0.5
         found.append(mean_lifetime(table, interval=2.0))
-    tau, error = (np.array([f[f"lifetime_frames{end}"] for f in found]) for end in ("", "_se"))
+    tau, error = (np.array([f[f"lifetime_frames_mean{end}"] for f in found]) for end in ("", "_se"))
     assert tau.mean() == pytest.approx(truth, rel=0.06)
     assert error.mean() == pytest.approx(tau.std(ddof=1), rel=0.35)
-    assert found[0]["lifetime_s"] == pytest.approx(2 * tau[0])
+    assert found[0]["lifetime_s_mean"] == pytest.approx(2 * tau[0])
 
 
 def test_there_is_no_lifetime_without_an_observed_end():
     tracks = pd.DataFrame({"track": 0, "frame": range(5), "y_px": 0.0, "x_px": 0.0})
-    assert np.isnan(mean_lifetime(lifetimes(tracks))["lifetime_frames"])
+    assert np.isnan(mean_lifetime(lifetimes(tracks))["lifetime_frames_mean"])
 
 
 def test_objects_of_different_size_are_not_linked():
@@ -252,7 +256,7 @@ def test_no_objects_are_no_tracks():
         lifetimes(tracks),
     ):
         assert len(table) == 0
-    assert np.isnan(mean_lifetime(lifetimes(tracks))["lifetime_frames"])
+    assert np.isnan(mean_lifetime(lifetimes(tracks))["lifetime_frames_mean"])
 
 
 def test_trackpy_is_quiet_and_its_logger_as_before(capsys, caplog):

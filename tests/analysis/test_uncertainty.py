@@ -28,33 +28,33 @@ def test_the_scatter_of_drawn_discs_is_found():
         for (dy, dx), r in zip(moves, radii, strict=True)
     ]
     table, frame = measure_views(mask, views)
-    np.testing.assert_allclose(table["y_px_sd"], [moves[:, 0].std(ddof=1), 0], atol=1e-12)
-    np.testing.assert_allclose(table["x_px_sd"], [moves[:, 1].std(ddof=1), 0], atol=1e-12)
+    np.testing.assert_allclose(table["y_px_sd_views"], [moves[:, 0].std(ddof=1), 0], atol=1e-12)
+    np.testing.assert_allclose(table["x_px_sd_views"], [moves[:, 1].std(ddof=1), 0], atol=1e-12)
     areas = [measure(discs([(35, 90, r)]))["area_px"][0] for r in radii]
-    np.testing.assert_allclose(table["area_px_sd"], [0, np.std(areas, ddof=1)], atol=1e-12)
-    assert table["found"].tolist() == [1, 1]
+    np.testing.assert_allclose(table["area_px_sd_views"], [0, np.std(areas, ddof=1)], atol=1e-12)
+    assert table["fraction_of_views"].tolist() == [1, 1]
     total = [view.mean() for view in views]
-    assert frame["area_fraction_sd"] == pytest.approx(np.std(total, ddof=1))
-    assert frame["count"] == 2
-    assert frame["count_sd"] == 0
+    assert frame["area_fraction_sd_views"] == pytest.approx(np.std(total, ddof=1))
+    assert frame["objects"] == 2
+    assert frame["objects_sd_views"] == 0
 
 
 def test_an_object_found_in_few_views():
     mask = discs([(20, 30, 8), (35, 90, 12)])
     one, both = discs([(20, 30, 8)]), mask
     table, frame = measure_views(mask, [one, one, both, one])
-    assert table["found"].tolist() == [1, 0.25]
-    assert table["area_px_sd"][0] == 0
-    assert np.isnan(table["area_px_sd"][1])
-    assert frame["count_sd"] == pytest.approx(0.5)
-    assert np.isnan(table["contrast_sd"]).all()  # there is no image
+    assert table["fraction_of_views"].tolist() == [1, 0.25]
+    assert table["area_px_sd_views"][0] == 0
+    assert np.isnan(table["area_px_sd_views"][1])
+    assert frame["objects_sd_views"] == pytest.approx(0.5)
+    assert np.isnan(table["contrast_sd_views"]).all()  # there is no image
 
 
 def test_contrast_scatters_with_the_mask():
     mask = discs([(30, 60, 10)])
     image = np.where(mask, 0.2, 0.6)
     table, _ = measure_views(mask, [discs([(30, 60, r)]) for r in (9, 11)], image)
-    assert table["contrast_sd"][0] > 0.005
+    assert table["contrast_sd_views"][0] > 0.005
 
 
 def test_objects_that_merge_in_a_view_scatter():
@@ -63,7 +63,7 @@ def test_objects_that_merge_in_a_view_scatter():
     table, _ = measure_views(apart, [apart, merged])
     areas = measure(apart)["area_px"]
     whole = measure(merged)["area_px"][0]
-    np.testing.assert_allclose(table["area_px_sd"], (whole - areas) / np.sqrt(2))
+    np.testing.assert_allclose(table["area_px_sd_views"], (whole - areas) / np.sqrt(2))
 
 
 def test_directions_scatter_over_the_end_of_their_range():
@@ -78,7 +78,7 @@ def test_directions_scatter_over_the_end_of_their_range():
     found = np.array([measure(view)["orientation_deg"][0] for view in views])
     assert found.min() < -80
     table, _ = measure_views(bar(90), views)
-    assert table["orientation_deg_sd"][0] == pytest.approx(np.std(found % 180, ddof=1))
+    assert table["orientation_deg_sd_views"][0] == pytest.approx(np.std(found % 180, ddof=1))
 
 
 def test_objects_match_by_their_overlap():
@@ -99,16 +99,16 @@ def test_objects_match_by_their_overlap():
 def test_no_views_are_no_errors(mask):
     table, frame = measure_views(mask, [])
     assert all(len(column) == len(table["area_px"]) for column in table.values())
-    assert np.isnan(table["diameter_px_sd"]).all()
-    assert np.isnan(table["found"]).all()
-    assert np.isnan(frame["count_sd"])
+    assert np.isnan(table["diameter_px_sd_views"]).all()
+    assert np.isnan(table["fraction_of_views"]).all()
+    assert np.isnan(frame["objects_sd_views"])
 
 
 def test_empty_views():
     table, frame = measure_views(discs([(20, 30, 8)]), [discs([])] * 3)
-    assert table["found"].tolist() == [0]
-    assert frame["count_sd"] == 0
-    assert np.isnan(frame["diameter_px_sd"])
+    assert table["fraction_of_views"].tolist() == [0]
+    assert frame["objects_sd_views"] == 0
+    assert np.isnan(frame["diameter_px_mean_sd_views"])
 
 
 def test_views_of_another_frame_are_refused():

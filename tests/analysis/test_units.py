@@ -13,19 +13,25 @@ from spinscope.errors import SpinscopeError
 def test_all_lengths_and_areas_are_converted():
     table = {
         "area_px": np.array([9]),
-        "diameter_px_sd": np.array([0.5]),
-        "area_px_sd": np.array([2.0]),
+        "diameter_px_sd_views": np.array([0.5]),
+        "area_px_sd_views": np.array([2.0]),
         "msd_px2": np.array([3.0]),
-        "y0": np.array([1]),
+        "y0_px": np.array([1]),
     }
     columns = with_units(table, 80e-9)
     assert columns["area_nm2"] == pytest.approx(9 * 6400)
     assert columns["area_um2"] == pytest.approx(9 * 0.0064)
-    assert columns["area_nm2_sd"] == pytest.approx(2 * 6400)
-    assert columns["diameter_nm_sd"] == pytest.approx(40)
+    assert columns["area_nm2_sd_views"] == pytest.approx(2 * 6400)
+    assert columns["diameter_nm_sd_views"] == pytest.approx(40)
     assert columns["msd_um2"] == pytest.approx(3 * 0.0064)
-    assert not [name for name in columns if name.startswith("y0_")]
-    assert list(table) == ["area_px", "diameter_px_sd", "area_px_sd", "msd_px2", "y0"]
+    assert not [name for name in columns if name.startswith(("y0_nm", "y0_um"))]
+    assert list(table) == [
+        "area_px",
+        "diameter_px_sd_views",
+        "area_px_sd_views",
+        "msd_px2",
+        "y0_px",
+    ]
 
 
 def test_an_unknown_pixel_size_leaves_the_columns_without_a_value():

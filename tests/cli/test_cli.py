@@ -98,7 +98,7 @@ def test_a_film_is_segmented_measured_and_exported(run, film, tmp_path):
     objects = pd.read_csv(Path(row["folder"]) / "objects.csv")
     assert 15 <= len(objects) == row["objects"] <= 27  # 24 discs, of which some touch
     np.testing.assert_allclose(objects["diameter_nm"], 100 * objects["diameter_px"])
-    assert "diameter_px_sd" in objects
+    assert "diameter_px_sd_views" in objects
     code, printed, _ = run("measure", row["folder"], "--json")
     assert code == 0
     figures = json.loads(printed)
@@ -149,14 +149,15 @@ def test_a_folder_is_called_by_its_name(run, frame, monkeypatch, tmp_path):
 
 def test_figures_tell_what_their_error_is():
     figures = {
-        "psi6_mean": 0.91234, "psi6_mean_sd": 0.0345, "nearest_nm": 2880.2, "nearest_nm_sd": 140.0,
+        "psi6_mean": 0.91234, "psi6_mean_sd_frames": 0.0345,
+        "nearest_nm_mean": 2880.2, "nearest_nm_mean_sd_frames": 140.0,
         "diffusion_m2_per_s": 1.5e-14, "diffusion_m2_per_s_se": 2.5e-16,
         "settings": {"search_range_px": None}, "lifetime_s": None, "tracks": 12,
-        "note": "mind the search_range",
+        "notes": ["mind the search_range"],
     }  # fmt: skip
     assert recordings.figure_lines(figures) == [
         "psi6_mean                   0.91234 ± 0.035 (SD over frames)",
-        "nearest_nm                  2880.2 ± 140 (SD over frames)",
+        "nearest_nm_mean             2880.2 ± 140 (SD over frames)",
         "diffusion_m2_per_s          1.5e-14 ± 2.5e-16 (standard error)",
         "tracks                      12",
         "note: mind the search_range",

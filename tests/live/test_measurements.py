@@ -35,8 +35,9 @@ def test_a_triangular_lattice_is_found_perfect(tmp_path):
     assert figures["psi6_mean"] == pytest.approx(1, abs=0.02)  # the pixels of the discs move it
     assert figures["lattice_px"] == pytest.approx(20, rel=0.01)
     assert figures["lattice_um"] == pytest.approx(2.0, rel=0.01)
-    assert figures["defect_fraction"] == 0
+    assert figures["lattice_defect_fraction"] == 0
     assert "diffusion_px2_per_frame" not in figures
+    assert figures["notes"][0].startswith("no tracks: a single frame shows no motion")
     g = pd.read_csv(results.folder / "pair_correlation.csv")
     assert g["r_px"][g["g"].idxmax()] == pytest.approx(20, abs=1.5)
     assert json.loads((results.folder / "measurements.json").read_text()) == figures
@@ -59,7 +60,7 @@ def test_diffusion_is_recovered_from_frames(tmp_path):
     assert abs(figures["diffusion_px2_per_frame"] - true) < max(0.05 * true, 3 * error)
     assert figures["diffusion_m2_per_s"] is None  # the time between frames is not known
     assert figures["search_range_px"] == pytest.approx(13, abs=1.5)  # half the distance of the grid
-    assert "smaller measure.search_range_px" in figures["note"]
+    assert "smaller measure.search_range_px" in figures["notes"][0]
     assert figures["settings"]["memory"] == 0
     tracks = pd.read_parquet(results.folder / "tracks.parquet")
     assert tracks["track"].nunique() == len(grid)
@@ -81,7 +82,7 @@ def test_a_patterned_sample_is_measured_on_its_film(tmp_path):
     whole, strips = (measure_recording(results, SETTINGS, ground) for ground in (None, film))
     assert strips["lattice_px"] == pytest.approx(12, rel=0.02)
     assert whole["lattice_px"] > 12.5
-    assert strips["defect_fraction"] == 0
+    assert strips["lattice_defect_fraction"] == 0
     with pytest.raises(SpinscopeError, match=r"sample_mask of shape \(4, 4\)"):
         measure_recording(results, SETTINGS, film[:4, :4])
 
@@ -91,10 +92,16 @@ def test_one_object_per_frame_needs_a_search_range(tmp_path):
     frames = np.stack([draw(np.array([(20, 20 + k)]), (56, 64)) for k in range(6)])
     tifffile.imwrite(path, frames, photometric="minisblack")
     results = run(path, tmp_path / "out", dark())
-    assert "tracks" not in measure_recording(results, SETTINGS)
+    figures = measure_recording(results, SETTINGS)
+    assert "tracks" not in figures
+    assert "measure.search_range_px" in figures["notes"][0]
     told = measure_recording(results, SETTINGS.model_copy(update={"search_range_px": 5.0}))
-    assert told["tracks"] == 1
+    assert (told["tracks"], told["notes"]) == (1, [])
     assert told["step_px"] > 0
+    assert told["step_nm"] == pytest.approx(200 * told["step_px"])
+    assert (results.folder / "tracks.csv").is_file()
+    measure_recording(results, SETTINGS)
+    assert not (results.folder / "tracks.csv").exists()  # of the settings before
 
 
 def test_three_objects_have_no_statistics(tmp_path):
@@ -102,7 +109,7 @@ def test_three_objects_have_no_statistics(tmp_path):
     tifffile.imwrite(path, draw(np.array([(12, 12), (40, 20), (30, 50)]), (56, 64)))
     figures = measure_recording(run(path, tmp_path / "out", dark()), SETTINGS)
     assert figures["psi6_mean"] is None
-    assert figures["nearest_px"] > 10
+    assert figures["nearest_px_mean"] > 10
     assert not (tmp_path / "out/pair_correlation.csv").exists()
 
 

@@ -46,8 +46,10 @@ def test_masks_and_tables_are_those_of_each_frame(stack, frames, predictor, tmp_
         np.testing.assert_allclose(rows["contrast"], expected["contrast"] / 65_535)
     assert len(found.objects) > 50
     frames_table = found.frames
-    assert list(frames_table["count"]) == list(found.objects.groupby("frame").size())
-    assert ((frames_table["uncertainty"] >= 0) & (frames_table["uncertainty"] < 0.5)).all()
+    assert list(frames_table["objects"]) == list(found.objects.groupby("frame").size())
+    assert (
+        (frames_table["uncertain_fraction"] >= 0) & (frames_table["uncertain_fraction"] < 0.5)
+    ).all()
     assert sorted(path.name for path in found.folder.iterdir()) == [
         "frames.csv", "frames.parquet", "masks.tif",
         "objects.csv", "objects.parquet", "summary.json",
@@ -123,7 +125,10 @@ def test_a_killed_call_is_resumed(stack, predictor, tmp_path):
     told = []
     found = run(stack, tmp_path / "film", predictor, chunk_frames=2, on_frame=told.append)
     assert told[0] >= 4
-    assert found.summary["timing"]["frames"] == 10 - told[0]
+    timing = found.summary["timing"]
+    assert timing["frames"] == 10  # those before the interruption count
+    assert timing["seconds"] == pytest.approx(10 / timing["frames_per_s"], rel=1e-3)
+    assert sum(timing["ms_per_frame"].values()) > 0
     pd.testing.assert_frame_equal(found.objects, whole.objects)
     assert all((a == b).all() for a, b in zip(found.masks(), whole.masks(), strict=True))
 
@@ -153,11 +158,11 @@ def test_a_full_disk_keeps_the_chunks_before(stack, predictor, tmp_path, monkeyp
     whole = results_module._write_masks
     written = []
 
-    def full(path, strips, shape):
+    def full(path, *rest):
         if len(written) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
         written.append(path)
-        whole(path, strips, shape)
+        whole(path, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(results_module, "_write_masks", full)
@@ -200,9 +205,9 @@ def test_a_recording_without_objects(tmp_path, predictor):
     tifffile.imwrite(path, flat, photometric="minisblack")
     found = run(path, tmp_path / "out", predictor)
     assert len(found.objects) == 0
-    assert list(found.frames["count"]) == [0, 0, 0]
-    assert found.frames["diameter_px"].isna().all()
-    assert found.summary["statistics"]["diameter_px"] is None
+    assert list(found.frames["objects"]) == [0, 0, 0]
+    assert found.frames["diameter_px_mean"].isna().all()
+    assert found.summary["statistics"]["diameter_px_mean"] is None
     json.dumps(found.summary, allow_nan=False)
 
 
@@ -255,7 +260,7 @@ def test_a_watch_is_resumed(tmp_path, frames, predictor):
     np.testing.assert_array_equal(found.mask(2), predictor.classes(frames[1]))
     same = watched(folder, tmp_path / "out", predictor, 0)
     assert same.n_frames == 3
-    assert same.summary["recording"]["shape"] == [64, 72]
+    assert same.summary["recording"]["shape_px"] == [64, 72]
     assert not (tmp_path / "out.1").exists()
     tifffile.imwrite(folder / "small.tif", frames[2][:40])
     with pytest.raises(Stopped, match="72x40"):  # others than the frames before
@@ -283,24 +288,25 @@ def test_several_networks_give_error_bars(frames):
     """Two networks that disagree on the blurred rim of the discs, by twice its width in each."""
     raw = gaussian_filter(frames[0].astype(np.float32), 2)
     low, high = (measure_frame(raw, dark(level), scale=65_535) for level in (-1.2, -0.4))
-    assert not any(key.endswith("_sd") for key in low.objects)
+    assert not any("_sd_" in key for key in low.objects)
     both = measure_frame(raw, Ensemble.of([dark(-1.2), dark(-0.4)]), scale=65_535)
-    assert (both.objects["found"] == 1).all()
+    assert (both.objects["fraction_of_views"] == 1).all()
     spread = np.abs(low.objects["area_px"] - high.objects["area_px"]) / np.sqrt(2)
-    np.testing.assert_allclose(both.objects["area_px_sd"], spread)
-    assert both.objects["area_px_sd"].min() > 1
-    assert both.objects["contrast_sd"].max() < 0.2
-    change = abs(low.row["diameter_px"] - high.row["diameter_px"])
-    assert both.row["diameter_px_sd"] == pytest.approx(change / np.sqrt(2))
+    np.testing.assert_allclose(both.objects["area_px_sd_views"], spread)
+    assert both.objects["area_px_sd_views"].min() > 1
+    assert both.objects["contrast_sd_views"].max() < 0.2
+    change = abs(low.row["diameter_px_mean"] - high.row["diameter_px_mean"])
+    assert both.row["diameter_px_mean_sd_views"] == pytest.approx(change / np.sqrt(2))
 
 
 def test_error_bars_follow_the_rule_of_the_model(frames):
     """A network whose objects are all dropped adds no scatter."""
     found, none = dark(), dark(-1e3)
-    assert measure_frame(frames[0], Ensemble.of([found, none]), scale=65_535).row["count_sd"] > 0
+    row = measure_frame(frames[0], Ensemble.of([found, none]), scale=65_535).row
+    assert row["objects_sd_views"] > 0
     strict = Predictor(found.engine, {**found.info, "min_peak_probability": 1.01})
     row = measure_frame(frames[0], Ensemble.of([strict, none]), scale=65_535).row
-    assert row["count"] == 0 and row["count_sd"] == 0
+    assert row["objects"] == 0 and row["objects_sd_views"] == 0
 
 
 def test_a_large_frame_is_measured_like_a_small_one(frames, predictor):
@@ -311,7 +317,9 @@ def test_a_large_frame_is_measured_like_a_small_one(frames, predictor):
     tiles = Predictor(predictor.engine, predictor.info, Tiling(64, 16))
     whole, parts = (measure_frame(raw, p, scale=65_535) for p in (predictor, tiles))
     np.testing.assert_array_equal(whole.mask, parts.mask)
-    assert parts.row["uncertainty"] == pytest.approx(whole.row["uncertainty"], abs=1e-6)
+    assert parts.row["uncertain_fraction"] == pytest.approx(
+        whole.row["uncertain_fraction"], abs=1e-6
+    )
 
 
 def test_a_folder_without_summary_is_refused(tmp_path):

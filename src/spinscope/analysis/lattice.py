@@ -49,7 +49,8 @@ def lattice_order(
           of the common edge, because noise adds neighbours across the diagonals of a square
           lattice.
 
-        `interior`: whether the object is interior; `defect`: interior and without six neighbours.
+        `interior`: whether the object is interior; `lattice_defect`: interior and without six
+        neighbours.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def lattice_order(
     return (
         {"nearest_px": nearest(positions), "delaunay_neighbours": cells.delaunay[which]}
         | {name: np.where(inner, value, np.nan)[which] for name, value in values.items()}
-        | {"interior": inner[which], "defect": (inner & (cells.count != 6))[which]}
+        | {"interior": inner[which], "lattice_defect": (inner & (cells.count != 6))[which]}
     )
 
 
@@ -91,8 +92,9 @@ def lattice_summary(table: dict[str, np.ndarray]) -> dict[str, float]:
     dict of float
         NaN where no object is interior:
 
-        - `objects`, `interior`, `defects`: numbers; `defect_fraction`: defects per interior object.
-        - `nearest_px`: mean over all objects.
+        - `objects`, `interior_objects`, `lattice_defects`: numbers; `lattice_defect_fraction`:
+          lattice defects per interior object.
+        - `nearest_px_mean`: mean over all objects.
         - `psi6_mean`, `psi4_mean`: :math:`\langle|\psi|\rangle` over interior objects.
         - `psi6_global`, `psi4_global`: :math:`|\langle\psi\rangle|`, near 1 only where the lattice
           has one direction throughout.
@@ -103,10 +105,10 @@ def lattice_summary(table: dict[str, np.ndarray]) -> dict[str, float]:
     values = {name: np.asarray(column)[inner] for name, column in table.items()}
     summary: dict[str, float] = {
         "objects": len(inner),
-        "interior": int(inner.sum()),
-        "defects": int(values["defect"].sum()),
-        "defect_fraction": _mean(values["defect"]),
-        "nearest_px": _mean(np.asarray(table["nearest_px"])),
+        "interior_objects": int(inner.sum()),
+        "lattice_defects": int(values["lattice_defect"].sum()),
+        "lattice_defect_fraction": _mean(values["lattice_defect"]),
+        "nearest_px_mean": _mean(np.asarray(table["nearest_px"])),
         "lattice_px": float(np.sqrt(2 * _mean(values["cell_area_px"]) / np.sqrt(3))),
     }
     for k in (6, 4):

@@ -10,6 +10,9 @@ from spinscope.analysis.objects import Runs
 
 _FAR = np.int64(1) << 40  # farther than any column
 
+BOX = ("y0_px", "x0_px", "y1_px", "x1_px")
+"""Columns of the bounding box of an object, half open."""
+
 
 @dataclass(frozen=True)
 class Outline:
@@ -47,15 +50,15 @@ class Outline:
         )
 
     def box(self) -> dict[str, np.ndarray]:
-        """Return the bounding boxes `y0`, `x0`, `y1`, `x1`, half open."""
+        """Return the bounding boxes `y0_px`, `x0_px`, `y1_px`, `x1_px`, half open."""
         start = self.start[:-1]
         if not len(start):
-            return {name: np.zeros(0, dtype=np.int64) for name in ("y0", "x0", "y1", "x1")}
+            return {name: np.zeros(0, dtype=np.int64) for name in BOX}
         return {
-            "y0": self.row[start],
-            "x0": np.minimum.reduceat(self.left, start),
-            "y1": self.row[self.start[1:] - 1] + 1,
-            "x1": np.maximum.reduceat(self.right, start),
+            "y0_px": self.row[start],
+            "x0_px": np.minimum.reduceat(self.left, start),
+            "y1_px": self.row[self.start[1:] - 1] + 1,
+            "x1_px": np.maximum.reduceat(self.right, start),
         }
 
     def convex_area(self) -> np.ndarray:

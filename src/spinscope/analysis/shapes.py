@@ -50,7 +50,8 @@ def measure(
         - `intensity`: mean of the image inside; `contrast`: intensity minus the mean of the local
           background: pixels up to 5 px away in rows and columns, within the outline or around it,
           that neither belong to an object nor touch one. NaN without an image or such pixels.
-        - `touches_border`; `y0`, `x0`, `y1`, `x1`: bounding box, half open.
+        - `touches_border`; `y0_px`, `x0_px`, `y1_px`, `x1_px`: pixel indices of the bounding box,
+          half open.
 
     Raises
     ------
@@ -99,10 +100,10 @@ def _table(runs: Runs, mask: np.ndarray, image: np.ndarray | None) -> dict[str, 
     table["intensity"], table["contrast"] = _intensities(runs, outline, mask, image)
     box = outline.box()
     table["touches_border"] = (
-        (box["y0"] == 0)
-        | (box["x0"] == 0)
-        | (box["y1"] == mask.shape[0])
-        | (box["x1"] == mask.shape[1])
+        (box["y0_px"] == 0)
+        | (box["x0_px"] == 0)
+        | (box["y1_px"] == mask.shape[0])
+        | (box["x1_px"] == mask.shape[1])
     )
     return table | box
 

@@ -133,7 +133,7 @@ def mean_squared_displacement(
     Returns
     -------
     DataFrame
-        One row per lag with a pair: `lag` (frames), `lag_s` (NaN without interval), `msd_px2`,
+        One row per lag with a pair: `lag_frames`, `lag_s` (NaN without interval), `msd_px2`,
         `msd_px2_se` (from the scatter between tracks, NaN for fewer than two), `pairs`, `tracks`.
     """
     import pandas as pd
@@ -146,27 +146,28 @@ def mean_squared_displacement(
             error = np.sqrt(scatter) / len(squares)
         seconds = lag * (np.nan if interval is None else interval)
         rows.append((lag, seconds, mean, error, len(squares), count))
-    names = ["lag", "lag_s", "msd_px2", "msd_px2_se", "pairs", "tracks"]
+    names = ["lag_frames", "lag_s", "msd_px2", "msd_px2_se", "pairs", "tracks"]
     return pd.DataFrame(rows, columns=names, dtype=None if rows else float)
 
 
 def track_msd(
     tracks: pd.DataFrame, *, max_lag: int = 20, interval: float | None = None
 ) -> pd.DataFrame:
-    """Mean squared displacement of each track: `track`, `lag`, `lag_s`, `msd_px2`, `pairs`.
+    """Mean squared displacement of each track: `track`, `lag_frames`, `lag_s`, `msd_px2`,
+    `pairs`.
 
     See `mean_squared_displacement` for the parameters.
     """
     import pandas as pd
 
-    names = ["track", "lag", "lag_s", "msd_px2", "pairs"]
+    names = ["track", "lag_frames", "lag_s", "msd_px2", "pairs"]
     tables = [pd.DataFrame(columns=names, dtype=float)]
     for lag, _, numbers, pairs, sums in _displacements(tracks, max_lag):
         seconds = lag * (np.nan if interval is None else interval)
         columns = (numbers, lag, seconds, sums / pairs, pairs)
         tables.append(pd.DataFrame(dict(zip(names, columns, strict=True))))
     table = pd.concat(tables[1:] or tables, ignore_index=True)
-    return table.sort_values(["track", "lag"], ignore_index=True)
+    return table.sort_values(["track", "lag_frames"], ignore_index=True)
 
 
 def diffusion(
@@ -206,9 +207,9 @@ def diffusion(
     dict
         `diffusion_px2_per_frame` and its standard error `_se`; both in `m2_per_s` where pixel size
         and interval are known, otherwise NaN; `localisation_px` (:math:`\sigma`, 0 for a negative
-        square), `step_px` (root mean square of a step along y or x), `steps`, `tracks` (of two
-        frames and more). The error is the scatter between tracks for ten and more, otherwise the
-        theoretical one. All are NaN without three frames in a row.
+        square), `step_px` (root mean square of a step along y or x), `steps`,
+        `tracks_with_steps` (of two frames and more). The error is the scatter between tracks for
+        ten and more, otherwise the theoretical one. All are NaN without three frames in a row.
 
     References
     ----------
@@ -223,7 +224,7 @@ def diffusion(
         "localisation_px": np.nan,
         "step_px": float(np.sqrt(total["square"] / count)) if count else np.nan,
         "steps": int(count),
-        "tracks": len(steps),
+        "tracks_with_steps": len(steps),
     }
     if twice:
         square, product = total["square"] / count, total["product"] / twice
@@ -305,25 +306,28 @@ def lifetimes(
     Returns
     -------
     DataFrame
-        `track`, `first`, `last` (frames), `points` (objects), `lifetime_frames` (last - first + 1),
-        `lifetime_s`, `before` (may have existed earlier), `after` (may have continued): where
-        either is true, the lifetime is a lower bound. `watched` counts the frames in which an end
-        would have been observed: away from the border and before the last frame of the recording.
+        `track`, `first_frame`, `last_frame`, `detections` (frames with the object),
+        `lifetime_frames` (last - first + 1), `lifetime_s`, `start_cut_off` (may have existed
+        earlier), `end_cut_off` (may have continued): where either is true, the lifetime is a lower
+        bound. `observed_frames` counts the frames in which an end would have been observed: away
+        from the border and before the last frame of the recording.
     """
     table = tracks.sort_values(["track", "frame"], ignore_index=True)
     start, end = frames or ((table["frame"].min(), table["frame"].max()) if len(table) else (0, 0))
     by_track = table.groupby("track")
-    lives = by_track["frame"].agg(first="min", last="max", points="size").reset_index()
-    lives["lifetime_frames"] = lives["last"] - lives["first"] + 1
+    lives = (
+        by_track["frame"].agg(first_frame="min", last_frame="max", detections="size").reset_index()
+    )
+    lives["lifetime_frames"] = lives["last_frame"] - lives["first_frame"] + 1
     lives["lifetime_s"] = lives["lifetime_frames"] * (np.nan if interval is None else interval)
     edge = table["frame"] * 0 > 0
     if "touches_border" in table:
         edge = table["touches_border"].astype(bool)
     edges = edge.groupby(table["track"])
-    lives["before"] = (lives["first"] <= start) | edges.first().to_numpy(dtype=bool)
-    lives["after"] = (lives["last"] >= end) | edges.last().to_numpy(dtype=bool)
+    lives["start_cut_off"] = (lives["first_frame"] <= start) | edges.first().to_numpy(dtype=bool)
+    lives["end_cut_off"] = (lives["last_frame"] >= end) | edges.last().to_numpy(dtype=bool)
     lived = (-by_track["frame"].diff(-1)).fillna(1).where(~edge & (table["frame"] < end), 0)
-    lives["watched"] = lived.groupby(table["track"]).sum().to_numpy(dtype=np.int64)
+    lives["observed_frames"] = lived.groupby(table["track"]).sum().to_numpy(dtype=np.int64)
     return lives
 
 
@@ -344,12 +348,12 @@ def mean_lifetime(table: pd.DataFrame, *, interval: float | None = None) -> dict
     Returns
     -------
     dict
-        `lifetime_frames`, `lifetime_s` and their standard errors `_se`, `ends` (observed) and
-        `tracks`; NaN without an observed end. Every lost link ends a track: the lifetime is that of
-        the tracks.
+        `lifetime_frames_mean`, `lifetime_s_mean` and their standard errors `_se`, `observed_ends`
+        and `tracks`; NaN without an observed end. Every lost link ends a track: the lifetime is
+        that of the tracks.
     """
-    ends = int((~table["after"]).sum())
-    watched = int(table["watched"].sum())
+    ends = int((~table["end_cut_off"]).sum())
+    watched = int(table["observed_frames"].sum())
     p = ends / watched if watched else 0.0
     tau, error = np.nan, np.nan
     if 0 < p < 1:
@@ -357,11 +361,11 @@ def mean_lifetime(table: pd.DataFrame, *, interval: float | None = None) -> dict
         error = tau**2 * np.sqrt(p / (1 - p) / watched)
     seconds = np.nan if interval is None else interval
     return {
-        "lifetime_frames": float(tau),
-        "lifetime_frames_se": float(error),
-        "lifetime_s": float(tau * seconds),
-        "lifetime_s_se": float(error * seconds),
-        "ends": ends,
+        "lifetime_frames_mean": float(tau),
+        "lifetime_frames_mean_se": float(error),
+        "lifetime_s_mean": float(tau * seconds),
+        "lifetime_s_mean_se": float(error * seconds),
+        "observed_ends": ends,
         "tracks": len(table),
     }
 

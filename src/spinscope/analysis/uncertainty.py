@@ -58,12 +58,12 @@ def measure_views(
     Returns
     -------
     table : dict of (n,) arrays
-        Result of `measure`, with `<quantity>_sd`: sample standard deviation (n - 1) over the views,
-        NaN for objects found in fewer than two; of directions, that of the angle to the mask's.
-        `found`: fraction of views with the object, NaN without views.
+        Result of `measure`, with `<quantity>_sd_views`: sample standard deviation (n - 1) over the
+        views, NaN for objects found in fewer than two; of directions, that of the angle to the
+        mask's. `fraction_of_views`: fraction of views with the object, NaN without views.
     frame : dict of float
-        Result of `frame_quantities` for the mask, with `<quantity>_sd`, NaN where fewer than two
-        views have a value.
+        Result of `frame_quantities` for the mask, with `<quantity>_sd_views`, NaN where fewer than
+        two views have a value.
 
     Raises
     ------
@@ -79,11 +79,15 @@ def measure_views(
         in_view, others = measure_numbered(view, image, min_px=min_px)
         differences.append(_differences(table, in_view, best_overlap(numbers, others, count)))
         frames.append(frame_quantities(in_view, mask.shape))
-    spread = {f"{name}_sd": _sd([view[name] for view in differences], count) for name in QUANTITIES}
+    spread = {
+        f"{name}_sd_views": _sd([view[name] for view in differences], count) for name in QUANTITIES
+    }
     found = np.array([view["found"] for view in differences])
-    spread["found"] = found.mean(axis=0) if differences else np.full(count, np.nan)
+    spread["fraction_of_views"] = found.mean(axis=0) if differences else np.full(count, np.nan)
     frame = frame_quantities(table, mask.shape)
-    scatter = {f"{name}_sd": float(_sd([view[name] for view in frames], 1)[0]) for name in frame}
+    scatter = {
+        f"{name}_sd_views": float(_sd([view[name] for view in frames], 1)[0]) for name in frame
+    }
     return table | spread, frame | scatter
 
 
@@ -111,12 +115,12 @@ def best_overlap(numbers: np.ndarray, others: np.ndarray, count: int) -> np.ndar
 
 
 def frame_quantities(table: Mapping[str, np.ndarray], shape: tuple[int, int]) -> dict[str, float]:
-    """Return `count`, `area_fraction` and mean `diameter_px` (NaN without object) of a frame."""
+    """Return `objects`, `area_fraction` and `diameter_px_mean` (NaN without object) of a frame."""
     diameters = table["diameter_px"]
     return {
-        "count": len(diameters),
+        "objects": len(diameters),
         "area_fraction": float(np.sum(table["area_px"]) / np.prod(shape)),
-        "diameter_px": float(np.mean(diameters)) if len(diameters) else np.nan,
+        "diameter_px_mean": float(np.mean(diameters)) if len(diameters) else np.nan,
     }
 
 

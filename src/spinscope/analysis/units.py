@@ -12,7 +12,10 @@ from spinscope.errors import SpinscopeError
 
 Table = TypeVar("Table", bound=Mapping)
 
-_PIXELS = re.compile(r"(?P<quantity>\w+)_px(?P<square>2?)(?P<suffix>_sd|_se|_mean)?")
+_PIXELS = re.compile(
+    r"(?!(?:[yx][01])_px)(?P<quantity>\w+)_px(?P<square>2?)"
+    r"(?P<suffix>(?:_mean)?(?:_se|_sd_(?:views|objects|frames))?)"
+)
 
 
 def with_units(table: Table, pixel_size: float | None) -> Table:
@@ -20,7 +23,8 @@ def with_units(table: Table, pixel_size: float | None) -> Table:
 
     A column `<quantity>_px` gives `<quantity>_nm` and `<quantity>_um`; areas, and columns in
     `_px2`, are squared: `area_px` gives `area_nm2` and `area_um2`. Suffixes are kept:
-    `diameter_px_sd` gives `diameter_nm_sd`.
+    `diameter_px_sd_views` gives `diameter_nm_sd_views`. The pixel indices of a bounding box
+    (`y0_px`, `x0_px`, `y1_px`, `x1_px`) are not lengths and get none.
 
     Parameters
     ----------
@@ -55,6 +59,6 @@ def with_units(table: Table, pixel_size: float | None) -> Table:
             continue
         power = 2 if match["square"] or match["quantity"].endswith("area") else 1
         for unit, metres in (("nm", 1e-9), ("um", 1e-6)):
-            suffix = f"{unit}{2 if power == 2 else ''}{match['suffix'] or ''}"
+            suffix = f"{unit}{2 if power == 2 else ''}{match['suffix']}"
             columns[f"{match['quantity']}_{suffix}"] = table[name] * (size / metres) ** power
     return columns if isinstance(table, dict) else type(table)(columns)

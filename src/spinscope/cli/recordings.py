@@ -123,14 +123,14 @@ def figure_lines(figures: dict) -> list[str]:
     """
     lines = []
     for key, value in figures.items():
-        if not isinstance(value, int | float) or key.endswith(("_se", "_sd")):
+        if not isinstance(value, int | float) or key.endswith(("_se", "_sd_frames")):
             continue
         line = f"{key:<28}{_decimal(value, 5)}"
-        for end, what in (("_se", "standard error"), ("_sd", "SD over frames")):
+        for end, what in (("_se", "standard error"), ("_sd_frames", "SD over frames")):
             if figures.get(key + end):
                 line += f" ± {_decimal(figures[key + end], 2)} ({what})"
         lines.append(line)
-    return [*lines, *([f"note: {figures['note']}"] if "note" in figures else [])]
+    return [*lines, *(f"note: {note}" for note in figures.get("notes", ()))]
 
 
 def _decimal(value: float, digits: int) -> str:

@@ -139,13 +139,12 @@ def _model(params: Params, folders: dict[str, Path]) -> tuple[Predictor, dict[st
     members = [
         predictor(params, str(folder), streams=workers, masks=True) for folder in folders.values()
     ]
-    geometry = params.segment.model_dump(include={"axis_deg", "scale"})
+    geometry = params.segment.model_dump(include={"axis_deg", "scale", "pixel_size_nm"})
     return combined(members), {
         "models": models,
         "inference": params.inference.model_dump(),
         "tta": params.segment.tta,
         "min_px": params.segment.min_px,
-        "pixel_size_nm": params.segment.pixel_size_nm,
         # Only where set: results that are older than these settings can be resumed.
         **{key: value for key, value in geometry.items() if value is not None},
     }
@@ -182,7 +181,7 @@ def _segment_one(
     except Stopped as stopped:  # the recordings after it are segmented all the same
         row["error"] = str(stopped)
         results = open_results(folder)
-    mask, classes = results.mask(0), results.summary["classes"]
+    mask, classes = results.mask(0), results.classes
     row |= {
         "frames": results.n_frames,
         "objects": results.summary["statistics"]["objects"],
@@ -266,7 +265,7 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
     from spinscope.recordings import image_of
 
     results = open_results(folder)
-    known, names = results.summary["recording"], list(results.table("frames")["name"])
+    names = list(results.table("frames", ["name"])["name"])
     try:
         recording = results.recording()
     except SpinscopeError:
@@ -284,11 +283,11 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
 
     return write(
         kinds,
-        (out or folder) / known["name"],
+        (out or folder) / results.name,
         frames,
-        classes=results.summary["classes"],
-        pixel_size=known["pixel_size"],
-        interval=known["interval"],
+        classes=results.classes,
+        pixel_size=results.pixel_size,
+        interval=results.interval,
         names=names.__getitem__,
-        min_px=results.summary["settings"]["min_px"],
+        min_px=results.min_px,
     )

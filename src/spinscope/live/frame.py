@@ -11,7 +11,7 @@ from spinscope.analysis import frame_quantities, measure, measure_views
 from spinscope.classes import SKYRMION
 from spinscope.inference.predict import Predictor
 
-_GREY = ("intensity", "intensity_sd", "contrast", "contrast_sd")
+_GREY = ("intensity", "intensity_sd_views", "contrast", "contrast_sd_views")
 """Quantities in units of the pixels."""
 
 
@@ -57,7 +57,7 @@ def measure_frame(
         Pixels of any type.
     predictor : Predictor or Ensemble
         Model. Where it averages several views, each quantity gets its standard deviation over
-        the views as `<quantity>_sd`; frames computed in tiles get none.
+        the views as `<quantity>_sd_views`; frames computed in tiles get none.
     index : int
         Number of the frame.
     scale : float
@@ -83,7 +83,7 @@ def measure_frame(
         objects = measure(skyrmions, raw, min_px=min_px)
         row = frame_quantities(objects, mask.shape)
     objects |= {key: objects[key] / scale for key in _GREY if key in objects}
-    row["uncertainty"] = doubt
+    row["uncertain_fraction"] = doubt
     ended = time.perf_counter()
     seconds = {"segment": segmented - started, "measure": ended - segmented}
     return MeasuredFrame(index, mask, objects, row, seconds)

@@ -29,15 +29,17 @@ from spinscope.analysis import (
     subtract_drift,
     with_units,
 )
+from spinscope.analysis.tables import rounded, write_csv, write_parquet
 from spinscope.config import Measure
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file, write_json
+from spinscope.files import atomic_file, provenance, write_json
 from spinscope.live.results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FIGURES = "measurements.json"
+TABLES = ("lattice", "order", "pair_correlation", "tracks", "lifetimes", "msd")
 COLUMNS = ("frame", "object", "y_px", "x_px", "diameter_px", "touches_border")
 """Columns of the table of objects that are needed."""
 
@@ -50,7 +52,7 @@ Tables = dict[str, "pd.DataFrame"]
 def measure_recording(
     results: Results, settings: Measure, sample_mask: np.ndarray | None = None
 ) -> dict[str, Any]:
-    """Measure a results folder and write the tables into it.
+    """Measure a results folder and write the tables into it, in place of earlier ones.
 
     Parameters
     ----------
@@ -66,14 +68,13 @@ def measure_recording(
     -------
     dict
         Figures of the recording, None where unknown (an unknown pixel size, a single frame, fewer
-        than four objects).
+        than four objects), with `settings` and `notes` on what could not be measured.
 
     Raises
     ------
     SpinscopeError
         Where the recording holds no object.
     """
-    recording, classes = results.summary["recording"], results.summary["classes"]
     objects = results.table("objects", list(COLUMNS))
     if not len(objects):
         raise SpinscopeError(f"{results.folder} holds no object; there is nothing to measure")
@@ -81,19 +82,23 @@ def measure_recording(
         objects,
         settings,
         n_frames=results.n_frames,
-        shape=tuple(recording["shape"]),
-        pixel_size=recording["pixel_size"],
-        interval=recording["interval"],
+        shape=results.shape,
+        pixel_size=results.pixel_size,
+        interval=results.interval,
         sample_mask=lambda frame: (
-            sample_of(results.mask(frame), classes) if sample_mask is None else sample_mask
+            sample_of(results.mask(frame), results.classes) if sample_mask is None else sample_mask
         ),
     )
     for name, table in tables.items():
         if name in ("lattice", "tracks"):
             with atomic_file(results.folder / f"{name}.parquet") as partial:
-                table.to_parquet(partial, index=False)
+                write_parquet(partial, table)
         with atomic_file(results.folder / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False)
+            write_csv(partial, table)
+    for name in set(TABLES) - set(tables):
+        for suffix in (".parquet", ".csv"):
+            (results.folder / f"{name}{suffix}").unlink(missing_ok=True)
+    figures = provenance() | rounded(figures)
     write_json(results.folder / FIGURES, figures)
     return figures
 
@@ -133,7 +138,7 @@ def measure_objects(
     tables : dict of DataFrame
         `lattice`, `order`, `pair_correlation`, `tracks`, `lifetimes`, `msd`, as far as known.
     figures : dict
-        Figures of the recording, None where unknown.
+        Figures of the recording, None where unknown, with `settings` and `notes`.
 
     Raises
     ------
@@ -143,15 +148,25 @@ def measure_objects(
     if not len(objects):
         raise SpinscopeError("there is no object to measure")
     tables, figures = _lattice(objects, shape, pixel_size, sample_mask)
-    alone = objects.groupby("frame").size().max() == 1
-    if n_frames > 1 and not (alone and settings.search_range_px is None):
-        found, more = _tracks(objects, settings, n_frames, pixel_size, interval)
+    notes = []
+    if n_frames == 1:
+        notes.append(
+            "no tracks: a single frame shows no motion; tracks, diffusion and lifetimes need a "
+            "recording of several frames"
+        )
+    elif settings.search_range_px is None and objects.groupby("frame").size().max() == 1:
+        notes.append(
+            "no tracks: with one object per frame no neighbour limits how far it may move; give "
+            "measure.search_range_px"
+        )
+    else:
+        found, more, notes = _tracks(objects, settings, n_frames, pixel_size, interval)
         tables, figures = tables | found, figures | more
     known = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in figures.items()
     }
-    return tables, known | {"settings": settings.model_dump()}
+    return tables, known | {"notes": notes, "settings": settings.model_dump()}
 
 
 def sample_of(mask: np.ndarray, classes: list[str]) -> np.ndarray | None:
@@ -197,9 +212,10 @@ def _lattice(
         columns = {"r_px": correlations[0]["r_px"], "g": g.mean(axis=0), "g_se": error}
         tables["pair_correlation"] = pd.DataFrame(columns)
     names = [
-        "psi6_mean", "psi6_global", "psi4_mean", "nearest_px", "lattice_px", "defect_fraction"
+        "psi6_mean", "psi6_global", "psi4_mean", "nearest_px_mean", "lattice_px",
+        "lattice_defect_fraction",
     ]  # fmt: skip
-    figures = order[names].mean().to_dict() | order[names].std().add_suffix("_sd").to_dict()
+    figures = order[names].mean().to_dict() | order[names].std().add_suffix("_sd_frames").to_dict()
     tables = {name: with_units(table, pixel_size) for name, table in tables.items()}
     return tables, with_units(figures, pixel_size)
 
@@ -210,8 +226,8 @@ def _tracks(
     n_frames: int,
     pixel_size: float | None,
     interval: float | None,
-) -> tuple[Tables, dict[str, Any]]:
-    """Tables and figures of the tracks."""
+) -> tuple[Tables, dict[str, Any], list[str]]:
+    """Tables and figures of the tracks, and notes on them."""
     search_range = settings.search_range_px
     if search_range is None:
         search_range = default_search_range(objects)
@@ -229,16 +245,18 @@ def _tracks(
     figures = diffusion(
         inner, pixel_size=pixel_size, interval=interval, drift=settings.subtract_drift
     )
+    notes = []
     if (steps := search_range / figures["step_px"]) > _LONG_RANGE:
-        figures["note"] = (
+        notes.append(
             f"objects were linked over up to {search_range:.3g} px a frame, {steps:.0f} times "
             "their mean step; where they come close to each other, a smaller "
             "measure.search_range_px of some five steps links more surely"
         )
     figures |= {"search_range_px": search_range} | mean_lifetime(lifetime_table, interval=interval)
+    figures = with_units(figures, pixel_size)
     tables = {
         "tracks": with_units(tracks, pixel_size),
         "lifetimes": lifetime_table,
         "msd": with_units(msd, pixel_size),
     }
-    return tables, figures
+    return tables, figures, notes

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from spinscope.live.results import (
     encode,
     finish,
     open_results,
+    same_settings,
 )
 from spinscope.recordings import Recording, RecordingError, WatchedFolder
 
@@ -45,24 +46,50 @@ class Stopped(SpinscopeError):
 
 
 class _Timing:
-    """Seconds spent in each stage, over all frames; the stages run at the same time."""
+    """Seconds spent in each stage, over all frames; the stages run at the same time.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    earlier : mapping
+        Timing of the frames that earlier calls finished, empty for none.
+    """
+
+    def __init__(self, earlier: Mapping[str, Any]) -> None:
         self.started = time.perf_counter()
-        self.seconds: dict[str, float] = {}
+        self.frames = earlier.get("frames", 0)
+        rate = earlier.get("frames_per_s")
+        self.started -= self.frames / rate if rate else 0.0
+        self.seconds = {
+            stage: ms * self.frames / 1e3 for stage, ms in earlier.get("ms_per_frame", {}).items()
+        }
 
     def add(self, seconds: dict[str, float]) -> None:
         for stage, value in seconds.items():
             self.seconds[stage] = self.seconds.get(stage, 0.0) + value
 
     def summary(self, frames: int) -> dict[str, Any]:
-        """Frames per second until now, and milliseconds per frame of each stage."""
-        seconds = time.perf_counter() - self.started
+        """Frames per second until now, and milliseconds per frame of each stage.
+
+        Parameters
+        ----------
+        frames : int
+            Frames that this call has finished.
+        """
+        seconds, frames = time.perf_counter() - self.started, self.frames + frames
         return {
             "frames": frames,
-            "frames_per_s": frames / seconds if frames else None,
-            "stages_ms": {k: 1e3 * value / max(frames, 1) for k, value in self.seconds.items()},
+            "seconds": _four_digits(seconds),
+            "frames_per_s": _four_digits(frames / seconds) if frames else None,
+            "ms_per_frame": {
+                stage: _four_digits(1e3 * value / max(frames, 1))
+                for stage, value in self.seconds.items()
+            },
         }
+
+
+def _four_digits(value: float) -> float:
+    """Round a measured time to four significant digits."""
+    return float(f"{value:.4g}")
 
 
 def segment_recording(
@@ -124,7 +151,7 @@ def segment_recording(
         resumed = _resume(recording, folder, settings)
         if isinstance(resumed, Results):
             return resumed
-        chunks, done, timing = resumed, resumed.n_frames, _Timing()
+        chunks, done, timing = resumed, resumed.n_frames, _Timing(resumed.timing)
         on_frame = on_frame or (lambda done: None)
         on_frame(done)
         writer = _Writer(chunks, chunk_frames, recording, timing, on_frame)
@@ -160,7 +187,7 @@ def segment_recording(
 def _resume(recording: Recording, folder: Path, settings: dict[str, Any]) -> Results | Chunks:
     """Finished results of the same recording and settings, or the chunks to resume from."""
     finished = open_results(folder) if (folder / SUMMARY).is_file() else None
-    if finished is not None and finished.summary["settings"] != settings:
+    if finished is not None and not same_settings(finished.summary["settings"], settings):
         finished = None
     if finished is not None and recording.n is not None:
         if finished.summary["error"]:
@@ -172,7 +199,10 @@ def _resume(recording: Recording, folder: Path, settings: dict[str, Any]) -> Res
             chunks.adopt(finished)
         if chunks.n_frames:
             known = chunks.calibration
-            recording.skip(chunks.names, known["shape"], known["scale"], known["pixel_size"])
+            size = known["pixel_size_nm"]
+            recording.skip(
+                chunks.names, known["shape_px"], known["white_level"], size and size / 1e9
+            )
     return chunks
 
 
@@ -246,8 +276,9 @@ class _Writer:
     def flush(self) -> None:
         started = time.perf_counter()
         waiting, self.waiting = self.waiting, []
-        self.chunks.add(waiting, self.recording)
-        self.written += len(waiting)
+        done = self.written + len(waiting)
+        self.chunks.add(waiting, self.recording, self.timing.summary(done))
+        self.written = done
         self.timing.add({"write": time.perf_counter() - started})
 
 

@@ -1,16 +1,17 @@
 """Folder of one segmented recording: written in chunks that survive an interruption, then merged.
 
-    masks.tif                     stack (n, H, W) uint8 of class indices, deflated
+    masks.tif                     stack (n, H, W) uint8 of class indices, deflated, with its scale
     objects.parquet, objects.csv  one row per object
     frames.parquet, frames.csv    one row per frame
     summary.json                  model, recording, settings, statistics
 
-While a recording is being segmented, its finished frames are in `NAME.chunks`, one folder per
-chunk.
+Beside it are `NAME.overlay.png` and, for a single image, `NAME.mask.png`. While a recording is
+being segmented, its finished frames are in `NAME.chunks`, one folder per chunk.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -23,23 +24,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spinscope.analysis.tables import arrow_table, csv_writer, rounded, write_parquet
 from spinscope.analysis.units import with_units
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_folder, write_json
+from spinscope.files import atomic_folder, provenance, write_json
 from spinscope.live.frame import MeasuredFrame
 from spinscope.recordings import Recording, open_recording
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
-MASKS, SUMMARY, SETTINGS, CALIBRATION = (
+MASKS, SUMMARY, SETTINGS, CALIBRATION, TIMING = (
     "masks.tif",
     "summary.json",
     "settings.json",
     "recording.json",
+    "timing.json",
 )
-_CALIBRATION = ("shape", "scale", "pixel_size", "interval")
 TABLES = ("objects", "frames")
+SIDE_FILES = ("overlay.png", "mask.png")
+"""Ends of the names of the files beside a results folder."""
+
 _STRIP_BYTES = 1 << 24
 
 FORMER_KEYS = {
@@ -51,16 +57,77 @@ FORMER_KEYS = {
     "figures": "statistics",
     "per_frame": "objects_per_frame",
     "zoom": "scale",
+    "stages_ms": "ms_per_frame",
 }
 """Key of a summary or of settings written by an earlier version → its present name."""
 
+FORMER_STATISTICS = {
+    "diameter_px": "diameter_px_mean",
+    "diameter_px_sd": "diameter_px_sd_objects",
+    "diameter_nm": "diameter_nm_mean",
+    "diameter_nm_sd": "diameter_nm_sd_objects",
+}
+"""The same for the statistics of a summary."""
+
+FORMER_COLUMNS = {
+    "objects": {
+        "found": "fraction_of_views",
+        "y0": "y0_px",
+        "x0": "x0_px",
+        "y1": "y1_px",
+        "x1": "x1_px",
+    },
+    "frames": {
+        "count": "objects",
+        "diameter_px": "diameter_px_mean",
+        "diameter_nm": "diameter_nm_mean",
+        "diameter_um": "diameter_um_mean",
+        "uncertainty": "uncertain_fraction",
+    },
+}
+"""Table → its column in an earlier version → its present name."""
+
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a summary or settings, with the keys of earlier versions renamed."""
-    return json.loads(
-        path.read_text(),
-        object_pairs_hook=lambda pairs: {FORMER_KEYS.get(key, key): value for key, value in pairs},
-    )
+    """Read a summary, settings or a calibration, with the keys of earlier versions renamed."""
+    return json.loads(path.read_text(), object_pairs_hook=_present)
+
+
+def _present(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Object of a JSON file, with the keys of earlier versions renamed."""
+    content = {FORMER_KEYS.get(key, key): value for key, value in pairs}
+    if "objects_per_frame" in content:
+        return {FORMER_STATISTICS.get(key, key): value for key, value in content.items()}
+    if {"shape", "interval"} <= set(content):
+        size = content.pop("pixel_size")
+        content |= {
+            "shape_px": content.pop("shape"),
+            "white_level": content.pop("scale"),
+            "pixel_size_nm": size and rounded(size * 1e9),
+            "interval_s": content.pop("interval"),
+        }
+    return content
+
+
+def present_column(table: str, name: str) -> str:
+    """Present name of a column that an earlier version wrote.
+
+    >>> present_column("objects", "diameter_px_sd")
+    'diameter_px_sd_views'
+    """
+    name, spread = (name[: -len("_sd")], "_sd_views") if name.endswith("_sd") else (name, "")
+    return FORMER_COLUMNS.get(table, {}).get(name, name) + spread
+
+
+def calibration_of(recording: Recording) -> dict[str, Any]:
+    """Size, white level, pixel size and interval of a recording, as its summary holds them."""
+    size = recording.pixel_size
+    return {
+        "shape_px": list(recording.shape),
+        "white_level": recording.scale,
+        "pixel_size_nm": size and rounded(size * 1e9),
+        "interval_s": recording.interval,
+    }
 
 
 @dataclass(frozen=True)
@@ -107,9 +174,7 @@ class Chunks:
         if former.is_dir() and not folder.exists():
             former.rename(folder)
         kept = folder / SETTINGS
-        if folder.exists() and not (
-            kept.is_file() and read_json(kept) == json.loads(json.dumps(settings))
-        ):
+        if folder.exists() and not (kept.is_file() and same_settings(read_json(kept), settings)):
             _discard(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(kept, settings)
@@ -144,31 +209,52 @@ class Chunks:
 
     @property
     def calibration(self) -> dict[str, Any]:
-        """Shape, scale, pixel size and interval of the recording, from the last chunk."""
+        """Size, white level, pixel size and interval of the recording, from the last chunk."""
         last = list(self)[-1]
         path = last / CALIBRATION
         return read_json(path if path.is_file() else last / "stream.json")  # earlier versions
 
+    @property
+    def timing(self) -> dict[str, Any]:
+        """Time that the finished frames took; empty where an earlier version wrote the chunks."""
+        paths = [path / TIMING for path in list(self)[-1:] if (path / TIMING).is_file()]
+        return read_json(paths[0]) if paths else {}
+
     def adopt(self, results: Results) -> None:
         """Turn finished results into the first chunk, so that the recording can be continued."""
         recording = results.summary["recording"]
-        write_json(results.folder / CALIBRATION, {key: recording[key] for key in _CALIBRATION})
+        known = ("shape_px", "white_level", "pixel_size_nm", "interval_s")
+        write_json(results.folder / CALIBRATION, {key: recording[key] for key in known})
+        write_json(results.folder / TIMING, results.summary["timing"])
         results.folder.rename(self.folder / f"{0:08d}-{results.n_frames - 1:08d}")
 
-    def add(self, frames: Sequence[EncodedFrame], recording: Recording) -> None:
-        """Write consecutive frames as one chunk, whole or not at all."""
+    def add(
+        self, frames: Sequence[EncodedFrame], recording: Recording, timing: Mapping[str, Any]
+    ) -> None:
+        """Write consecutive frames as one chunk, whole or not at all.
+
+        Parameters
+        ----------
+        frames : sequence of EncodedFrame
+            Frames of the chunk.
+        recording : Recording
+            Recording of the frames.
+        timing : mapping
+            Time of all frames up to these, as a summary holds it.
+        """
         if not frames:
             return
         name = f"{frames[0].index:08d}-{frames[-1].index:08d}"
         strips = (strip for frame in frames for strip in frame.strips)
         try:
             with atomic_folder(self.folder / name) as partial:
-                _write_masks(partial / MASKS, strips, (len(frames), *frames[0].shape))
+                calibration = calibration_of(recording)
+                _write_masks(partial / MASKS, strips, (len(frames), *frames[0].shape), calibration)
                 columns = frame_tables(frames, recording.pixel_size)
                 for table, values in zip(TABLES, columns, strict=True):
-                    _write_parquet(partial / f"{table}.parquet", values)
-                calibration = {key: getattr(recording, key) for key in _CALIBRATION}
+                    write_parquet(partial / f"{table}.parquet", values)
                 write_json(partial / CALIBRATION, calibration)
+                write_json(partial / TIMING, timing)
         except OSError as error:  # a full disk, a deleted folder
             raise SpinscopeError(
                 f"{self.folder / name} cannot be written: {error.strerror or error}; the "
@@ -196,7 +282,8 @@ def finish(chunks: Chunks, folder: Path, summary: Callable[[], Mapping[str, Any]
     chunks : Chunks
         Finished frames; deleted once they are merged.
     folder : Path
-        Results folder. One that exists already is renamed to `NAME.1`, `NAME.2`, …
+        Results folder. One that exists already is renamed to `NAME.1`, `NAME.2`, …, and the
+        files beside it with it.
     summary : callable
         Returns the summary; called when the tables are written, so that it holds the whole time.
 
@@ -207,11 +294,11 @@ def finish(chunks: Chunks, folder: Path, summary: Callable[[], Mapping[str, Any]
     """
     paths, calibration = list(chunks), chunks.calibration
     with atomic_folder(folder) as partial:
-        _merge_masks(paths, partial / MASKS)
+        _merge_masks(paths, partial / MASKS, calibration)
         for table in TABLES:
-            _merge_tables([path / f"{table}.parquet" for path in paths], partial / table)
-        statistics = _statistics(partial, calibration["pixel_size"])
-        content = dict(summary())
+            _merge_tables(paths, table, partial)
+        statistics = _statistics(partial, calibration["pixel_size_nm"])
+        content = provenance() | dict(summary())
         content["recording"] = {**content["recording"], **calibration}
         previous = _set_aside(folder)  # last, so that a full disk leaves it in its place
         content |= {"previous": previous and str(previous), "n_frames": chunks.n_frames}
@@ -221,14 +308,36 @@ def finish(chunks: Chunks, folder: Path, summary: Callable[[], Mapping[str, Any]
 
 
 def _set_aside(folder: Path) -> Path | None:
-    """Rename a folder of earlier results to the first free `NAME.k`, and return that."""
+    """Rename a folder of earlier results to the first free `NAME.k`, and return that.
+
+    The files beside it are renamed first: an interruption leaves none to be overwritten.
+    """
     if not folder.exists():
         return None
     k = 1
-    while (aside := folder.with_name(f"{folder.name}.{k}")).exists():
+    while any(path.exists() for path in _with_side_files(folder, k)):
         k += 1
+    *side_files, aside = _with_side_files(folder, k)
+    for end, target in zip(SIDE_FILES, side_files, strict=True):
+        with contextlib.suppress(FileNotFoundError):
+            folder.with_name(f"{folder.name}.{end}").rename(target)
     folder.rename(aside)
     return aside
+
+
+def _with_side_files(folder: Path, k: int) -> list[Path]:
+    """Return the names of the side files and of the folder of earlier results number `k`."""
+    name = f"{folder.name}.{k}"
+    return [*(folder.with_name(f"{name}.{end}") for end in SIDE_FILES), folder.with_name(name)]
+
+
+def same_settings(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether settings are those that were stored; None is the same as a missing one."""
+    now = json.loads(json.dumps(settings))
+    first, second = (
+        {key: value for key, value in known.items() if value is not None} for known in (stored, now)
+    )
+    return first == second
 
 
 @dataclass(frozen=True)
@@ -252,6 +361,38 @@ class Results:
         return self.summary["n_frames"]
 
     @property
+    def name(self) -> str:
+        """Name of the recording."""
+        return self.summary["recording"]["name"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the frames in px."""
+        height, width = self.summary["recording"]["shape_px"]
+        return height, width
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Pixel size in m, None where unknown."""
+        size = self.summary["recording"]["pixel_size_nm"]
+        return size and size / 1e9
+
+    @property
+    def interval(self) -> float | None:
+        """Time between frames in s, None where unknown."""
+        return self.summary["recording"]["interval_s"]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Name of each class."""
+        return tuple(self.summary["classes"])
+
+    @property
+    def min_px(self) -> int:
+        """Objects of fewer pixels are left out."""
+        return self.summary["settings"]["min_px"]
+
+    @property
     def objects(self) -> pd.DataFrame:
         """Table with one row per object."""
         return self.table("objects")
@@ -262,11 +403,17 @@ class Results:
         return self.table("frames")
 
     def table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Read the table of objects or of frames, or some of its columns."""
+        """Read the table of objects or of frames, or some of its columns, by present names."""
         import pandas as pd
+        import pyarrow.parquet as pq
 
         path = self.folder / f"{name}.parquet"
-        return pd.read_parquet(path, columns=columns) if path.is_file() else pd.DataFrame()
+        if not path.is_file():
+            return pd.DataFrame()
+        stored = {present_column(name, column): column for column in pq.read_schema(path).names}
+        wanted = list(stored if columns is None else columns)
+        table = pd.read_parquet(path, columns=[stored.get(column, column) for column in wanted])
+        return table.set_axis(wanted, axis=1)
 
     def mask(self, index: int) -> np.ndarray:
         """Read the mask of a frame, (H, W) uint8 class indices."""
@@ -297,7 +444,7 @@ class Results:
         """
         known = self.summary["recording"]
         only = list(self.frames["name"]) if known["watched"] else None
-        recording = open_recording(known["path"], pixel_size=known["pixel_size"], only=only)
+        recording = open_recording(known["path"], pixel_size=self.pixel_size, only=only)
         if not known["watched"] and recording.fingerprint != known["fingerprint"]:
             raise SpinscopeError(
                 f"{known['path']} has changed since {self.folder} was made from it; segment it "
@@ -340,11 +487,29 @@ def frame_tables(
     return with_units(objects, pixel_size), with_units(rows, pixel_size)
 
 
-def _write_masks(path: Path, strips: Iterable[bytes], shape: tuple[int, int, int]) -> None:
-    """Write strips that `encode` made as the pages of one TIFF."""
+def _write_masks(
+    path: Path,
+    strips: Iterable[bytes],
+    shape: tuple[int, int, int],
+    calibration: Mapping[str, Any],
+) -> None:
+    """Write strips that `encode` made as the pages of one TIFF.
+
+    Pixel size and interval are stored as ImageJ does, in a file over 2 GB (BigTIFF, which ImageJ
+    does not define) as pixels per centimetre.
+    """
     import tifffile
 
-    with tifffile.TiffWriter(path, bigtiff=math.prod(shape) > 2**31) as file:
+    large = math.prod(shape) > 2**31
+    size, interval = calibration["pixel_size_nm"], calibration["interval_s"]
+    metadata: dict[str, Any] = {"axes": "TYX"}
+    resolution, unit = None, None
+    if size:
+        resolution, unit = ((1e7 / size,) * 2, "CENTIMETER") if large else ((1e3 / size,) * 2, None)
+        metadata |= {} if large else {"unit": "um"}
+    if interval and not large:
+        metadata |= {"finterval": interval, "tunit": "s"}
+    with tifffile.TiffWriter(path, bigtiff=large, imagej=not large) as file:
         file.write(
             strips,
             shape=shape,
@@ -352,11 +517,13 @@ def _write_masks(path: Path, strips: Iterable[bytes], shape: tuple[int, int, int
             compression="adobe_deflate",
             rowsperstrip=_strip_rows(shape[1:]),
             photometric="minisblack",
-            metadata={"axes": "TYX"},
+            resolution=resolution,
+            resolutionunit=unit,
+            metadata=metadata,
         )
 
 
-def _merge_masks(chunks: Sequence[Path], target: Path) -> None:
+def _merge_masks(chunks: Sequence[Path], target: Path, calibration: Mapping[str, Any]) -> None:
     """Copy the compressed strips of all chunks into one TIFF."""
     import tifffile
 
@@ -373,34 +540,31 @@ def _merge_masks(chunks: Sequence[Path], target: Path) -> None:
                         file.filehandle.seek(offset)
                         yield file.filehandle.read(size)
 
-    _write_masks(target, strips(), (count, *shape))
+    _write_masks(target, strips(), (count, *shape), calibration)
 
 
-def _write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
-    """Write columns as a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.table(dict(columns)), path)
-
-
-def _merge_tables(chunks: Sequence[Path], target: Path) -> None:
+def _merge_tables(chunks: Sequence[Path], name: str, folder: Path) -> None:
     """Append tables to one Parquet and one CSV file, one chunk in memory at a time."""
-    import pyarrow.csv as csv
     import pyarrow.parquet as pq
 
-    schema = pq.read_schema(chunks[0])
-    with (
-        pq.ParquetWriter(target.with_suffix(".parquet"), schema) as parquet,
-        csv.CSVWriter(target.with_suffix(".csv"), schema) as text,
-    ):
+    def tables() -> Iterator[pa.Table]:
         for path in chunks:
-            table = pq.read_table(path, schema=schema)
+            table = pq.read_table(path / f"{name}.parquet")
+            names = [present_column(name, column) for column in table.column_names]
+            columns = (column.to_numpy() for column in table.columns)
+            yield arrow_table(dict(zip(names, columns, strict=True)))
+
+    schema = next(tables()).schema
+    with (
+        pq.ParquetWriter(folder / f"{name}.parquet", schema) as parquet,
+        csv_writer(folder / f"{name}.csv", schema) as text,
+    ):
+        for table in tables():
             parquet.write_table(table)
             text.write_table(table)
 
 
-def _statistics(folder: Path, pixel_size: float | None) -> dict[str, float | None]:
+def _statistics(folder: Path, pixel_size_nm: float | None) -> dict[str, float | None]:
     """Number of objects, and mean and SD of their diameters, over the whole recording."""
     import pyarrow.parquet as pq
 
@@ -409,11 +573,11 @@ def _statistics(folder: Path, pixel_size: float | None) -> dict[str, float | Non
     statistics = {
         "objects": len(diameters),
         "objects_per_frame": len(diameters) / pq.read_metadata(folder / "frames.parquet").num_rows,
-        "diameter_px": float(diameters.mean()) if len(diameters) else None,
-        "diameter_px_sd": float(diameters.std(ddof=1)) if len(diameters) > 1 else None,
+        "diameter_px_mean": float(diameters.mean()) if len(diameters) else None,
+        "diameter_px_sd_objects": float(diameters.std(ddof=1)) if len(diameters) > 1 else None,
     }
-    if pixel_size is not None:
-        for key in ("diameter_px", "diameter_px_sd"):
+    if pixel_size_nm is not None:
+        for key in ("diameter_px_mean", "diameter_px_sd_objects"):
             value = statistics[key]
-            statistics[key.replace("_px", "_nm")] = value and value * pixel_size * 1e9
-    return statistics
+            statistics[key.replace("_px", "_nm")] = value and value * pixel_size_nm
+    return rounded(statistics)

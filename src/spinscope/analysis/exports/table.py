@@ -8,6 +8,7 @@ import numpy as np
 
 from spinscope.analysis.exports.frames import Frames
 from spinscope.analysis.shapes import measure
+from spinscope.analysis.tables import arrow_table, csv_writer
 from spinscope.analysis.units import with_units
 
 
@@ -15,28 +16,25 @@ def write_table(target: Path, frames: Frames) -> None:
     """Write CSV with one row per object: frame, time, class, number and quantities of `measure`.
 
     Lengths and areas are in px, nm and µm. Columns that need an unknown pixel size or interval
-    hold nan.
+    are empty.
     """
-    import pyarrow as pa
-    from pyarrow import csv
-
     writer, interval = None, frames.interval
     try:
         for index, image, mask in frames:
             for class_, name in frames.object_classes:
                 quantities = measure(mask == class_, image, min_px=frames.min_px)
                 rows = len(quantities["area_px"])
-                table = pa.table(
+                table = arrow_table(
                     {
                         "frame": np.full(rows, index),
-                        "name": pa.array([frames.names(index)] * rows, pa.string()),
+                        "name": np.full(rows, frames.names(index)),
                         "time_s": np.full(rows, index * interval if interval else np.nan),
-                        "class": pa.array([name] * rows, pa.string()),
+                        "class": np.full(rows, name),
                         "object": np.arange(1, rows + 1),
                         **with_units(quantities, frames.pixel_size),
                     }
                 )
-                writer = writer or csv.CSVWriter(target, table.schema)
+                writer = writer or csv_writer(target, table.schema)
                 writer.write_table(table)
     finally:
         if writer is not None:

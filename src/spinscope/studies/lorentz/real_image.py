@@ -117,7 +117,7 @@ def _found(table: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, Any]:
     px = table["diameter_px"][~table["touches_border"]]
     found: dict[str, Any] = {
         "count": len(table["y_px"]),
-        "count_inside": int(((table["y0"] > 0) & (table["x0"] > 0)).sum()),
+        "count_inside": int(((table["y0_px"] > 0) & (table["x0_px"] > 0)).sum()),
         "small": int((px < np.median(px) / 2).sum()) if len(px) else 0,
         "area_fraction": float(mask.mean()),
         "diameter_px": {"n": len(px), **mean_sd(px.tolist())},
