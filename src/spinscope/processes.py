@@ -6,6 +6,7 @@ killed, so the standard library's pool is used with a watch on the parent.
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 import threading
@@ -26,6 +27,14 @@ def this_process() -> str:
     import psutil
 
     return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
+
+
+def this_user() -> str:
+    """Name of the user of this process; "unknown" for a number without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may use a user number without a name
+        return "unknown"
 
 
 def dead(named: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,9 +16,17 @@ from PIL import Image
 from tests.tracking.conftest import report
 
 from spinscope.config import load_params
+from spinscope.datasets import data_hash, open_dataset, split_by_batch
 from spinscope.errors import SpinscopeError
 from spinscope.tracking import lineage, over_seeds, parent_run, seed_run
-from spinscope.tracking.runs import log_curves, log_figure, log_report, runs
+from spinscope.tracking.runs import (
+    log_curves,
+    log_datasets,
+    log_figure,
+    log_metrics,
+    log_report,
+    runs,
+)
 
 
 def _status(run) -> str:
@@ -39,6 +49,62 @@ def test_one_child_per_seed_with_parameters_and_lineage(store, params, tags):
     assert child["seed"] == "2"
     assert child["version.keras"] == tags["version.keras"]
     assert child["mlflow.source.git.commit"] == tags["git.commit"]
+
+
+def test_a_seeds_run_has_its_own_parameters(store, params, tags):
+    with parent_run(store, params, tags) as parent:
+        for _ in range(2):  # a resumed seed logs them again
+            with seed_run(parent, {**tags, "seed": "2"}) as run:
+                pass
+    settings = store.client.get_run(parent.run_id).data.params
+    own = store.client.get_run(run.run_id).data.params
+    assert own == {**settings, "seed": "2"}
+    assert (settings["seed"], own["training.epochs"]) == (str(params.seed), "2")
+
+
+def test_a_run_names_its_user_and_its_source(store, params, tags, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "kerr")
+    with parent_run(store, params, tags) as run:
+        pass
+    started = store.client.get_run(run.run_id)
+    assert (started.info.user_id, started.data.tags["mlflow.user"]) == ("kerr", "kerr")
+    assert started.data.tags["mlflow.source.type"] == "LOCAL"
+
+
+def test_the_datasets_of_a_run_are_its_inputs(store, params, tags, moke_folder):
+    dataset = open_dataset(moke_folder)
+    splits, hash_ = split_by_batch(dataset, (0, 1, 2), (3,)), data_hash(dataset)
+    with parent_run(store, params, tags) as run:
+        for _ in range(2):
+            log_datasets(run, {"training": splits.train, "validation": splits.validation}, hash_)
+    inputs = {
+        given.tags[0].value: given.dataset
+        for given in store.client.get_run(run.run_id).inputs.dataset_inputs
+    }
+    assert set(inputs) == {"training", "validation"}
+    validation = inputs["validation"]
+    assert validation.name == "moke validation"
+    assert mlflow.data.get_source(validation).load() == str(moke_folder)
+    assert json.loads(validation.profile) == {
+        "frames": 4,
+        "sources": [6, 7],
+        "batches": [3],
+        "data_hash": hash_,
+    }
+    assert inputs["training"].digest != validation.digest
+    with parent_run(store, params, tags) as other:
+        log_datasets(other, {"validation": split_by_batch(dataset, (0,), (4,)).validation}, hash_)
+    (given,) = store.client.get_run(other.run_id).inputs.dataset_inputs
+    assert given.dataset.digest != validation.digest  # other frames of the same folder
+
+
+def test_a_number_that_is_measured_again_replaces_the_former_one(store, params, tags):
+    with parent_run(store, params, tags) as run:
+        for value in (0.9, 0.8, 0.8):
+            log_metrics(run, {"validation.mcc": value})
+    assert store.client.get_run(run.run_id).data.metrics["validation.mcc"] == 0.8
+    points = store.client.get_metric_history(run.run_id, "validation.mcc")
+    assert [point.value for point in points] == [0.9, 0.8]
 
 
 def test_a_run_that_raises_is_failed_and_its_seed_is_continued(store, params, tags):

@@ -10,6 +10,7 @@ import contextlib
 import json
 import math
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spinscope.config import Params
+from spinscope.datasets import Dataset
 from spinscope.errors import SpinscopeError
-from spinscope.processes import dead, this_process
+from spinscope.files import digest
+from spinscope.processes import dead, this_process, this_user
 from spinscope.tracking.store import Store, pages, reachable
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.entities import Metric
     from mlflow.entities import Run as MlflowRun
 
 _PARENT = "mlflow.parentRunId"
@@ -66,8 +70,11 @@ def parent_run(
         yield started
 
 
-def seed_run(parent: Run, lineage: Mapping[str, str]) -> AbstractContextManager[Run]:
+@contextlib.contextmanager
+def seed_run(parent: Run, lineage: Mapping[str, str]) -> Iterator[Run]:
     """Open the child run of the seed in `lineage`; a finished or interrupted one is resumed.
+
+    Its parameters are those of the parent, with its own seed.
 
     Parameters
     ----------
@@ -79,7 +86,11 @@ def seed_run(parent: Run, lineage: Mapping[str, str]) -> AbstractContextManager[
     children = _search(parent.store, {_PARENT: parent.run_id, "seed": seed})
     known = (run for run in children if run.info.status == "FINISHED" or _interrupted(run))
     tags = {**lineage, _KIND: "seed", _PARENT: parent.run_id}
-    return _running(parent.store, next(known, None), f"seed {seed}", tags)
+    with _running(parent.store, next(known, None), f"seed {seed}", tags) as started:
+        with reachable(parent.store.uri):
+            settings = parent.store.client.get_run(parent.run_id).data.params
+        _log_settings(started, {**settings, "seed": seed})
+        yield started
 
 
 def added_run(store: Store, lineage: Mapping[str, str], name: str) -> AbstractContextManager[Run]:
@@ -155,18 +166,71 @@ def tracked_trials(parent: Run) -> set[str]:
 
 def log_params(run: Run, params: Params) -> None:
     """Log every setting as `section.key`."""
+    _log_settings(run, flatten(params.model_dump()))
+
+
+def _log_settings(run: Run, settings: Mapping[str, Any]) -> None:
     from mlflow.entities import Param
 
-    settings = [Param(key, str(value)) for key, value in flatten(params.model_dump()).items()]
+    rows = [Param(key, str(value)) for key, value in settings.items()]
     with reachable(run.store.uri):
-        for start in range(0, len(settings), _PARAMS_PER_CALL):
-            chunk = settings[start : start + _PARAMS_PER_CALL]
-            run.store.client.log_batch(run.run_id, params=chunk)
+        for start in range(0, len(rows), _PARAMS_PER_CALL):
+            run.store.client.log_batch(run.run_id, params=rows[start : start + _PARAMS_PER_CALL])
+
+
+def log_datasets(run: Run, datasets: Mapping[str, Dataset], data_hash: str) -> None:
+    """Log the frames that a run uses as its dataset inputs.
+
+    Parameters
+    ----------
+    run : Run
+    datasets : mapping
+        Use ("training", "validation", "test") → frames.
+    data_hash : str
+        Hash of the folder that holds the frames.
+    """
+    from mlflow.entities import Dataset as Input
+    from mlflow.entities import DatasetInput, InputTag
+
+    inputs = []
+    for use, frames in datasets.items():
+        batches = {record.batch for record in frames.records} - {None}
+        profile = {
+            "frames": len(frames),
+            "sources": frames.sources,
+            "batches": sorted(batches),
+            "data_hash": data_hash,
+        }
+        names = [record.name for record in frames.records]
+        given = Input(
+            f"{frames.path.name} {use}",
+            digest([data_hash, names]),
+            source_type="local",
+            source=json.dumps({"uri": str(frames.path)}),
+            profile=json.dumps(profile),
+        )
+        inputs.append(DatasetInput(given, [InputTag("mlflow.data.context", use)]))
+    with reachable(run.store.uri):
+        run.store.client.log_inputs(run.run_id, inputs)
 
 
 def log_metrics(run: Run, metrics: Mapping[str, float]) -> None:
-    """Log numbers that hold for the whole run; values that are not finite are left out."""
-    log_curves(run, {key: [value] for key, value in metrics.items() if math.isfinite(value)})
+    """Log numbers that hold for the whole run; values that are not finite are left out.
+
+    A number that differs from the logged one replaces it.
+    """
+    from mlflow.entities import Metric
+
+    with reachable(run.store.uri):
+        logged = run.store.client.get_run(run.run_id)
+        # A new number is logged at the run's start, like a curve; the latest of several counts.
+        start, now = logged.info.start_time, time.time_ns() // 1_000_000
+        rows = [
+            Metric(key, float(value), now if key in logged.data.metrics else start, 0)
+            for key, value in metrics.items()
+            if math.isfinite(value) and logged.data.metrics.get(key) != value
+        ]
+        _log_rows(run, rows)
 
 
 def log_curves(run: Run, history: Mapping[str, Sequence[float]], *, first_epoch: int = 0) -> None:
@@ -190,9 +254,13 @@ def log_curves(run: Run, history: Mapping[str, Sequence[float]], *, first_epoch:
             for key, values in history.items()
             for epoch, value in enumerate(values, first_epoch)
         ]
-        for first in range(0, len(rows), _METRICS_PER_CALL):
-            chunk = rows[first : first + _METRICS_PER_CALL]
-            run.store.client.log_batch(run.run_id, metrics=chunk)
+        _log_rows(run, rows)
+
+
+def _log_rows(run: Run, rows: Sequence[Metric]) -> None:
+    for first in range(0, len(rows), _METRICS_PER_CALL):
+        chunk = rows[first : first + _METRICS_PER_CALL]
+        run.store.client.log_batch(run.run_id, metrics=chunk)
 
 
 def log_epoch(run: Run, epoch: int, logs: Mapping[str, float]) -> None:
@@ -353,7 +421,13 @@ def _running(store: Store, known: MlflowRun | None, name: str, tags: dict) -> It
     """Start a run, or resume a known one, and close it as FINISHED or FAILED."""
     from mlflow.entities import RunTag
 
-    tags = {**tags, "process": this_process(), "mlflow.source.name": "spinscope"}
+    tags = {
+        **tags,
+        "process": this_process(),
+        "mlflow.user": this_user(),
+        "mlflow.source.name": "spinscope",
+        "mlflow.source.type": "LOCAL",
+    }
     if tags.get("git.commit", "unknown") != "unknown":
         tags["mlflow.source.git.commit"] = tags["git.commit"]
     client = store.client
