@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from importlib import metadata
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -15,12 +18,23 @@ from tests.tracking.conftest import (
     threshold_folder,
 )
 
+from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.families.moke_unet import FAMILY
 from spinscope.files import sha256_folder
 from spinscope.inference.predict import Predictor
-from spinscope.tracking import compare, register, resolve, version, versions
+from spinscope.models.store import load_model
+from spinscope.tracking import (
+    compare,
+    parent_run,
+    register,
+    resolve,
+    seed_run,
+    version,
+    versions,
+)
 from spinscope.tracking.registry import current, predictions, stored_predictions, version_folder
+from spinscope.tracking.runs import log_datasets, log_report
 
 
 def test_a_version_has_its_measured_numbers_as_tags(store, registered, tags):
@@ -58,8 +72,46 @@ def test_a_version_contains_no_pickle(store, registered):
     assert flavour.signature.inputs.input_names() == ["image"]
     assert {"mask", "objects", "model"} <= set(flavour.signature.outputs.input_names())
     assert list(flavour.load_input_example(str(packed))) == ["image"]
+
+
+def test_a_version_brings_its_code_and_names_packages_of_an_index(store, registered):
+    packed = version_folder(store, registered()).parents[1]
     requirements = (packed / "requirements.txt").read_text().split()
-    assert {line.split("==")[0] for line in requirements} >= {"spinscope", "keras", "mlflow"}
+    named = dict(line.split("==") for line in requirements)
+    assert named == {name: metadata.version(name) for name in named}
+    assert named.keys() >= {"keras", "mlflow", "numpy", "openvino"}
+    assert "spinscope" not in named
+    code = packed / "code/spinscope"
+    assert (code / "tracking/serving.py").is_file()
+    assert {path.suffix for path in code.rglob("*.*")} <= {".py", ".html"}
+
+
+def test_mlflow_compares_logged_models_by_parameters_and_metrics(
+    store, registered, params, tags, moke_folder
+):
+    dataset = open_dataset(moke_folder)
+    with parent_run(store, params, tags) as parent, seed_run(parent, tags) as run:
+        log_datasets(run, {"validation": dataset}, tags["data.hash"])
+        log_report(run, report(0.9))
+    v = registered((0.9, 0.92), run=run)
+    (output,) = store.client.get_run(run.run_id).outputs.model_outputs
+    model = store.client.get_logged_model(output.model_id)
+    (link,) = json.loads(model.tags["mlflow.modelVersions"])
+    assert (link["name"], int(link["version"])) == (v.name, v.version)
+    assert (model.source_run_id, model.model_type) == (run.run_id, "moke-unet")
+    assert model.params == store.client.get_run(run.run_id).data.params
+    assert (model.params["training.epochs"], model.params["seed"]) == ("2", "1")
+    measured = {metric.key: metric for metric in model.metrics}
+    assert measured["validation.mcc"].value == 0.9
+    assert measured["validation.objects.true"].value == 100
+    assert measured["validation.mcc"].dataset_name == "moke validation"
+    # The run's own numbers are those of the model, logged once.
+    for key in ("validation.mcc", "validation.frame_ms"):
+        assert len(store.client.get_metric_history(run.run_id, key)) == 1
+    found = store.client.search_logged_models(
+        [store.experiment_id], "metrics.`validation.mcc` > 0.85 AND params.`model.width` = '4'"
+    )
+    assert [one.model_id for one in found] == [model.model_id]
 
 
 @pytest.fixture
@@ -89,6 +141,10 @@ def test_mlflow_gives_the_mask_that_the_predictor_gives(store, registered, netwo
     assert (mask.dtype, mask.shape) == (np.uint8, image.shape)
     # What is served may be computed in bf16.
     assert np.mean(mask == Predictor.load(network).classes(image)) > 0.98
+    keras_model = mlflow.keras.load_model(str(version_folder(store, v).parents[1]))
+    expected, _ = load_model(network)
+    batch = image[None, :32, :32, None]
+    assert (np.asarray(keras_model(batch)) == np.asarray(expected(batch))).all()
     assert (stored_predictions(store, v)[1][1] == Predictor.load(network).classes(image)).all()
     assert (predictions(FAMILY, resolve(store, v.ref), [image])[0] == mask).mean() > 0.98
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import re
 import shutil
 import tempfile
@@ -19,16 +21,21 @@ from spinscope.config import Tracking, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.families import Family
 from spinscope.files import atomic_folder, digest
-from spinscope.tracking.lineage import PACKAGES, installed
+from spinscope.tracking.lineage import installed
 from spinscope.tracking.runs import numbers, over_seeds
 from spinscope.tracking.store import Store, open_store, pages, reachable
 
 if TYPE_CHECKING:
-    pass
+    from mlflow.entities import Metric, Run
 
 LAB = "lab"
 _MODEL, _PREDICTIONS = "model", "predictions.npz"
 _MAX_DESCRIPTION = 5000
+_SERVING = (
+    *("keras", "tensorflow-cpu", "tensorflow", "openvino", "mlflow", "numpy", "pandas", "scipy"),
+    *("pyarrow", "pillow", "tifffile", "imagecodecs", "av", "pydantic", "pyyaml", "psutil"),
+)
+"""Packages that a served model needs besides the code that is stored with it."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,8 @@ def register(
     SpinscopeError
         If `seed` has no report or `examples` is empty, or the store fails.
     """
+    from mlflow.entities import LoggedModelOutput
+
     folder = Path(folder)
     if seed not in reports:
         raise SpinscopeError(f"reports hold seeds {sorted(reports)}; seed {seed} must be one")
@@ -118,12 +127,19 @@ def register(
     outputs = predictions(family, folder, examples)
     client = store.client
     with tempfile.TemporaryDirectory() as temporary, reachable(store.uri):
+        run = client.get_run(run_id)
         logged = client.create_logged_model(
-            store.experiment_id, name=name, source_run_id=run_id, model_type=family.name
+            store.experiment_id,
+            name=name,
+            source_run_id=run_id,
+            model_type=family.name,
+            params=run.data.params,
         )
         packed = _pack(Path(temporary), family, folder, examples, outputs, run_id, logged.model_id)
         client.log_model_artifacts(logged.model_id, str(packed))
         client.finalize_logged_model(logged.model_id, "READY")
+        client.log_batch(run_id, metrics=_model_metrics(run, logged.model_id, reports[seed]))
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
         _create_name(store, name)
         created = client.create_model_version(
             name,
@@ -134,6 +150,9 @@ def register(
             await_creation_for=0,
             model_id=logged.model_id,
         )
+        # A server links the logged model to its version; the client of a database does not.
+        link = json.dumps([{"name": name, "version": str(created.version)}])
+        client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
     return version(store, name, int(created.version))
 
 
@@ -344,6 +363,28 @@ def _measured(family: Family, reports: Mapping[int, Mapping[str, Any]], seed: in
     return {key: f"{value:.8g}" for key, value in measured.items()}
 
 
+def _model_metrics(run: Run, model_id: str, report: Mapping[str, Any]) -> list[Metric]:
+    """Numbers of a report as metrics of a logged model, on the validation frames of its run."""
+    from mlflow.entities import Metric
+
+    uses = ((given.dataset, tag.value) for given in run.inputs.dataset_inputs for tag in given.tags)
+    frames = next((dataset for dataset, use in uses if use == "validation"), None)
+    return [
+        Metric(
+            f"validation.{key}",
+            value,
+            run.info.start_time,
+            step=0,
+            model_id=model_id,
+            dataset_name=frames and frames.name,
+            dataset_digest=frames and frames.digest,
+            run_id=run.info.run_id,
+        )
+        for key, value in numbers(report).items()
+        if math.isfinite(value)
+    ]
+
+
 def _pack(
     temporary: Path,
     family: Family,
@@ -358,6 +399,18 @@ def _pack(
     from mlflow.pyfunc import save_model
 
     shutil.copytree(folder, temporary / _MODEL)
+    code = temporary / "spinscope"
+    package = Path(families.__file__).parents[1]
+    shutil.copytree(package, code, ignore=shutil.ignore_patterns("__pycache__", "_bundled"))
+    model = Model(artifact_path="model", run_id=run_id, model_id=model_id)
+    # `mlflow.keras.load_model` finds the network in the model folder.
+    model.add_flavor(
+        "keras",
+        data=f"artifacts/{_MODEL}",
+        keras_version=installed(["keras"])["keras"],
+        keras_backend="tensorflow",
+        save_exported_model=False,
+    )
     arrays = {f"image_{i}": image for i, image in enumerate(images)}
     arrays |= {f"output_{i}": output for i, output in enumerate(outputs)}
     np.savez_compressed(temporary / _PREDICTIONS, **arrays)
@@ -373,8 +426,9 @@ def _pack(
             },
             signature=_signature(family),
             input_example=_request(images[0][:32, :32]),
-            pip_requirements=[f"{name}=={v}" for name, v in installed(PACKAGES).items()],
-            mlflow_model=Model(artifact_path="model", run_id=run_id, model_id=model_id),
+            code_paths=[str(code)],
+            pip_requirements=[f"{name}=={v}" for name, v in installed(_SERVING).items()],
+            mlflow_model=model,
         )
     return temporary / "packed"
 
