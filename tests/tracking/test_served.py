@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from packaging.requirements import Requirement
 from PIL import Image
 from tests.conftest import tracking_at
 from tests.tracking.conftest import mask_of, report, small_network
@@ -365,3 +367,64 @@ def test_code_that_earlier_versions_stored_finds_its_modules():
 
     assert COLOURS.shape == (5, 3)
     assert all(map(callable, (check_image, image_of, open_stream)))
+
+
+_ALONE = """
+import json, sys
+
+sys.path.append(sys.argv[2])
+import mlflow, pandas
+
+model = mlflow.pyfunc.load_model(sys.argv[1])
+(answer,) = model.predict(pandas.DataFrame({"image": [open(sys.argv[3], "rb").read()]}))
+network = mlflow.keras.load_model(sys.argv[1])
+import spinscope
+
+print(json.dumps({**answer, "code": spinscope.__file__, "inputs": network.input_shape}))
+"""
+
+
+def test_a_version_serves_with_its_own_code_and_the_packages_that_it_names(
+    registered, served, tmp_path
+):
+    """Where only its requirements are installed, a version answers with the code stored in it."""
+    packed, content = registered[1].parents[1], png(frame(*SHAPE))
+    (tmp_path / "frame.png").write_bytes(content)
+    site = installation(packed / "requirements.txt", tmp_path / "site")
+    assert not (site / "spinscope").exists()
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _ALONE, str(packed), str(site), str(tmp_path / "frame.png")],
+        env={k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "SPINSCOPE"))},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert Path(answer["code"]).is_relative_to(packed / "code")
+    (expected,) = served.predict(table(content))
+    assert answer["mask"] == expected["mask"]
+    assert answer["inputs"] == [None, None, None, 1]
+
+
+def installation(requirements: Path, folder: Path) -> Path:
+    """Folder of links to the packages that an installation of these requirements would hold."""
+    folder.mkdir()
+    waiting, seen = list(map(Requirement, requirements.read_text().split())), set()
+    while waiting:
+        wanted = waiting.pop()
+        if str(wanted) in seen:
+            continue
+        seen.add(str(wanted))
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            package = metadata.distribution(wanted.name)
+            for name in {file.parts[0] for file in package.files} - {"..", "__pycache__"}:
+                link = folder / name
+                if not link.exists():
+                    link.symlink_to(package.locate_file(name))
+            for line in package.requires or ():
+                needed = Requirement(line)
+                extras = ({"extra": extra} for extra in (*wanted.extras, ""))
+                if needed.marker is None or any(map(needed.marker.evaluate, extras)):
+                    waiting.append(needed)
+    return folder
