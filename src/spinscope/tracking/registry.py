@@ -8,7 +8,6 @@ import math
 import re
 import shutil
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -414,22 +413,19 @@ def _pack(
     arrays = {f"image_{i}": image for i, image in enumerate(images)}
     arrays |= {f"output_{i}": output for i, output in enumerate(outputs)}
     np.savez_compressed(temporary / _PREDICTIONS, **arrays)
-    with warnings.catch_warnings():
-        # The hint asks for types to infer a signature, which is given here.
-        warnings.filterwarnings("ignore", message=".*Add type hints")
-        save_model(
-            temporary / "packed",
-            python_model=str(Path(__file__).with_name("served.py")),
-            artifacts={
-                "model": str(temporary / _MODEL),
-                "predictions": str(temporary / _PREDICTIONS),
-            },
-            signature=_signature(family),
-            input_example=_request(images[0][:32, :32]),
-            code_paths=[str(code)],
-            pip_requirements=[f"{name}=={v}" for name, v in installed(_SERVING).items()],
-            mlflow_model=model,
-        )
+    save_model(
+        temporary / "packed",
+        python_model=str(Path(__file__).with_name("served.py")),
+        artifacts={
+            "model": str(temporary / _MODEL),
+            "predictions": str(temporary / _PREDICTIONS),
+        },
+        signature=_signature(family),
+        input_example=_request(images[0][:32, :32]),
+        code_paths=[str(code)],
+        pip_requirements=[f"{name}=={v}" for name, v in installed(_SERVING).items()],
+        mlflow_model=model,
+    )
     return temporary / "packed"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
@@ -37,7 +38,7 @@ class Served(mlflow.pyfunc.PythonModel):
         self.predictor = self.family.fast_predictor(folder)
         self.sha256 = sha256(folder / NETWORK)
 
-    def predict(self, context, model_input, params=None) -> list[dict]:
+    def predict(self, context, model_input: pd.DataFrame, params=None) -> list[dict]:
         """Answer every row, in order.
 
         Raises
