@@ -20,6 +20,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / "build/cache")
 for _name in ("ROOT", "SET", "PROFILE", "TRACKING_URI"):
     os.environ.pop(f"SPINSCOPE_{_name}", None)
 

@@ -141,6 +141,29 @@ def write_label(path: Path | str, label: np.ndarray) -> None:
         Image.fromarray(COLOURS[label]).save(partial, format="PNG")
 
 
+def write_class_indices(
+    path: Path | str, label: np.ndarray, pixel_size: float | None = None
+) -> None:
+    """Write class indices (H, W) as a palette PNG, which shows the colours of a label file.
+
+    `read_label` reads it as well.
+
+    Parameters
+    ----------
+    path : Path or str
+        File to write.
+    label : (H, W) uint8 array
+        Class indices.
+    pixel_size : float, optional
+        Pixel size in m, stored as the physical size of a pixel.
+    """
+    image = Image.fromarray(np.ascontiguousarray(label, dtype=np.uint8))
+    image.putpalette(COLOURS.tobytes())
+    scale = {} if pixel_size is None else {"dpi": (0.0254 / pixel_size,) * 2}
+    with atomic_file(path) as partial:
+        image.save(partial, format="PNG", bits=8, **scale)
+
+
 def write_image(path: Path | str, image: np.ndarray, bits: int = 8) -> None:
     """Write an (H, W) image in [0, 1] as a grayscale PNG of 8 or 16 bit."""
     if bits not in (8, 16):

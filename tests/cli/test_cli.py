@@ -73,9 +73,28 @@ def test_segment_writes_a_mask(run, model, frame, tmp_path):
     code, out, _ = run("segment", frame, "--model", model, "--out", tmp_path / "out")
     assert code == 0
     assert "skyrmion" in out
-    assert read_label(tmp_path / "out" / "frame.mask.png").shape == (40, 56)
+    mask = read_label(tmp_path / "out" / "frame.mask.png")
+    assert mask.shape == (40, 56)
+    with Image.open(tmp_path / "out" / "frame.mask.png") as file:
+        np.testing.assert_array_equal(np.asarray(file), mask)  # class indices
+        assert file.mode == "P" and "dpi" not in file.info
     assert (tmp_path / "out/frame.overlay.png").is_file()
     assert (tmp_path / "out/frame/objects.csv").is_file()
+
+
+def test_other_settings_keep_the_images_beside_the_folder(run, model, frame, tmp_path):
+    out = tmp_path / "out"
+    words = ("segment", frame, "--model", model, "--out", out)
+    assert run(*words)[0] == 0
+    kept = {end: (out / f"frame.{end}").read_bytes() for end in ("overlay.png", "mask.png")}
+    assert run(*words, "--pixel-size", 120, "--set", "segment.min_px=9")[0] == 0
+    for end, content in kept.items():
+        assert (out / f"frame.1.{end}").read_bytes() == content
+        assert (out / f"frame.{end}").is_file()
+    with Image.open(out / "frame.mask.png") as file:
+        assert 0.0254 / file.info["dpi"][0] == pytest.approx(120e-9)
+    assert run(*words)[0] == 0
+    assert (out / "frame.2.mask.png").is_file()
 
 
 @pytest.fixture

@@ -45,9 +45,6 @@ def studied(tmp_path_factory) -> Path:
         params = load_params("laptop", family="ltem-unet")
         given = {"models": ["fixed", "ranges"], "films": films, "numbers": "2:4"}
         STUDY(params, root / "build/reports", **given)
-    # Networks are converted for OpenVINO once, in the folder of the checkout.
-    (CHECKOUT / "build/engines").mkdir(parents=True, exist_ok=True)
-    (root / "build/engines").symlink_to(CHECKOUT / "build/engines")
     model = shutil.copytree(BUNDLED, root / "model")
     info = json.loads((model / INFO).read_text())
     (model / INFO).write_text(json.dumps({**info, "axis_deg": 0.0}))

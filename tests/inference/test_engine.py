@@ -97,14 +97,18 @@ def test_agreement_counts_pixels():
 
 
 def test_a_folder_without_export_is_exported_once(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("SPINSCOPE_ROOT", str(tmp_path))
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(engine, "user_cache_path", lambda name: tmp_path / "cache" / name)
     bare = tmp_path / "bare"
     bare.mkdir()
     for name in ("model.keras", "model.json"):
         (bare / name).write_bytes((folder / name).read_bytes())
     write_sums(bare)
     first = exported(bare)
-    assert first.is_relative_to(tmp_path / "build/engines")
+    assert first.is_relative_to(tmp_path / "cache/spinscope/engines")
+    assert not list(here.iterdir())  # nothing appears where the program is called from
     changed = first.stat().st_mtime_ns
     assert exported(bare).stat().st_mtime_ns == changed
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from platformdirs import user_cache_path
 
-from spinscope.config import project_root
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256, write_json
 from spinscope.models.store import CHECK, EXPORT, NETWORK, load_model, model_info
@@ -159,10 +159,13 @@ def open_engine(
 
 
 def exported(folder: Path) -> Path:
-    """Return the OpenVINO network of a model folder, its own or one cached in build/engines."""
+    """Return the OpenVINO network of a model folder, its own or one cached for this user.
+
+    The cache is `spinscope/engines` in the cache folder of the platform.
+    """
     if (folder / EXPORT).is_file():
         return folder / EXPORT
-    cache = project_root() / "build/engines" / sha256(folder / NETWORK)[:16]
+    cache = user_cache_path("spinscope") / "engines" / sha256(folder / NETWORK)[:16]
     if not (cache / EXPORT).is_file():
         with atomic_folder(cache) as partial:
             export(folder, partial)

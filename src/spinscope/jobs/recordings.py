@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from spinscope.inference.predict import Predictor
+    from spinscope.live.results import Results
 
 _MAX_DRAWN_PIXELS = 2**24
 """No overlay is drawn for frames of more pixels."""
@@ -193,21 +194,21 @@ def _segment_one(
         first = recording.read(0)
     except (RecordingError, OSError):  # a camera's file may have been moved
         return row
-    return row | _draw(first, mask, folder, single=results.n_frames == 1)
+    return row | _draw(first, mask, results)
 
 
-def _draw(raw: np.ndarray, mask: np.ndarray, name: Path, *, single: bool) -> dict[str, str]:
+def _draw(raw: np.ndarray, mask: np.ndarray, results: Results) -> dict[str, str]:
     """Write the overlay of a frame, and the mask of a single image; return kind → file."""
     from spinscope.drawing import overlay, write_panels
-    from spinscope.images import write_label
+    from spinscope.images import write_class_indices
 
     if mask.size > _MAX_DRAWN_PIXELS:
         return {}
-    drawn = {"overlay": f"{name}.overlay.png"}
+    drawn = {"overlay": f"{results.folder}.overlay.png"}
     write_panels(drawn["overlay"], [overlay(raw, mask)])
-    if single:
-        drawn["mask"] = f"{name}.mask.png"
-        write_label(drawn["mask"], mask)
+    if results.n_frames == 1:
+        drawn["mask"] = f"{results.folder}.mask.png"
+        write_class_indices(drawn["mask"], mask, results.pixel_size)
     return drawn
 
 
