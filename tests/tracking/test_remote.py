@@ -201,7 +201,7 @@ def test_mlflow_alone_loads_a_version_from_a_server(remote, params, tmp_path, mo
         validated=True,
         examples=frames(),
     )
-    monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", store.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     model = mlflow.pyfunc.load_model("models:/served-unet/1")
     image = frames(1)[0]
     (answer,) = model.predict(pd.DataFrame({"image": [image]}))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 
@@ -117,6 +119,25 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
     (tmp_path / "mlflow.db").write_text("not a database, though long enough to look at")
     with pytest.raises(SpinscopeError, match=r"mlflow\.db is not a readable MLflow database"):
         open_store(tracking_at(tmp_path))
+
+
+def test_a_locked_database_is_called_locked(store, tracking, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_BUSY_SECONDS", 0.1)
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlruns/mlflow.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(SpinscopeError, match=r"mlflow\.db is locked: another process"):
+            open_store(tracking)
+    assert open_store(tracking).experiment_id == store.experiment_id
+
+
+def test_mlflows_own_error_of_a_locked_database_is_called_locked(store):
+    text = "(sqlite3.OperationalError) database is locked [SQL: SELECT experiments.name ...]"
+    with (
+        pytest.raises(SpinscopeError, match=r"is locked: .* more than 20 seconds") as caught,
+        module.reachable(store.uri),
+    ):
+        raise mlflow.MlflowException(text)
+    assert "SQL" not in str(caught.value)
 
 
 def test_a_server_that_is_down_is_named_without_its_password():

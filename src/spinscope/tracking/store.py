@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 _SQLITE = "sqlite:///"
 _HOME = "spinscope.home"
 _LOCK_SECONDS = 120
+_BUSY_SECONDS = 20
+"""Longest wait for a database that another process has locked; MLflow's own is the same."""
 
-# Columns in which MLflow stores absolute locations. MLflow offers no call that changes them.
+# Columns in which MLflow stores absolute locations. MLflow offers no call that changes them, so
+# that they are updated in SQL, in one transaction with the record of the folder.
 _LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -112,7 +115,13 @@ def store_uri(tracking: Tracking) -> str:
 
 @contextlib.contextmanager
 def reachable(uri: str) -> Iterator[None]:
-    """Turn errors of MLflow, its HTTP client and the database into one sentence with the `uri`."""
+    """Turn errors of MLflow, its HTTP client and the database into one sentence with the `uri`.
+
+    Raises
+    ------
+    SpinscopeError
+        For any of these errors; a database that is locked is named as locked.
+    """
     import sqlalchemy.exc
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
@@ -121,11 +130,24 @@ def reachable(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
         text = " ".join(str(error).split())
-        raise SpinscopeError(f"tracking store {public(uri)} failed: {text[:300]}") from error
+        raise SpinscopeError(
+            _locked(uri, text) or f"tracking store {public(uri)} failed: {text[:300]}"
+        ) from error
     except sqlite3.Error as error:
         raise SpinscopeError(
-            f"tracking store {public(uri)} is not a readable MLflow database: {error}"
+            _locked(uri, str(error))
+            or f"tracking store {public(uri)} is not a readable MLflow database: {error}"
         ) from error
+
+
+def _locked(uri: str, error: str) -> str | None:
+    """Sentence for a database that another process has locked; None for other errors."""
+    if "database is locked" not in error:
+        return None
+    return (
+        f"tracking store {public(uri)} is locked: another process has been writing to it for "
+        f"more than {_BUSY_SECONDS} seconds; repeat the command when that process has finished"
+    )
 
 
 def pages(search: Callable, *arguments: Any, **options: Any) -> list:
@@ -187,8 +209,9 @@ def _configure_mlflow() -> None:
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }.items():
         os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):
+    for name in ("alembic", "mlflow.pyfunc"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # errors are raised
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # no pip
 
 
@@ -226,6 +249,8 @@ def _prepare_database(database: Path, artifacts: str) -> None:
 
 
 def _create_tables(database: Path, artifacts: str) -> None:
+    # Public ways: MlflowClient would give the experiment `Default` a folder in the current one,
+    # and `mlflow db upgrade` creates no experiment.
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     SqlAlchemyStore(f"{_SQLITE}{database}", artifacts).engine.dispose()
@@ -233,7 +258,7 @@ def _create_tables(database: Path, artifacts: str) -> None:
 
 def _recorded_home(database: Path) -> str | None:
     """Folder that this database was last opened in; None if it is not recorded."""
-    with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
+    with contextlib.closing(_connect(database)) as connection:
         try:
             row = connection.execute(
                 "SELECT value FROM experiment_tags WHERE experiment_id = 0 AND key = ?", (_HOME,)
@@ -245,9 +270,13 @@ def _recorded_home(database: Path) -> str | None:
     return row[0] if row else None
 
 
+def _connect(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(database, timeout=_BUSY_SECONDS)
+
+
 def _record_home(database: Path, old: str | None, new: str) -> None:
     """Record the folder of the database, and replace `old` by `new` in every location below it."""
-    with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+    with contextlib.closing(_connect(database)) as connection, connection:
         for table, column in _LOCATIONS if old else ():
             for before, after in ((old, new), (f"file://{old}", f"file://{new}")):
                 connection.execute(
