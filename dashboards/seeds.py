@@ -135,10 +135,8 @@ with layout.page("Seeds", "Spread of the results of one training over its random
     names = experiments(store) if store else []
     if not names:
         layout.untrained("No training has been tracked yet.")
-    own = params.tracking.experiment
     with st.sidebar:
-        first = names.index(own) if own in names else 0
-        name = st.selectbox("Experiment", names, first, key="experiment")
+        name = st.selectbox("Experiment", names, key="experiment")
     table = runs(models.open_tracking(params, name))
     known = table["family"].dropna() if len(table) else table
     family = families.of_model({"family": known.iloc[0]} if len(known) else {})

@@ -24,6 +24,7 @@ from spinscope.config import Params, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.files import write_json
 from spinscope.serve import project_environment
+from spinscope.training.checkpoint import finished_epochs
 
 JOBS = "build/retrain"
 """Folder of the project that holds all retrainings."""
@@ -71,6 +72,15 @@ class Job:
         path = self.out / "report.json"
         return (path.stat().st_mtime - self.about["created"]) / 60 if path.is_file() else None
 
+    def epochs(self) -> tuple[int, int, float | None]:
+        """Finished epochs, all epochs, and the seconds that the others take; None if unknown."""
+        each, every = self.about.get("epochs", 0), self.about.get("seeds", 0)
+        seeds = [finished_epochs(path) for path in (self.out / "train").glob("seed-*")]
+        done, seconds = (sum(values) for values in zip((0, 0.0), *seeds, strict=True))
+        at_once = max(1, sum(0 < epochs < each for epochs, _ in seeds))
+        left = seconds / done * max(each * every - done, 0) / at_once if done else None
+        return done, each * every, left
+
     def stop(self) -> None:
         """End the process and its children."""
         if self.running:
@@ -107,9 +117,17 @@ def expected_duration(params: Params, seeds: int, epochs: int) -> str:
     for job in jobs():
         if job.about.get("profile") == params.profile and (minutes := job.minutes):
             guess = minutes * steps / job.about["steps"]
-            duration = "a minute or less" if guess <= 1 else f"about {guess:.0f} minutes"
-            return f"{size}: {duration}, estimated from the last retraining."
+            return f"{size}: {in_words(60 * guess)}, estimated from the last retraining."
     return f"{size}. The duration is estimated after the first retraining."
+
+
+def in_words(seconds: float) -> str:
+    """Duration in words.
+
+    >>> in_words(12), in_words(400)
+    ('a minute or less', 'about 7 minutes')
+    """
+    return "a minute or less" if seconds <= 60 else f"about {seconds / 60:.0f} minutes"
 
 
 def start(params: Params, folders: Sequence[Path], model: str, seeds: int, epochs: int) -> Job:
@@ -158,6 +176,8 @@ def start(params: Params, folders: Sequence[Path], model: str, seeds: int, epoch
         "reviews": [str(path) for path in folders],
         "model": model,
         "profile": params.profile,
+        "seeds": seeds,
+        "epochs": epochs,
         "steps": seeds * epochs * params.training.steps_per_epoch,
     }
     write_json(folder / "job.json", about)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,28 @@ import streamlit as st
 
 from components import layout, retraining
 from components.desk import REVIEWS, reviews_folder
+from components.results_folder import review_counts
 from components.review_queue import Work
 from spinscope.config import Params, project_root
+from spinscope.reviews.folder import Reviews
 
 FRAMES = {
     "held_out": "Corrected frames held back",
     "trained": "Corrected frames trained on",
+    "accepted": "Accepted frames",
     "validation": "Validation frames",
 }
 """Frames of a report → title."""
 
+NO_EVIDENCE = "accepted"
+"""Frames whose labels are masks of a model, so that no difference of scores is shown."""
+
+VISIBLE = 5e-4
+"""Smallest difference of two MCCs that is coloured."""
+
 COLUMNS = {
     "name": "frame",
+    "review": "review",
     "use": "used for",
     "old_mcc": "old MCC",
     "new_mcc": "new MCC",
@@ -43,6 +55,8 @@ def show_retraining(params: Params, work: Work) -> None:
         format_func=lambda path: path.name,
         key=f"train on, at {own.name}{'' if own in folders else ', not reviewed'}",
     )
+    if chosen:
+        st.caption(_reviewed(chosen))
     jobs = retraining.jobs()
     running = next((job for job in jobs if job.running), None)
     left, middle, right = st.columns([1, 1, 3], vertical_alignment="bottom", gap="medium")
@@ -79,6 +93,7 @@ def _show_job(job: retraining.Job, was_running: bool) -> None:
         left, right = st.columns([6, 1], vertical_alignment="center")
         left.caption(f"Retraining {job.about['model']}; log in `{_relative(job.log)}`")
         right.button("Stop", icon=":material/stop:", on_click=job.stop, width="stretch")
+        _show_epochs(job)
         st.code(job.tail() or "starting …", language=None, height=220)
     elif report is None:
         st.error(
@@ -90,6 +105,32 @@ def _show_job(job: retraining.Job, was_running: bool) -> None:
         _show_report(report, job)
 
 
+def _reviewed(folders: Sequence[Path]) -> str:
+    """Number of corrected and of accepted frames in folders of reviews, in words."""
+    counts = sum((Counter(review_counts(Reviews.open(folder))) for folder in folders), Counter())
+    text = f"{counts['corrected']} corrected and {counts['accepted']} accepted frames."
+    if not counts["corrected"]:
+        text += (
+            " Accepted masks are the model's own: without a corrected frame, no score shows "
+            "whether the new model is better."
+        )
+    return text
+
+
+def _show_epochs(job: retraining.Job) -> None:
+    """Show the finished epochs of a retraining, and the remaining time."""
+    done, every, left = job.epochs()
+    if not every:
+        return
+    if not done:
+        text = f"Epoch 1 of {every}: the remaining time is known after it"
+    elif done < every:
+        text = f"{done} of {every} epochs, {retraining.in_words(left)} left for the others"
+    else:
+        text = f"{every} of {every} epochs: both models are being compared"
+    st.progress(min(done / every, 1.0), text)
+
+
 def _relative(path: Path) -> Path:
     return path.relative_to(project_root())
 
@@ -99,20 +140,36 @@ def _show_report(report: dict[str, Any], job: retraining.Job) -> None:
     old, new = report["old"], report["new"]
     shown = [key for key in FRAMES if new.get(key) and old.get(key)]
     for column, key in zip(st.columns(len(FRAMES)), shown, strict=False):
+        change = new[key]["mcc"] - old[key]["mcc"]
+        evidence = key != NO_EVIDENCE
         column.metric(
             f"{FRAMES[key]} ({new[key]['n_images']})",
             f"MCC {new[key]['mcc']:.3f}",
-            f"{new[key]['mcc'] - old[key]['mcc']:+.3f} against the old model",
+            f"{change:+.3f} against the old model" if evidence else None,
+            delta_color="normal" if abs(change) >= VISIBLE else "off",
+            help=None
+            if evidence
+            else "Agreement of the new model with masks that were accepted as a model made them. "
+            "The old model scores about 1 on its own masks, so no difference is shown.",
         )
     if summary := report.get("summary", report.get("says")):  # `says` in earlier versions
         st.markdown(summary)
     if report["frames"]:
-        table = pd.DataFrame(report["frames"]).reindex(columns=list(COLUMNS))
-        figures = list(COLUMNS)[2:]
+        rows = [{**row, "review": _review_of(row)} for row in report["frames"]]
+        table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+        figures = ["old_mcc", "new_mcc", "gain"]
         table[figures] = table[figures].astype(float)
-        table["gain"] = table["new_mcc"] - table["old_mcc"]
+        gain = table["new_mcc"] - table["old_mcc"]
+        table["gain"] = gain.where(table["review"] != "accepted")
         layout.table(table.rename(columns=COLUMNS), {"gain": "{:+.3f}"}, rows=10)
     st.caption(
         f"{old.get('ref', job.about['model'])} → {report.get('registered') or 'not registered'}; "
         f"all files in `{_relative(job.out)}`"
     )
+
+
+def _review_of(row: dict[str, Any]) -> str:
+    """Kind of the review of a frame; empty in a report of an earlier version."""
+    if "corrected" not in row:
+        return ""
+    return "corrected" if row["corrected"] else "accepted"

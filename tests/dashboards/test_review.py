@@ -472,11 +472,17 @@ FLOW = """
     out = pathlib.Path(given.out)
     out.mkdir(parents=True)
     (out / "report.json").write_text(json.dumps({
-        "old": {"ref": given.model, "held_out": figures(0.7), "validation": figures(0.81)},
-        "new": {"held_out": figures(0.9), "trained": None, "validation": figures(0.8)},
+        "old": {"ref": given.model, "held_out": figures(0.7), "validation": figures(0.81),
+                "accepted": figures(1.0)},
+        "new": {"held_out": figures(0.9), "trained": None, "validation": figures(0.8),
+                "accepted": figures(0.976)},
         "frames": [
-            {"name": "film-0", "use": "held out", "old_mcc": 0.7, "new_mcc": 0.9},
-            {"name": "film-1", "use": "train", "old_mcc": 0.75, "new_mcc": None},
+            {"name": "film-0", "use": "held out", "corrected": True, "old_mcc": 0.7,
+             "new_mcc": 0.9},
+            {"name": "film-1", "use": "train", "corrected": True, "old_mcc": 0.75,
+             "new_mcc": None},
+            {"name": "film-2", "use": "train", "corrected": False, "old_mcc": 1.0,
+             "new_mcc": 0.976},
         ],
         "registered": "models:/moke-unet/3",
         "summary": "MCC went from 0.700 to 0.900.",
@@ -517,6 +523,12 @@ def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_pat
     assert [b.label for b in other.button if b.label == "Stop"] == ["Stop"]
     with pytest.raises(SpinscopeError, match="is running already"):
         load("retraining").start(project[1], [folder], "m", 1, 1)
+    progress = place / "out/train/seed-1/backup/state.json"
+    progress.parent.mkdir(parents=True)
+    progress.write_text(json.dumps({"epoch": 3, "seconds": 600.0}))
+    texts = [bar.proto.text for bar in review().get("progress")]
+    assert "3 of 4 epochs, about 3 minutes left for the others" in texts
+    assert load("retraining").jobs()[0].epochs() == (3, 4, pytest.approx(200))
     (tmp_path / "go").touch()
     _await(place / "out/report.json")
     app.run()
@@ -524,12 +536,15 @@ def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_pat
     shown = {m.label: (m.value, m.delta) for m in app.metric}
     assert shown == {
         "Corrected frames held back (2)": ("MCC 0.900", "+0.200 against the old model"),
+        "Accepted frames (2)": ("MCC 0.976", ""),
         "Validation frames (2)": ("MCC 0.800", "-0.010 against the old model"),
     }
     assert "MCC went from 0.700 to 0.900." in text(app)
     assert "models:/moke-unet/3" in text(app)
     table = app.dataframe[-1].value
     assert table["gain"].tolist()[0] == pytest.approx(0.2)
+    assert table["review"].tolist() == ["corrected", "corrected", "accepted"]
+    assert np.isnan(table["gain"].tolist()[2])  # the old model scores 1 on its own masks
     log = (place / "log.txt").read_text()
     assert f"with {folder} training.seeds=1 training.epochs=4" in log
     assert not _retrain_button(app).disabled

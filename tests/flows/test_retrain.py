@@ -91,12 +91,15 @@ def test_from_corrections_to_the_next_model(
     # Both models are scored on both kinds, as the library scores them.
     for which in ("old", "new"):
         assert report[which]["held_out"]["n_images"] == 2
-        assert report[which]["trained"]["n_images"] == 8
+        assert report[which]["trained"]["n_images"] == 7
+        assert report[which]["accepted"]["n_images"] == 1
         assert report[which]["validation"]["n_images"] == 4
         of_held = [row[f"{which}_mcc"] for row in report["frames"] if row["held_out"]]
         assert report[which]["held_out"]["mcc_per_image"]["mean"] == pytest.approx(np.mean(of_held))
     assert any(row["old_mcc"] != row["new_mcc"] for row in report["frames"])
     assert "2 corrected frames held back" in report["summary"]
+    assert "1 mask was accepted as the model made it" in report["summary"]
+    assert (report["data"]["corrected"], report["data"]["accepted"]) == (9, 1)
 
     # The new model has the old one's architecture, and says where it comes from.
     best = out / "train" / "best"
@@ -165,6 +168,27 @@ def test_without_held_out_frames_the_summary_warns(params, old, tmp_path):
     assert "from 0.250 to 0.750 on frames that the new model was trained on" in says
     assert "proves little" in says
     assert says.endswith("validation frames from 0.250 to 0.750.")
+
+
+def test_accepted_masks_are_no_evidence(params, old, tmp_path):
+    """Labels that are the old model's own masks count as no loss of the new model."""
+    reviews = recording(tmp_path / "film", 8, status=lambda k: "accepted" if k % 2 else "corrected")
+    _, frames, _ = retraining._corrections(params, [reviews.folder], old, tmp_path / "data")
+    rows = frames.values()
+    assert [row["corrected"] for row in rows].count(True) == 4
+    for row in rows:
+        group = retraining._group(row)
+        assert (group == "accepted") == (not row["corrected"])
+    one = {"validation": {"mcc": 0.5}, "held_out": None, "trained": None}
+    old_model = {**one, "accepted": {"mcc": 1.0, "n_images": 8}}
+    new_model = {**one, "accepted": {"mcc": 0.976, "n_images": 8}}
+    labels = {"replaced": 0, "replaced_validation": 0, "kept": 0}
+    said = retraining._summary(
+        {"old": old_model, "new": new_model, "data": {"held_out": 0, "labels": labels}}
+    )
+    assert said.startswith("No reviewed frame was corrected")
+    assert "agrees with MCC 0.976, which is neither a gain nor a loss" in said
+    assert "1.000" not in said
 
 
 @pytest.mark.parametrize(

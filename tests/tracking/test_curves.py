@@ -28,6 +28,16 @@ def test_no_runs_make_an_empty_table(store):
     assert curves(store, []).columns.tolist() == ["run_id", "metric", "epoch", "value"]
 
 
-def test_experiments_by_name(store, tracking):
+def test_the_experiment_of_the_newest_training_comes_first(store, tracking, params, tags):
+    other = open_store(tracking.model_copy(update={"experiment": "zoo"}))
+    open_store(tracking.model_copy(update={"experiment": "another"}))
+    for opened in (store, other):
+        with parent_run(opened, params, tags):
+            pass
+        assert experiments(store)[0] == opened.client.get_experiment(opened.experiment_id).name
+    assert experiments(store) == ["zoo", "moke-unet", "another"]
+
+
+def test_experiments_without_a_training_are_sorted_by_name(store, tracking):
     open_store(tracking.model_copy(update={"experiment": "another"}))
     assert experiments(store) == ["another", "moke-unet"]

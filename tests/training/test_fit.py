@@ -19,6 +19,7 @@ from spinscope.images import to_scheme
 from spinscope.inference.predict import Predictor
 from spinscope.models.store import load_model
 from spinscope.training import fit as module
+from spinscope.training.checkpoint import finished_epochs
 from spinscope.training.fit import fit, training_settings
 
 
@@ -65,7 +66,18 @@ def test_an_interrupted_training_ends_with_the_same_history(params, splits, tmp_
         [*base, *small, "training.epochs=4", "model.dropout=0.3", *extra],
         family=FAMILY.name,
     )
-    whole = fit(FAMILY, splits, params, seed=3, folder=tmp_path / "whole")
+    seen = []
+    whole = fit(
+        FAMILY,
+        splits,
+        params,
+        seed=3,
+        folder=tmp_path / "whole",
+        on_epoch=lambda epoch, _: seen.append(finished_epochs(tmp_path / "whole")),
+    )
+    assert [epochs for epochs, _ in seen] == [1, 2, 3, 4]
+    assert finished_epochs(tmp_path / "whole") == (4, pytest.approx(whole.seconds))
+    assert finished_epochs(tmp_path / "none") == (0, 0)
     with pytest.raises(KeyboardInterrupt):
         fit(FAMILY, splits, params, seed=3, folder=tmp_path / "killed", on_epoch=stop_after(1))
     resumed = fit(FAMILY, splits, params, seed=3, folder=tmp_path / "killed")

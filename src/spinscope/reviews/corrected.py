@@ -20,7 +20,7 @@ CORRECTIONS = "corrections.json"
 
 
 @dataclass(frozen=True)
-class _Final:
+class FinalReview:
     """The review that counts for a frame, and its folder."""
 
     reviews: Reviews
@@ -35,6 +35,7 @@ class _Final:
             "source": record.source,
             "batch": record.batch,
             "in_base": in_base,
+            "corrected": self.reviews.was_corrected(self.review),
             "replaces": replaces,
             "reviews": str(self.reviews.folder),
             **review,
@@ -59,7 +60,8 @@ def corrected_dataset(reviews: Sequence[Reviews], base: Dataset, out: Path | str
         Dataset to correct; its batches keep their numbers, sources and frames.
     out : Path or str
         Folder to write. Its corrections.json lists every review that counts, whether its frame is
-        in `base` (`in_base`) and whether it replaced a label (`replaces`).
+        in `base` (`in_base`), whether its mask was ever corrected (`corrected`) and whether it
+        replaced a label (`replaces`).
 
     Returns
     -------
@@ -71,14 +73,14 @@ def corrected_dataset(reviews: Sequence[Reviews], base: Dataset, out: Path | str
     SpinscopeError
         Where no frame is accepted or corrected.
     """
-    final = _final(reviews)
+    final = final_reviews(reviews)
     if not final:
         folders = ", ".join(str(one.folder) for one in reviews) or "no folder"
         raise SpinscopeError(f"no frame is accepted or corrected in {folders}")
     indices: dict[str, list[int]] = {}
     for index in range(len(base)):
         indices.setdefault(image_sha256(base.image(index)), []).append(index)
-    in_base: dict[int, list[_Final]] = {}
+    in_base: dict[int, list[FinalReview]] = {}
     for one in final:
         for index in indices.get(one.review.frame_sha256, ()):
             in_base.setdefault(index, []).append(one)
@@ -114,15 +116,15 @@ def corrected_dataset(reviews: Sequence[Reviews], base: Dataset, out: Path | str
     return open_dataset(out)
 
 
-def _final(reviews: Sequence[Reviews]) -> list[_Final]:
-    """Accepted and corrected frames of all folders, by time; the last review of each image."""
-    last: dict[tuple[str, Any], _Final] = {}
+def final_reviews(reviews: Sequence[Reviews]) -> list[FinalReview]:
+    """Return the last review of each image by time, without rejected frames."""
+    last: dict[tuple[str, Any], FinalReview] = {}
     for one in reviews:
         for frame in one.frames():
             review = one.latest(frame)
             key = (review.image, review.window)  # a section and the whole frame are two images
             if key not in last or last[key].review.when <= review.when:
-                last[key] = _Final(one, review)
+                last[key] = FinalReview(one, review)
     kept = [one for one in last.values() if one.review.status != "rejected"]
     return sorted(kept, key=lambda one: one.review.when)  # later sections replace earlier ones
 

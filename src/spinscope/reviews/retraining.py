@@ -29,7 +29,9 @@ HELD_OUT_EVERY = 4
 LABEL_KEPT = "label kept"
 """Use of a dataset frame whose mask was accepted unchanged: its label is kept."""
 
-_USES = {"held_out": {"held out"}, "trained": {"train"}, "other": {"test", "unused", LABEL_KEPT}}
+GROUPS = ("held_out", "trained", "accepted")
+"""Groups of reviewed frames in a report, besides the validation frames."""
+
 _SCORES = ("mcc", "mcc_per_image", "accuracy", "f1", "jaccard", "objects", "n_images")
 
 
@@ -70,14 +72,15 @@ def retrain(
     Returns
     -------
     dict
-        `old` and `new` model with their scores without TTA on the frames `held_out`, those
-        `trained` on and the `validation` batches; `frames` with the MCC of both models;
-        `registered`, `data`, and `summary`, the outcome in words.
+        `old` and `new` model with their scores without TTA on the corrected frames `held_out` and
+        those `trained` on, on the `accepted` frames, whose labels are masks of a model, and on the
+        `validation` batches; `frames` with the MCC of both models; `registered`, `data`, and
+        `summary`, the outcome in words.
 
     Raises
     ------
     SpinscopeError
-        Where no corrected frame is left to train on.
+        Where no corrected or accepted frame is left to train on.
     """
     from spinscope.models.store import NETWORK
     from spinscope.tracking import resolve
@@ -92,8 +95,8 @@ def retrain(
         progress=progress,
     )
     groups = {
-        group: _named(dataset, {name for name, row in frames.items() if row["use"] in uses})
-        for group, uses in _USES.items()
+        group: _named(dataset, {name for name, row in frames.items() if _group(row) == group})
+        for group in (*GROUPS, "other")
     }
     groups["validation"] = split(settings)[1].validation
     report: dict[str, Any] = {"tta": 1}
@@ -125,7 +128,9 @@ def retrain(
             "reviews": [str(folder) for folder in reviews],
             "n_images": len(dataset),
             "reviewed": len(rows),
+            "corrected": sum(row["corrected"] for row in rows),
             "held_out": len(groups["held_out"]),
+            "accepted": len(groups["accepted"]),
             "labels": {
                 "replaced": len(replaced),
                 "replaced_validation": sum(row["use"] == "validation" for row in replaced),
@@ -173,18 +178,31 @@ def _corrections(
             use = LABEL_KEPT
         else:
             use = "held out" if (entry["whole"] or entry["image"]) in held_out else "train"
-        row = {"name": name, "use": use, "held_out": use == "held out"}
+        row = {"name": name, "use": use, "held_out": use == "held out", "corrected": False}
         row |= {"replaces": name in replaced, "reviews": []}
-        frames.setdefault(name, row)["reviews"].append(
+        row = frames.setdefault(name, row)
+        row["corrected"] |= entry["corrected"]
+        row["reviews"].append(
             {key: entry[key] for key in ("reviews", "frame", "version", "status", "who", "when")}
         )
     uses = {name: row["use"] for name, row in frames.items()}
     if "train" not in uses.values():
         counts = ", ".join(f"{n} {use}" for use, n in Counter(uses.values()).items())
-        raise SpinscopeError(f"no corrected frame is left to train on; there are: {counts}")
+        raise SpinscopeError(
+            f"no corrected or accepted frame is left to train on; there are: {counts}"
+        )
     dataset = _without_batch(dataset, {name for name, use in uses.items() if use == "held out"})
     batches = {r.batch for r in dataset.records if uses.get(r.name) == "train"}
     return dataset, frames, _settings(params, model_ref, dataset, batches)
+
+
+def _group(row: dict) -> str:
+    """Group of a reviewed frame; an accepted mask is its model's own, so it is no evidence."""
+    if row["use"] not in ("held out", "train"):
+        return "other"
+    if not row["corrected"]:
+        return "accepted"
+    return "held_out" if row["held_out"] else "trained"
 
 
 def _held_out(reviews: Reviews) -> set[str]:
@@ -255,18 +273,30 @@ def _summary(report: dict) -> str:
         return " to ".join(f"{report[which][group]['mcc']:.3f}" for which in ("old", "new"))
 
     labels, n = report["data"]["labels"], report["data"]["held_out"]
-    validation = f"and on the validation frames from {change('validation')}."
     if n:
         summary = (
             f"MCC went from {change('held_out')} on {n} corrected frame{'s' * (n > 1)} held back "
             f"from training (others of {'its recording' if n == 1 else 'their recordings'} were "
-            f"not), {validation}"
+            f"not), and on the validation frames from {change('validation')}."
         )
-    else:
+    elif report["new"].get("trained"):
         summary = (
             "No corrected frame was held back (of a recording each "
             f"{HELD_OUT_EVERY}th new one is): MCC went from {change('trained')} on frames that the "
-            f"new model was trained on, which proves little, {validation}"
+            "new model was trained on, which proves little, and on the validation frames from "
+            f"{change('validation')}."
+        )
+    else:
+        summary = (
+            "No reviewed frame was corrected, so no frame shows whether the new model is better. "
+            f"MCC on the validation frames went from {change('validation')}."
+        )
+    if accepted := report["new"].get("accepted"):
+        k = accepted["n_images"]
+        summary += (
+            f" {k} {'mask was' if k == 1 else 'masks were'} accepted as the model made "
+            f"{'it' if k == 1 else 'them'}; the new model agrees with MCC {accepted['mcc']:.3f}, "
+            "which is neither a gain nor a loss."
         )
     if k := labels["replaced"]:
         v = labels["replaced_validation"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from spinscope.tracking.runs import _KIND
 from spinscope.tracking.store import Store, reachable
 
 if TYPE_CHECKING:
@@ -12,10 +13,23 @@ if TYPE_CHECKING:
 
 
 def experiments(store: Store) -> list[str]:
-    """Names of the experiments that are not deleted, sorted, without MLflow's own `Default`."""
+    """Names of the experiments that are not deleted, without MLflow's own `Default`.
+
+    The experiment of the newest finished training comes first; those without one come last, by
+    name.
+    """
     with reachable(store.uri):
-        names = {experiment.name for experiment in store.client.search_experiments()}
-    return sorted(names - {"Default"})
+        names = {one.experiment_id: one.name for one in store.client.search_experiments()}
+        newest = {
+            experiment: store.client.search_runs(
+                [experiment],
+                f"attributes.status = 'FINISHED' and tags.`{_KIND}` = 'experiment'",
+                max_results=1,
+            )
+            for experiment in names
+        }
+    when = {names[key]: -runs[0].info.end_time for key, runs in newest.items() if runs}
+    return sorted(set(names.values()) - {"Default"}, key=lambda name: (when.get(name, 0), name))
 
 
 def curves(store: Store, run_ids: Sequence[str]) -> pd.DataFrame:
