@@ -19,6 +19,7 @@ pages = [
         HERE / "predictions.py", title="Predictions", icon=":material/image_search:", default=True
     ),
     st.Page(HERE / "review.py", title="Review", icon=":material/brush:"),
+    st.Page(HERE / "results.py", title="Results", icon=":material/table_chart:"),
     st.Page(HERE / "compare.py", title="Comparison", icon=":material/difference:"),
     st.Page(HERE / "sizes.py", title="Sizes", icon=":material/bar_chart:"),
     st.Page(HERE / "seeds.py", title="Seeds", icon=":material/scatter_plot:"),

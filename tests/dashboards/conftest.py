@@ -30,6 +30,7 @@ DASHBOARDS = project_root() / "dashboards"
 PAGES = {
     "predictions.py": "Predictions",
     "review.py": "Review",
+    "results.py": "Results",
     "compare.py": "Comparison",
     "sizes.py": "Sizes",
     "seeds.py": "Seeds",
