@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -11,6 +12,7 @@ import streamlit as st
 
 from components import charts, choose, images, layout
 from spinscope.classes import CLASSES
+from spinscope.config import Params, shipped_results
 from spinscope.datasets import Dataset
 from spinscope.datasets.describe import (
     FREQUENCIES,
@@ -23,6 +25,8 @@ from spinscope.datasets.describe import (
 )
 
 SAMPLES = 4
+SHIPPED, OWN = "published frames", "a dataset"
+PUBLISHED = "published Kerr frames"
 LONGEST_TITLE = 36
 
 
@@ -45,6 +49,25 @@ def _portrait(path: str, changed: int, frames: int, _dataset: Dataset) -> Portra
     portrait = measure_dataset(_dataset, frames, progress=progress)
     bar.empty()
     return portrait
+
+
+def shipped_frames() -> dict[str, Any] | None:
+    """Statistics of the published frames that come with the code; None without them."""
+    path = shipped_results("moke")
+    return (layout.read_report(path, ("rows",), "spinscope study moke") or {}).get("frames")
+
+
+def choose_real(params: Params) -> tuple[Dataset | None, dict[str, Any] | None]:
+    """Choose the real frames: a dataset, or the shipped statistics where no dataset is real."""
+    shipped = shipped_frames()
+    real = any("experimental" in name for name in choose.datasets(params))
+    if shipped and not real:
+        with st.sidebar:
+            options = [SHIPPED, OWN]
+            kind = st.segmented_control("Left: real", options, default=SHIPPED, key="left kind")
+        if kind != OWN:
+            return None, shipped
+    return choose.dataset(params, "Left: real", "left"), None
 
 
 def show_samples(dataset: Dataset, first: int, opacity: float) -> None:
@@ -107,10 +130,11 @@ def summary(portraits: Mapping[str, Portrait]) -> pd.DataFrame:
 with layout.page("Simulated and real", "Compare real and simulated frames.") as params:
     if not choose.datasets(params):
         layout.missing("There is no dataset yet.", "spinscope corpus kerr")
-    real = choose.dataset(params, "Left: real", "left")
-    simulated = choose.dataset(params, "Right: simulated", "right", index=1)
+    real, shipped = choose_real(params)
+    simulated = choose.dataset(params, "Right: simulated", "right", index=0 if shipped else 1)
     with st.sidebar:
-        first = st.slider("First sample frame", 0, max(len(real), len(simulated)) - 1, 0)
+        longest = max(len(dataset) for dataset in (real, simulated) if dataset is not None)
+        first = st.slider("First sample frame", 0, longest - 1, 0)
         opacity = st.slider("Opacity of labels, %", 0, 100, 0, 5, key="label opacity") / 100
         count = st.slider("Frames to measure", 5, 200, 40, 5, key="measured")
         keys = list(QUANTITIES)
@@ -121,23 +145,34 @@ with layout.page("Simulated and real", "Compare real and simulated frames.") as 
             format_func=QUANTITIES.get,
             key="quantity",
         )
-    if real.path == simulated.path:
+    if real is not None and real.path == simulated.path:
         layout.stop(
             "Choose two different datasets on the left; `spinscope corpus kerr` simulates one."
         )
-    names = [real.path.name, simulated.path.name]
+    names = [PUBLISHED if real is None else real.path.name, simulated.path.name]
     if names[0] == names[1]:
         names = [str(real.path), str(simulated.path)]
-    both = dict(zip(names, (real, simulated), strict=True))
-    for column, (name, dataset) in zip(st.columns(2, gap="large"), both.items(), strict=True):
+    for column, name, dataset in zip(
+        st.columns(2, gap="large"), names, (real, simulated), strict=True
+    ):
         with column:
             st.subheader(name)
-            st.caption(f"{len(dataset)} frames of {len(dataset.sources)} sources")
-            show_samples(dataset, first, opacity)
+            if dataset is None:
+                st.caption(
+                    f"{shipped['n_images']} frames of {shipped['n_sources']} sources. Their "
+                    "statistics come with the code; `spinscope data fetch moke` downloads the "
+                    "frames (Zenodo 10.5281/zenodo.10997175, CC BY 4.0)."
+                )
+            else:
+                st.caption(f"{len(dataset)} frames of {len(dataset.sources)} sources")
+                show_samples(dataset, first, opacity)
     if opacity:
         layout.legend(images.class_legend(len(CLASSES)))
 
-    portraits = {name: portrait_of(dataset, count) for name, dataset in both.items()}
+    portraits = {
+        name: Portrait.from_dict(shipped) if dataset is None else portrait_of(dataset, count)
+        for name, dataset in zip(names, (real, simulated), strict=True)
+    }
     colours = dict(zip(names, (layout.GREY, layout.PALETTE[0]), strict=True))
     layout.legend(colours)
     columns = st.columns(3, gap="large")

@@ -145,7 +145,7 @@ with layout.page("Lorentz", "Models for defocused Lorentz images: their study, a
     if kind == ONE_FILM:
         family = next(f for f in map(families.get, families.names()) if f.modality == MODALITY)
         show_film(load_params(family=family.name), study)
-    elif study is None:
-        layout.missing("There is no study of Lorentz models yet.", f"{STUDY} --model REF")
-    else:
+    elif study := study or layout.shipped_results("ltem", f"{STUDY} --model REF"):
         show_study(study)
+    else:
+        layout.missing("There is no study of Lorentz models yet.", f"{STUDY} --model REF")

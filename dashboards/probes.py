@@ -118,6 +118,10 @@ with layout.page(
 ):
     folder = project_root() / FOLDER
     probes = layout.read_report(folder / "probes.json", PROBE_KEYS, PROBE)
+    augmented = layout.read_report(folder / "tta.json", ("rows", "data"), AUGMENT)
+    if probes is None:
+        parts = (layout.shipped_results("moke", f"{PROBE} --model REF") or {}).get("parts", {})
+        probes, augmented = parts.get("probes"), augmented or parts.get("tta")
     if probes is None:
         layout.missing("No model has been probed yet.", f"{PROBE} --model REF")
-    show_probes(probes, layout.read_report(folder / "tta.json", ("rows", "data"), AUGMENT))
+    show_probes(probes, augmented)

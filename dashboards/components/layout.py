@@ -14,6 +14,7 @@ import streamlit as st
 
 from spinscope import families
 from spinscope.config import Params, load_params
+from spinscope.config import shipped_results as shipped
 from spinscope.errors import SpinscopeError
 
 REMEMBERED = (
@@ -158,6 +159,28 @@ def read_report(path: Path, keys: Collection[str], command: str) -> dict[str, An
     if not isinstance(report, dict) or not set(keys) <= report.keys():
         raise SpinscopeError(f"{path} must be a report of `{command}`")
     return report
+
+
+def shipped_results(name: str, command: str) -> dict[str, Any] | None:
+    """Results of a study that come with the code, with their origin on the page; None without them.
+
+    Parameters
+    ----------
+    name : str
+        Name of the study.
+    command : str
+        Command that measures models of the project instead.
+    """
+    path = shipped(name)
+    if not path.is_file():
+        return None
+    results = _read_json(str(path), path.stat().st_mtime_ns)
+    st.info(
+        f"These results come with the code; they were measured on {results['measured']} with "
+        f"version {results['version']}. `{command}` measures models of your own.",
+        icon=":material/inventory:",
+    )
+    return results
 
 
 @st.cache_data(max_entries=6, show_spinner=False)

@@ -392,6 +392,11 @@ def bundled_models() -> Path:
     return _bundled("models")
 
 
+def shipped_results(name: str) -> Path:
+    """File of the results of a study that are shipped with the code; it may not exist."""
+    return _bundled(f"docs/results/{name}.json")
+
+
 def moke_path() -> Path:
     """Folder of the published Kerr images: $SPINSCOPE_MOKE, else data/moke of the project."""
     return Path(os.environ.get("SPINSCOPE_MOKE") or project_root() / "data/moke")

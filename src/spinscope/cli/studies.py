@@ -101,3 +101,24 @@ def table(
         return Answer([text])
     fill(into, study, text)
     return Answer()
+
+
+@verb(app, "results")
+def results(
+    settings: Settings,
+    study: Annotated[str, typer.Argument(help="Name of a study whose report exists.")],
+    out: output("docs/results") = None,
+    reports: option(Path, "Folder of the reports (build/reports).") = None,
+) -> Answer:
+    """Store the rounded report of a study where pages find it."""
+    from spinscope.config import project_root
+    from spinscope.jobs import out_folder
+    from spinscope.studies.results import store_results
+
+    if study in PARTS:
+        params = PARTS[study].settings(settings.profile, settings.overrides, {})
+    else:
+        params = settings.load()
+    out = out or project_root() / "docs/results"
+    path = store_results(study, reports or out_folder("reports"), out, params)
+    return Answer([str(path)], {"path": str(path)})

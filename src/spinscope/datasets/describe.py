@@ -5,6 +5,7 @@ Lengths are in pixels, intensities in [0, 1].
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -73,6 +74,26 @@ class Portrait:
     """Radial power spectrum of the standardised frames, (n, 64)."""
     samples: tuple[tuple[np.ndarray, np.ndarray], ...]
     """Image and label of a few frames."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Statistics as lists, without samples and single skyrmions; NaN where a frame has none."""
+        return {
+            "values": {key: array.tolist() for key, array in self.values.items()},
+            "histogram": self.histogram.tolist(),
+            "spectrum": self.spectrum.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Portrait:
+        """Statistics that `to_dict` gave; None counts as NaN."""
+        array = functools.partial(np.array, dtype=float)
+        return cls(
+            values={key: array(values) for key, values in stored["values"].items()},
+            diameters=np.empty(0),
+            histogram=array(stored["histogram"]),
+            spectrum=array(stored["spectrum"]),
+            samples=(),
+        )
 
 
 @exclusive("out")

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spinscope.config import Params
+from spinscope.config import Params, dataset_path
+from spinscope.datasets import open_dataset
+from spinscope.datasets.describe import measure_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.studies.base import Job
 from spinscope.studies.kerr import ABLATIONS
@@ -53,6 +55,44 @@ def report(job: Job) -> dict[str, Any]:
             (part["data_hash"] for part in parts.values() if "data_hash" in part), default="unknown"
         ),
     )
+
+
+SHIPPED_PARTS = ("probes", "tta")
+"""Parts that a page of the dashboard shows."""
+
+SHIPPED_FRAMES = 40
+"""Frames of the dataset whose statistics are shipped."""
+
+
+def shipped(params: Params, report: dict[str, Any]) -> dict[str, Any]:
+    """What the dashboard shows of a report, with the statistics of the settings' dataset.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    report : dict
+        Report of the study.
+    """
+    parts = {name: report["parts"][name] for name in SHIPPED_PARTS if name in report["parts"]}
+    found = {**report, "parts": {name: _without_frames(part) for name, part in parts.items()}}
+    if dataset_path(params).is_dir():
+        frames = open_dataset(dataset_path(params))
+        found["frames"] = {
+            "name": frames.path.name,
+            "n_images": len(frames),
+            "n_sources": len(frames.sources),
+            **measure_dataset(frames, SHIPPED_FRAMES).to_dict(),
+        }
+    return found
+
+
+def _without_frames(value: Any) -> Any:
+    """Report without the rows of single frames and without paths of this machine."""
+    if isinstance(value, dict):
+        left_out = ("per_image", "path")
+        return {key: _without_frames(one) for key, one in value.items() if key not in left_out}
+    return value
 
 
 def _read(folder: Path, name: str) -> dict[str, Any] | None:

@@ -182,6 +182,20 @@ def report(job: Job) -> dict[str, Any]:
     )
 
 
+def shipped(params: Params, report: dict[str, Any]) -> dict[str, Any]:
+    """What the dashboard shows of a report: all of it, with the name of the corpus only.
+
+    Parameters
+    ----------
+    params : Params
+        Settings.
+    report : dict
+        Report of the study.
+    """
+    films = {**report["films"], "folder": Path(report["films"]["folder"]).name}
+    return {**report, "films": films}
+
+
 def unseen(
     params: Params, folder: Path, *, numbers: str | None = None, n: int | None = None
 ) -> TestFilms:
