@@ -15,8 +15,7 @@ from components.results_folder import Opened
 from spinscope.classes import SKYRMION
 from spinscope.config import Params
 
-MAX_TRACKS = 300
-"""Longest tracks that are drawn."""
+MAX_TRACKS = 300  # longest tracks, which are drawn
 
 
 def choose_folder() -> Path:

@@ -8,6 +8,7 @@ from tests.dashboards.conftest import PAGES, REASON, open_tab, settled, shoot
 SAYS = {
     "Predictions": "model models:/moke-unet@lab",
     "Review": "20 frames: none reviewed yet",
+    "Results": "There is no results folder yet",
     "Comparison": "A and B are the same network",
     "Sizes": "Frame by frame",
     "Seeds": "mean ± sample SD over the seeds",

@@ -73,6 +73,19 @@ def test_a_missing_report_names_the_command_to_run(tmp_path, monkeypatch):
     assert not (tmp_path / "mlruns").exists()
 
 
+def test_shipped_results_are_shown_where_nothing_was_studied(tmp_path, monkeypatch):
+    settle(tmp_path, load_params("laptop"), monkeypatch)
+    shutil.copy(CHECKOUT / "params.yaml", tmp_path / "params.yaml")
+    shutil.copytree(CHECKOUT / "docs/results", tmp_path / "docs/results")
+    app = open_page("lorentz.py")
+    assert not app.exception
+    assert not app.error, text(app)
+    assert "These results come with the code" in app.info[0].value
+    assert "spinscope study ltem --model REF" in app.info[0].value
+    assert len(app.get("vega_lite_chart")) == 5
+    assert len(app.dataframe) == 2
+
+
 def test_curves_sizes_and_findings(opened, studied):
     app = opened
     assert not app.exception

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import shutil
 
 import numpy as np
 import pytest
 from tests.dashboards.conftest import DASHBOARDS, PAGES, REASON, open_page, settle, text
 
 from spinscope import families
-from spinscope.config import load_params
+from spinscope.config import load_params, project_root
 from spinscope.datasets import open_dataset
 from spinscope.datasets.describe import QUANTITIES
 from spinscope.evaluation.metrics import confusion, scores
@@ -17,6 +18,8 @@ from spinscope.families import Metric
 from spinscope.images import to_scheme
 from spinscope.inference.predict import Predictor
 from spinscope.tracking import resolve
+
+CHECKOUT = project_root()
 
 
 def _metrics(app) -> dict[str, str]:
@@ -191,6 +194,23 @@ def test_simulated_against_real(opened):
     assert not app.error
 
 
+def test_a_simulated_dataset_is_compared_with_the_shipped_frames(tmp_path, monkeypatch, project):
+    root, _ = project
+    settle(tmp_path, load_params("laptop", [f"data.path={tmp_path}/data/moke"]), monkeypatch)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/corpus").symlink_to(root / "build/corpus")
+    shutil.copytree(CHECKOUT / "docs/results", tmp_path / "docs/results")
+    app = open_page("likeness.py")
+    assert not app.exception
+    assert not app.error, text(app)
+    assert "109 frames" in text(app)
+    table = app.dataframe[0].value
+    assert table["published Kerr frames: mean"].notna().all()
+    assert table["within, %"].between(0, 100).any()
+    assert len(app.get("vega_lite_chart")) == 3
+    assert len(app.get("image")) == 4
+
+
 def test_a_broken_registry_is_one_sentence(tmp_path, monkeypatch, project):
     _, params = project
     (tmp_path / "mlflow.db").write_text("not a database, though long enough to look at")
@@ -198,6 +218,7 @@ def test_a_broken_registry_is_one_sentence(tmp_path, monkeypatch, project):
     settle(tmp_path, load_params("laptop", overrides), monkeypatch)
     for name in PAGES.keys() - {
         "likeness.py",
+        "results.py",
         "lorentz.py",
         "probes.py",
     }:  # they open without a registry

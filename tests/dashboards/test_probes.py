@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from tests.dashboards.conftest import open_page, settle, text
 
-from spinscope.config import load_params
+from spinscope.config import load_params, project_root
 
+CHECKOUT = project_root()
 NAMES = ("two classes", "three classes")
 
 
@@ -59,6 +61,22 @@ def test_a_missing_report_names_the_command_to_run(folder):
     app = open_page("probes.py")
     assert not app.exception
     assert "spinscope study probes" in app.info[0].value
+
+
+def test_shipped_results_are_shown_where_no_model_was_probed(folder, tmp_path):
+    shutil.copytree(CHECKOUT / "docs/results", tmp_path / "docs/results")
+    app = open_page("probes.py")
+    assert not app.exception
+    assert not app.error, text(app)
+    assert "These results come with the code" in app.info[0].value
+    assert len(app.get("vega_lite_chart")) == 7
+    inverted, views, limits = (frame.value for frame in app.dataframe)
+    assert len(inverted) == len(limits) == 2
+    assert set(views["views"]) == {1, 3, 8}
+    (folder / "probes.json").write_text(json.dumps(PROBES))  # models of the project come first
+    app = open_page("probes.py")
+    assert not app.info
+    assert app.dataframe[0].value["model"].tolist() == list(NAMES)
 
 
 def test_curves_and_tables(folder, load):
