@@ -177,7 +177,7 @@ def shipped_results(name: str, command: str) -> dict[str, Any] | None:
     results = _read_json(str(path), path.stat().st_mtime_ns)
     st.info(
         f"These results come with the code; they were measured on {results['measured']} with "
-        f"version {results['version']}. `{command}` measures models of your own.",
+        f"version {results['spinscope_version']}. `{command}` measures models of your own.",
         icon=":material/inventory:",
     )
     return results

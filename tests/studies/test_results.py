@@ -26,7 +26,7 @@ def test_a_report_is_stored_rounded_and_without_single_frames(tmp_path, moke_fol
     (tmp_path / "moke.json").write_text(json.dumps(report))
     path = store_results("moke", tmp_path, tmp_path / "results", params)
     stored = json.loads(path.read_text())
-    assert stored["version"] and len(stored["measured"]) == len("2026-11-28")
+    assert stored["spinscope_version"] and len(stored["measured"]) == len("2026-11-28")
     assert stored["parts"] == {
         "probes": {
             "kind": "probes",

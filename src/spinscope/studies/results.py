@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import spinscope
 from spinscope.config import Params
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file
+from spinscope.files import atomic_file, provenance
 from spinscope.studies import PARTS
 
 DIGITS = 4
@@ -51,7 +50,7 @@ def store_results(name: str, reports: Path, into: Path, params: Params) -> Path:
     measured = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     content = {
         "measured": measured.date().isoformat(),
-        "version": spinscope.__version__,
+        "spinscope_version": provenance()["spinscope_version"],
         **rounded(PARTS[name].load().shipped(params, json.loads(path.read_text()))),
     }
     lines = (f" {json.dumps(key)}: {json.dumps(value)}" for key, value in content.items())
