@@ -254,16 +254,24 @@ class Measure(Section):
 
 
 class Gates(Section):
-    metric_spread: float = Field(ge=0)
+    confidence: float = Field(gt=0.5, lt=1)
     metric_limit: float
+    metric_margin: float = Field(ge=0)
+    min_precision: float
+    min_recall: float
+    object_margin: float = Field(ge=0)
     max_count_error: float = Field(ge=0)
-    max_frame_ms: float = Field(gt=0)
+    count_margin: float = Field(ge=0)
+    max_size_px: float = Field(ge=0)
+    size_margin_px: float = Field(ge=0)
+    max_frame_ratio: float = Field(gt=0)
 
 
 class Tracking(Section):
     uri: str
     artifacts: str
     experiment: str
+    moved_alias: Literal["warn", "refuse"]
 
 
 class Flows(Section):
@@ -422,13 +430,13 @@ RENAMED = {
     "measure": {"reach_px": "search_range_px", "drift": "subtract_drift"},
     "segment": {"part": "chunk_frames", "zoom": "scale"},
     "augmentation": {"noise_chance": "noise_probability"},
-    "gates": {"min_mcc": "metric_limit", "mcc_spread": "metric_spread"},
+    "gates": {"min_mcc": "metric_limit"},
 }  # fmt: skip
 """Section → former name of a key → its name. The former names are read for one release."""
 
 REMOVED = {
     "training": {"weight_decay", "plateau_factor"},
-    "gates": {"reproduce_tolerance"},
+    "gates": {"reproduce_tolerance", "mcc_spread", "metric_spread", "max_frame_ms"},
 }
 """Section → keys that are constants now. They are ignored for one release."""
 
@@ -470,6 +478,7 @@ def load_params(
     overrides: Sequence[str] = (),
     path: Path | str | None = None,
     family: str | None = None,
+    inherited: bool = True,
 ) -> Params:
     """Read params.yaml and apply a profile, a family and single overrides to it, in this order.
 
@@ -484,6 +493,8 @@ def load_params(
     family : str, optional
         Family of models whose settings, those of the profile included, are applied; without one
         the shared settings are returned.
+    inherited : bool, default True
+        Whether overrides of $SPINSCOPE_SET are applied.
 
     Raises
     ------
@@ -511,6 +522,11 @@ def load_params(
                 f"families in {path.name}{suggestion(name, families)}"
             )
     layers = [raw, chosen, families.get(family), own.get(family)]
+    if any("gates" in (layer or {}) for layer in (chosen, *own.values())):
+        raise SpinscopeError(
+            f"profile {name}: gates must not depend on the profile; set them in the section gates, "
+            "or in that of a family"
+        )
     settings: dict[str, Any] = {"options": {}}
     for layer in layers:
         for section, values in renamed(layer or {}, hint=True).items():
@@ -519,7 +535,15 @@ def load_params(
     settings |= {"profile": name, "family": family}
     if uri := os.environ.get("SPINSCOPE_TRACKING_URI"):
         overrides = [*overrides, f"tracking.uri={json.dumps(uri)}"]
-    return _overridden(settings, [*_inherited_overrides(), *overrides])
+    return _overridden(settings, [*(_inherited_overrides() if inherited else ()), *overrides])
+
+
+def project_params(params: Params) -> Params:
+    """Settings of the project's params.yaml with the profile and family of `params`, no overrides.
+
+    Gates are judged by them, whatever the command line says.
+    """
+    return load_params(params.profile, family=params.family, inherited=False)
 
 
 def overridden(params: Params, overrides: Sequence[str]) -> Params:

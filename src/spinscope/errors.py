@@ -3,3 +3,7 @@
 
 class SpinscopeError(ValueError):
     """Bad input or a refused action; its text is one clear sentence for a person to act on."""
+
+
+class SpinscopeWarning(UserWarning):
+    """Doubt about a result that is given all the same; its text is one clear sentence."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 import typer
 
 from spinscope.cli import corpus, data, flows, models, project, recordings, registry, studies
-from spinscope.errors import SpinscopeError
+from spinscope.errors import SpinscopeError, SpinscopeWarning
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +31,7 @@ def main() -> None:
     """Run the command line; exit with one sentence on bad input and with 130 on Ctrl-C."""
     for variable, value in (("TF_CPP_MIN_LOG_LEVEL", "3"), ("KERAS_BACKEND", "tensorflow")):
         os.environ.setdefault(variable, value)
+    warnings.showwarning = _show_warning
     try:
         app()
     except (SpinscopeError, OSError) as error:
@@ -37,3 +39,12 @@ def main() -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """Print a warning of spinscope as one sentence, and another one with its place."""
+    if issubclass(category, SpinscopeWarning):
+        text = f"warning: {message}"
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
+    print(text, file=file or sys.stderr)

@@ -23,8 +23,10 @@ from spinscope.cli.shared import (
     renamed,
     show_progress,
     verb,
+    words,
 )
 from spinscope.config import dataset_path
+from spinscope.evaluation import seen_text
 
 app = typer.Typer()
 
@@ -35,14 +37,21 @@ def train(
     family: Annotated[str, typer.Argument(help=f"Family: {', '.join(families.names())}.")],
     out: output("build/train/FAMILY") = None,
     seeds: option(int, "Number of seeds (training.seeds).") = None,
+    steps: option(str, "Steps: train, evaluate, register, comma-separated (all).") = None,
 ) -> Answer:
-    """Validate data, train over seeds, evaluate, track and register."""
+    """Train a family over seeds, evaluate the networks, register the best."""
     from spinscope import jobs
 
     params = settings.load(family, training__seeds=seeds)
     folder = out or jobs.out_folder(f"train/{family}")
     with EpochBar(params) as bar:
-        report = jobs.train(params, folder, on_epoch=bar, progress=show_progress)
+        report = jobs.train(
+            params,
+            folder,
+            steps=words(steps) or jobs.STEPS,
+            on_epoch=bar,
+            progress=show_progress,
+        )
     return Answer(training_lines(report), report)
 
 
@@ -58,10 +67,12 @@ def evaluate(
     tta: Tta = None,
     picture: former(Path, "--picture") = None,
 ) -> Answer:
-    """Score a model on a dataset folder."""
+    """Score a model on a dataset folder, or every network of a training."""
     from spinscope import jobs
     from spinscope.files import write_json
 
+    if (Path(model) / jobs.TRAINING).is_file():
+        return _evaluate_training(settings, Path(model), out, [data, batches, sources, image])
     params = settings.load_of(model, evaluation__tta=tta)
     report = jobs.evaluate_model(
         params,
@@ -77,6 +88,21 @@ def evaluate(
     return Answer(evaluation_lines(report), report)
 
 
+def _evaluate_training(settings: Settings, folder: Path, out: Path | None, given: list) -> Answer:
+    """Score every network of a training on the validation frames of the settings."""
+    from spinscope import jobs
+    from spinscope.errors import SpinscopeError
+
+    if any(value is not None for value in given):
+        raise SpinscopeError(
+            f"{folder} is a training: it is scored on data.validation_batches, without --data, "
+            "--batches, --sources and --image"
+        )
+    params = settings.load(jobs.read_training(folder)["family"])
+    report = jobs.evaluate_training(params, folder, out, progress=show_progress)
+    return Answer(training_lines(report), report)
+
+
 def training_lines(report: dict) -> list[str]:
     """Table over the seeds of a training.
 
@@ -85,6 +111,9 @@ def training_lines(report: dict) -> list[str]:
     report : dict
         Report of a training.
     """
+    if "metric" not in report:  # trained, not evaluated yet
+        rows = [f"seed {row['seed']}: trained in {row['seconds']:.0f} s" for row in report["seeds"]]
+        return [*rows, "next: --steps evaluate,register"]
     key, title = report["metric"]["name"], report["metric"]["title"]
     columns = {"validation": (key, title)}
     if "tta" in report:
@@ -98,7 +127,13 @@ def training_lines(report: dict) -> list[str]:
     for row in report["seeds"]:
         scores = [row[column] for column, _ in columns.values()]
         lines.append(line(row["seed"], scores, f"{row['seconds']:>10.0f}"))
-    lines += [line(w, [report[name][f"{key}.{w}"] for name in columns]) for w in ("mean", "sd")]
+    lines.append(line("mean", [report[name][f"{key}.mean"] for name in columns]))
+    if len(report["seeds"]) > 1:
+        lines.append(line("sd", [report[name][f"{key}.sd"] for name in columns]))
+    else:
+        lines.append("sd          unknown (one seed)")
+    best = next(row for row in report["seeds"] if row["seed"] == report["best_seed"])
+    lines.append(seen_text({**best, "n_images": report["n_images"]}))
     lines.append(f"best seed {report['best_seed']}: {report['best']}")
     if "registered" in report:
         lines.append(f"registered: {report['registered']}")
@@ -116,7 +151,8 @@ def evaluation_lines(report: dict) -> list[str]:
     if "objects" not in report:  # a family without masks
         from spinscope.tracking.runs import numbers
 
-        return [f"{key:<22}{value:g}" for key, value in numbers(report).items()]
+        lines = [f"{key:<22}{value:g}" for key, value in numbers(report).items()]
+        return [*lines, seen_text(report)]
     objects = report["objects"]
     values = {key: f"{report[key]:.4f}" for key in ("mcc", "accuracy", "f1", "jaccard")}
     values |= {f"objects {key}": objects[key] for key in ("true", "predicted")}
@@ -128,4 +164,5 @@ def evaluation_lines(report: dict) -> list[str]:
         values[key] = "none" if value is None else f"{value:.4f}"
     values["frames"] = f"{report['n_images']}, {report['frame_ms']:.0f} ms each"
     lines = [f"{key:<22}{value}" for key, value in values.items()]
+    lines.append(seen_text(report))
     return [*lines, *([f"note: {report['note']}"] if "note" in report else [])]

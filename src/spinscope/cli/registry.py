@@ -49,17 +49,22 @@ def compare(settings: Settings, a: Version, b: Version) -> Answer:
 @verb(app, as_json=False)
 def add(
     settings: Settings,
-    model: Annotated[str, typer.Argument(help="bundled:NAME or a model folder.")],
+    model: Annotated[
+        str, typer.Argument(help="bundled:NAME, a model folder or an evaluated training.")
+    ],
     name: option(str, "Registered name (tracking.experiment).") = None,
 ) -> Answer:
     """Register a model trained elsewhere, with its validation scores."""
     from spinscope import families, jobs
+    from spinscope.evaluation import seen_text
 
-    params = settings.load_of(model)
+    params = settings.load(jobs.family_of_addition(settings.tracking, model))
     version = jobs.add(params, model, name or params.tracking.experiment)
     metric = families.of(params).metric
     value = version.number(f"{metric.name}.mean")
-    return Answer([f"{version.ref}: {metric.title} {value:.4f} on the validation frames"])
+    seen = {key: version.tags.get(key) for key in ("seen_in_training", "n_images")}
+    lines = [f"{version.ref}: {metric.title} {value:.4f} on the validation frames"]
+    return Answer([*lines, seen_text(seen)])
 
 
 @verb(app)
@@ -68,6 +73,7 @@ def promote(
     name: Name,
     version: option(int, "Version number (the newest).") = None,
     reason: Reason = NO_REASON,
+    override_gates: option(str, "Promote although gates fail, for this reason.") = None,
 ) -> Answer:
     """Promote a version to the lab if it passes every gate."""
     from spinscope import jobs
@@ -75,7 +81,7 @@ def promote(
 
     params = settings.load(jobs.family_of_version(settings.tracking, name, version))
     try:
-        promotion = jobs.promote(params, name, version, reason)
+        promotion = jobs.promote(params, name, version, reason, override_gates=override_gates)
     except PromotionRefused as refused:
         print("\n".join(gate_lines(refused.gates)), file=sys.stderr)
         raise
@@ -93,19 +99,30 @@ def rollback(settings: Settings, name: Name, reason: Reason = NO_REASON) -> Answ
 
 
 @verb(app)
-def history(settings: Settings, name: Name) -> Answer:
-    """List promotions: when, who, reason, from and to which version."""
-    import pandas as pd
+def history(
+    settings: Settings,
+    name: Name,
+    gates: Annotated[
+        bool, typer.Option("--gates", help="Show the gates of each promotion.")
+    ] = False,
+) -> Answer:
+    """List promotions: when, who, reason, limits, from and to which version."""
+    from spinscope.tracking import MOVED, history, open_store
 
-    from spinscope.tracking import history, open_store
-
-    columns = ["when", "who", "action", "from_version", "to_version", "reason"]
     steps = history(open_store(settings.load().tracking), name)
-    table = pd.DataFrame(
-        [{column: getattr(step, column) for column in columns} for step in steps], columns=columns
-    )
-    table["from_version"] = table["from_version"].astype("Int64")
-    return table_answer(table, f"{name} has not been promoted yet")
+    lines = []
+    for step in steps:
+        before = "none" if step.from_version is None else step.from_version
+        line = f"{step.when:<27}{step.who:<12}{step.action:<25}{before} -> {step.to_version}"
+        line += f"  policy {step.policy or 'unknown'}  {step.reason}"
+        if step.override:
+            line += f"  GATES OVERRIDDEN: {step.override}"
+        unusual = step.override or step.action == MOVED
+        lines.append(typer.style(line, fg="red") if unusual and sys.stdout.isatty() else line)
+        if gates:
+            lines += [f"    {text}" for text in gate_lines(step.gates)]
+    empty = [f"{name} has not been promoted yet"]
+    return Answer(lines or empty, [asdict(step) for step in steps])
 
 
 def gate_lines(gates) -> list[str]:
@@ -120,8 +137,11 @@ def gate_lines(gates) -> list[str]:
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:.4g}"
 
+    def ends(gate) -> str:
+        return "" if gate.low is None else f"[{number(gate.low)}, {number(gate.high)}]"
+
     return [
-        f"{'pass' if gate.passed else 'FAIL'}  {gate.name:<28}{number(gate.measured):>10}"
-        f"{number(gate.limit):>10}  {gate.rule}"
+        f"{'pass' if gate.passed else 'FAIL'}  {gate.name:<34}{number(gate.measured):>9}"
+        f"{ends(gate):>20}{number(gate.limit):>9}  {gate.rule}"
         for gate in gates
     ]

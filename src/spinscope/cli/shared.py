@@ -301,6 +301,17 @@ def integers(flag: str, text: str | None) -> list[int] | None:
         raise SpinscopeError(f"--{flag} {text!r} must be integers, comma-separated") from None
 
 
+def words(text: str | None) -> list[str]:
+    """Comma-separated words of an option; empty where it was not given.
+
+    Parameters
+    ----------
+    text : str, optional
+        Value of the option.
+    """
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
 def table_answer(table, empty: str) -> Answer:
     """A pandas table as rows of JSON or as text; `empty` is printed for a table without rows.
 

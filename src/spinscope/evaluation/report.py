@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,13 @@ from spinscope.classes import SKYRMION
 from spinscope.config import Evaluation
 from spinscope.datasets import Dataset
 from spinscope.errors import SpinscopeError
-from spinscope.evaluation.metrics import confusion, scores
+from spinscope.evaluation.metrics import confusion, scores, skyrmion_counts
 from spinscope.evaluation.objects import match_objects, size_distance, size_histogram
 from spinscope.images import to_scheme
 from spinscope.progress import Progress, no_progress
+
+PIXELS = ("true_positive_px", "false_positive_px", "false_negative_px", "true_negative_px")
+"""Columns of a row per image: pixels of skyrmion against the rest."""
 
 
 def evaluate(
@@ -77,6 +81,7 @@ def evaluate(
                 "name": record.name,
                 "source": record.source,
                 **scores(matrix),
+                **dict(zip(PIXELS, skyrmion_counts(matrix), strict=True)),
                 "objects_true": len(match.true_px),
                 "objects_predicted": len(match.predicted_px),
                 "objects_matched": match.matched,
@@ -112,6 +117,18 @@ def evaluate(
     }
 
 
-def spread(values: Sequence[float]) -> float:
-    """Sample standard deviation; 0 for a single value."""
-    return statistics.stdev(values) if len(values) > 1 else 0.0
+def spread(values: Sequence[float]) -> float | None:
+    """Sample standard deviation; None for a single value, whose spread is unknown."""
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def seen_text(report: Mapping[str, Any]) -> str:
+    """Sentence about the frames of a report that the model was trained on.
+
+    >>> seen_text({"seen_in_training": 3, "n_images": 15})
+    'seen in training: 3 of 15'
+    """
+    seen, n = report.get("seen_in_training"), report["n_images"]
+    if seen is None:
+        return "seen in training: unknown, the model folder lists no training frames"
+    return f"seen in training: {seen} of {n}"

@@ -9,9 +9,9 @@ from typing import Any
 
 from spinscope.config import Params, suggestion
 from spinscope.errors import SpinscopeError
-from spinscope.families.base import Family, Gate, Metric
+from spinscope.families.base import Family, Gate, Metric, Quantity
 
-__all__ = ["Family", "Gate", "Metric", "get", "names", "of", "of_model"]
+__all__ = ["Family", "Gate", "Metric", "Quantity", "get", "names", "of", "of_model"]
 
 _SHARED = {"base", "segmentation"}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,53 +13,58 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import ValidationError
 
+from spinscope.code import code_digest
 from spinscope.config import Params, Section, first_error
 from spinscope.datasets import Dataset, Splits, open_dataset
 from spinscope.errors import SpinscopeError
+from spinscope.evaluation.intervals import Quantity
 from spinscope.progress import Progress, no_progress
 from spinscope.training.trainable import Metric, Trainable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Family", "Gate", "Metric"]
+__all__ = ["Family", "Gate", "Metric", "Quantity"]
+
+_TURNS = 5
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One rule of promotion: what was measured, its limit and whether it passed."""
+    """One rule of promotion: what was measured, its limit and whether it passed.
+
+    Parameters
+    ----------
+    name, rule : str
+        What is measured, and the condition in words.
+    measured, limit : float or None
+        Measured value and its limit.
+    passed : bool
+    low, high : float or None
+        Confidence limits of the measured value, for a gate on an interval.
+    """
 
     name: str
     rule: str
     measured: float | None
     limit: float | None
     passed: bool
+    low: float | None = None
+    high: float | None = None
 
-    @classmethod
-    def at_least(cls, name: str, measured: float | None, limit: float) -> Gate:
-        """Gate that a value passes from `limit` upwards; a missing value fails.
 
-        Parameters
-        ----------
-        name : str
-        measured : float or None
-        limit : float
-        """
-        passed = measured is not None and measured >= limit
-        return cls(name, "at least the limit", measured, limit, passed)
-
-    @classmethod
-    def at_most(cls, name: str, measured: float | None, limit: float) -> Gate:
-        """Gate that a value passes up to `limit`; a missing value fails.
-
-        Parameters
-        ----------
-        name : str
-        measured : float or None
-        limit : float
-        """
-        passed = measured is not None and measured <= limit
-        return cls(name, "at most the limit", measured, limit, passed)
+def _time_ratio(ours: Callable[[], Any], reference: Callable[[], Any]) -> float:
+    """Median over turns of the times of two functions, the first divided by the second."""
+    ratios = []
+    for turn in range(_TURNS + 1):
+        times = []
+        for function in (ours, reference):
+            started = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - started)
+        if turn:  # the first turn traces the networks
+            ratios.append(times[0] / times[1])
+    return statistics.median(ratios)
 
 
 class NoOptions(Section):
@@ -70,7 +77,8 @@ class Family(Trainable):
     A subclass sets `name`, `title`, `metric` and `modality` and implements the abstract methods of
     this class and of `Trainable`; its module contains one instance, ``FAMILY``.
     A report is a dict that JSON can hold, with at least the headline metric, `n_images`,
-    `frame_ms` (median time of one frame in ms) and a `per_image` list.
+    `frame_ms` (median time of one frame in ms) and a `per_image` list, whose rows hold the `name`
+    and `source` of a frame and what `quantities` needs, by default its headline metric.
     """
 
     modality: ClassVar[str]
@@ -223,6 +231,14 @@ class Family(Trainable):
         progress : callable, optional
         """
 
+    def scoring_code(self) -> str:
+        """Digest of the code that decides a report of `score`."""
+        names = ("predictor", "predict", "score")
+        return code_digest(
+            ("analysis", "evaluation", "images", "inference", "models"),
+            tuple(getattr(type(self), name) for name in names),
+        )
+
     def reports(self, params: Params) -> dict[str, int]:
         """Reports of every seed on the validation frames: name → number of augmented views."""
         return {"validation": 1}
@@ -285,17 +301,38 @@ class Family(Trainable):
         """Numbers derived from a report that become tags of a version."""
         return {}
 
-    def gates(self, number: Callable[[str], float | None], params: Params) -> Sequence[Gate]:
-        """Gates beyond the generic ones.
+    def quantities(self, params: Params) -> Sequence[Quantity]:
+        """Numbers that gates judge, by default the headline metric.
+
+        Each is computed for every source from the rows `per_image` of a report, and its interval
+        over the sources is compared with its limit and with the lab's best version.
+        """
+        metric, gates = self.metric, params.gates
+        return [
+            Quantity(
+                metric.name, metric.title, gates.metric_limit, gates.metric_margin, metric.maximise
+            )
+        ]
+
+    def frame_ratio(self, predictor: Any, image: np.ndarray) -> float:
+        """Time of a frame relative to that of a reference network, both measured by turns.
+
+        The reference is the published U-Net of Kerr images with random weights, computed by Keras
+        on the same image, of which at most 512×672 pixels are used.
 
         Parameters
         ----------
-        number : callable
-            Name of a tag of the version → its value, None without one.
-        params : Params
-            Limits, in the section `gates` or `options`.
+        predictor : Any
+            Loaded model.
+        image : (H, W) array
         """
-        return ()
+        from spinscope.models.unet import reference_network
+
+        height, width = (
+            min(n, most) // 16 * 16 for n, most in zip(image.shape[:2], (512, 672), strict=True)
+        )
+        image = image[:height, :width]
+        return _time_ratio(lambda: self.predict(predictor, image), reference_network(image))
 
     def difference(self, now: np.ndarray, stored: np.ndarray) -> float:
         """Difference between an output and the stored one of the same image; 0 for equal outputs.

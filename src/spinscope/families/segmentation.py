@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,10 @@ from spinscope.classes import CLASSES, COLOURS, SKYRMION
 from spinscope.config import Params
 from spinscope.datasets import Dataset
 from spinscope.errors import SpinscopeError
-from spinscope.families.base import Family, Gate, Metric
+from spinscope.evaluation.intervals import Columns, ratio
+from spinscope.evaluation.metrics import scores
+from spinscope.evaluation.report import PIXELS
+from spinscope.families.base import Family, Metric, Quantity
 from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -190,13 +194,31 @@ class Segmentation(Family):
         return out
 
     def facts(self, report: Mapping[str, Any]) -> dict[str, float]:
-        """Count error: abs(predicted / labelled - 1) of the objects of a report."""
-        objects = report["objects"]
-        return {"count_error": abs(objects["predicted"] / max(objects["true"], 1) - 1)}
+        """Count error of a report: sum of the frames' absolute errors over the labelled objects."""
+        rows = report["per_image"]
+        errors = sum(abs(row["objects_predicted"] - row["objects_true"]) for row in rows)
+        return {"count_error": errors / max(sum(row["objects_true"] for row in rows), 1)}
 
-    def gates(self, number: Callable[[str], float | None], params: Params) -> Sequence[Gate]:
-        """Largest count error."""
-        return [Gate.at_most("count error", number("count_error"), params.gates.max_count_error)]
+    def quantities(self, params: Params) -> Sequence[Quantity]:
+        """MCC, precision, recall, count error and size distance of the objects.
+
+        Over- and undercounts of different frames do not cancel in the count error.
+        """
+        gates = params.gates
+        share = {"lowest": 0.0, "highest": 1.0, "margin": gates.object_margin}
+        error = {"lowest": 0.0, "maximise": False}
+        return [
+            Quantity("mcc", "MCC", gates.metric_limit, gates.metric_margin, lowest=-1, highest=1,
+                     of=_source_mcc),
+            Quantity("precision", "precision", gates.min_precision, **share,
+                     of=ratio("objects_matched", "objects_predicted")),
+            Quantity("recall", "recall", gates.min_recall, **share,
+                     of=ratio("objects_matched", "objects_true")),
+            Quantity("count_error", "count error", gates.max_count_error, gates.count_margin,
+                     **error, of=_count_error),
+            Quantity("size_px", "size distance in px", gates.max_size_px, gates.size_margin_px,
+                     **error, of=_size_distance),
+        ]  # fmt: skip
 
     def difference(self, now: np.ndarray, stored: np.ndarray) -> float:
         """Fraction of pixels whose class differs."""
@@ -237,6 +259,26 @@ class Segmentation(Family):
             }
 
         return answer
+
+
+def _source_mcc(columns: Columns) -> float:
+    """MCC of the pixels of all frames of a source."""
+    tp, fp, fn, tn = (float(columns[name].sum()) for name in PIXELS)
+    return scores(np.array([[tn, fp], [fn, tp]]))["mcc"]
+
+
+def _count_error(columns: Columns) -> float:
+    """Sum of the frames' absolute count errors over the labelled objects of a source."""
+    true = columns["objects_true"].sum()
+    wrong = np.abs(columns["objects_predicted"] - columns["objects_true"]).sum()
+    return float(wrong / true) if true else math.nan
+
+
+def _size_distance(columns: Columns) -> float:
+    """Mean size distance of the frames of a source in px, those without objects left out."""
+    distances = columns["wasserstein_px"]
+    known = distances[np.isfinite(distances)]
+    return float(known.mean()) if len(known) else math.nan
 
 
 _MASKS = ("classes", "colours", "none")

@@ -3,36 +3,54 @@
 from spinscope.jobs.corpora import corpus, film_lines, films, import_films, scripts
 from spinscope.jobs.data import CheckedData, checked_data, out_folder, split
 from spinscope.jobs.evaluating import evaluate_model, family_of, predictor
-from spinscope.jobs.promotion import add, family_of_version, promote
+from spinscope.jobs.promotion import (
+    add,
+    check_gates,
+    family_of_addition,
+    family_of_version,
+    promote,
+)
 from spinscope.jobs.recordings import export, measure, segment
 from spinscope.jobs.training import (
-    finish_training,
+    STEPS,
+    TRAINING,
+    evaluate_training,
+    read_training,
+    register_training,
     seeds,
     train,
+    train_networks,
     train_seed,
 )
 
 __all__ = [
+    "STEPS",
+    "TRAINING",
     "CheckedData",
     "add",
+    "check_gates",
     "checked_data",
     "corpus",
     "evaluate_model",
+    "evaluate_training",
     "export",
     "family_of",
+    "family_of_addition",
     "family_of_version",
     "film_lines",
     "films",
-    "finish_training",
     "import_films",
     "measure",
     "out_folder",
     "predictor",
     "promote",
+    "read_training",
+    "register_training",
     "scripts",
     "seeds",
     "segment",
     "split",
     "train",
+    "train_networks",
     "train_seed",
 ]

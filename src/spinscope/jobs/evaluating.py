@@ -9,9 +9,13 @@ from typing import Any
 from spinscope import families
 from spinscope.config import Params, Tracking
 from spinscope.datasets import Dataset, data_hash
+from spinscope.datasets.seen import FRAMES, read_frames
 from spinscope.errors import SpinscopeError
-from spinscope.files import sha256
+from spinscope.files import digest, kept, sha256
 from spinscope.progress import Progress, no_progress
+
+EVIDENCE = ("network", "rules", "frames", "settings", "code", "packages")
+"""Keys of `evidence`: everything that decides a score."""
 
 
 def evaluate_model(
@@ -42,7 +46,7 @@ def evaluate_model(
     Returns
     -------
     dict
-        Report of the family, with `model` {ref, sha256} and `data` {path, hash}.
+        Report of `score_model`, with `model` {ref, sha256} and `data` {path, hash}.
 
     Raises
     ------
@@ -58,15 +62,118 @@ def evaluate_model(
     if not len(frames):
         raise SpinscopeError(f"{folder}: no frame is left by --batches and --sources")
     model, views = resolve(params.tracking, model_ref), params.evaluation.tta
-    network = family.predictor(model, params)
-    report = family.score(network, frames, params, views=views, progress=progress)
+    network, hash_ = family.predictor(model, params), data_hash(dataset)
+    report = score_model(
+        params, model, frames, network, views=views, data=hash_, fast=True, progress=progress
+    )
     if image is not None:
         family.draw(network, frames, report, views, image)
     return {
         "model": {"ref": model_ref, "sha256": sha256(model / NETWORK)},
-        "data": {"path": str(folder), "hash": data_hash(dataset)},
+        "data": {"path": str(folder), "hash": hash_},
         **report,
     }
+
+
+def evidence(
+    params: Params,
+    model: Path,
+    frames: Dataset,
+    *,
+    views: int = 1,
+    data: str | None = None,
+    fast: bool = False,
+) -> dict[str, str]:
+    """Everything that decides a score, as digests; only reports of equal evidence are the same.
+
+    Parameters
+    ----------
+    params : Params
+        Settings of the model's family.
+    model : Path
+        Model folder.
+    frames : Dataset
+    views : int, default 1
+        Augmented views that are averaged.
+    data : str, optional
+        `data_hash` of the folder of the frames, if it is known.
+    fast : bool, default False
+        Whether the engine of the section `inference` computes the network, not Keras.
+
+    Returns
+    -------
+    dict
+        `network`, `rules` (info and training frames of the model folder), `frames` (pixels, labels
+        and sources), `settings`, `code` and `packages`.
+    """
+    from spinscope.models.store import INFO, NETWORK
+    from spinscope.tracking.lineage import installed
+
+    rules = [sha256(model / name) for name in (INFO, FRAMES) if (model / name).is_file()]
+    settings: dict[str, Any] = {**params.evaluation.model_dump(), **params.options, "views": views}
+    if fast:
+        segment = params.segment
+        settings |= {**params.inference.model_dump(), "axis_deg": segment.axis_deg}
+        settings |= {"scale": segment.scale}
+    names = [[record.name, record.source] for record in frames.records]
+    return {
+        "network": sha256(model / NETWORK),
+        "rules": digest(rules),
+        "frames": digest([data or data_hash(frames), names]),
+        "settings": digest(settings),
+        "code": families.of(params).scoring_code(),
+        "packages": digest(installed(("keras", "tensorflow-cpu", "tensorflow", "numpy", "scipy"))),
+    }
+
+
+def score_model(
+    params: Params,
+    model: Path,
+    frames: Dataset,
+    network: Any = None,
+    *,
+    views: int = 1,
+    data: str | None = None,
+    fast: bool = False,
+    path: Path | None = None,
+    progress: Progress = no_progress,
+) -> dict:
+    """Report of a model folder on some frames, with its evidence and the frames it was trained on.
+
+    Parameters
+    ----------
+    params : Params
+        Settings of the model's family.
+    model : Path
+        Model folder.
+    frames : Dataset
+    network : any, optional
+        The loaded model; by default it is loaded with Keras, if a score must be computed.
+    views, data, fast
+        See `evidence`.
+    path : Path, optional
+        JSON file that keeps the report; it is read back only if all of its evidence is equal.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        Report of the family, with `seen_in_training` (number of these frames that the model was
+        trained on, None if it lists none; as true or false in every row per image) and `evidence`.
+    """
+    key = evidence(params, model, frames, views=views, data=data, fast=fast)
+
+    def make() -> dict:
+        loaded = families.of(params).predictor(model) if network is None else network
+        report = score(params, loaded, frames, views, progress=progress)
+        trained = read_frames(model)
+        seen = [None] * len(frames) if trained is None else trained.contains(frames)
+        for row, row_seen in zip(report["per_image"], seen, strict=True):
+            row["seen_in_training"] = row_seen
+        count = None if trained is None else sum(seen)
+        return {**report, "seen_in_training": count, "evidence": key}
+
+    return make() if path is None else kept(path, key, make)
 
 
 def family_of(tracking: Tracking, model_ref: str) -> str:
@@ -138,5 +245,9 @@ def score(
         raise SpinscopeError(
             f"family {family.name}: a report of score() must contain {', '.join(required)}; "
             f"{', '.join(missing)} is missing"
+        )
+    if any(key not in row for row in report["per_image"] for key in ("name", "source")):
+        raise SpinscopeError(
+            f"family {family.name}: every row per_image of score() must contain name and source"
         )
     return report

@@ -1,4 +1,4 @@
-"""Training of a family over seeds: train, evaluate and track each, register the best.
+"""Training of a family over seeds in three steps: train, evaluate, register.
 
 Results are written to disk before they are tracked: a failing store loses no training.
 """
@@ -8,18 +8,19 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spinscope import families
 from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.families.base import Family
-from spinscope.files import atomic_folder, exclusive, kept, sha256, write_json
+from spinscope.files import atomic_folder, exclusive, sha256, write_json
 from spinscope.jobs.data import checked_data, first_weights, split
+from spinscope.jobs.evaluating import EVIDENCE, evidence, score_model
 from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from spinscope.tracking import Run, Version
 
+STEPS = ("train", "evaluate", "register")
+"""Steps of `train`, each with settings and results of its own."""
+TRAINING, REPORT = "training.json", "report.json"
 EXAMPLES = 2
 """Number of frames whose predictions are stored with a registered version."""
 
@@ -41,18 +45,68 @@ def train(
     params: Params,
     out: Path,
     *,
+    steps: Sequence[str] = STEPS,
     run_seeds: Callable[[list[int], str], list[dict]] | None = None,
     on_epoch: Callable[[int, int, dict[str, float]], None] | None = None,
     progress: Progress = no_progress,
 ) -> dict:
-    """Validate the data, train every seed, evaluate, track and register the best model.
+    """Train every seed, evaluate the networks and register the best, or some of these steps.
 
     Parameters
     ----------
     params : Params
         Settings of a family.
     out : Path
-        Receives `seed-SEED/`, `best/`, `validation/` and `report.json`.
+        Receives the files of `train_networks` and `evaluate_training`.
+    steps : sequence of str
+        Of `STEPS`; by default all.
+    run_seeds, on_epoch
+        See `train_networks`.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        Record of the last step; with the step "register", the report of `evaluate_training` and
+        `registered`, the reference of the version.
+
+    Raises
+    ------
+    SpinscopeError
+        If the data is not fit to train on, an earlier step is missing, or the tracking store
+        fails.
+    """
+    if unknown := [step for step in steps if step not in STEPS]:
+        raise SpinscopeError(f"step {unknown[0]!r} must be one of {', '.join(STEPS)}")
+    result: dict = {}
+    if "train" in steps:
+        result = train_networks(
+            params, out, run_seeds=run_seeds, on_epoch=on_epoch, progress=progress
+        )
+    if "evaluate" in steps:
+        result = evaluate_training(params, out, progress=progress)
+    if "register" in steps:
+        result = {**read_report(out), "registered": register_training(params, out).ref}
+        write_json(out / REPORT, result)
+    return result
+
+
+def train_networks(
+    params: Params,
+    out: Path,
+    *,
+    run_seeds: Callable[[list[int], str], list[dict]] | None = None,
+    on_epoch: Callable[[int, int, dict[str, float]], None] | None = None,
+    progress: Progress = no_progress,
+) -> dict:
+    """Validate the data and train every seed; finished seeds are read back.
+
+    Parameters
+    ----------
+    params : Params
+        Settings of a family.
+    out : Path
+        Receives `seed-SEED/`, `validation/` and `training.json`.
     run_seeds : callable, optional
         (seeds, id of the parent run) → rows of `train_seed`, for a caller with its own concurrency
         and retries; by default one seed after the other.
@@ -63,17 +117,20 @@ def train(
     Returns
     -------
     dict
-        The report of `finish_training`.
+        Also written to `out/training.json`: {family, profile, params, data, run_id, seeds}, `seeds`
+        with one row of `train_seed` per seed.
 
     Raises
     ------
     SpinscopeError
         If the data is not fit to train on, or the tracking store fails.
     """
+    from spinscope.evaluation import figures
     from spinscope.tracking import lineage, open_store, parent_run
+    from spinscope.tracking.runs import log_figure
 
     data = checked_data(params, out / "validation", progress=progress)
-    store = open_store(params.tracking)
+    store, metric = open_store(params.tracking), families.of(params).metric
     with parent_run(store, params, lineage(params, data.hash)) as parent:
 
         def in_order(every: list[int], parent_id: str) -> list[dict]:
@@ -84,13 +141,25 @@ def train(
                     out,
                     parent_id=parent_id,
                     on_epoch=on_epoch and partial(on_epoch, seed),
-                    progress=progress,
                 )
                 for seed in every
             ]
 
         rows = (run_seeds or in_order)(seeds(params), parent.run_id)
-        return finish_training(params, rows, out, parent_id=parent.run_id, validated=True)
+        rows = sorted(rows, key=lambda row: row["seed"])
+        histories = {row["seed"]: _history(out, row["seed"]) for row in rows}
+        curves = figures.training_curves(histories, metric.name, metric.title)
+        log_figure(parent, figures.png(curves), "curves.png")
+    record = {
+        "family": params.family,
+        "profile": params.profile,
+        "params": params.digest(),
+        "data": {"path": str(dataset_path(params)), "hash": data.hash, "validated": True},
+        "run_id": parent.run_id,
+        "seeds": rows,
+    }
+    write_json(out / TRAINING, record)
+    return record
 
 
 def train_seed(
@@ -100,9 +169,8 @@ def train_seed(
     *,
     parent_id: str | None = None,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
-    progress: Progress = no_progress,
 ) -> dict:
-    """Train, evaluate and track one seed in `out/seed-SEED`; finished parts are read back.
+    """Train and track one seed in `out/seed-SEED`; a finished one is read back.
 
     Parameters
     ----------
@@ -113,16 +181,14 @@ def train_seed(
         Id of the parent run; without one nothing is tracked.
     on_epoch : callable, optional
         Called with (epoch, logs) after every epoch.
-    progress : callable, optional
 
     Returns
     -------
     dict
-        {seed, folder, sha256, seconds, val_METRIC, best_epoch, run_id} and the reports of the
-        family on the validation frames.
+        {seed, sha256, seconds, val_METRIC, best_epoch, run_id}.
     """
     from spinscope.models.store import NETWORK
-    from spinscope.tracking import lineage, measured_on
+    from spinscope.tracking import lineage
     from spinscope.training.fit import fit
 
     family, folder = families.of(params), out / f"seed-{seed}"
@@ -154,91 +220,221 @@ def train_seed(
         )
         row = {
             "seed": seed,
-            "folder": str(result.model),
             "sha256": sha256(result.model / NETWORK),
             "seconds": result.seconds,
             f"val_{family.metric.name}": result.score,
             "best_epoch": result.best_epoch,
             "run_id": run and run.run_id,
         }
-        predictor = family.predictor(result.model)
-        for name, views in family.reports(params).items():
-            row[name] = kept(
-                folder / f"{name}.json",
-                [row["sha256"], measured_on(params, hash_), views],
-                partial(
-                    family.score,
-                    predictor,
-                    splits.validation,
-                    params,
-                    views=views,
-                    progress=progress,
-                ),
-            )
-        write_json(folder / "row.json", row)
         if run is not None:
-            _track_seed(family, run, result.history, row, family.reports(params))
+            _track_seed(family, run, result.history, row)
     return row
 
 
-def finish_training(
-    params: Params,
-    rows: Sequence[dict],
-    out: Path,
-    *,
-    parent_id: str | None = None,
-    validated: bool = False,
+def evaluate_training(
+    params: Params, training: Path, out: Path | None = None, *, progress: Progress = no_progress
 ) -> dict:
-    """Summarise the seeds, copy the best model to `out/best`, track and register it.
+    """Score every network of a training on the validation frames and copy the best to `out/best`.
+
+    A score is read back only if network, frames, settings, code and packages are the same.
 
     Parameters
     ----------
     params : Params
-    rows : sequence of dict
-        Rows of `train_seed`.
-    out : Path
-    parent_id : str, optional
-        Id of the parent run; without one nothing is tracked or registered.
-    validated : bool, default False
-        Whether the data passed validation, which a gate requires.
+        Settings; the section `evaluation` may differ from that of the training.
+    training : Path
+        Folder of `train_networks`.
+    out : Path, optional
+        Receives `seed-SEED/REPORT.json`, `best/` and `report.json`; by default `training`.
+    progress : callable, optional
 
     Returns
     -------
     dict
         Also written to `out/report.json`: {family, metric, profile, data, seeds, best_seed, best,
-        registered}, `seeds` with one row per seed, and mean and SD over the seeds for every report
-        of the family.
+        optimism, evidence, run_id}, `seeds` with one row per seed, and mean and SD over the seeds
+        for every report of the family. `optimism` is the gain of choosing the best seed on the
+        frames on which it is scored.
+
+    Raises
+    ------
+    SpinscopeError
+        If the folder holds no finished training of the settings' family, or its networks changed.
     """
+    from spinscope.evaluation.intervals import optimism
+    from spinscope.models.store import NETWORK
     from spinscope.tracking import over_seeds
 
-    family = families.of(params)
-    metric, reports = family.metric, family.reports(params)
-    columns = {name: f"{metric.name}_{name}".removesuffix("_validation") for name in reports}
-    rows = sorted(rows, key=lambda row: row["seed"])
-    best = rows[metric.best([row["validation"][metric.name] for row in rows])]
-    _keep_best(family, Path(best["folder"]), out / "best")
+    training, out = Path(training), Path(out or training)
+    family, record = families.of(params), read_training(training)
+    if record["family"] != family.name:
+        raise SpinscopeError(
+            f"{training} holds a training of the family {record['family']}, not of {family.name}"
+        )
+    dataset, splits = split(params)
+    frames, hash_ = splits.validation, data_hash(dataset)
+    metric, views_of = family.metric, family.reports(params)
+    reports: dict[str, dict[int, dict]] = {name: {} for name in views_of}
+    for row in record["seeds"]:
+        seed = row["seed"]
+        model = training / f"seed-{seed}" / "model"
+        if not (model / NETWORK).is_file() or sha256(model / NETWORK) != row["sha256"]:
+            raise SpinscopeError(
+                f"{model / NETWORK} is not the network that {training / TRAINING} lists; "
+                "run the training again"
+            )
+        network = family.predictor(model)
+        for name, views in views_of.items():
+            reports[name][seed] = score_model(
+                params,
+                model,
+                frames,
+                network,
+                views=views,
+                data=hash_,
+                path=out / f"seed-{seed}" / f"{name}.json",
+                progress=progress,
+            )
+    first = reports["validation"]
+    order = [row["seed"] for row in record["seeds"]]
+    best_seed = order[metric.best([first[seed][metric.name] for seed in order])]
+    columns = {name: f"{metric.name}_{name}".removesuffix("_validation") for name in views_of}
+    headline = family.quantities(params)[0]
     report = {
         "family": family.name,
         "metric": {"name": metric.name, "title": metric.title},
         "profile": params.profile,
         "data": str(dataset_path(params)),
+        "data_hash": hash_,
+        "validated": record["data"]["validated"] and record["data"]["hash"] == hash_,
+        "params": record["params"],
         "seeds": [
             {
                 **{key: row[key] for key in ("seed", "seconds", "best_epoch", "run_id")},
-                **{key: row[name][metric.name] for name, key in columns.items()},
-                **{key: row["validation"][key] for key in family.listed},
+                **{key: reports[name][row["seed"]][metric.name] for name, key in columns.items()},
+                **{key: first[row["seed"]][key] for key in (*family.listed, "seen_in_training")},
             }
-            for row in rows
+            for row in record["seeds"]
         ],
-        "best_seed": best["seed"],
+        "n_images": len(frames),
+        "best_seed": best_seed,
         "best": str(out / "best"),
-        **{name: over_seeds({row["seed"]: row[name] for row in rows}) for name in reports},
+        "optimism": optimism(
+            [headline.per_source(first[seed]["per_image"]) for seed in order],
+            maximise=headline.maximise,
+        ),
+        "evidence": first[best_seed]["evidence"],
+        **{name: over_seeds(reports[name]) for name in views_of},
     }
-    if parent_id is not None:
-        version = _track_experiment(params, rows, best, report, out, parent_id, validated)
-        report["registered"] = version.ref
-    write_json(out / "report.json", report)
+    _keep_best(family, training / f"seed-{best_seed}" / "model", out / "best")
+    report["run_id"] = _track_scores(params, record, report, reports)
+    write_json(out / REPORT, report)
     return report
+
+
+def register_training(params: Params, out: Path, name: str | None = None) -> Version:
+    """Register the best network of an evaluated training, unless it is the newest version.
+
+    Parameters
+    ----------
+    params : Params
+        Settings of the evaluation.
+    out : Path
+        Folder of `evaluate_training`.
+    name : str, optional
+        Registered name; by default `tracking.experiment`.
+
+    Raises
+    ------
+    SpinscopeError
+        If the scores of the folder are those of another network, other frames, settings or code,
+        or the store fails.
+    """
+    from spinscope.tracking import lineage, open_store, register
+    from spinscope.tracking.registry import same_version
+
+    family, report = families.of(params), read_report(out)
+    dataset, splits = split(params)
+    best, hash_ = out / "best", data_hash(dataset)
+    views = family.reports(params)["validation"]
+    now = evidence(params, best, splits.validation, views=views, data=hash_)
+    if differing := [key for key in EVIDENCE if report["evidence"].get(key) != now[key]]:
+        raise SpinscopeError(
+            f"{out / REPORT} holds the scores of other {' and '.join(differing)}: evaluate the "
+            "training again before it is registered"
+        )
+    store, seed = open_store(params.tracking), report["best_seed"]
+    name = name or params.tracking.experiment
+    tags = lineage(params, hash_, seed) | {"network.sha256": now["network"]}
+    tags |= evidence_tags(report)
+    if same := same_version(store, name, tags):
+        return same
+    scores = {
+        row["seed"]: json.loads((out / f"seed-{row['seed']}/validation.json").read_text())["value"]
+        for row in report["seeds"]
+    }
+    return register(
+        store,
+        family,
+        report["run_id"],
+        best,
+        name,
+        seed=seed,
+        reports=scores,
+        lineage=tags,
+        validated=report["validated"],
+        examples=examples(splits.validation),
+    )
+
+
+def evidence_tags(report: Mapping[str, Any]) -> dict[str, str]:
+    """Tags of a version that name the evidence of its scores.
+
+    Parameters
+    ----------
+    report : mapping
+        Report of `score_model`, or of `evaluate_training`.
+    """
+    tags = {f"evidence.{key}": value for key, value in report["evidence"].items()}
+    if report.get("optimism") is not None:
+        tags["optimism"] = f"{report['optimism']:.8g}"
+    return tags
+
+
+def read_training(folder: Path) -> dict:
+    """Record of a training, `training.json`.
+
+    Raises
+    ------
+    SpinscopeError
+        If the folder holds no finished training.
+    """
+    return _read(folder / TRAINING, "seeds", "a finished training: run `spinscope train` first")
+
+
+def read_report(folder: Path) -> dict:
+    """Report of an evaluated training, `report.json`.
+
+    Raises
+    ------
+    SpinscopeError
+        If the folder holds no evaluated training.
+    """
+    rule = "the scores of a training: run `spinscope train --steps evaluate` first"
+    return _read(folder / REPORT, "evidence", rule)
+
+
+def _read(path: Path, key: str, rule: str) -> dict:
+    try:
+        value = json.loads(path.read_text())
+        value[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise SpinscopeError(f"{path} must hold {rule}") from None
+    return value
+
+
+def _history(out: Path, seed: int) -> dict[str, list[float]]:
+    return json.loads((out / f"seed-{seed}" / "history.json").read_text())
 
 
 def _keep_best(family: Family, model: Path, best: Path) -> None:
@@ -286,65 +482,46 @@ def _seed_run(
     return seed_run(Run(open_store(params.tracking), parent_id), tags)
 
 
-def _track_seed(
-    family: Family, run: Run, history: dict[str, list[float]], row: dict, reports: Sequence[str]
-) -> None:
-    """Log curves, reports and figures of one seed."""
+def _track_seed(family: Family, run: Run, history: dict[str, list[float]], row: dict) -> None:
+    """Log curves and figures of the training of one seed."""
     from spinscope.evaluation import figures
-    from spinscope.tracking.runs import log_curves, log_figure, log_metrics, log_report
+    from spinscope.tracking.runs import log_curves, log_figure, log_metrics
 
     log_curves(run, history)
     log_metrics(run, {"seconds": row["seconds"], "best_epoch": row["best_epoch"]})
-    for name in reports:
-        log_report(run, row[name], name)
     metric = family.metric
     curves = figures.training_curves({row["seed"]: history}, metric.name, metric.title)
-    for name, figure in {"curves.png": curves, **family.figures(row["validation"])}.items():
-        log_figure(run, figures.png(figure), name)
+    log_figure(run, figures.png(curves), "curves.png")
 
 
-def _track_experiment(
-    params: Params,
-    rows: Sequence[dict],
-    best: dict,
-    report: dict,
-    out: Path,
-    parent_id: str,
-    validated: bool,
-) -> Version:
-    """Log the numbers over all seeds; register the best model unless it is the newest version."""
+def _track_scores(
+    params: Params, record: dict, report: dict, reports: Mapping[str, Mapping[int, dict]]
+) -> str | None:
+    """Log the scores of every seed and those over all seeds; returns the run of the best seed.
+
+    Scores with other settings than those of the training get a run of their own.
+    """
     from spinscope.evaluation import figures
-    from spinscope.tracking import Run, lineage, measured_on, open_store, register
-    from spinscope.tracking.registry import same_version
-    from spinscope.tracking.runs import log_figure, log_json, log_metrics
+    from spinscope.tracking import Run, lineage, open_store
+    from spinscope.tracking.runs import added_run, log_figure, log_json, log_metrics, log_report
 
-    family, store = families.of(params), open_store(params.tracking)
-    parent, metric = Run(store, parent_id), family.metric
-    dataset, splits = split(params)
-    for name in family.reports(params):
+    if record["run_id"] is None:
+        return None
+    family, store, best = families.of(params), open_store(params.tracking), report["best_seed"]
+    runs = {row["seed"]: row["run_id"] for row in record["seeds"]}
+    summary = Run(store, record["run_id"])
+    if record["params"] != params.digest():
+        tags = lineage(params, report["data_hash"], best)
+        with added_run(store, tags, f"evaluate {params.tracking.experiment}") as summary:
+            runs = {best: summary.run_id}
+    for seed, run_id in runs.items():
+        run = Run(store, run_id)
+        for name in reports:
+            log_report(run, reports[name][seed], name)
+        for name, figure in family.figures(reports["validation"][seed]).items():
+            log_figure(run, figures.png(figure), name)
+    for name in reports:
         prefix = "" if name == "validation" else f"{name}."
-        log_metrics(parent, {f"{prefix}{key}": value for key, value in report[name].items()})
-    log_json(parent, report, "report.json")
-    histories = {
-        row["seed"]: json.loads((out / f"seed-{row['seed']}" / "history.json").read_text())
-        for row in rows
-    }
-    curves = figures.training_curves(histories, metric.name, metric.title)
-    log_figure(parent, figures.png(curves), "curves.png")
-    hash_, name = data_hash(dataset), params.tracking.experiment
-    tags = lineage(params, hash_, best["seed"]) | {"network.sha256": best["sha256"]}
-    if same := same_version(store, name, tags):
-        return same
-    return register(
-        store,
-        family,
-        best["run_id"] or parent_id,
-        out / "best",
-        name,
-        seed=best["seed"],
-        reports={row["seed"]: row["validation"] for row in rows},
-        lineage=tags,
-        measured_on=measured_on(params, hash_),
-        validated=validated,
-        examples=examples(splits.validation),
-    )
+        log_metrics(summary, {f"{prefix}{key}": value for key, value in report[name].items()})
+    log_json(summary, report, "report.json")
+    return runs[best]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spinscope.config import bundled_models, renamed
+from spinscope.datasets.seen import FRAMES, TrainingFrames
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256
 
@@ -20,7 +21,13 @@ CARD = "card.md"
 SUMS = "SHA256SUMS"
 
 
-def save_model(folder: Path | str, model, info: dict[str, Any], card: str) -> Path:
+def save_model(
+    folder: Path | str,
+    model,
+    info: dict[str, Any],
+    card: str,
+    frames: TrainingFrames | None = None,
+) -> Path:
     """Write a model folder, whole or not at all.
 
     Parameters
@@ -31,12 +38,17 @@ def save_model(folder: Path | str, model, info: dict[str, Any], card: str) -> Pa
         Everything needed to apply the network; a value that JSON can hold.
     card : str
         Model card in Markdown.
+    frames : TrainingFrames, optional
+        Frames that the network was trained on, those of its first weights included. Without
+        them no score of the model can pass a gate.
     """
     folder = Path(folder)
     with atomic_folder(folder) as partial:
         model.save(partial / NETWORK, include_optimizer=False)
         (partial / INFO).write_text(json.dumps(info, indent=1, sort_keys=True) + "\n")
         (partial / CARD).write_text(card)
+        if frames is not None:
+            (partial / FRAMES).write_text(json.dumps(frames.to_json(), indent=0) + "\n")
         write_sums(partial)
     return folder
 
@@ -62,7 +74,7 @@ def model_info(folder: Path | str) -> dict[str, Any]:
         raise SpinscopeError(f"{folder} is no model folder: it holds no {SUMS}")
     lines = (folder / SUMS).read_text().splitlines()
     listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in (NETWORK, INFO):
+    for name in (NETWORK, INFO, *([FRAMES] if (folder / FRAMES).exists() else ())):
         if name not in listed:
             raise SpinscopeError(f"{folder}/{SUMS} must list {name}")
     for name, digest in listed.items():

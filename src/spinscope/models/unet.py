@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from keras import layers
@@ -85,3 +87,19 @@ def _activate(x, name: str):
     if name == "prelu":
         return layers.PReLU(shared_axes=[1, 2])(x)
     return layers.Activation(name)(x)
+
+
+def reference_network(image: np.ndarray) -> Callable[[], object]:
+    """Function that applies the published U-Net with random weights to an image, by Keras.
+
+    Its time is the unit in which the time of a frame is compared between machines.
+
+    Parameters
+    ----------
+    image : (H, W) array
+        H and W must be multiples of 16.
+    """
+    config = Model(width=16, depth=4, stem=1, refine=0, activation="relu", dropout=0.05,
+                   upscale=None, min_peak_probability=None)  # fmt: skip
+    network, batch = unet(config, 3), np.asarray(image, np.float32)[None, ..., None]
+    return lambda: network.predict_on_batch(batch)

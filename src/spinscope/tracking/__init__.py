@@ -1,8 +1,9 @@
 """Tracking: runs and their lineage, the model registry, and promotion to the lab."""
 
 from spinscope.families import Gate
-from spinscope.tracking.lineage import lineage, measured_on
+from spinscope.tracking.lineage import lineage
 from spinscope.tracking.promotion import (
+    MOVED,
     Promotion,
     PromotionRefused,
     check,
@@ -15,6 +16,7 @@ from spinscope.tracking.runs import Run, over_seeds, parent_run, seed_run
 from spinscope.tracking.store import Store, open_store
 
 __all__ = [
+    "MOVED",
     "Gate",
     "Promotion",
     "PromotionRefused",
@@ -25,7 +27,6 @@ __all__ = [
     "compare",
     "history",
     "lineage",
-    "measured_on",
     "open_store",
     "over_seeds",
     "parent_run",

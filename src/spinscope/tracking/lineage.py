@@ -6,7 +6,7 @@ import contextlib
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -45,18 +45,6 @@ def lineage(
         **package_versions(),
         "host.cpus": str(os.cpu_count()),
     }
-
-
-def measured_on(params: Params, data_hash: str) -> str:
-    """Name of the frames and settings of an evaluation; only equal names have comparable scores."""
-    parts: Mapping[str, object] = {
-        "data": data_hash,
-        "validation": params.data.validation_batches,
-        "scheme": params.data.scheme,
-        **params.evaluation.model_dump(),
-        **params.options,
-    }
-    return " ".join(f"{key}={value}".replace(" ", "") for key, value in parts.items())
 
 
 def package_versions() -> dict[str, str]:

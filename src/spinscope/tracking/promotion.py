@@ -13,33 +13,40 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spinscope.config import Params
 from spinscope.errors import SpinscopeError
-from spinscope.families import Family, Gate, Metric
+from spinscope.evaluation.intervals import Interval, interval, paired
+from spinscope.families import Family, Gate, Quantity
+from spinscope.files import digest
 from spinscope.tracking import registry
-from spinscope.tracking.registry import LAB, Version
+from spinscope.tracking.registry import LAB, RECORD, Version
 from spinscope.tracking.store import Store, reachable
 
-_RECORD = "promotion."
 _MAX_REASON = 2000
 TOLERANCE = 1e-4
 """Largest `Family.difference` between stored and repeated predictions."""
+MOVED = "moved outside the gates"
+"""Action of a move of the alias that spinscope did not make."""
 
-Measure = Callable[[Path], float]
-"""Model folder → headline metric on the candidate's validation frames."""
+Measure = Callable[[Version], Mapping[str, Any]]
+"""Version → report of its network on the validation frames of the settings."""
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """One move of the alias: action, versions, user, time, reason and gates."""
+    """One move of the alias: action, versions, user, time, reason and gates.
+
+    `policy` is the digest of the limits; `override` is the reason for a promotion although gates
+    failed, empty without one. The move of an alias that spinscope did not make has no user and no
+    time.
+    """
 
     name: str
     action: str
@@ -49,6 +56,8 @@ class Promotion:
     when: str
     reason: str
     gates: tuple[Gate, ...] = ()
+    policy: str = ""
+    override: str = ""
 
     @property
     def ref(self) -> str:
@@ -73,32 +82,46 @@ class PromotionRefused(SpinscopeError):
 
 
 def check(
-    store: Store, family: Family, of: Version, params: Params, *, measure: Measure | None = None
+    store: Store,
+    family: Family,
+    of: Version,
+    params: Params,
+    *,
+    measure: Measure,
+    frame_ratio: Callable[[Version], float],
 ) -> tuple[Gate, ...]:
-    """Measure every gate of a version against the limits and the current `lab` version.
+    """Measure every gate of a version against the limits and the best version of the lab.
 
     Parameters
     ----------
     store : Store
     family : Family
-        Headline metric, further gates and how a model is applied.
+        Quantities that gates judge, and how a model is applied.
     of : Version
     params : Params
         Limits of the gates.
-    measure : callable, optional
-        See `promote`.
+    measure : callable
+        Version → report of its network on the validation frames, with `per_image` rows that hold
+        `source` and `seen_in_training`.
+    frame_ratio : callable
+        Version → time of a frame relative to a reference network in the same run.
     """
-    lab, metric, gates = registry.current(store, of.name), family.metric, params.gates
-    limit = Gate.at_least if metric.maximise else Gate.at_most
-    mean = of.number(f"{metric.name}.mean")
+    intact = registry.intact(store, of)
+    if intact is not None:
+        return (Gate("stored network", intact, None, None, False),)
+    report, quantities = measure(of), family.quantities(params)
+    slow = frame_ratio(of)
+    limit = params.gates.max_frame_ratio
     return (
         _validated(of),
-        limit(f"mean {metric.title} over seeds", mean, gates.metric_limit),
-        _not_worse(store, metric, of, lab, gates.metric_spread, measure),
-        *family.gates(of.number, params),
-        Gate.at_most("frame time in ms", of.number("frame_ms"), gates.max_frame_ms),
+        _unseen(report),
+        *(_within(quantity, report, params.gates.confidence) for quantity in quantities
+          if quantity.limit is not None),
+        *_not_worse(store, of, quantities, report, measure, params.gates.confidence),
+        Gate("frame time", "times that of the reference network, at most the limit", slow, limit,
+             slow <= limit),
         _reproduces(store, family, of),
-    )
+    )  # fmt: skip
 
 
 def promote(
@@ -109,8 +132,10 @@ def promote(
     *,
     reason: str,
     params: Params,
+    measure: Measure,
+    frame_ratio: Callable[[Version], float],
     who: str | None = None,
-    measure: Measure | None = None,
+    override: str | None = None,
 ) -> Promotion:
     """Point `models:/NAME@lab` to a version that passes every gate.
 
@@ -129,26 +154,34 @@ def promote(
         At most 2000 characters.
     params : Params
         Limits of the gates.
+    measure, frame_ratio : callable
+        See `check`.
     who : str, optional
         By default the user of this process.
-    measure : callable, optional
-        Returns the headline metric of the current lab version on the candidate's validation
-        frames. Needed only if the two were measured on different data or in different ways.
+    override : str, optional
+        Reason to promote although gates fail; the history records it. A version whose stored
+        network is not the registered one is refused all the same.
 
     Raises
     ------
     PromotionRefused
         If a gate fails; holds the table of gates.
     SpinscopeError
-        If the name or version is unknown, or the reason is empty.
+        If the name or version is unknown, or a reason is empty.
     """
     reason = _checked(reason)
+    override = "" if override is None else _checked(override)
     with store.locked(f"promotion-{name}"):
         of = registry.version(store, name, version)
-        table = check(store, family, of, params, measure=measure)
-        if not all(gate.passed for gate in table):
+        table = check(store, family, of, params, measure=measure, frame_ratio=frame_ratio)
+        failed = [gate for gate in table if not gate.passed]
+        if failed and (not override or registry.intact(store, of)):
             raise PromotionRefused(of, table)
-        return _move(store, name, "promote", of.version, reason, who, table)
+        return _move(
+            store, name, "promote", of.version, reason, who, table,
+            policy=digest(params.model_dump(mode="json", include={"gates", "evaluation"})),
+            override=override if failed else "",
+        )  # fmt: skip
 
 
 def rollback(store: Store, name: str, *, reason: str, who: str | None = None) -> Promotion:
@@ -180,13 +213,26 @@ def rollback(store: Store, name: str, *, reason: str, who: str | None = None) ->
 
 
 def history(store: Store, name: str) -> list[Promotion]:
-    """Every move of `lab`, oldest first, without interrupted ones that did not take effect."""
-    steps = []
+    """Every move of `lab`, oldest first, without interrupted ones that did not take effect.
+
+    A version that the alias points to without a record is a step with the action `MOVED`.
+    """
+    steps: list[Promotion] = []
+
+    def moved_to(version: int | None) -> None:
+        before = steps[-1].to_version if steps else None
+        if version is not None and version != before:
+            why = "no command of spinscope made this move"
+            steps.append(Promotion(name, MOVED, before, version, "unknown", "unknown", why))
+
     for _, record, effective in _records(store, name):
         if effective:
             gates = tuple(Gate(**gate) for gate in record.pop("gates"))
             record.pop("state")
+            moved_to(record["from_version"])
             steps.append(Promotion(name, **record, gates=gates))
+    lab = registry.current(store, name)
+    moved_to(lab.version if lab else None)
     return steps
 
 
@@ -195,36 +241,149 @@ def _validated(of: Version) -> Gate:
     return Gate("validated data", "the data passed validation", float(passed), 1.0, passed)
 
 
+def _unseen(report: Mapping[str, Any]) -> Gate:
+    """No validation frame was in the training."""
+    seen = report.get("seen_in_training")
+    rule = f"of {report['n_images']} validation frames were seen in training; none may be"
+    if seen is None:
+        rule = "the model folder must list its training frames"
+    return Gate("unseen frames", rule, seen, 0, seen == 0)
+
+
+def _within(quantity: Quantity, report: Mapping[str, Any], confidence: float) -> Gate:
+    """The interval of a quantity over the sources keeps its limit."""
+    name, limit, better = quantity.title, quantity.limit, quantity.maximise
+    values = list(quantity.per_source(report["per_image"]).values())
+    if not values:
+        return Gate(name, "is defined on no validation frame", None, limit, False)
+    found = interval(values, confidence, lowest=quantity.lowest, highest=quantity.highest)
+    bound = found.low if better else found.high
+    passed = bound is not None and (bound >= limit if better else bound <= limit)
+    rule = "lower confidence limit at least the limit"
+    if not better:
+        rule = "upper confidence limit at most the limit"
+    if not passed and bound is not None and (found.value > limit) == better:
+        rule += _too_wide(found, abs(found.value - limit), report, upper=not better)
+    elif bound is None:
+        rule = "the frames are of one source, so the spread is unknown; at least two are needed"
+    return Gate(name, rule, found.value, limit, passed, found.low, found.high)
+
+
+def _too_wide(
+    found: Interval, distance: float, report: Mapping[str, Any], *, upper: bool = False
+) -> str:
+    """End of a rule: the interval is too wide, and how many sources would do."""
+    sources = found.needed(distance, upper=upper)
+    if sources is None:
+        return ""
+    frames = math.ceil(sources * report["n_images"] / found.n)
+    return f"; too wide to tell, about {sources} sources ({frames} frames) would do"
+
+
 def _not_worse(
     store: Store,
-    metric: Metric,
     of: Version,
-    lab: Version | None,
-    spread: float,
-    measure: Measure | None,
-) -> Gate:
-    """Mean metric no worse than the lab's by more than `spread` pooled SD over the seeds.
+    quantities: Sequence[Quantity],
+    report: Mapping[str, Any],
+    measure: Measure,
+    confidence: float,
+) -> list[Gate]:
+    """Non-inferiority to the best version that the lab has had, on frames that neither saw.
 
-    .. math:: M \\ge M_{lab} - s \\sqrt{(\\sigma^2 + \\sigma_{lab}^2) / 2}
+    .. math:: \\mathrm{low}(M - M_{best}) \\ge -\\delta
     """
-    name = f"mean {metric.title} against @{LAB}"
-    key, key_sd = f"{metric.name}.mean", f"{metric.name}.sd"
-    mean = of.number(key)
-    if lab is None or lab.version == of.version:
-        return Gate(name, f"no other version is @{LAB}", mean, None, mean is not None)
-    lab_mean, rule = lab.number(key), f"within the seeds' spread of version {lab.version}"
-    if of.tags.get("measured_on") != lab.tags.get("measured_on"):
-        if measure is None:
-            rule = f"version {lab.version} was measured on other data; measure it on these frames"
-            return Gate(name, rule, mean, None, False)
-        lab_mean = float(measure(registry.version_folder(store, lab)))
-        rule += ", measured on these frames"
-    sds = of.number(key_sd), lab.number(key_sd)
-    if mean is None or lab_mean is None or None in sds:
-        return Gate(name, f"both versions carry {key} and {key_sd}", mean, lab_mean, False)
-    loss = spread * math.sqrt((sds[0] ** 2 + sds[1] ** 2) / 2)
-    limit = lab_mean - loss if metric.maximise else lab_mean + loss
-    return Gate(name, rule, mean, limit, mean >= limit if metric.maximise else mean <= limit)
+    headline = quantities[0]
+    compared = [quantity for quantity in quantities if quantity.margin is not None]
+    best, why = _best_of_lab(store, of, headline, measure)
+    if best is None:
+        passed = not why
+        rule = why or "no other version was promoted yet"
+        return [Gate(f"{headline.title} against the lab", rule, None, None, passed)]
+    version, reference = best
+    rows, others = _unseen_by_both(report, reference)
+    gates = []
+    for quantity in compared:
+        name = f"{quantity.title} against version {version.version}"
+        gain = paired(quantity, rows, others, confidence)
+        limit = -float(quantity.margin)
+        if gain is None:
+            rule = f"there is no frame that neither this version nor version {version.version} saw"
+            gates.append(Gate(name, rule, None, limit, False))
+            continue
+        if quantity is headline:
+            gain = _less(gain, _optimism(of, report) - _optimism(version, reference))
+        passed = gain.low is not None and gain.low >= limit
+        rule = "lower confidence limit of the gain at least the limit"
+        if gain.low is None:
+            rule = "the frames are of one source, so the spread is unknown; at least two are needed"
+        elif not passed and gain.value > limit:
+            rule += _too_wide(gain, gain.value - limit, report)
+        gates.append(Gate(name, rule, gain.value, limit, passed, gain.low, gain.high))
+    return gates
+
+
+def _best_of_lab(
+    store: Store, of: Version, headline: Quantity, measure: Measure
+) -> tuple[tuple[Version, Mapping[str, Any]] | None, str]:
+    """The version with the best score of all that were `lab`; or why there is none.
+
+    Versions that were deleted, or of which every frame was seen in training, are left out.
+    """
+    lab = registry.current(store, of.name)
+    existing = {version.version: version for version in registry.every(store, of.name)}
+    had = {step.to_version for step in history(store, of.name)} - {of.version}
+    best, best_value = None, -math.inf
+    for number in sorted(had & set(existing)):
+        version = existing[number]
+        current = lab is not None and lab.version == number
+        if problem := registry.intact(store, version):
+            if current:
+                return None, problem
+            continue
+        report = measure(version)
+        if report.get("seen_in_training") is None:
+            if current:
+                return None, (
+                    f"version {number} (@{LAB}) lists no training frames, so that it cannot be "
+                    "compared"
+                )
+            continue
+        rows = [row for row in report["per_image"] if not row["seen_in_training"]]
+        values = list(headline.per_source(rows).values())
+        if not values:
+            if current:
+                return None, f"version {number} (@{LAB}) was trained on all of these frames"
+            continue
+        value = float(np.mean(values)) * (1 if headline.maximise else -1)
+        if value > best_value:
+            best, best_value = (version, report), value
+    return best, ""
+
+
+def _unseen_by_both(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[list, list]:
+    """Rows per image of two reports, of the frames that neither model was trained on."""
+    seen = {
+        row["name"]
+        for report in (ours, theirs)
+        for row in report["per_image"]
+        if row["seen_in_training"]
+    }
+    return tuple(
+        [row for row in report["per_image"] if row["name"] not in seen] for report in (ours, theirs)
+    )
+
+
+def _optimism(of: Version, report: Mapping[str, Any]) -> float:
+    """Gain of the choice of the best seed, if it was chosen on the frames of the report."""
+    if of.tags.get("evidence.frames") != report.get("evidence", {}).get("frames"):
+        return 0.0
+    return of.number("optimism") or 0.0
+
+
+def _less(gain: Interval, by: float) -> Interval:
+    """Interval shifted down."""
+    low, high = (end if end is None else end - by for end in (gain.low, gain.high))
+    return Interval(gain.value - by, low, high, gain.n)
 
 
 def _reproduces(store: Store, family: Family, of: Version) -> Gate:
@@ -257,6 +416,8 @@ def _move(
     reason: str,
     who: str | None,
     gates: tuple[Gate, ...] = (),
+    policy: str = "",
+    override: str = "",
 ) -> Promotion:
     """Record the move, move the alias, confirm the record."""
     for key, record, effective in _records(store, name):  # of interrupted processes
@@ -265,12 +426,13 @@ def _move(
     lab = registry.current(store, name)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     before = lab.version if lab else None
-    step = Promotion(name, action, before, target, who or _user(), when, reason, gates)
+    who = who or _user()
+    step = Promotion(name, action, before, target, who, when, reason, gates, policy, override)
     if before == target:
         return step
     record = {field: value for field, value in asdict(step).items() if field != "name"}
     # A key of its own, so that two machines never overwrite each other's record.
-    key = f"{_RECORD}{time.time_ns():020d}.{secrets.token_hex(4)}"
+    key = f"{RECORD}{time.time_ns():020d}.{secrets.token_hex(4)}"
     _write(store, name, key, record, "begun")
     _set_alias(store, name, target)
     # The alias has moved: the next move confirms a record that cannot be confirmed now.
@@ -284,7 +446,7 @@ def _records(store: Store, name: str) -> list[tuple[str, dict[str, Any], bool]]:
     lab = registry.current(store, name)
     with reachable(store.uri):
         tags = store.client.get_registered_model(name).tags
-    keys = sorted(key for key in tags if key.startswith(_RECORD))
+    keys = sorted(key for key in tags if key.startswith(RECORD))
     records = [json.loads(tags[key]) for key in keys]
     return [
         (

@@ -17,9 +17,10 @@ import numpy as np
 
 from spinscope import families
 from spinscope.config import Tracking, project_root
-from spinscope.errors import SpinscopeError
+from spinscope.errors import SpinscopeError, SpinscopeWarning
 from spinscope.families import Family
-from spinscope.files import atomic_folder, digest
+from spinscope.files import atomic_folder, digest, sha256
+from spinscope.models.store import NETWORK
 from spinscope.tracking.lineage import installed
 from spinscope.tracking.runs import numbers, over_seeds
 from spinscope.tracking.store import Store, open_store, pages, reachable
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 LAB = "lab"
+RECORD = "promotion."
+"""Prefix of the tags of a registered name that record the moves of `lab`."""
 _MODEL, _PREDICTIONS = "model", "predictions.npz"
 _MAX_DESCRIPTION = 5000
 _SERVING = (
@@ -71,7 +74,6 @@ def register(
     seed: int,
     reports: Mapping[int, Mapping[str, Any]],
     lineage: Mapping[str, str],
-    measured_on: str,
     validated: bool,
     examples: Sequence[np.ndarray],
 ) -> Version:
@@ -94,9 +96,7 @@ def register(
         Seed → evaluation report, of every seed. Mean and SD become tags of the version, and so do
         the numbers of `seed`.
     lineage : mapping
-        Further tags (`lineage.lineage`).
-    measured_on : str
-        Name of the frames and settings of the reports (`lineage.measured_on`).
+        Further tags: `lineage.lineage` and the evidence of the reports.
     validated : bool
         Whether the data passed validation.
     examples : sequence of arrays
@@ -117,10 +117,10 @@ def register(
     card = (folder / "card.md").read_text() if (folder / "card.md").is_file() else ""
     tags = {
         **lineage,
+        "network.sha256": sha256(folder / NETWORK),
         "seed": str(seed),
         "seeds": ",".join(map(str, sorted(reports))),
         "data.validated": str(validated).lower(),
-        "measured_on": measured_on,
         **_measured(family, reports, seed),
     }
     outputs = predictions(family, folder, examples)
@@ -191,6 +191,26 @@ def version(store: Store, name: str, number: int | None = None) -> Version:
     return every[number]
 
 
+def every(store: Store, name: str) -> list[Version]:
+    """All versions of a name, newest first."""
+    return _versions(store, name)
+
+
+def intact(store: Store, of: Version) -> str | None:
+    """Whether the stored network is the registered one; else a sentence that says it is not."""
+    registered = of.tags.get("network.sha256")
+    try:
+        stored = sha256(version_folder(store, of) / NETWORK)
+    except (SpinscopeError, OSError) as error:
+        return f"the network of {of.ref} cannot be read: {error}"
+    if registered is not None and stored != registered:
+        return (
+            f"the stored network of {of.ref} has sha256 {stored[:12]}, "
+            f"{registered[:12]} was registered"
+        )
+    return None
+
+
 def current(store: Store, name: str, alias: str = LAB) -> Version | None:
     """Version that an alias points to; None if the alias is not set.
 
@@ -204,13 +224,48 @@ def current(store: Store, name: str, alias: str = LAB) -> Version | None:
     return next((v for v in _versions(store, name) if alias in v.aliases), None)
 
 
+def moved_outside(store: Store, name: str) -> tuple[int | None, int] | None:
+    """Versions of the last recorded promotion and of `lab`, if they differ; else None.
+
+    They differ where the alias was moved by another program than spinscope, around the gates.
+    """
+    lab = current(store, name)
+    if lab is None:
+        return None
+    with reachable(store.uri):
+        tags = store.client.get_registered_model(name).tags
+    keys = sorted(key for key in tags if key.startswith(RECORD))
+    last = json.loads(tags[keys[-1]]) if keys else {"state": "done", "to_version": None}
+    # An interrupted move may have taken effect or not.
+    possible = {last["to_version"]}
+    if last["state"] != "done":
+        possible.add(last["from_version"])
+    return None if lab.version in possible else (last["to_version"], lab.version)
+
+
+def _check_moved(store: Store, lab: Version) -> None:
+    """Warn about a `lab` that was moved around the gates, or refuse it."""
+    moved = moved_outside(store, lab.name)
+    if moved is None:
+        return
+    recorded = "no version" if moved[0] is None else f"version {moved[0]}"
+    sentence = (
+        f"models:/{lab.name}@{LAB} points to version {moved[1]}, but {recorded} was promoted last: "
+        "the alias was moved around the gates"
+    )
+    if store.moved_alias == "refuse":
+        raise SpinscopeError(f"{sentence}; tracking.moved_alias refuses to use it")
+    warnings.warn(sentence, SpinscopeWarning, stacklevel=3)
+
+
 def find(store: Store, model_ref: str) -> Version:
     """Version of a reference `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
 
     Raises
     ------
     SpinscopeError
-        If there is none; the sentence lists what exists.
+        If there is none (the sentence lists what exists), or `lab` was moved around the gates and
+        `tracking.moved_alias` is "refuse".
     """
     match = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", model_ref)
     if not match:
@@ -221,6 +276,8 @@ def find(store: Store, model_ref: str) -> Version:
     if number:
         return version(store, name, int(number))
     if version_at := current(store, name, alias):
+        if alias == LAB:
+            _check_moved(store, version_at)
         return version_at
     aliases = sorted({alias for v in _versions(store, name) for alias in v.aliases})
     raise SpinscopeError(
@@ -241,14 +298,18 @@ def resolve(store: Store | Tracking, model_ref: str) -> Path:
     Raises
     ------
     SpinscopeError
-        If the reference is unknown; the sentence lists what exists.
+        If the reference is unknown (the sentence lists what exists), or the stored network is not
+        the registered one.
     """
     if not model_ref.startswith("models:"):
         from spinscope.models.store import resolve_local
 
         return resolve_local(model_ref)
     store = store if isinstance(store, Store) else open_store(store)
-    return version_folder(store, find(store, model_ref))
+    found = find(store, model_ref)
+    if problem := intact(store, found):
+        raise SpinscopeError(problem)
+    return version_folder(store, found)
 
 
 def version_folder(store: Store, of: Version) -> Path:
@@ -333,7 +394,7 @@ def compare(a: Version, b: Version):
 
 
 def same_version(store: Store, name: str, tags: Mapping[str, str]) -> Version | None:
-    """The newest version of a name, if network, settings and data are those of `tags`.
+    """The newest version of a name, if network, settings, data and scores are those of `tags`.
 
     Parameters
     ----------
@@ -341,12 +402,13 @@ def same_version(store: Store, name: str, tags: Mapping[str, str]) -> Version | 
     name : str
         Registered name.
     tags : mapping
-        Holds `network.sha256`, `params.digest` and `data.hash`.
+        Holds `network.sha256`, `params.digest`, `data.hash` and `evidence.KEY` of the scores.
     """
     if name not in names(store):
         return None
     newest = version(store, name)
-    same = ("network.sha256", "params.digest", "data.hash")
+    same = ["params.digest", "data.hash", "network.sha256"]
+    same += [key for key in tags if key.startswith("evidence.")]
     return newest if all(newest.tags.get(key) == tags[key] for key in same) else None
 
 

@@ -349,7 +349,7 @@ def over_seeds(reports: Mapping[int, Mapping[str, Any]]) -> dict[str, float]:
     -------
     dict
         `KEY.mean` and `KEY.sd` of the numbers that all reports contain. The SD is that of a
-        sample (n - 1), and 0 for one seed.
+        sample (n - 1); one seed has none.
 
     Raises
     ------
@@ -361,7 +361,7 @@ def over_seeds(reports: Mapping[int, Mapping[str, Any]]) -> dict[str, float]:
     if not reports:
         raise SpinscopeError("reports (={}) must hold at least one seed")
     table = pd.DataFrame([numbers(report) for report in reports.values()]).dropna(axis="columns")
-    summary = {"mean": table.mean(), "sd": table.std() if len(table) > 1 else table.mean() * 0}
+    summary = {"mean": table.mean()} | ({"sd": table.std()} if len(table) > 1 else {})
     return {f"{key}.{kind}": float(summary[kind][key]) for key in table for kind in summary}
 
 

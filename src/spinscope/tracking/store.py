@@ -49,6 +49,7 @@ class Store:
     client: MlflowClient
     experiment_id: str
     lock_folder: Path
+    moved_alias: str = "warn"
 
     @property
     def remote(self) -> bool:
@@ -92,7 +93,8 @@ def open_store(tracking: Tracking) -> Store:
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        return Store(uri, client, _experiment(client, tracking.experiment, artifacts), lock_folder)
+        experiment = _experiment(client, tracking.experiment, artifacts)
+        return Store(uri, client, experiment, lock_folder, tracking.moved_alias)
 
 
 def store_uri(tracking: Tracking) -> str:

@@ -14,6 +14,7 @@ import keras
 
 from spinscope.config import Params, Training, renamed
 from spinscope.datasets import Splits
+from spinscope.datasets.seen import TrainingFrames, read_frames, training_frames
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder, sha256, write_json
 from spinscope.models.store import NETWORK, load_model, model_info, save_model
@@ -74,7 +75,7 @@ def fit(
     """Train the network of a family on `splits.train` and choose an epoch on `splits.validation`.
 
     An interrupted training resumes from its last checkpoint; a finished one is read back. A
-    training of other settings that `folder` contains is moved aside.
+    training of other settings, data or code that `folder` contains is moved aside.
 
     Parameters
     ----------
@@ -104,6 +105,7 @@ def fit(
     """
     folder = Path(folder)
     settings = training_settings(params, seed, info, pretrained)
+    settings["code"] = family.training_code()
     if done := finished(family, folder, settings):
         return done
     _claim(folder, settings)
@@ -150,7 +152,8 @@ def fit(
         value: score,
         **(info or {}),
     }
-    save_model(folder / "model", network, record, card=family.card(record))
+    frames = all_training_frames(splits, pretrained)
+    save_model(folder / "model", network, record, family.card(record), frames)
     write_json(folder / "history.json", resume.history)
     seconds = resume.seconds_before + time.monotonic() - started
     result = {**settings, "best_epoch": best, "seconds": seconds, "info": record}
@@ -158,6 +161,22 @@ def fit(
     shutil.rmtree(folder / "backup", ignore_errors=True)
     (folder / BEST).unlink(missing_ok=True)
     return FitResult(seed, resume.history, best, seconds, folder, record, score)
+
+
+def all_training_frames(splits: Splits, pretrained: Path | None) -> TrainingFrames | None:
+    """Frames of a training and of its first weights; None if those list none.
+
+    Parameters
+    ----------
+    splits : Splits
+    pretrained : Path or None
+        Model folder that the training started from.
+    """
+    frames = training_frames(splits.train)
+    if pretrained is None:
+        return frames
+    before = read_frames(pretrained)
+    return before and before | frames
 
 
 def training_settings(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from spinscope.code import code_digest
 from spinscope.config import Params
 from spinscope.datasets import Dataset
 
@@ -79,6 +80,13 @@ class Trainable(ABC):
     def info(self, params: Params) -> dict[str, Any]:
         """Info that a model folder stores to apply the network."""
         return {"options": dict(params.options)} if params.options else {}
+
+    def training_code(self) -> str:
+        """Digest of the code that decides the outcome of a training."""
+        names = ("network", "loss", "metrics", "training_batches", "validation_batches", "info")
+        return code_digest(
+            ("images", "models", "training"), tuple(getattr(type(self), name) for name in names)
+        )
 
     def card(self, info: dict[str, Any]) -> str:
         """Model card in Markdown."""
