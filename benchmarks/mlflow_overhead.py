@@ -99,7 +99,6 @@ def _logging_seconds(folder: Path, params: Params, model) -> float:
         seed=SEED,
         reports={SEED: report},
         lineage=tags,
-        measured_on="benchmark",
         validated=True,
         examples=frames,
     )

@@ -14,13 +14,18 @@ from spinscope.tracking import PromotionRefused
 
 @task(name="gates")
 def pass_gates(
-    name: str, version: int | None, reason: str, profile: str | None, overrides: list[str]
+    name: str,
+    version: int | None,
+    reason: str,
+    profile: str | None,
+    overrides: list[str],
+    override_gates: str | None,
 ) -> dict:
     """Measure the gates and move the alias; the table of gates is recorded in any case."""
     family = jobs.family_of_version(load_params(profile, overrides).tracking, name, version)
     params = load_params(profile, overrides, family=family)
     try:
-        step = jobs.promote(params, name, version, reason)
+        step = jobs.promote(params, name, version, reason, override_gates=override_gates)
     except PromotionRefused as refused:
         _table(refused.gates)
         raise
@@ -35,9 +40,10 @@ def promote(
     reason: str = "flow promote",
     profile: str | None = None,
     overrides: list[str] | None = None,
+    override_gates: str | None = None,
 ) -> dict:
     """Promote a version to ``models:/NAME@lab``, or fail with the gates that it does not pass."""
-    return pass_gates(name, version, reason, profile, overrides or [])
+    return pass_gates(name, version, reason, profile, overrides or [], override_gates)
 
 
 def _table(gates) -> None:

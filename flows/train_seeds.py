@@ -31,7 +31,7 @@ def train_seed(
     given = {"profile": profile, "overrides": overrides, "out": out, "parent_id": parent_id}
     (row,) = side_by_side(partial(_train_seed, **given, family=family), [seed], 1)
     metric = families.get(family).metric
-    value = row["validation"][metric.name]
+    value = row[f"val_{metric.name}"]
     get_run_logger().info("seed %d: validation %s %.4f", seed, metric.title, value)
     return row
 

@@ -128,7 +128,7 @@ OLD = {
     "measure": {"reach_px": 9, "drift": True},
     "segment": {"part": 8, "zoom": 2},
     "augmentation": {"noise_chance": 0.25},
-    "gates": {"min_mcc": 0.1, "mcc_spread": 2},
+    "gates": {"min_mcc": 0.1},
 }  # fmt: skip
 
 

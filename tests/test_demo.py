@@ -33,8 +33,6 @@ def test_demo_ends_with_table_picture_reference_and_command(
             "training.steps_per_epoch=2",
             "training.batch=2",
             "training.crop=32",
-            "gates.metric_limit=-1",
-            "gates.max_count_error=1e9",
         ],
         family="moke-unet",
     )

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import yaml
 from PIL import Image
 from tests.conftest import discs
 
@@ -321,15 +322,14 @@ def test_flows_are_listed(run):
     ]  # fmt: skip
 
 
-def test_registry_from_the_command_line(run, tmp_path, params, template_store):
+def test_registry_from_the_command_line(run, tmp_path, params, template_store, lenient):
     """Train, list, promote, refuse, roll back, history, as a user would."""
     at = [f"--set=tracking.{key}={getattr(params.tracking, key)}" for key in ("uri", "artifacts")]
     small = [
         "--profile=demo", f"--set=data.path={params.data.path}", "--set=model.width=4",
         "--set=model.depth=2", "--set=training.epochs=1", "--set=training.steps_per_epoch=2",
         "--set=training.batch=2", "--set=training.crop=32", "--set=evaluation.tta=1",
-        "--set=gates.max_count_error=1e9", "--set=gates.metric_limit=-1",
-        "--set=tracking.experiment=moke-unet", "--set=gates.metric_spread=1e9",
+        "--set=tracking.experiment=moke-unet",
     ]  # fmt: skip
     assert "no model is registered yet" in run("registry", "list", *at)[1]
     for seed, version in ((0, 1), (0, 1), (5, 2)):
@@ -353,15 +353,27 @@ def test_registry_from_the_command_line(run, tmp_path, params, template_store):
         "--set=gates.metric_limit=2",
     )  # fmt: skip
     assert code == 1
-    assert "FAIL  mean MCC over seeds" in error
+    assert "gates.metric_limit (=2.0) is -1.0 in params.yaml" in error
+    settings = yaml.safe_load((lenient / "params.yaml").read_text())
+    settings["gates"]["metric_limit"] = 2
+    (lenient / "params.yaml").write_text(yaml.safe_dump(settings))
+    refused = ["registry", "promote", "moke-unet", "--version", 1, "--reason", "x", *small, *at]
+    code, out, error = run(*refused)
+    assert code == 1
+    assert "FAIL  MCC " in error
     assert "is not promoted" in error
+    assert run(*refused, "--override-gates", "the film is new")[0] == 0
+    text = run("registry", "history", "moke-unet", "--gates", *at)[1]
+    assert "GATES OVERRIDDEN: the film is new" in text
+    assert "FAIL  MCC " in text
+    run("registry", "rollback", "moke-unet", "--reason", "back to 2", *at)
     assert (
         "is version 1 again (was 2)"
         in run("registry", "rollback", "moke-unet", "--reason", "worse", *at)[1]
     )
     history = json.loads(run("registry", "history", "moke-unet", "--json", *at)[1])
     assert [(step["from_version"], step["to_version"]) for step in history] == [
-        (None, 1), (1, 2), (2, 1),
+        (None, 1), (1, 2), (2, 1), (1, 2), (2, 1),
     ]  # fmt: skip
     assert run("registry", "compare", "models:/moke-unet/1", "models:/moke-unet/2", *at)[0] == 0
 

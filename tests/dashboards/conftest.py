@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
-from tests.conftest import discs
+from tests.conftest import LENIENT, discs
 
 from spinscope import families, jobs, serve
 from spinscope.config import Params, Serve, load_params, project_root
 from spinscope.datasets import Record, data_hash, write_moke
 from spinscope.datasets.shards import write_corpus
-from spinscope.tracking import lineage, measured_on, open_store, register, rollback
+from spinscope.tracking import lineage, open_store, register, rollback
 
 DASHBOARDS = project_root() / "dashboards"
 PAGES = {
@@ -90,16 +90,17 @@ def make_project(root: Path) -> Params:
             f"tracking.artifacts={root}/mlruns/artifacts",
             "tracking.experiment=moke-unet",
             "evaluation.tta=3",
-            "gates.metric_limit=-1",
-            "gates.max_count_error=1000",
-            "gates.max_frame_ms=100000",
+            *(f"gates.{key}={value}" for key, value in LENIENT.items()),
         ],
         family="moke-unet",
     )
     report = jobs.train(params, root / "build/train")
-    jobs.promote(params, "moke-unet", 1, "the first model", who="Ada")
-    _register_again(params, report)
-    jobs.promote(params, "moke-unet", 2, REASON, who="Ada")
+    write_params(root, params)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPINSCOPE_ROOT", str(root))  # whose params.yaml holds these gates
+        jobs.promote(params, "moke-unet", 1, "the first model", who="Ada")
+        _register_again(params, report)
+        jobs.promote(params, "moke-unet", 2, REASON, who="Ada")
     rollback(open_store(params.tracking), "moke-unet", reason="counts drift", who="Emmy")
     return params
 
@@ -126,7 +127,6 @@ def _register_again(params: Params, report: dict) -> None:
         seed=report["best_seed"],
         reports=reports,
         lineage=lineage(params, hash_, report["best_seed"]),
-        measured_on=measured_on(params, hash_),
         validated=True,
         examples=[splits.validation.image(0)],
     )

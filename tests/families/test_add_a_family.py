@@ -91,12 +91,19 @@ def test_a_family_without_its_metric_is_refused(project, moke_folder, template_s
         pytest.raises(SpinscopeError, match="n_images, frame_ms, per_image is missing"),
     ):
         score(params, None, None)
+    nameless = {"mae": 0.1, "n_images": 1, "frame_ms": 1, "per_image": [{"mae": 0.1}]}
+    with (
+        patch.object(type(family), "score", lambda *_, **__: nameless),
+        pytest.raises(SpinscopeError, match="every row per_image of score"),
+    ):
+        score(params, None, None)
 
 
 def overrides(moke_folder: Path) -> list[str]:
     """Settings of a training that takes seconds."""
     return [
-        f"data.path={moke_folder}", "data.train_batches=[0, 1, 3, 4]", "options.channels=4",
+        f"data.path={moke_folder}", "data.train_batches=[0, 1]",
+        "data.validation_batches=[2, 3, 4]", "options.channels=4",
         "training.seeds=2", "training.epochs=2", "training.steps_per_epoch=20", "training.batch=4",
     ]  # fmt: skip
 

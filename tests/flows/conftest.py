@@ -43,7 +43,7 @@ def settings_of(params) -> list[str]:
     for section in sections:
         for key, value in getattr(params, section).model_dump(mode="json").items():
             pairs.append(f"{section}.{key}={json.dumps(value)}")
-    return [*pairs, "gates.metric_limit=-1", "gates.max_count_error=1e9", "gates.max_frame_ms=1e9"]
+    return pairs
 
 
 def written(out: Path) -> dict[str, int]:

@@ -71,8 +71,7 @@ def test_films_images_training_registry(prefect, tmp_path, template_store, monke
 
     step = importlib.import_module("promote").promote(
         name="ltem-unet-demo", profile="demo", reason="flow",
-        overrides=[*overrides, f"data.path={out}/images", "gates.metric_limit=-1",
-                   "gates.max_count_error=1e9", "gates.max_frame_ms=1e9"],
+        overrides=[*overrides, f"data.path={out}/images"],
     )  # fmt: skip
     assert step["to_version"] == 1
     assert json.loads((out / "train/report.json").read_text())["family"] == "ltem-unet"

@@ -7,20 +7,32 @@ import json
 import numpy as np
 import pytest
 
-from spinscope import jobs
-from spinscope.config import load_params
+from spinscope import families, jobs
+from spinscope.config import load_params, overridden
 from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.images import write_label
 from spinscope.models.store import EXPORT, NETWORK
-from spinscope.tracking import resolve
+from spinscope.tracking import PromotionRefused, open_store, resolve
+from spinscope.tracking.registry import find
 
 
 @pytest.fixture
-def strict(params):
-    """Settings whose gates any model passes."""
-    gates = {"metric_limit": -1, "max_count_error": 1e9, "max_frame_ms": 1e9}
-    return params.model_copy(update={"gates": params.gates.model_copy(update=gates)})
+def strict(params, lenient):
+    """Settings of a project whose gates nearly any model passes."""
+    return load_params(
+        "demo", [f"{key}={value}" for key, value in changes(params).items()], family="moke-unet"
+    )
+
+
+def changes(params) -> dict[str, str]:
+    """Settings of the fixture `params` that are not those of the project."""
+    names = ("data", "model", "training", "tracking")
+    return {
+        f"{name}.{key}": json.dumps(value)
+        for name in names
+        for key, value in getattr(params, name).model_dump(mode="json").items()
+    }
 
 
 def test_from_frames_to_the_lab(strict, tmp_path, template_store):
@@ -55,6 +67,8 @@ def test_a_bundled_model_comes_before_the_gates(strict, tmp_path, template_store
     assert version.ref == "models:/moke-unet/1"
     assert version.tags["added.from"] == "bundled:moke-unet"
     assert 0.5 < version.number("mcc.mean") < 1  # discs are what it knows
+    assert version.number("mcc.sd") is None
+    assert version.tags["seen_in_training"] == "0"
     jobs.promote(strict, "moke-unet", None, "no training of our own yet")
     folder = resolve(strict.tracking, "models:/moke-unet@lab")
     bundled = resolve(strict.tracking, "bundled:moke-unet")
@@ -63,6 +77,87 @@ def test_a_bundled_model_comes_before_the_gates(strict, tmp_path, template_store
     assert not (bundled / EXPORT).exists()
     with pytest.raises(SpinscopeError, match="is registered already"):
         jobs.add(strict, version.ref, "moke-unet")
+
+
+def test_the_bundled_network_does_not_pass_on_frames_it_was_trained_on(
+    strict, moke, template_store
+):
+    """On the real frames its scores prove nothing, however good they are."""
+    settings = overridden(strict, [f"data.path={moke}", "data.validation_batches=[3]",
+                                   "data.train_batches=[0]"])  # fmt: skip
+    version = jobs.add(settings, "bundled:moke-unet", "moke-unet")
+    assert version.tags["seen_in_training"] == version.tags["n_images"] == "16"
+    with pytest.raises(PromotionRefused, match="unseen frames"):
+        jobs.promote(settings, "moke-unet", None, "it has the best score")
+
+
+def test_limits_on_the_command_line_are_refused(strict, tmp_path, template_store, moke_folder):
+    jobs.add(strict, "bundled:moke-unet", "moke-unet")
+    for change in ("gates.metric_limit=-2", "evaluation.min_object_px=5000"):
+        with pytest.raises(SpinscopeError, match=f"{change.partition('=')[0]}.*override-gates"):
+            jobs.promote(overridden(strict, [change]), "moke-unet", None, "walk around")
+    step = jobs.promote(
+        overridden(strict, ["gates.metric_limit=-2"]), "moke-unet", None, "urgent",
+        override_gates="the gate is too strict for this film",
+    )  # fmt: skip
+    (gate,) = [gate for gate in step.gates if gate.name == "MCC"]
+    assert gate.limit == -1  # the project's, not the one of the command line
+
+
+def test_scores_of_other_settings_are_measured_again(strict, tmp_path, template_store):
+    """A repeated training with other settings of the evaluation registered the old numbers."""
+    out = tmp_path / "out"
+    first = jobs.train(strict, out)
+    again = jobs.train(strict, out)
+    assert again["registered"] == first["registered"]
+    stamps = [path.stat().st_mtime_ns for path in sorted(out.glob("seed-*/model/model.keras"))]
+    larger = overridden(strict, ["evaluation.min_object_px=60"])
+    other = jobs.train(larger, out)
+    assert other["registered"] == "models:/moke-unet/2"
+    counts = [report["seeds"][0]["objects"]["true"] for report in (first, other)]
+    assert counts[1] < counts[0]
+    assert stamps == [p.stat().st_mtime_ns for p in sorted(out.glob("seed-*/model/model.keras"))]
+    with pytest.raises(SpinscopeError, match="holds the scores of other settings"):
+        jobs.register_training(strict, out)
+
+
+def test_scores_of_other_code_are_measured_again(strict, tmp_path, template_store, monkeypatch):
+    out = tmp_path / "out"
+    jobs.train(strict, out, steps=["train", "evaluate"])
+    scored = json.loads((out / "seed-0/validation.json").read_text())["key"]
+    family = type(families.of(strict))
+    monkeypatch.setattr(family, "scoring_code", lambda self: "another program")
+    with pytest.raises(SpinscopeError, match="holds the scores of other code"):
+        jobs.register_training(strict, out)
+    jobs.evaluate_training(strict, out)
+    assert json.loads((out / "seed-0/validation.json").read_text())["key"] != scored
+    assert jobs.register_training(strict, out).version == 1
+
+
+def test_a_training_of_other_code_is_repeated(params, tmp_path, template_store, monkeypatch):
+    epochs = []
+    jobs.train_seed(params, 0, tmp_path, on_epoch=lambda *a: epochs.append(a))
+    monkeypatch.setattr(type(families.of(params)), "training_code", lambda self: "another program")
+    jobs.train_seed(params, 0, tmp_path, on_epoch=lambda *a: epochs.append(a))
+    assert len(epochs) == 2 * params.training.epochs
+    assert (tmp_path / "seed-0.1/result.json").is_file()
+
+
+def test_steps_need_the_ones_before(params, tmp_path, template_store):
+    with pytest.raises(SpinscopeError, match=r"training\.json must hold a finished training"):
+        jobs.train(params, tmp_path / "out", steps=["evaluate"])
+    with pytest.raises(SpinscopeError, match=r"report\.json must hold the scores"):
+        jobs.train(params, tmp_path / "out", steps=["register"])
+    with pytest.raises(SpinscopeError, match="step 'promote' must be one of train, evaluate"):
+        jobs.train(params, tmp_path / "out", steps=["promote"])
+
+
+def test_one_seed_has_no_spread(params, tmp_path, template_store):
+    report = jobs.train(overridden(params, ["training.seeds=1"]), tmp_path / "out")
+    assert "mcc.mean" in report["validation"] and "mcc.sd" not in report["validation"]
+    assert report["optimism"] is None
+    version = find(open_store(params.tracking), report["registered"])
+    assert "mcc.sd" not in version.tags
 
 
 def strict_path(params):
@@ -76,8 +171,7 @@ def test_a_finished_seed_is_not_trained_again(params, tmp_path, template_store):
     first = jobs.train_seed(params, 0, tmp_path, on_epoch=lambda *a: epochs.append(a))
     again = jobs.train_seed(params, 0, tmp_path, on_epoch=lambda *a: epochs.append(a))
     assert len(epochs) == params.training.epochs
-    assert again["validation"] == first["validation"]
-    assert again["tta"] == first["tta"]
+    assert again == {**first, "run_id": None}
 
 
 def test_bad_data_stops_before_training(params, moke_folder, tmp_path, template_store):
@@ -107,10 +201,10 @@ def test_training_survives_a_registry_that_is_down(params, tmp_path, monkeypatch
     assert report["registered"] == "models:/moke-unet/1"
 
 
-def test_a_server_that_is_down_is_one_sentence(params):
-    tracking = params.tracking.model_copy(update={"uri": "http://127.0.0.1:9"})
+def test_a_server_that_is_down_is_one_sentence(strict):
+    tracking = strict.tracking.model_copy(update={"uri": "http://127.0.0.1:9"})
     with pytest.raises(SpinscopeError, match=r"http://127\.0\.0\.1:9 does not answer"):
-        jobs.promote(params.model_copy(update={"tracking": tracking}), "moke-unet", None, "why")
+        jobs.promote(strict.model_copy(update={"tracking": tracking}), "moke-unet", None, "why")
 
 
 def test_corpus_is_kept_where_it_is_the_one_asked_for(tmp_path):

@@ -9,8 +9,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from spinscope.config import load_params
-from spinscope.tracking import lineage, measured_on
+from spinscope.tracking import lineage
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -54,18 +53,3 @@ def test_settings_seed_packages_and_machine(params):
     assert {"version.python", "version.spinscope", "version.tensorflow", "version.numpy"} <= {*tags}
     assert tags["host.cpus"] == str(os.cpu_count())
     assert "seed" not in lineage(params, "md5:1")
-
-
-def test_scores_compare_only_on_the_same_frames_and_settings():
-    def name(*overrides: str, data: str = "md5:1") -> str:
-        return measured_on(load_params("laptop", overrides), data)
-
-    same = {name(), name("training.epochs=3"), name("model.width=4")}
-    other = {
-        name(data="md5:2"),
-        name("evaluation.tta=1"),
-        name("data.validation_batches=[1]"),
-        name("data.scheme=2"),
-    }
-    assert len(same) == 1
-    assert len(other | same) == 5

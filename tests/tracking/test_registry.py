@@ -130,7 +130,6 @@ def test_mlflow_gives_the_mask_that_the_predictor_gives(store, registered, netwo
         seed=1,
         reports={1: report(0.9)},
         lineage={},
-        measured_on="x",
         validated=True,
         examples=frames(),
     )

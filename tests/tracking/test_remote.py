@@ -136,7 +136,6 @@ def test_runs_registry_and_promotion_on_a_server(remote, params, tmp_path):
         seed=1,
         reports={1: report(0.9), 2: report(0.92)},
         lineage=tags,
-        measured_on="x",
         validated=True,
         examples=frames(),
     )
@@ -197,7 +196,6 @@ def test_mlflow_alone_loads_a_version_from_a_server(remote, params, tmp_path, mo
         seed=1,
         reports={1: report(0.9)},
         lineage={},
-        measured_on="x",
         validated=True,
         examples=frames(),
     )

@@ -59,7 +59,6 @@ def registered(fresh_store, tmp_path_factory):
             seed=1,
             reports={1: report(0.9)},
             lineage={},
-            measured_on="x",
             validated=True,
             examples=[frame(40, 48)],
         )

@@ -19,6 +19,7 @@ from spinscope.jobs.training import (
     evidence_tags,
     examples,
     exported_copy,
+    read_report,
     register_training,
 )
 from spinscope.models.store import resolve_local
@@ -207,7 +208,7 @@ def _changed_limits(params: Params, project: Params) -> list[str]:
         for section in GATED
         for there in [getattr(project, section).model_dump()]
         for key, value in getattr(params, section).model_dump().items()
-        if value != there[key]
+        if value != there[key] and key not in ("tta", "size_bins")  # no gate depends on them
     ]
 
 
