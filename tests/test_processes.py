@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -50,6 +51,33 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
         assert not dead(note.read_text())
         process.kill()
     until(lambda: dead(note.read_text()))
+
+
+def test_ctrl_c_does_not_wait_for_work_and_reports_no_leak(tmp_path):
+    program = (
+        "import sys\n"
+        "from spinscope.processes import side_by_side\n"
+        "from tests_of_interrupts import note\n"
+        "try:\n"
+        "    list(side_by_side(note, [sys.argv[1]], 1))\n"
+        "except KeyboardInterrupt:\n"
+        "    raise SystemExit(130)\n"
+    )
+    (tmp_path / "tests_of_interrupts.py").write_text(
+        "import pathlib, time\n"
+        "def note(path):\n"
+        "    pathlib.Path(path).touch()\n"
+        "    time.sleep(60)\n"
+    )
+    (tmp_path / "program.py").write_text(f"if __name__ == '__main__':\n{_indented(program)}")
+    note = tmp_path / "note"
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "program.py", note], stderr=subprocess.PIPE, text=True
+    ) as process:
+        until(note.is_file)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (130, "")
 
 
 def _indented(text: str) -> str:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from typing import Any
 
 from spinscope.errors import SpinscopeError
@@ -76,10 +76,15 @@ def side_by_side(
     SpinscopeError
         If a process is killed.
     """
-    context = get_context("spawn")
+    context, others = get_context("spawn"), set(active_children())
     with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
         try:
             yield from pool.map(function, items)
+        except (KeyboardInterrupt, GeneratorExit):  # otherwise the pool waits for its trainings
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(active_children()) - others:
+                process.terminate()
+            raise
         except BrokenProcessPool:
             raise SpinscopeError(
                 "a process was killed at work, perhaps for memory; run it again to go on"

@@ -394,3 +394,15 @@ def test_progress_bar_only_after_two_seconds(monkeypatch, capsys):
     monkeypatch.setattr("tqdm.std.time", lambda: now + 3 * next(ticks), raising=False)
     list(shared.show_progress(range(3), desc="slow"))
     assert "slow" in capsys.readouterr().err
+
+
+def test_progress_in_a_log_file_is_lines_without_carriage_returns(capsys, params):
+    with shared.EpochBar(params) as bar:
+        for epoch in range(params.training.epochs):
+            bar(0, epoch, {"val_mcc": 0.5})
+    said = capsys.readouterr().err
+    assert "\r" not in said
+    first, last = said.splitlines()
+    assert first.startswith("train seed 0: 0 of 2, ")
+    assert last.startswith("train seed 0: 2 of 2, ")
+    assert last.endswith("val_mcc=0.5000")

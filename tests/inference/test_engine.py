@@ -13,7 +13,7 @@ from tests.conftest import section
 from spinscope.config import bundled_models
 from spinscope.errors import SpinscopeError
 from spinscope.inference import engine
-from spinscope.inference.engine import agreement, export, exported, open_engine
+from spinscope.inference.engine import KerasEngine, agreement, export, exported, open_engine
 from spinscope.inference.predict import Predictor
 from spinscope.models.store import CHECK, EXPORT, save_model, write_sums
 from spinscope.models.unet import unet
@@ -167,3 +167,10 @@ def test_threads_may_use_an_engine_first_at_the_same_time(folder):
     for _ in range(12):
         words = [sys.executable, "-c", FIRST_USE, str(folder / EXPORT)]
         subprocess.run(words, check=True, timeout=30)
+
+
+def test_many_engines_in_one_process_give_no_warning(caplog):
+    frame = np.zeros((1, 32, 32, 1))
+    for seed in range(8):
+        KerasEngine(unet(CONFIG, 3, seed=seed))(frame)
+    assert not caplog.records

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,9 +228,38 @@ def show_progress(items, total: int | None = None, desc: str | None = None, **_:
     desc : str, optional
         Title of the bar.
     """
+    return _bar(items, total=total, desc=desc, delay=2)
+
+
+def _bar(items=None, **options: Any):
+    """Bar of tqdm in a terminal; in a log file, a line every ten seconds and one at the end."""
     from tqdm import tqdm
 
-    return tqdm(items, total=total, desc=desc, delay=2)
+    if not sys.stderr.isatty():
+        line = "{desc}: {n_fmt} of {total_fmt}, {elapsed} elapsed, {remaining} left{postfix}"
+        options |= {"file": _Lines(), "bar_format": line}
+    return tqdm(items, **options)
+
+
+class _Lines:
+    """Writes states of a bar as lines to standard error, without carriage returns."""
+
+    pause_s = 10
+
+    def __init__(self):
+        self.shown, self.state, self.since = "", "", -float("inf")
+
+    def write(self, text: str) -> None:
+        """Take the next state, or the end of the line that closes a bar."""
+        self.state = text.strip() or self.state
+        now = time.monotonic()
+        if self.state != self.shown and (text == "\n" or now - self.since >= self.pause_s):
+            self.shown, self.since = self.state, now
+            print(self.state, file=sys.stderr)
+
+    def flush(self) -> None:
+        """Flush standard error."""
+        sys.stderr.flush()
 
 
 class Bar:
@@ -247,10 +277,8 @@ class Bar:
 
     def start(self, **options: Any) -> None:
         """Close the bar of the previous task and show one for the next."""
-        from tqdm import tqdm
-
         self.__exit__()
-        self.bar = tqdm(**options)
+        self.bar = _bar(**options)
 
 
 class EpochBar(Bar):

@@ -57,10 +57,12 @@ class KerasEngine:
         import tensorflow as tf
 
         spec = tf.TensorSpec((None, None, None, 1), tf.float32)
-        self._call = tf.function(lambda x: model(x, training=False), input_signature=[spec])
+        # A concrete function: TensorFlow warns of retracing where a process opens several engines.
+        traced = tf.function(lambda x: model(x, training=False), input_signature=[spec])
+        self._call, self._tensor = traced.get_concrete_function(), tf.constant
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        return self._call(batch).numpy()
+        return self._call(self._tensor(batch, "float32")).numpy()
 
 
 _CONVERSION = threading.Lock()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import keras
-from keras import ops
-
 from spinscope.classes import SKYRMION
+from spinscope.models.backend import keras, ops
 
 
 def segmentation_loss(

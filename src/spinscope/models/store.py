@@ -98,7 +98,7 @@ def _present_names(info: dict[str, Any]) -> dict[str, Any]:
 def load_model(folder: Path | str):
     """Keras model and info of a model folder, with every checksum verified."""
     info = model_info(folder)
-    import keras
+    from spinscope.models.backend import keras
 
     return keras.saving.load_model(Path(folder) / NETWORK, compile=False), info
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import keras
 import numpy as np
-from keras import layers
 
 from spinscope.config import Model
+from spinscope.models.backend import keras, layers
 
 
 def unet(config: Model, classes: int, *, seed: int = 0) -> keras.Model:

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-
 from spinscope.config import Params, Training, renamed
 from spinscope.datasets import Splits
 from spinscope.datasets.seen import TrainingFrames, read_frames, training_frames
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder, sha256, write_json
+from spinscope.models.backend import keras
 from spinscope.models.store import NETWORK, load_model, model_info, save_model
 from spinscope.training.trainable import Metric, Trainable
 
