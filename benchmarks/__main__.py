@@ -20,7 +20,8 @@ def main() -> None:
             raise SystemExit(f"benchmark {script.name} failed with exit code {done.returncode}")
         measured = json.loads(done.stdout.splitlines()[-1])
         for name, row in measured.items():
-            print(f"{name:<28}{row['value']:>12.4g} {row['unit']:<6} ratio {row['ratio']:.3g}")
+            ratio = "none" if row["ratio"] is None else f"{row['ratio']:.3g}"
+            print(f"{name:<28}{row['value']:>12.4g} {row['unit']:<8} ratio {ratio}")
         results |= measured
     print(write_json(project_root() / "build" / "benchmarks.json", results))
 

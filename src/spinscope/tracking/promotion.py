@@ -35,6 +35,8 @@ TOLERANCE = 1e-4
 MOVED = "moved outside the gates"
 """Action of a move of the alias that spinscope did not make."""
 
+ONE_SOURCE = "the frames are of one source, so the spread is unknown; at least two are needed"
+
 Measure = Callable[[Version], Mapping[str, Any]]
 """Version → report of its network on the validation frames of the settings."""
 
@@ -265,7 +267,7 @@ def _within(quantity: Quantity, report: Mapping[str, Any], confidence: float) ->
     if not passed and bound is not None and (found.value > limit) == better:
         rule += _too_wide(found, abs(found.value - limit), report, upper=not better)
     elif bound is None:
-        rule = "the frames are of one source, so the spread is unknown; at least two are needed"
+        rule = ONE_SOURCE
     return Gate(name, rule, found.value, limit, passed, found.low, found.high)
 
 
@@ -300,26 +302,57 @@ def _not_worse(
         rule = why or "no other version was promoted yet"
         return [Gate(f"{headline.title} against the lab", rule, None, None, passed)]
     version, reference = best
+    by = _optimism(of, report) - _optimism(version, reference)
+    return [
+        not_worse(
+            quantity,
+            report,
+            reference,
+            confidence,
+            name=f"{quantity.title} against version {version.version}",
+            optimism=by if quantity is headline else 0.0,
+        )
+        for quantity in compared
+    ]
+
+
+def not_worse(
+    quantity: Quantity,
+    report: Mapping[str, Any],
+    reference: Mapping[str, Any],
+    confidence: float,
+    *,
+    name: str,
+    optimism: float = 0.0,
+) -> Gate:
+    """Gate on the gain of a model over a reference, on frames that neither was trained on.
+
+    Parameters
+    ----------
+    quantity : Quantity
+        With the `margin` by which the model may be worse.
+    report, reference : mapping
+        Reports of the two models on the same frames.
+    confidence : float
+        Probability with which the true gain lies above the lower limit of its interval.
+    name : str
+        Name of the gate.
+    optimism : float, default 0
+        Part of the gain that stems from the choice of the best seed on these frames.
+    """
     rows, others = _unseen_by_both(report, reference)
-    gates = []
-    for quantity in compared:
-        name = f"{quantity.title} against version {version.version}"
-        gain = paired(quantity, rows, others, confidence)
-        limit = -float(quantity.margin)
-        if gain is None:
-            rule = f"there is no frame that neither this version nor version {version.version} saw"
-            gates.append(Gate(name, rule, None, limit, False))
-            continue
-        if quantity is headline:
-            gain = _less(gain, _optimism(of, report) - _optimism(version, reference))
-        passed = gain.low is not None and gain.low >= limit
-        rule = "lower confidence limit of the gain at least the limit"
-        if gain.low is None:
-            rule = "the frames are of one source, so the spread is unknown; at least two are needed"
-        elif not passed and gain.value > limit:
-            rule += _too_wide(gain, gain.value - limit, report)
-        gates.append(Gate(name, rule, gain.value, limit, passed, gain.low, gain.high))
-    return gates
+    limit, gain = -float(quantity.margin or 0), paired(quantity, rows, others, confidence)
+    if gain is None:
+        return Gate(name, "there is no frame that neither of the two saw", None, limit, False)
+    low, high = (end if end is None else end - optimism for end in (gain.low, gain.high))
+    value = gain.value - optimism
+    passed = low is not None and low >= limit
+    rule = "lower confidence limit of the gain at least the limit"
+    if low is None:
+        rule = ONE_SOURCE
+    elif not passed and value > limit:
+        rule += _too_wide(gain, value - limit, report)
+    return Gate(name, rule, value, limit, passed, low, high)
 
 
 def _best_of_lab(
@@ -378,12 +411,6 @@ def _optimism(of: Version, report: Mapping[str, Any]) -> float:
     if of.tags.get("evidence.frames") != report.get("evidence", {}).get("frames"):
         return 0.0
     return of.number("optimism") or 0.0
-
-
-def _less(gain: Interval, by: float) -> Interval:
-    """Interval shifted down."""
-    low, high = (end if end is None else end - by for end in (gain.low, gain.high))
-    return Interval(gain.value - by, low, high, gain.n)
 
 
 def _reproduces(store: Store, family: Family, of: Version) -> Gate:
