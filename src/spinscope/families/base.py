@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Family", "Gate", "Metric", "Quantity"]
 
+SCORING = ("analysis", "evaluation", "images", "inference", "models")
+"""Modules whose code decides the score of a model, besides its family's."""
 _TURNS = 5
 
 
@@ -235,7 +237,7 @@ class Family(Trainable):
         """Digest of the code that decides a report of `score`."""
         names = ("predictor", "predict", "score")
         return code_digest(
-            ("analysis", "evaluation", "images", "inference", "models"),
+            SCORING,
             tuple(getattr(type(self), name) for name in names),
         )
 

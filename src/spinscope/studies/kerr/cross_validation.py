@@ -22,10 +22,12 @@ import numpy as np
 from PIL import Image
 
 from spinscope.classes import CLASSES
+from spinscope.code import code_digest
 from spinscope.config import Params, dataset_path, overridden
 from spinscope.datasets import Dataset, Splits, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation import evaluate
+from spinscope.families.base import SCORING
 from spinscope.files import atomic_file, kept, sha256, write_json
 from spinscope.inference.predict import Predictor
 from spinscope.models.store import NETWORK
@@ -98,7 +100,8 @@ def run_fold(job: Job, fold: Fold) -> dict[str, Any]:
                 _write_mask(_mask_file(job.out, seed, views, record.name), mask)
         return len(held_out)
 
-    kept(folder / "segmented.json", [row, engine.model_dump(mode="json")], segment)
+    key = [row, engine.model_dump(mode="json"), code_digest(SCORING)]
+    kept(folder / "segmented.json", key, segment)
     return row
 
 

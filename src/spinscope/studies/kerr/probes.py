@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spinscope.code import code_digest
 from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset
+from spinscope.families.base import SCORING
 from spinscope.files import digest, kept, write_json
 from spinscope.inference.rules import rules
 from spinscope.progress import Progress, no_progress
@@ -181,7 +183,7 @@ def probed(
         ),
     }
     model = [MEASURE, subject.sha256, params.inference.model_dump(mode="json")]
-    model.append(rules(subject.predictor.info))
+    model += [rules(subject.predictor.info), code_digest(SCORING)]
     found = {}
     for kind in progress(KINDS, total=len(KINDS), desc=f"probe {subject.name}"):
         depends, make = kinds[kind]

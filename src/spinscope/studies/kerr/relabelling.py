@@ -30,11 +30,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spinscope.classes import DEFECT, SKYRMION
+from spinscope.code import code_digest
 from spinscope.config import Params, overridden
 from spinscope.datasets import Dataset, Splits, data_hash, open_dataset, split_by_batch
 from spinscope.datasets.manifest import count_objects
 from spinscope.datasets.validate import require_valid, validate
 from spinscope.errors import SpinscopeError
+from spinscope.families.base import SCORING
 from spinscope.files import digest, kept, sha256, write_json
 from spinscope.inference.predict import Predictor
 from spinscope.jobs.data import split
@@ -306,7 +308,7 @@ def train_one(params: Params, out: Path, kind: str, seed: int) -> dict[str, Any]
         named = {key: report[key] for key in ("mcc", "objects", "confusion", "n_images")}
         return {**row, "seconds": result.seconds, **named}
 
-    return kept(folder / "row.json", row, scored)
+    return kept(folder / "row.json", [row, code_digest(SCORING)], scored)
 
 
 def relabel_frames(params: Params, out: Path, *, progress: Progress = no_progress) -> Dataset:

@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spinscope.code import code_digest
 from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
+from spinscope.families.base import SCORING
 from spinscope.files import digest, kept, sha256, write_json
 from spinscope.inference.rules import rules
 from spinscope.jobs.evaluating import predictor, score
@@ -165,6 +167,7 @@ def measured(
         [params.segment.axis_deg, params.segment.scale],
         params.evaluation.model_dump(mode="json", exclude={"tta", "size_bins"}),
         list(params.data.validation_batches),
+        code_digest(SCORING),
     ]
     folder = out / "tta-points" / digest(key)
     load = functools.cache(lambda: predictor(params, model))

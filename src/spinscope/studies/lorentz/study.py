@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from spinscope.code import code_digest
 from spinscope.config import Params, dataset_path, ltem_path, project_root
 from spinscope.corpora.films import HEADER, open_films
 from spinscope.datasets import shards
 from spinscope.errors import SpinscopeError
+from spinscope.families.base import SCORING
 from spinscope.files import digest, kept
 from spinscope.images import read_image
 from spinscope.studies import models as study_models
@@ -264,6 +266,7 @@ def measured(job: Job, tests: TestFilms, subject: Subject) -> Curves:
         params.ltem.model_dump(mode="json", include=_IMAGING),
         params.inference.model_dump(mode="json"),
         params.evaluation.min_object_px,
+        code_digest(SCORING),
     ]
     folder = job.out / f"{STUDY}-points" / digest(key)
     given = {"seed": params.seed, "min_px": params.evaluation.min_object_px}
