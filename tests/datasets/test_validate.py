@@ -65,14 +65,43 @@ def flat_image(image: Path, label: Path) -> None:
 
 
 def tiny(image: Path, label: Path) -> None:
-    write_image(image, np.random.default_rng(1).random((20, 64)))
+    pixels = np.random.default_rng(1).uniform(0.3, 1, (20, 64))
+    write_image(image, pixels - 0.3 * label_of((20, 64)))
     write_label(label, label_of((20, 64)))
 
 
 def duplicate(image: Path, label: Path) -> None:
     # The pixels of a frame of another split, at another depth.
-    levels = np.asarray(Image.open(image.with_name("0080.png"))).astype(np.uint16)
+    for file, folder in ((image, "images"), (label, "labels")):
+        shutil.copy(file.parents[1] / folder / "0080.png", file)
+    levels = np.asarray(Image.open(image)).astype(np.uint16)
     Image.fromarray(levels * 257).save(image)
+
+
+def mirror_copy(image: Path, label: Path) -> None:
+    # A frame of another split, mirrored, one grey level brighter.
+    for file, folder in ((image, "images"), (label, "labels")):
+        copy = np.asarray(Image.open(file.parents[1] / folder / "0081.png"))[:, ::-1]
+        Image.fromarray(copy if file is label else np.minimum(copy, 254) + 1).save(file)
+
+
+def borrow_label(image: Path, label: Path) -> None:
+    shutil.copy(label.with_name("0090.png"), label)
+
+
+def move_label(image: Path, label: Path) -> None:
+    Image.fromarray(np.roll(np.asarray(Image.open(label)), 24, axis=1)).save(label)
+
+
+def invert(image: Path, label: Path) -> None:
+    Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
+
+
+def swap_labels(image: Path, label: Path) -> None:
+    other = label.with_name("0091.png")
+    first, second = label.read_bytes(), other.read_bytes()
+    label.write_bytes(second)
+    other.write_bytes(first)
 
 
 BROKEN = [
@@ -86,7 +115,15 @@ BROKEN = [
     (empty_mask, "labels", "mask not empty", "no skyrmion pixel"),
     (flat_image, "images", "image not constant", "must be at least 0.002"),
     (tiny, "images", "plausible size", "64x20 pixels"),
-    (duplicate, "images", "no duplicate across splits", "images/0080.png of validation"),
+    (duplicate, "images", "no duplicate across splits", "a copy of images/0080.png of validation"),
+]
+
+DISAGREEING = [
+    (mirror_copy, "images", "no duplicate across splits", "images/0081.png of validation (mirror"),
+    (borrow_label, "labels", "label of its own frame", "it equals labels/0090.png, which fits"),
+    (move_label, "labels", "label fits its image", "its correlation with the image is 0."),
+    (invert, "images", "contrast of one sign", "its contrast is inverted: 80% of the sources"),
+    (swap_labels, "labels", "label of its own frame", "the image fits labels/0091.png better"),
 ]
 
 
@@ -108,20 +145,52 @@ def test_every_broken_file_is_named_with_its_rule_and_no_other(moke_folder):
         require_valid(validation)
 
 
-def packed(folder: Path, **changes) -> Dataset:
+PARTNERS = {
+    mirror_copy: [("images/0081.png", "images/0040.png of train (mirror")],
+    swap_labels: [("labels/0091.png", "the image fits labels/0040.png better")],
+}
+"""The other file that an error breaks, and why."""
+
+
+@pytest.mark.parametrize(("breaks", "folder", "rule", "says"), DISAGREEING)
+def test_an_image_and_a_label_that_disagree_are_named(moke_folder, breaks, folder, rule, says):
+    image, label = moke_files(open_dataset(moke_folder))[8]
+    breaks(image, label)
+    expected = dict([(f"{folder}/0040.png", says), *PARTNERS.get(breaks, ())])
+    failures = validate(open_dataset(moke_folder), SPLITS).failures
+    assert {f.rule for f in failures} == {rule}
+    found = {f.file: f.detail for f in failures}
+    assert set(found) == set(expected)
+    assert [file for file, says in expected.items() if says not in found[file]] == []
+
+
+def test_a_training_that_inverts_its_crops_accepts_both_signs(moke_folder):
+    invert(*moke_files(open_dataset(moke_folder))[8])
+    assert validate(open_dataset(moke_folder), SPLITS, either_contrast=True).ok
+
+
+def test_exact_labels_of_a_simulated_corpus_are_not_judged(tmp_path):
+    label = np.roll(label_of((64, 64)), 20, axis=0)
+    assert not validate(packed(tmp_path / "a", label=label), {"train": [0, 1]}).ok
+    simulated = packed(tmp_path / "b", {"kind": "kerr"}, label=label)
+    assert validate(simulated, {"train": [0, 1]}).ok
+
+
+def packed(folder: Path, header: dict | None = None, **changes) -> Dataset:
     """Corpus of four frames; `changes` replace image, label or source of frame 2."""
     rng = np.random.default_rng(1)
 
     def frames():
         for k in range(4):
             row = {"name": f"f{k}", "source": k, "batch": k // 2}
-            image, label = rng.integers(0, 256, (64, 64)).astype(np.uint8), label_of((64, 64))
+            label = label_of((64, 64))
+            image = (rng.integers(60, 256, label.shape) - 60 * label).astype(np.uint8)
             if k == 2:
                 row["source"] = changes.get("source", 2)
                 image, label = changes.get("image", image), changes.get("label", label)
             yield row, image, label
 
-    return open_dataset(write_corpus(folder, frames(), header={}, shard_frames=1))
+    return open_dataset(write_corpus(folder, frames(), header=header or {}, shard_frames=1))
 
 
 @pytest.mark.parametrize(
@@ -198,8 +267,9 @@ def test_only_training_sources_may_lack_skyrmions(moke_folder):
 
 
 def test_twins_in_one_split_or_in_none_break_no_rule(moke_folder):
-    images = [image for image, _ in moke_files(open_dataset(moke_folder))]
-    shutil.copy(images[0], images[5])
+    files = moke_files(open_dataset(moke_folder))
+    for one, other in zip(files[0], files[5], strict=True):
+        shutil.copy(one, other)
     dataset = open_dataset(moke_folder)
     assert validate(dataset, SPLITS).ok
     assert validate(dataset, {"train": [1]}).ok
@@ -207,7 +277,7 @@ def test_twins_in_one_split_or_in_none_break_no_rule(moke_folder):
 
 
 def test_every_rule_is_broken_in_some_test():
-    broken = {rule for _, _, rule, _ in BROKEN}
+    broken = {rule for _, _, rule, _ in [*BROKEN, *DISAGREEING]}
     elsewhere = {"image intact", "label intact", "source in one split", "plausible depth"}
     assert {rule.name for rule in RULES} == broken | elsewhere
 
@@ -270,6 +340,47 @@ def test_many_failures_are_counted(moke_folder):
 def test_an_unknown_batch_is_an_error(moke_folder):
     with pytest.raises(SpinscopeError, match="batch 9 must be one of"):
         validate(open_dataset(moke_folder), {"train": [9]})
+
+
+@pytest.mark.moke
+@pytest.mark.parametrize(
+    ("error", "rule", "broken"),
+    [
+        ("one level", "no duplicate across splits", {"images/000056.png", "images/000000.png"}),
+        ("mirror", "no duplicate across splits", {"images/000056.png", "images/000000.png"}),
+        ("swap", "label of its own frame", {"labels/000026.png", "labels/000027.png"}),
+        ("other source", "label of its own frame", {"labels/000000.png"}),
+        ("invert", "contrast of one sign", {"images/000000.png"}),
+    ],
+)
+def test_errors_in_the_real_frames_are_named(moke, tmp_path, error, rule, broken):
+    """Frame 000000 is of training, 000056 of validation; 000026 and 000027 of one video."""
+    kept = [0, 1, 6, 7, 16, 26, 27, 28, 56, 57, 66, 67, 93, 113]
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+        for k in kept:
+            shutil.copyfile(moke / part / f"{k:06d}.png", tmp_path / part / f"{k:06d}.png")
+    head, *rows = (moke / "table.csv").read_text().splitlines()
+    rows = [row for row in rows if any(f"images/{k:06d}.png" in row for k in kept)]
+    (tmp_path / "table.csv").write_text("\n".join([head, *rows]))
+    shutil.copyfile(moke / "partition.txt", tmp_path / "partition.txt")
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    if error in ("one level", "mirror"):
+        for part, added in ((images, 1), (labels, 0)):
+            pixels = np.asarray(Image.open(part / "000056.png"))
+            pixels = pixels[::-1] if error == "mirror" else np.clip(pixels, 0, 255 - added) + added
+            Image.fromarray(pixels.astype(np.uint8)).save(part / "000000.png")
+    elif error == "swap":
+        one, other = (labels / name for name in ("000026.png", "000027.png"))
+        first = one.read_bytes()
+        shutil.copyfile(other, one)
+        other.write_bytes(first)
+    elif error == "other source":
+        shutil.copyfile(labels / "000001.png", labels / "000000.png")
+    else:
+        invert(images / "000000.png", labels / "000000.png")
+    found = validate(open_dataset(tmp_path), {"train": [0, 1, 3, 4], "validation": [2]}).failures
+    assert {(f.file, f.rule) for f in found} == {(file, rule) for file in broken}
 
 
 @pytest.mark.moke

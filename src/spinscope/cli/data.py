@@ -42,7 +42,13 @@ def validate(
 
     params = settings.load()
     dataset, splits = split(params) if data is None else (open_dataset(data), None)
-    result = validate(dataset, splits, out or out_folder("validation"), progress=show_progress)
+    result = validate(
+        dataset,
+        splits,
+        out or out_folder("validation"),
+        either_contrast=params.augmentation.invert,
+        progress=show_progress,
+    )
     try:
         error = require_valid(result)
     except SpinscopeError as failure:

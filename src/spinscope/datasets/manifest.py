@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spinscope.classes import CLASSES, SKYRMION
+from spinscope.datasets.agreement import label_contrast
 from spinscope.datasets.dataset import Dataset
 from spinscope.datasets.shards import HEADER, damaged_files
 from spinscope.errors import SpinscopeError
@@ -37,7 +39,9 @@ COLUMNS = {
     **dict.fromkeys(("image_sha256", "label_sha256"), "str"),
     **dict.fromkeys(("height", "width", "bits"), "Int64"),
     **dict.fromkeys(("mean", "std", "min", "max", "clipped", *CLASSES), "float64"),
-    **{"objects": "Int64", "rule": "str", "error": "str"},
+    "objects": "Int64",
+    **dict.fromkeys(("contrast", "contrast_x", "contrast_y"), "float64"),
+    **{"rule": "str", "error": "str"},
 }
 """Columns of a manifest and their types; see `manifest`."""
 
@@ -70,17 +74,48 @@ def manifest(
           pixels at 0 or 1;
         - ``background`` … ``edge``: area fraction of each class; ``objects``: 8-connected skyrmion
           regions;
+        - ``contrast``, ``contrast_x``, ``contrast_y``: correlation of the image with the label
+          around the skyrmions, as of `agreement.label_contrast`; missing without skyrmions;
         - ``rule``, ``error``: rule of `READ_RULES` that the frame breaks, and why. Values that
           could not be read are missing.
+    """
+    return read_frames(dataset, lambda image, label: None, workers=workers, progress=progress)[0]
+
+
+def read_frames(
+    dataset: Dataset,
+    look: Callable[[np.ndarray, np.ndarray], Any],
+    *,
+    workers: int | None = None,
+    progress: Progress = no_progress,
+) -> tuple[pd.DataFrame, list[Any]]:
+    """Read every frame once: its row of the manifest, and the result of `look`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Frames to read.
+    look : callable
+        Called in a thread with image and label of every frame that breaks no rule of reading.
+    workers, progress
+        As of `manifest`.
+
+    Returns
+    -------
+    DataFrame
+        The manifest.
+    list
+        Result of `look` for each frame; None where it was not called.
     """
     import pandas as pd
 
     damage = damaged_files(dataset.path) if (dataset.path / HEADER).is_file() else {}
     indices = range(len(dataset))
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        rows = pool.map(lambda index: _row(dataset, index, damage), indices)
-        rows = list(progress(rows, total=len(indices), desc="manifest"))
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+        read = pool.map(lambda index: _row(dataset, index, damage, look), indices)
+        read = list(progress(read, total=len(indices), desc="manifest"))
+    rows, seen = ([frame[part] for frame in read] for part in (0, 1))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS), seen
 
 
 def count_objects(mask: np.ndarray) -> int:
@@ -101,24 +136,30 @@ def pixel_sha256(pixels: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _row(dataset: Dataset, index: int, damage: dict[str, str]) -> dict[str, Any]:
-    """Row of a frame, up to the first rule that it breaks."""
+def _row(
+    dataset: Dataset,
+    index: int,
+    damage: dict[str, str],
+    look: Callable[[np.ndarray, np.ndarray], Any],
+) -> tuple[dict[str, Any], Any]:
+    """Row of a frame, up to the first rule that it breaks, and the result of `look`."""
     record, files = dataset.records[index], dict(zip(_KINDS, dataset.names(index), strict=True))
     row = {"name": record.name, **files}
     row |= {"source": record.source, "batch": record.batch, "use": record.use}
 
-    def broken(rule: str, reason: object) -> dict[str, Any]:
+    def broken(rule: str, reason: object) -> tuple[dict[str, Any], None]:
         # Without the folder: the same frames give the same manifest at any place.
-        return {**row, "rule": rule, "error": str(reason).replace(f"{dataset.path}{os.sep}", "")}
+        error = str(reason).replace(f"{dataset.path}{os.sep}", "")
+        return {**row, "rule": rule, "error": error}, None
 
-    shapes = {}
+    frame, shapes = {}, {}
     for kind, file in files.items():
         if file in damage:
             return broken(f"{kind} intact", f"{file} {damage[file]}")
         if not (dataset.path / file).is_file():
             return broken(f"{kind} present", f"{file} is missing")
         try:
-            pixels = getattr(dataset, kind)(index)  # after the loop: those of the label
+            pixels = frame[kind] = getattr(dataset, kind)(index)
             if kind == "image":
                 row |= {"bits": dataset.depth(index), **_image_statistics(pixels)}
         except UnknownColour as error:
@@ -126,15 +167,18 @@ def _row(dataset: Dataset, index: int, damage: dict[str, str]) -> dict[str, Any]
         except SpinscopeError as error:
             return broken(f"{kind} readable", error)
         shapes[kind] = pixels.shape
-    if (highest := int(pixels.max(initial=0))) >= len(CLASSES):
+    image, label = frame["image"], frame["label"]
+    if (highest := int(label.max(initial=0))) >= len(CLASSES):
         reason = f"{files['label']}: class {highest} must be below {len(CLASSES)}"
         return broken("known colours", reason)
-    row |= _label_statistics(pixels)
+    row |= _label_statistics(label)
     if shapes["label"] != shapes["image"]:
         sizes = {kind: f"{width}x{height}" for kind, (height, width) in shapes.items()}
         reason = f"{files['label']} is {sizes['label']}, its image is {sizes['image']} pixels"
         return broken("same size", reason)
-    return row
+    contrast = label_contrast(image, label).round(4)
+    row |= dict(zip(("contrast", "contrast_x", "contrast_y"), contrast, strict=True))
+    return row, look(image, label)
 
 
 def _image_statistics(image: np.ndarray) -> dict[str, Any]:

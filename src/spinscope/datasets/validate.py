@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from spinscope.datasets.agreement import (
+    MIN_AGREEMENT,
+    MIN_FIT,
+    Coarse,
+    coarse,
+    exchanged_labels,
+    opposite_contrast,
+)
+from spinscope.datasets.copies import SIDE, find_copies, fingerprint
 from spinscope.datasets.dataset import Dataset
-from spinscope.datasets.manifest import READ_RULES, manifest
+from spinscope.datasets.manifest import READ_RULES, read_frames
+from spinscope.datasets.shards import HEADER, read_header
 from spinscope.datasets.splits import Splits
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder, write_json
@@ -80,7 +92,19 @@ RULES = (
     ),
     Rule(
         "no duplicate across splits", "ExpectColumnValuesToBeNull", "twin", {}, "image",
-        "it has the same pixels as {twin}",
+        "it is a copy of {twin}",
+    ),
+    Rule(
+        "label fits its image", _BETWEEN, "fit", {"min_value": MIN_FIT}, "label",
+        f"its correlation with the image is {{fit:.2f}}, it must be at least {MIN_FIT}",
+    ),
+    Rule(
+        "label of its own frame", "ExpectColumnValuesToBeNull", "misplaced", {}, "label",
+        "{misplaced}",
+    ),
+    Rule(
+        "contrast of one sign", "ExpectColumnValuesToBeNull", "usual_contrast", {}, "image",
+        "its contrast is inverted: {usual_contrast}; augmentation.invert=true accepts both",
     ),
     Rule(
         "source in one split", "ExpectColumnValuesToNotMatchRegex", "splits", {"regex": r"\+"},
@@ -117,11 +141,13 @@ def validate(
     splits: Splits | Mapping[str, Iterable[int]] | None = None,
     out: Path | str | None = None,
     *,
+    either_contrast: bool = False,
     progress: Progress = no_progress,
 ) -> Validation:
     """Read every frame of a dataset and check it against `RULES`.
 
-    A bad file is a failure of the result, not an error.
+    A bad file is a failure of the result, not an error. Labels of a simulated corpus are exact and
+    protected by checksums, so they are not compared with their images.
 
     Parameters
     ----------
@@ -131,6 +157,9 @@ def validate(
         Splits, or the batches of each by name, between which frames and sources must differ.
     out : Path, optional
         Folder for the report: index.html, manifest.csv, validation.json and Data Docs.
+    either_contrast : bool, default False
+        Accept dark and bright skyrmions in one dataset, for a training that inverts half of its
+        crops.
     progress : callable
         Wraps the frames.
 
@@ -139,7 +168,17 @@ def validate(
     SpinscopeError
         If a split names a batch that is not in the dataset.
     """
-    table = _with_splits(dataset, manifest(dataset, progress=progress), splits)
+    simulated = (dataset.path / HEADER).is_file() and "kind" in read_header(dataset.path)
+    table, seen = read_frames(
+        dataset,
+        lambda image, label: (fingerprint(image), None if simulated else coarse(image, label)),
+        progress=progress,
+    )
+    fingerprints, frames = zip(*(frame or (None, None) for frame in seen), strict=True)
+    table = _with_splits(dataset, table, splits)
+    table = table.assign(
+        twin=_twins(dataset, table, fingerprints), **_agreement(table, frames, either_contrast)
+    )
     if out is None:
         return _judge(dataset, table, _run(table, None))
     out = Path(out)
@@ -173,7 +212,7 @@ def require_valid(validation: Validation) -> None:
 def _with_splits(
     dataset: Dataset, table: pd.DataFrame, splits: Splits | Mapping[str, Iterable[int]] | None
 ) -> pd.DataFrame:
-    """Manifest with `splits` of a frame's source, joined by +, and `twin` in another split."""
+    """Manifest with the splits of each frame's source, joined by +."""
     if isinstance(splits, Splits):
         named = splits.named()
     else:
@@ -182,19 +221,68 @@ def _with_splits(
     for name, split in named.items():
         for source in split.sources:
             names_of.setdefault(source, []).append(name)
-    joined = ["+".join(names_of.get(source, ())) or None for source in table["source"]]
-    table = table.assign(splits=joined)
-    # The first image of every split with the same pixels.
-    known = table.dropna(subset=["image_sha256", "splits"])
-    first = known.drop_duplicates(["image_sha256", "splits"])
-    pairs = known.reset_index().merge(first, on="image_sha256", suffixes=("", "_other"))
-    pairs = pairs[pairs["splits"] != pairs["splits_other"]]
+    return table.assign(splits=["+".join(names_of.get(s, ())) or None for s in table["source"]])
+
+
+def _twins(
+    dataset: Dataset, table: pd.DataFrame, fingerprints: Sequence[np.ndarray | None]
+) -> list[str | None]:
+    """Frames of another split of which each frame is a copy, and what differs."""
+    blank = np.zeros((SIDE, SIDE), dtype=np.float32)
+    known = np.array([blank if one is None else one for one in fingerprints])
+    splits = [split if isinstance(split, str) else None for split in table["splits"]]
     twins: dict[int, list[str]] = {}
-    for row, image, split in zip(
-        pairs["index"], pairs["image_other"], pairs["splits_other"], strict=True
-    ):
-        twins.setdefault(row, []).append(f"{image} of {split}")
-    return table.assign(twin=[", ".join(twins.get(row, ())) or None for row in table.index])
+    for first, second, change in find_copies(known, splits, dataset.image):
+        one, other = table["image_sha256"].iloc[[first, second]]
+        change = change or ("" if one == other else "other grey levels")
+        for index, other in ((first, second), (second, first)):
+            text = f"{_named(table.iloc[other], 'image')} of {splits[other]}"
+            twins.setdefault(index, []).append(text + (f" ({change})" if change else ""))
+    return [", ".join(twins.get(index, ())) or None for index in range(len(table))]
+
+
+def _agreement(
+    table: pd.DataFrame, frames: Sequence[Coarse | None], either_contrast: bool
+) -> dict[str, Any]:
+    """Columns `fit`, `misplaced` and `usual_contrast`; missing where a frame is None."""
+    contrast = table[["contrast", "contrast_x", "contrast_y"]].to_numpy(dtype=float, copy=True)
+    contrast[[frame is None for frame in frames]] = np.nan
+    fit = np.linalg.norm(contrast, axis=1)
+    better = exchanged_labels(frames, contrast, table["source"])
+    misplaced: dict[int, str] = {
+        index: f"it equals {_named(table.iloc[other], 'label')}, which fits its own image better"
+        for index, other in _borrowed_labels(table, fit).items()
+    }
+    misplaced |= {
+        index: f"the image fits {_named(table.iloc[other], 'label')} better"
+        for index, other in better.items()
+    }
+    fit[list(misplaced)] = np.nan  # one failure says it
+    contrast[list(misplaced)] = np.nan
+    opposite = opposite_contrast(contrast, table["source"]) & (not either_contrast)
+    usual = f"{MIN_AGREEMENT:.0%} of the sources or more have the opposite sign"
+    return {
+        "fit": fit,
+        "misplaced": [misplaced.get(index) for index in range(len(table))],
+        "usual_contrast": [usual if inverted else None for inverted in opposite],
+    }
+
+
+def _borrowed_labels(table: pd.DataFrame, fit: np.ndarray) -> dict[int, int]:
+    """Frames with the same label as a frame of another source that it fits far better."""
+    borrowed: dict[int, int] = {}
+    ranked = table.reset_index(drop=True).assign(fit=fit).dropna(subset=["fit"])
+    for _, same in ranked.sort_values("fit", ascending=False).groupby("label_sha256"):
+        owner = same.iloc[0]
+        others = same[(same["source"] != owner["source"]) & (same["fit"] < owner["fit"] / 2)]
+        borrowed |= dict.fromkeys(map(int, others.index), int(owner.name))
+    return borrowed
+
+
+def _named(row: pd.Series, kind: str) -> str:
+    """Name of a frame's image or label: its file, and the frame if that holds several."""
+    file = row[kind]
+    return file if row["name"] in file else f"frame {row['name']} in {file}"
 
 
 def _judge(

@@ -146,6 +146,7 @@ class Family(Trainable):
         splits: Splits,
         out: Path | None,
         *,
+        either_contrast: bool = False,
         progress: Progress = no_progress,
     ) -> Path | None:
         """Check that a dataset is fit to train on.
@@ -156,6 +157,8 @@ class Family(Trainable):
         splits : Splits
         out : Path or None
             Receives the report.
+        either_contrast : bool, default False
+            Accept frames of opposite contrast in one dataset.
         progress : callable, optional
 
         Returns
@@ -170,7 +173,9 @@ class Family(Trainable):
         """
         from spinscope.datasets.validate import require_valid, validate
 
-        validation = validate(dataset, splits, out, progress=progress)
+        validation = validate(
+            dataset, splits, out, either_contrast=either_contrast, progress=progress
+        )
         require_valid(validation)
         return validation.report
 

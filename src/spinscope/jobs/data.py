@@ -75,5 +75,7 @@ def checked_data(
     """
     family = families.of(params)
     dataset, splits = split(params)
-    report = family.validate(dataset, splits, out, progress=progress)
+    report = family.validate(
+        dataset, splits, out, either_contrast=params.augmentation.invert, progress=progress
+    )
     return CheckedData(dataset, splits, data_hash(dataset), report)
