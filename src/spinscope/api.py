@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from spinscope.config import Measure, load_params
+from spinscope.config import Measure, first_error, load_params
 from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
-from spinscope.recordings import Recording, image_of, open_recording
+from spinscope.recordings import Recording, check_pixel_size, image_of, open_recording
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,7 +176,7 @@ def segment(
     Raises
     ------
     SpinscopeError
-        Where a frame cannot be read.
+        Where a frame cannot be read, and for a pixel size that is not from 0.5 nm to 10 µm.
 
     Examples
     --------
@@ -193,7 +193,7 @@ def segment(
     if not isinstance(recording, Recording):
         recording = open_recording(recording)
     if pixel_size is not None:
-        recording.pixel_size = pixel_size
+        recording.pixel_size = check_pixel_size(pixel_size)
     if interval is not None:
         recording.interval = interval
     with tempfile.TemporaryDirectory(prefix="spinscope-") as folder:
@@ -252,14 +252,13 @@ def measure(
     try:
         chosen = Measure.model_validate(load_params().measure.model_dump() | settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise SpinscopeError(f"measure.{first['loc'][0]}: {first['msg']}") from error
+        raise SpinscopeError(first_error(error, Measure, "measure")) from error
     tables, figures = measure_objects(
         result.objects,
         chosen,
         n_frames=len(result.masks),
         shape=result.masks.shape[1:],
-        pixel_size=result.pixel_size if pixel_size is None else pixel_size,
+        pixel_size=check_pixel_size(result.pixel_size if pixel_size is None else pixel_size),
         interval=result.interval if interval is None else interval,
         sample_mask=lambda frame: (
             sample_of(result.masks[frame], result.classes) if sample_mask is None else sample_mask

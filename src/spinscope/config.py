@@ -55,6 +55,28 @@ Tilt = Annotated[
 ]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+PIXEL_SIZES_NM = (0.5, 10_000.0)
+"""Smallest and largest pixel of a magnetic micrograph in nm: Lorentz to wide-field Kerr images."""
+
+
+def checked_pixel_size_nm(value: float) -> float:
+    """Return a pixel size in nm if a micrograph can have it.
+
+    Raises
+    ------
+    ValueError
+        If it is outside `PIXEL_SIZES_NM`; the sentence names the unit, and what may be meant.
+    """
+    low, high = PIXEL_SIZES_NM
+    if low <= value <= high:
+        return value
+    meant = value * 1e3 if low <= value * 1e3 <= high else None
+    hint = "" if meant is None else f"; if {value:g} µm is meant, give {meant:g}"
+    raise ValueError(f"{value:g} nm must be a pixel size from {low:g} to {high:g} nm{hint}")
+
+
+PixelSize = Annotated[float, AfterValidator(checked_pixel_size_nm)]
+
 
 class Data(Section):
     path: str
@@ -240,7 +262,7 @@ class Segment(Section):
     workers: int = Field(ge=0)
     chunk_frames: int = Field(ge=1)
     min_px: int = Field(ge=1)
-    pixel_size_nm: float | None = Field(gt=0, allow_inf_nan=False)
+    pixel_size_nm: PixelSize | None
     settle_s: float = Field(ge=0)
     idle_s: float | None = Field(gt=0)
 
@@ -584,13 +606,25 @@ def first_error(error: ValidationError, model: type[BaseModel], section: str = "
         return str(first["ctx"]["error"])  # a rule over several settings, which it names
     *parents, key = map(str, first["loc"])
     where = ".".join(filter(None, (section, *parents, key)))
-    sentence = f"{where} (={first.get('input')!r}) is not valid: {first['msg']}"
-    if first["type"] == "extra_forbidden":
-        for parent in parents:
-            annotation = model.model_fields[parent].annotation
-            model = next(kind for kind in (*get_args(annotation), annotation) if kind)
-        sentence += suggestion(key, model.model_fields)
-    return sentence
+    sentence = f"{where} (={first.get('input')!r}) is not valid: "
+    if first["type"] != "extra_forbidden":
+        return sentence + first["msg"].removeprefix("Value error, ")
+    root = model
+    for parent in parents:
+        annotation = model.model_fields[parent].annotation
+        model = next(kind for kind in (*get_args(annotation), annotation) if kind)
+    similar = suggestion(key, model.model_fields) or suggestion(where, _keys(root))
+    return f"{sentence}there is no such setting{similar}"
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """Keys of the sections of settings, joined by dots."""
+    return [
+        f"{section}.{key}"
+        for section, field in model.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        for key in field.annotation.model_fields
+    ]
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -117,6 +117,11 @@ def test_a_film_is_segmented_measured_and_exported(run, film, tmp_path):
     assert row["frames"] == 3
     objects = pd.read_csv(Path(row["folder"]) / "objects.csv")
     assert 15 <= len(objects) == row["objects"] <= 27  # 24 discs, of which some touch
+    assert row["pixel_size_nm"] == 100
+    assert row["diameter_nm_mean"] == pytest.approx(objects["diameter_nm"].mean())
+    assert f"= {row['diameter_nm_mean']:.4g} nm (pixels of 100 nm)" in recordings.segmentation_line(
+        row
+    )
     np.testing.assert_allclose(objects["diameter_nm"], 100 * objects["diameter_px"])
     assert "diameter_px_sd_views" in objects
     code, printed, _ = run("measure", row["folder"], "--json")
@@ -140,6 +145,12 @@ def test_a_film_is_segmented_measured_and_exported(run, film, tmp_path):
     assert code == 1
     assert "film.ome.tif does not exist" in error
     assert run("export", row["folder"], "--to", "labels")[0] == 0
+
+
+def test_a_pixel_size_in_micrometres_is_refused(run, frame):
+    code, _, error = run("segment", frame, "--pixel-size", 0.12)
+    assert code == 1
+    assert "0.12 nm must be a pixel size from 0.5 to 10000 nm; if 0.12 µm is meant" in error
 
 
 def test_a_bad_recording_does_not_end_the_others(run, film, tmp_path):

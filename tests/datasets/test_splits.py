@@ -52,6 +52,13 @@ def test_batches_that_overlap_are_refused(moke_folder):
         split_by_batch(open_dataset(moke_folder), [0], [1], [1])
 
 
+def test_a_missing_batch_names_the_setting_and_the_dataset(moke_folder):
+    with pytest.raises(SpinscopeError, match=r"data\.validation_batches \(=\[7\]\): batch 7 must "):
+        split_by_batch(open_dataset(moke_folder), [0], [7])
+    with pytest.raises(SpinscopeError, match=r"one of 0, the batches of none; a single batch"):
+        split_by_batch(dataset([0, 0]), [0], [1])
+
+
 def test_a_split_without_batches_is_refused(moke_folder):
     with pytest.raises(SpinscopeError, match=r"data\.validation_batches must name a batch"):
         split_by_batch(open_dataset(moke_folder), [0], [])

@@ -42,7 +42,7 @@ def segment(
     watch: Annotated[
         bool, typer.Option("--watch", help="Segment new files of a folder until Ctrl-C.")
     ] = False,
-    pixel_size: option(float, "Pixel size in nm, overrides the recording's metadata.") = None,
+    pixel_size: option(float, "Pixel size in nm (the recording's metadata).") = None,
     tta: Tta = None,
 ) -> Answer:
     """Segment and measure recordings; an interrupted call is resumed."""
@@ -104,13 +104,23 @@ def segmentation_line(row: dict) -> str:
     """
     fraction = row.get("fraction", {}).get("skyrmion", 0.0)
     if row["frames"] == 1:
-        text = f"{row['objects']} skyrmions on {100 * fraction:.2f} % of the frame"
+        text = f"{row['objects']} skyrmions on {100 * fraction:.2f} % of the frame{_size(row)}"
     else:
         speed = f", {row['frames_per_s']:.1f} frames/s" if row["frames_per_s"] else ""
-        text = f"{row['objects']} skyrmions in {row['frames']} frames{speed}"
+        text = f"{row['objects']} skyrmions in {row['frames']} frames{_size(row)}{speed}"
     previous = f" (earlier results: {row['previous']})" if row["previous"] else ""
     note = f" ({row['note']})" if "note" in row else ""
     return f"{row['folder']}: {text}{previous}{note}"
+
+
+def _size(row: dict) -> str:
+    """Mean diameter in px, and in nm where the pixel size is known."""
+    if row.get("diameter_px_mean") is None:
+        return ""
+    text = f", mean diameter {row['diameter_px_mean']:.1f} px"
+    if row.get("diameter_nm_mean") is None:
+        return f"{text} (pixel size unknown)"
+    return f"{text} = {row['diameter_nm_mean']:.4g} nm (pixels of {row['pixel_size_nm']:g} nm)"
 
 
 def figure_lines(figures: dict) -> list[str]:

@@ -30,10 +30,25 @@ def split_by_batch(
     Raises
     ------
     SpinscopeError
-        If a batch or source is in two splits, training or validation is empty, or a source marked
-        ``only_training`` is in validation or test.
+        If a batch does not exist, a batch or source is in two splits, training or validation is
+        empty, or a source marked ``only_training`` is in validation or test.
     """
     wanted = {"train": set(train), "validation": set(validation), "test": set(test)}
+    present = sorted({record.batch for record in dataset.records} - {None})
+    for name, batches in wanted.items():
+        if missing := batches - set(present):
+            alone = (
+                ""
+                if len(present) > 1
+                else (
+                    "; a single batch cannot be split, so list the sources for validation in a row of "
+                    "their own in partition.txt"
+                )
+            )
+            raise SpinscopeError(
+                f"data.{name}_batches (={sorted(batches)}): batch {min(missing)} must be one of "
+                f"{', '.join(map(str, present))}, the batches of {dataset.path}{alone}"
+            )
     splits = {name: dataset.select(batches=batches) for name, batches in wanted.items() if batches}
     for name in ("train", "validation"):
         if not splits.get(name):

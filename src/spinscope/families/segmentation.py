@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from spinscope.classes import CLASSES, COLOURS, SKYRMION
-from spinscope.config import Params
+from spinscope.config import PIXEL_SIZES_NM, Params
 from spinscope.datasets import Dataset
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.intervals import Columns, ratio
@@ -290,9 +290,11 @@ def _check_options(options: Mapping[str, Any]) -> None:
     )
     if tta not in (1, 2, 3, 8):
         raise SpinscopeError(f"tta (={tta}) must be 1, 2, 3 or 8")
-    if not 0 <= pixel_size < float("inf"):
+    low, high = PIXEL_SIZES_NM
+    if pixel_size and not low <= pixel_size <= high:
         raise SpinscopeError(
-            f"pixel_size_nm (={pixel_size:g}) must be a length in nm, or 0 where it is unknown"
+            f"pixel_size_nm (={pixel_size:g}) must be a length from {low:g} to {high:g} nm, or 0 "
+            "where it is unknown"
         )
     if min_px < 1:
         raise SpinscopeError(f"min_px (={min_px}) must be at least 1")

@@ -60,8 +60,9 @@ def segment(
     Returns
     -------
     list of dict
-        One per recording: `file`, `folder`, `frames`, `objects`, `fraction` of each class in the
-        first frame, `frames_per_s`, `previous` (folder of earlier results); also `error` where a
+        One per recording: `file`, `folder`, `frames`, `objects`, `diameter_px_mean` and
+        `diameter_nm_mean`, `pixel_size_nm`, `fraction` of each class in the first frame,
+        `frames_per_s`, `previous` (folder of earlier results); also `error` where a
         frame could not be read, and `note` where the model allows fewer augmented views.
 
     Raises
@@ -182,10 +183,13 @@ def _segment_one(
     except Stopped as stopped:  # the recordings after it are segmented all the same
         row["error"] = str(stopped)
         results = open_results(folder)
-    mask, classes = results.mask(0), results.classes
+    mask, classes, statistics = results.mask(0), results.classes, results.summary["statistics"]
     row |= {
         "frames": results.n_frames,
-        "objects": results.summary["statistics"]["objects"],
+        "objects": statistics["objects"],
+        "diameter_px_mean": statistics["diameter_px_mean"],
+        "diameter_nm_mean": statistics.get("diameter_nm_mean"),
+        "pixel_size_nm": results.summary["recording"]["pixel_size_nm"],
         "frames_per_s": results.summary["timing"]["frames_per_s"],
         "previous": results.summary["previous"],
         "fraction": {name: float((mask == k).mean()) for k, name in enumerate(classes)},

@@ -1,7 +1,14 @@
 """Frames of a file, a folder, an array or a camera, with their calibration."""
 
-from spinscope.recordings.base import Recording, RecordingError, image_of
+from spinscope.recordings.base import Recording, RecordingError, check_pixel_size, image_of
 from spinscope.recordings.opening import open_recording
 from spinscope.recordings.watch import WatchedFolder
 
-__all__ = ["Recording", "RecordingError", "WatchedFolder", "image_of", "open_recording"]
+__all__ = [
+    "Recording",
+    "RecordingError",
+    "WatchedFolder",
+    "check_pixel_size",
+    "image_of",
+    "open_recording",
+]

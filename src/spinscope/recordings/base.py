@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spinscope.config import PIXEL_SIZES_NM
 from spinscope.errors import SpinscopeError
 from spinscope.images import MAX_PIXELS, MIN_SIDE
 
@@ -135,6 +136,23 @@ def image_of(raw: np.ndarray, scale: float) -> np.ndarray:
     if raw.dtype.kind == "u" and scale < np.iinfo(raw.dtype).max:
         np.minimum(image, 1, out=image)
     return image
+
+
+def check_pixel_size(pixel_size: float | None) -> float | None:
+    """Return a pixel size in m if it is unknown or one that a micrograph can have.
+
+    Raises
+    ------
+    RecordingError
+        If it is not from 0.5 nm to 10 µm.
+    """
+    low, high = (size * 1e-9 for size in PIXEL_SIZES_NM)
+    if pixel_size is None or (low <= pixel_size * (1 + 1e-12) and pixel_size <= high * (1 + 1e-12)):
+        return pixel_size
+    raise RecordingError(
+        f"pixel size (={pixel_size:g}) must be a length from {low:g} m ({low * 1e9:g} nm) to "
+        f"{high:g} m ({high * 1e6:g} µm)"
+    )
 
 
 def check_size(name: str | Path, height: int, width: int, index: int = 0) -> None:

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spinscope.recordings.base import RecordingError
+from spinscope.recordings.base import RecordingError, check_pixel_size
 
 if TYPE_CHECKING:
     import tifffile
@@ -28,10 +28,6 @@ SECONDS = {
     "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6,
     "µs": 1e-6, "μs": 1e-6, "ns": 1e-9, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0,
 }  # fmt: skip
-
-# Resolution tags may be those of a printer or a screen: 2540 dots per inch are a pixel of 10 µm,
-# coarser than any micrograph of magnetic textures.
-_FINEST, _COARSEST = 1e-12, 1e-5
 
 
 @dataclass(frozen=True)
@@ -189,8 +185,6 @@ def _of_tags(page: tifffile.TiffPage) -> dict:
     """Pixel size and display range in the tags of a page."""
     unit = {2: 2.54e-2, 3: 1e-2}.get(int(page.tags.valueof(296, 2)))
     size = _square(*(_resolution(page, axis, unit) for axis in "XY"))
-    if size is not None and not _FINEST <= size <= _COARSEST:
-        size = None
     top = page.tags.valueof(281)  # MaxSampleValue
     return {"pixel_size": size, "display": float(top) if isinstance(top, int) else None}
 
@@ -204,10 +198,18 @@ def _resolution(page: tifffile.TiffPage, axis: str, unit: float | None) -> float
 
 
 def _square(x: float | None, y: float | None) -> float | None:
-    """Side of a pixel that is square to 1 %; an unknown side equals the other."""
-    if x is None or y is None:
-        return x or y
-    return x if math.isclose(x, y, rel_tol=0.01) else None
+    """Side of a pixel that is square to 1 %; an unknown side equals the other.
+
+    A resolution may be that of a printer or a screen: 72 dots per inch are a pixel of 353 µm. Such
+    a size, which no micrograph of magnetic textures has, is unknown.
+    """
+    size = x or y if x is None or y is None else x
+    if x is not None and y is not None and not math.isclose(x, y, rel_tol=0.01):
+        return None
+    try:
+        return check_pixel_size(size)
+    except RecordingError:
+        return None
 
 
 def _planes_of_shaped(page: tifffile.TiffPage) -> int | None:

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from spinscope.recordings.array import ArrayRecording
-from spinscope.recordings.base import IMAGE, TIFF, VIDEO, Recording, RecordingError
+from spinscope.recordings.base import (
+    IMAGE,
+    TIFF,
+    VIDEO,
+    Recording,
+    RecordingError,
+    check_pixel_size,
+)
 from spinscope.recordings.folder import FolderRecording
 from spinscope.recordings.tiff import TiffRecording
 from spinscope.recordings.video import VideoRecording
@@ -39,16 +46,15 @@ def open_recording(
     Raises
     ------
     RecordingError
-        Where it cannot be opened, or its first frame is not a micrograph: grayscale, at least
-        8 pixels a side and at most 2**29 pixels.
+        Where it cannot be opened, the pixel size is not from 0.5 nm to 10 µm, or the first frame is
+        not a micrograph: grayscale, at least 8 pixels a side and at most 2**29 pixels.
 
     Examples
     --------
     >>> open_recording(np.zeros((5, 32, 48), dtype=np.uint8)).shape
     (32, 48)
     """
-    if pixel_size is not None and not (np.isfinite(pixel_size) and pixel_size > 0):
-        raise RecordingError(f"pixel size (={pixel_size}) must be a positive length in metres")
+    check_pixel_size(pixel_size)
     if isinstance(source, np.ndarray):
         recording: Recording = ArrayRecording(source)
     else:
