@@ -37,17 +37,12 @@ def split_by_batch(
     present = sorted({record.batch for record in dataset.records} - {None})
     for name, batches in wanted.items():
         if missing := batches - set(present):
-            alone = (
-                ""
-                if len(present) > 1
-                else (
-                    "; a single batch cannot be split, so list the sources for validation in a row of "
-                    "their own in partition.txt"
-                )
-            )
+            alone = "; a single batch cannot be split: list the sources for validation in another "
+            alone += "row of partition.txt"
             raise SpinscopeError(
                 f"data.{name}_batches (={sorted(batches)}): batch {min(missing)} must be one of "
-                f"{', '.join(map(str, present))}, the batches of {dataset.path}{alone}"
+                f"{', '.join(map(str, present))}, the batches of {dataset.path}"
+                f"{alone if len(present) == 1 else ''}"
             )
     splits = {name: dataset.select(batches=batches) for name, batches in wanted.items() if batches}
     for name in ("train", "validation"):

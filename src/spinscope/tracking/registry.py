@@ -37,6 +37,7 @@ _MAX_DESCRIPTION = 5000
 _SERVING = (
     *("keras", "tensorflow-cpu", "tensorflow", "openvino", "mlflow", "numpy", "pandas", "scipy"),
     *("pyarrow", "pillow", "tifffile", "imagecodecs", "av", "pydantic", "pyyaml", "psutil"),
+    *("filelock", "platformdirs"),
 )
 """Packages that a served model needs besides the code that is stored with it."""
 
