@@ -12,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from _arguments import bounded
 from spinscope import families, jobs
 from spinscope.config import Params, load_params
+from spinscope.evaluation import seen_text
 from spinscope.processes import side_by_side
 
 
@@ -104,6 +105,8 @@ def markdown(report: dict) -> str:
     for row in report["seeds"]:
         scores = " | ".join(f"{row[name]:.4f}" for name in columns.values())
         lines.append(f"| {row['seed']} | {scores} | {row['seconds']:.0f} |")
+    best = next(row for row in report["seeds"] if row["seed"] == report["best_seed"])
+    lines += ["", seen_text({**best, "n_images": report["n_images"]})]
     return "\n".join([*lines, "", f"Registered as `{report['registered']}`."])
 
 

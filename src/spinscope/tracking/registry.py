@@ -357,6 +357,7 @@ def versions(store: Store, name: str | None = None):
             "aliases": ", ".join(v.aliases),
             **_headline(v),
             "seeds": len(v.tags["seeds"].split(",")) if "seeds" in v.tags else 0,
+            "seen_in_training": v.number("seen_in_training"),
             "count_error": v.number("count_error"),
             "frame_ms": v.number("frame_ms"),
             "validated": v.tags.get("data.validated") == "true",

@@ -13,7 +13,9 @@ from typing import Any
 from spinscope.code import code_digest
 from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, data_hash, open_dataset
+from spinscope.datasets.seen import read_frames
 from spinscope.errors import SpinscopeError
+from spinscope.evaluation import seen_text
 from spinscope.families.base import SCORING
 from spinscope.files import digest, kept, sha256, write_json
 from spinscope.inference.rules import rules
@@ -98,7 +100,8 @@ def report(job: Job) -> dict[str, Any]:
     -------
     dict
         `kind`, `data` {path, hash, batches, n_images} and `rows`, one per model and number of
-        views: model, sha256, views, mcc, objects_true, objects_predicted, frame_ms, n_images.
+        views: model, sha256, seen_in_training, views, mcc, objects_true, objects_predicted,
+        frame_ms, n_images.
         Views that the symmetry of a model does not allow are left out.
 
     Raises
@@ -171,6 +174,8 @@ def measured(
     ]
     folder = out / "tta-points" / digest(key)
     load = functools.cache(lambda: predictor(params, model))
+    trained = read_frames(source)
+    seen = None if trained is None else sum(trained.contains(frames))
 
     def row(views: int) -> Row:
         scores = score(params, load(), frames, views, progress=progress)
@@ -181,7 +186,8 @@ def measured(
     rows: dict[int, Row] = {}
     for views in VIEWS:
         one = kept(folder / f"{views}.json", [key, views], functools.partial(row, views))
-        rows.setdefault(one["views"], {"model": model, "sha256": network, **one})
+        about = {"model": model, "sha256": network, "seen_in_training": seen}
+        rows.setdefault(one["views"], {**about, **one})
     found = list(rows.values())
     if track:
         record = functools.partial(_record, params, model, data_hash, found)
@@ -206,6 +212,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
             f"{row['objects_predicted']:>9} / {row['objects_true']:<8}  {row['frame_ms']:>12.1f}"
             for row in report["rows"]
         ),
+        *sorted({f"{row['model']}: {seen_text(row)}" for row in report["rows"]}),
     ]
 
 
