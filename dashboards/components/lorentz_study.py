@@ -47,7 +47,7 @@ def curve_table(
     for name in names:
         for key, kind in ((curve, UNCHANGED), (second, style)):
             for point in study["curves"][name].get(key, ()):
-                mean, sd = point[score]["mean"], point[score]["sd"]
+                mean, sd = point[score]["mean"], point[score]["sd"] or 0
                 x = CURVES[curve][1] * point["x"]
                 rows.append((name, kind, x, mean, max(mean - sd, 0), min(mean + sd, 1)))
     return pd.DataFrame(rows, columns=["name", "style", "x", "y", "low", "high"])

@@ -60,7 +60,7 @@ def limit_chart(report: Report, colours: Colours, curve: str) -> alt.LayerChart:
     rows = []
     for point in report["limits"][curve]:
         for name in colours:
-            mcc, sd = point["mcc"][name], point["sd"][name]
+            mcc, sd = point["mcc"][name], point["sd"][name] or 0
             rows.append((name, factor * point["x"], mcc, max(mcc - sd, 0), min(mcc + sd, 1)))
     table = pd.DataFrame(rows, columns=["name", "x", "y", "low", "high"])
     domain = [float(table["x"].min()), float(table["x"].max())]

@@ -277,15 +277,15 @@ class Measure(Section):
 
 class Gates(Section):
     confidence: float = Field(gt=0.5, lt=1)
-    metric_limit: float
-    metric_margin: float = Field(ge=0)
-    min_precision: float
-    min_recall: float
-    object_margin: float = Field(ge=0)
-    max_count_error: float = Field(ge=0)
-    count_margin: float = Field(ge=0)
-    max_size_px: float = Field(ge=0)
-    size_margin_px: float = Field(ge=0)
+    metric_limit: float | None
+    metric_margin: float | None = Field(ge=0)
+    min_precision: float | None
+    min_recall: float | None
+    object_margin: float | None = Field(ge=0)
+    max_count_error: float | None = Field(ge=0)
+    count_margin: float | None = Field(ge=0)
+    max_size_px: float | None = Field(ge=0)
+    size_margin_px: float | None = Field(ge=0)
     max_frame_ratio: float = Field(gt=0)
 
 

@@ -364,7 +364,7 @@ def test_registry_from_the_command_line(run, tmp_path, params, template_store, l
         "--set=gates.metric_limit=2",
     )  # fmt: skip
     assert code == 1
-    assert "gates.metric_limit (=2.0) is -1.0 in params.yaml" in error
+    assert "gates.metric_limit (=2.0) is None in params.yaml" in error
     settings = yaml.safe_load((lenient / "params.yaml").read_text())
     settings["gates"]["metric_limit"] = 2
     (lenient / "params.yaml").write_text(yaml.safe_dump(settings))

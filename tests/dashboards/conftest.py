@@ -90,7 +90,7 @@ def make_project(root: Path) -> Params:
             f"tracking.artifacts={root}/mlruns/artifacts",
             "tracking.experiment=moke-unet",
             "evaluation.tta=3",
-            *(f"gates.{key}={value}" for key, value in LENIENT.items()),
+            *(f"gates.{key}={json.dumps(value)}" for key, value in LENIENT.items()),
         ],
         family="moke-unet",
     )

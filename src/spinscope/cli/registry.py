@@ -106,7 +106,7 @@ def history(
         bool, typer.Option("--gates", help="Show the gates of each promotion.")
     ] = False,
 ) -> Answer:
-    """List promotions: when, who, reason, limits, from and to which version."""
+    """List promotions with their versions, reasons and limits."""
     from spinscope.tracking import MOVED, history, open_store
 
     steps = history(open_store(settings.load().tracking), name)

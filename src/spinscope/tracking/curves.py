@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spinscope.tracking.runs import _KIND
+from spinscope.tracking.runs import KIND
 from spinscope.tracking.store import Store, reachable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def experiments(store: Store) -> list[str]:
         newest = {
             experiment: store.client.search_runs(
                 [experiment],
-                f"attributes.status = 'FINISHED' and tags.`{_KIND}` = 'experiment'",
+                f"attributes.status = 'FINISHED' and tags.`{KIND}` = 'experiment'",
                 max_results=1,
             )
             for experiment in names

@@ -296,6 +296,8 @@ def _not_worse(
     """
     headline = quantities[0]
     compared = [quantity for quantity in quantities if quantity.margin is not None]
+    if not compared:
+        return []
     best, why = _best_of_lab(store, of, headline, measure)
     if best is None:
         passed = not why

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 _PARENT = "mlflow.parentRunId"
-_KIND = "spinscope.kind"
+KIND = "spinscope.kind"
 _STUDY, _TRIAL = "spinscope.study", "spinscope.trial"
 _PARAMS_PER_CALL, _METRICS_PER_CALL = 100, 1000  # limits of MLflow's log_batch
 
@@ -62,8 +62,8 @@ def parent_run(
         By default `tracking.experiment`.
     """
     same = {key: lineage[key] for key in ("params.digest", "data.hash")}
-    known = filter(_interrupted, _search(store, {_KIND: "experiment", **same}))
-    tags = {**lineage, _KIND: "experiment"}
+    known = filter(_interrupted, _search(store, {KIND: "experiment", **same}))
+    tags = {**lineage, KIND: "experiment"}
     run = _running(store, next(known, None), name or params.tracking.experiment, tags)
     with run as started:
         log_params(started, params)
@@ -85,7 +85,7 @@ def seed_run(parent: Run, lineage: Mapping[str, str]) -> Iterator[Run]:
     seed = lineage["seed"]
     children = _search(parent.store, {_PARENT: parent.run_id, "seed": seed})
     known = (run for run in children if run.info.status == "FINISHED" or _interrupted(run))
-    tags = {**lineage, _KIND: "seed", _PARENT: parent.run_id}
+    tags = {**lineage, KIND: "seed", _PARENT: parent.run_id}
     with _running(parent.store, next(known, None), f"seed {seed}", tags) as started:
         with reachable(parent.store.uri):
             settings = parent.store.client.get_run(parent.run_id).data.params
@@ -103,7 +103,7 @@ def added_run(store: Store, lineage: Mapping[str, str], name: str) -> AbstractCo
         Tags.
     name : str
     """
-    return _running(store, None, name, {**lineage, _KIND: "added"})
+    return _running(store, None, name, {**lineage, KIND: "added"})
 
 
 def study_run(store: Store, lineage: Mapping[str, str], name: str) -> AbstractContextManager[Run]:
@@ -116,7 +116,7 @@ def study_run(store: Store, lineage: Mapping[str, str], name: str) -> AbstractCo
         Tags.
     name : str
     """
-    return _running(store, None, name, {**lineage, _KIND: "study"})
+    return _running(store, None, name, {**lineage, KIND: "study"})
 
 
 @contextlib.contextmanager
@@ -135,8 +135,8 @@ def study_parent(
     study : str
         Name of the study.
     """
-    known = next(iter(_search(store, {_KIND: "study", _STUDY: study})), None)
-    with _running(store, known, study, {**lineage, _KIND: "study", _STUDY: study}) as started:
+    known = next(iter(_search(store, {KIND: "study", _STUDY: study})), None)
+    with _running(store, known, study, {**lineage, KIND: "study", _STUDY: study}) as started:
         if not (known and known.data.params):  # logged parameters cannot change
             log_params(started, params)
         yield started
@@ -154,13 +154,13 @@ def trial_run(parent: Run, lineage: Mapping[str, str], trial: str) -> AbstractCo
         Name of the trial.
     """
     known = _search(parent.store, {_PARENT: parent.run_id, _TRIAL: trial})
-    tags = {**lineage, _KIND: "trial", _TRIAL: trial, _PARENT: parent.run_id}
+    tags = {**lineage, KIND: "trial", _TRIAL: trial, _PARENT: parent.run_id}
     return _running(parent.store, next(iter(known), None), trial, tags)
 
 
 def tracked_trials(parent: Run) -> set[str]:
     """Names of the trials of a study whose run is finished."""
-    trials = _search(parent.store, {_PARENT: parent.run_id, _KIND: "trial"})
+    trials = _search(parent.store, {_PARENT: parent.run_id, KIND: "trial"})
     return {run.data.tags[_TRIAL] for run in trials if run.info.status == "FINISHED"}
 
 
@@ -377,7 +377,7 @@ def runs(store: Store) -> pd.DataFrame:
         {
             "run_id": run.info.run_id,
             "name": run.info.run_name,
-            "kind": run.data.tags.get(_KIND, ""),
+            "kind": run.data.tags.get(KIND, ""),
             "family": run.data.tags.get("family"),
             "status": run.info.status,
             "seed": run.data.tags.get("seed", ""),

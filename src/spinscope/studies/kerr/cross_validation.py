@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +170,7 @@ def lines(report: dict) -> list[str]:
         ]
         mcc, count = found["mcc"], found["count_error"]
         text.append(
-            f"  pooled        MCC {mcc['mean']:.4f} ± {mcc['sd']:.4f}   count "
+            f"  pooled        MCC {_with_sd(mcc)}   count "
             f"{100 * count['mean']:+.1f} %   mean of the sources {found['source_mcc']['mean']:.4f}"
         )
     if "model" in report:
@@ -248,6 +248,13 @@ def _score(settings: Params, out: Path, frames: Dataset, seed: int, views: int) 
     found = iter(masks(out, seed, views, frames))
     classes = CLASSES[: settings.data.scheme]
     return evaluate(lambda _: next(found), frames, classes, settings.evaluation)
+
+
+def _with_sd(value: Mapping[str, Any]) -> str:
+    """Mean and SD over the seeds; one seed has no SD."""
+    if value["sd"] is None:
+        return f"{value['mean']:.4f} (one seed, SD unknown)"
+    return f"{value['mean']:.4f} ± {value['sd']:.4f}"
 
 
 def _mask_file(out: Path, seed: int, views: int, name: str) -> Path:

@@ -532,8 +532,9 @@ def lines(report: dict) -> list[str]:
             each = "  ".join(f"{value:.4f}" for value in values)
             text.append(f"{name}, {kind + ' labels':<14} {each}")
     within = "within" if report["within"] else "not within"
+    spread = "unknown" if difference["sd"] is None else f"{difference['sd']:.4f}"
     text.append(
-        f"weak - true: {difference['mean']:+.4f} (SD {difference['sd']:.4f}), "
+        f"weak - true: {difference['mean']:+.4f} (SD {spread}), "
         f"{within} {report['bound']:g}; {report['seconds']:.0f} s per training"
     )
     return text

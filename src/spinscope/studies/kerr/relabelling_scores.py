@@ -303,7 +303,7 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> di
     {'mean': 0.25, 'sd': 0.0}
     """
     differences = np.subtract(values, reference)
-    sd = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    sd = float(differences.std(ddof=1)) if len(differences) > 1 else None
     return {"mean": float(differences.mean()), "sd": sd}
 
 

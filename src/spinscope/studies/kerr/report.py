@@ -118,7 +118,7 @@ def _relabelling_rows(part: Part) -> list[Row]:
         for key in ("precision", "recall")
     ]
     why += f"; {'within' if part['within'] else 'not within'} the allowed loss of {part['bound']:g}"
-    sd = difference["sd"] if n > 1 else None
+    sd = difference["sd"]
     return [*rows, noted("MCC, weak labels less true labels", difference["mean"], why, n, sd)]
 
 

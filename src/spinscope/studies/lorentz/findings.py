@@ -151,7 +151,8 @@ def _size_rows(noise: Mapping[float, Rows], name: str, cell_nm: float | None) ->
         size = summary(noise[x], cell_nm)["diameter"]
         true, found = size["true"], size["predicted"]
         if true["mean"] is not None:
-            what = f"true: {true['mean']:.1f} ± {true['sd']:.1f}, {true['n']} skyrmions"
+            spread = "" if true["sd"] is None else f" ± {true['sd']:.1f}"
+            what = f"true: {true['mean']:.1f}{spread}, {true['n']} skyrmions"
             title = f"Mean diameter in {size['unit']}, {_noise(x)}, {name} ({what})"
             rows.append(noted(title, found["mean"], NO_VALUES, found["n"], found["sd"]))
     return rows

@@ -402,7 +402,7 @@ def summary(rows: Sequence[Row], cell_nm: float | None = None) -> dict[str, Any]
 
 
 def mean_sd(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean and sample standard deviation: None without values, SD 0 for one value.
+    """Mean and sample standard deviation: None without values, no SD for one value.
 
     Parameters
     ----------
