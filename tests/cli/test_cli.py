@@ -134,12 +134,17 @@ def test_a_film_is_segmented_measured_and_exported(run, film, tmp_path):
         code, printed, error = run("measure", row["folder"], flag, whole, "--json")
         assert code == 0 and hint in error and ("hint" in error) == bool(hint)
         assert json.loads(printed)["psi6_mean"] == figures["psi6_mean"]
-    kinds = ("roi", "classes", "mp4")
-    words = [word for kind in kinds for word in ("--to", kind)]
+    words = ("--to", "roi,classes", "--to", "mp4")
     code, printed, _ = run("export", row["folder"], *words, "--out", tmp_path / "for fiji")
     assert code == 0
     assert all(Path(line).is_file() for line in printed.splitlines())
     assert len(printed.splitlines()) == 3
+    with Image.open(Path(row["folder"]) / "plots.png") as file:
+        assert file.width > 1000 and len(file.convert("L").getcolors()) > 10
+    code, printed, _ = run("export", row["folder"], "--to", "all", "--out", tmp_path / "all")
+    assert (code, len(printed.splitlines())) == (0, 7)
+    code, _, error = run("export", row["folder"], "--to", "roi,gif")
+    assert code == 1 and "export 'gif' must be one of roi, labels, " in error
     film.unlink()
     code, _, error = run("export", row["folder"], "--to", "png")
     assert code == 1

@@ -84,8 +84,8 @@ def measure(
 @verb(app, settings=False)
 def export(
     folder: Results,
-    kinds: option(list[str], "roi, labels, classes, coco, csv, png or mp4.", "--to"),
-    out: output("FOLDER") = None,
+    kinds: option(list[str], "roi,labels,classes,coco,csv,png,mp4 or all.", "--to"),
+    out: output("the results folder") = None,
 ) -> Answer:
     """Write a segmented recording for Fiji, OME, COCO and others."""
     from spinscope import jobs

@@ -251,7 +251,7 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
     folder : Path
         Results folder.
     kinds : sequence of str
-        Formats, of `analysis.exports.KINDS`.
+        Formats, as `analysis.exports.chosen` reads them: "roi", "roi,mp4", "all".
     out : Path, optional
         Folder to write to, by default the results folder.
 
@@ -265,11 +265,11 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
     SpinscopeError
         For an unknown format, and where overlays are wanted and the recording is missing.
     """
-    from spinscope.analysis.exports import DRAWN, write
+    from spinscope.analysis.exports import DRAWN, chosen, write
     from spinscope.live.results import open_results
     from spinscope.recordings import image_of
 
-    results = open_results(folder)
+    results, kinds = open_results(folder), chosen(kinds)
     names = list(results.table("frames", ["name"])["name"])
     try:
         recording = results.recording()

@@ -6,6 +6,7 @@ pair_correlation.csv           g(r), mean over the frames
 tracks.parquet, tracks.csv     the objects with the number of their track
 lifetimes.csv, msd.csv         one row per track; one row per lag
 measurements.json              the figures of the recording
+plots.png                      diameters, order, g(r), displacement, lifetimes
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ from spinscope.analysis.tables import rounded, write_csv, write_parquet
 from spinscope.config import Measure
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, provenance, write_json
+from spinscope.live.plots import draw_measurements, unit_of
 from spinscope.live.results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FIGURES = "measurements.json"
+PLOTS = "plots.png"
 TABLES = ("lattice", "order", "pair_correlation", "tracks", "lifetimes", "msd")
 COLUMNS = ("frame", "object", "y_px", "x_px", "diameter_px", "touches_border")
 """Columns of the table of objects that are needed."""
@@ -98,6 +101,9 @@ def measure_recording(
     for name in set(TABLES) - set(tables):
         for suffix in (".parquet", ".csv"):
             (results.folder / f"{name}{suffix}").unlink(missing_ok=True)
+    sizes = with_units(objects, results.pixel_size)
+    unit = unit_of(None if results.pixel_size is None else float(sizes["diameter_nm"].median()))
+    draw_measurements(results.folder / PLOTS, {"objects": sizes} | tables, figures, unit)
     figures = provenance() | rounded(figures)
     write_json(results.folder / FIGURES, figures)
     return figures

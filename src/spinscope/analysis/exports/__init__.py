@@ -104,6 +104,27 @@ KINDS = {
 """Format → function that writes it."""
 
 
+def chosen(words: Sequence[str]) -> list[str]:
+    """Formats that words name: each a format, several with commas between them, or "all".
+
+    Raises
+    ------
+    SpinscopeError
+        For an unknown format.
+
+    Examples
+    --------
+    >>> chosen(["roi,mp4", "roi"])
+    ['roi', 'mp4']
+    """
+    kinds: dict[str, None] = {}
+    for kind in (part.strip() for word in words for part in word.split(",")):
+        if kind != "all" and kind not in KINDS:
+            raise SpinscopeError(f"export {kind!r} must be one of {', '.join(KINDS)}, or all")
+        kinds |= dict.fromkeys(KINDS if kind == "all" else [kind])
+    return list(kinds)
+
+
 def write(
     kinds: Sequence[str], stem: Path, frames: Callable[[], Iterable[Frame]], **options: Any
 ) -> dict[str, Path]:
@@ -112,7 +133,7 @@ def write(
     Parameters
     ----------
     kinds : sequence of str
-        Formats, of `KINDS`.
+        Formats, as `chosen` reads them.
     stem : Path
         Path of the files without their suffix.
     frames : callable
@@ -130,13 +151,10 @@ def write(
     SpinscopeError
         For an unknown format.
     """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise SpinscopeError(f"export {kind!r} must be one of {', '.join(KINDS)}")
-    targets = {kind: stem.with_name(stem.name + SUFFIXES[kind]) for kind in kinds}
+    targets = {kind: stem.with_name(stem.name + SUFFIXES[kind]) for kind in chosen(kinds)}
     for kind, target in targets.items():
         KINDS[kind](target, frames(), **options)
     return targets
 
 
-__all__ = ["DRAWN", "KINDS", "SUFFIXES", "number", "write"]
+__all__ = ["DRAWN", "KINDS", "SUFFIXES", "chosen", "number", "write"]
