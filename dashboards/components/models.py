@@ -56,14 +56,17 @@ def open_tracking(params: Params, experiment: str | None = None) -> Store | None
     uri = store_uri(params.tracking)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         return None
-    return _open_tracking(uri, params.tracking.artifacts, experiment or params.tracking.experiment)
+    tracking = params.tracking.model_copy(update={"uri": uri})
+    if experiment is not None:
+        tracking = tracking.model_copy(update={"experiment": experiment})
+    return _open_tracking(tracking)
 
 
-@st.cache_resource(show_spinner=False)
-def _open_tracking(uri: str, artifacts: str, experiment: str) -> Store:
+@st.cache_resource(show_spinner=False, hash_funcs={Tracking: repr})
+def _open_tracking(tracking: Tracking) -> Store:
     from spinscope.tracking import open_store
 
-    return open_store(Tracking(uri=uri, artifacts=artifacts, experiment=experiment))
+    return open_store(tracking)
 
 
 def refs(params: Params) -> dict[str, str]:

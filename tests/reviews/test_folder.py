@@ -20,7 +20,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.images import read_label
 from spinscope.reviews import folder as module
 from spinscope.reviews.corrected import CORRECTIONS, corrected_dataset
-from spinscope.reviews.folder import Reviews, mask_sha256
+from spinscope.reviews.folder import FORMER_KEYS, Reviews, mask_sha256
 
 BY_ADA = {"who": "Ada", "model": "bundled:moke-unet", "model_sha256": "ab" * 32}
 
@@ -130,6 +130,19 @@ def test_what_does_not_fit_is_one_sentence_and_writes_nothing(reviews, frame, ch
     with pytest.raises(SpinscopeError, match=says):
         reviews.add(**(word | {"before": frame[1]} | change))
     assert not reviews.folder.exists()
+
+
+def test_a_review_of_an_earlier_version_is_read(reviews, frame):
+    """Its keys were `who`, `when`, `before`, `after`, `image` and `whole`."""
+    written = reviews.add("7", *frame, status="accepted", before=frame[1], **BY_ADA)
+    file = reviews.folder / "frames/7/0001.json"
+    content = json.loads(file.read_text())
+    assert content["reviewer"] == "Ada"
+    assert not {"who", "when", "before", "after", "image", "whole"} & set(content)
+    former = {key: name for name, key in FORMER_KEYS.items()}
+    file.write_text(json.dumps({former.get(key, key): content[key] for key in content}))
+    assert "who" in file.read_text()
+    assert Reviews.open(reviews.folder).latest("7") == written
 
 
 def test_a_damaged_version_is_named(reviews, frame):
@@ -311,9 +324,9 @@ def test_each_folder_of_reviews_is_a_source_of_one_new_batch(tmp_path):
         r["name"]: r for r in json.loads((tmp_path / "out" / CORRECTIONS).read_text())["reviewed"]
     }
     assert rows.keys() == new.keys()
-    assert rows["film-1-2"]["who"] == "Emmy"
+    assert rows["film-1-2"]["reviewer"] == "Emmy"
     assert rows["film-1-2"]["version"] == 3
-    assert rows["film-1-2"]["after"] == mask_sha256(label)
+    assert rows["film-1-2"]["saved_mask_sha256"] == mask_sha256(label)
     # It can be trained on, and can not be asked for validation.
     parts = split_by_batch(made, [0, 2], [1])
     assert len(parts.train) == 6

@@ -13,7 +13,7 @@ from spinscope.classes import BACKGROUND, OUTSIDE
 from spinscope.datasets import Dataset, Record, open_dataset, write_moke
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, write_json
-from spinscope.reviews.folder import Review, Reviews, file_name, image_sha256
+from spinscope.reviews.folder import Review, Reviews, file_name, image_sha256, present_keys
 
 CORRECTIONS = "corrections.json"
 """File of a corrected dataset that lists its reviews."""
@@ -38,7 +38,7 @@ class FinalReview:
             "corrected": self.reviews.was_corrected(self.review),
             "replaces": replaces,
             "reviews": str(self.reviews.folder),
-            **review,
+            **present_keys(review),
         }
 
 

@@ -31,6 +31,16 @@ from spinscope.images import check_image, read_image, read_label, write_image, w
 
 STATUSES = ("accepted", "corrected", "rejected")
 
+FORMER_KEYS = {
+    "who": "reviewer",
+    "when": "reviewed_utc",
+    "before": "shown_mask_sha256",
+    "after": "saved_mask_sha256",
+    "image": "image_sha256",
+    "whole": "whole_image_sha256",
+}
+"""Attribute of a `Review`, its key in files of earlier versions → its present key in files."""
+
 _MAX_NAME = 200
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -175,7 +185,8 @@ class Reviews:
                 "whole": whole,
                 "treatment": None if treatment is None else dict(treatment),
             }
-            return self._read(_publish(versions, json.dumps(content, indent=1) + "\n"), frame)
+            text = json.dumps(present_keys(content), indent=1) + "\n"
+            return self._read(_publish(versions, text), frame)
         except OSError as error:
             raise SpinscopeError(
                 f"the review of frame {frame!r} was not saved in {self.folder}: "
@@ -263,7 +274,9 @@ class Reviews:
         """Read a version, once: its file never changes."""
         if path not in self._cache:
             try:
-                content = json.loads(path.read_text())
+                stored = json.loads(path.read_text())
+                attribute = {key: name for name, key in FORMER_KEYS.items()}
+                content = {attribute.get(key, key): value for key, value in stored.items()}
                 window = content.pop("window")
                 self._cache[path] = Review(
                     frame=frame,
@@ -275,6 +288,11 @@ class Reviews:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise SpinscopeError(f"{path} is not a review: {error}") from error
         return self._cache[path]
+
+
+def present_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a review under their keys in files."""
+    return {FORMER_KEYS.get(name, name): value for name, value in content.items()}
 
 
 def _check_mask(mask: np.ndarray, shape: tuple[int, ...], frame: str) -> None:

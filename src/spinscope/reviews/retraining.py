@@ -177,13 +177,20 @@ def _corrections(
         elif entry["in_base"]:
             use = LABEL_KEPT
         else:
-            use = "held out" if (entry["whole"] or entry["image"]) in held_out else "train"
+            use = (
+                "held out"
+                if (entry["whole_image_sha256"] or entry["image_sha256"]) in held_out
+                else "train"
+            )
         row = {"name": name, "use": use, "held_out": use == "held out", "corrected": False}
         row |= {"replaces": name in replaced, "reviews": []}
         row = frames.setdefault(name, row)
         row["corrected"] |= entry["corrected"]
         row["reviews"].append(
-            {key: entry[key] for key in ("reviews", "frame", "version", "status", "who", "when")}
+            {
+                key: entry[key]
+                for key in ("reviews", "frame", "version", "status", "reviewer", "reviewed_utc")
+            }
         )
     uses = {name: row["use"] for name, row in frames.items()}
     if "train" not in uses.values():
