@@ -299,8 +299,10 @@ def export(result: Segmentation | Path | str, kind: str, out: Path | str) -> Pat
     SpinscopeError
         For an unknown format, and for "png" and "mp4" where the recording no longer exists.
     """
-    from spinscope.analysis.exports import write
+    from spinscope.analysis.exports import KINDS, write
 
+    if kind not in KINDS:
+        raise SpinscopeError(f"export {kind!r} must be one of {', '.join(KINDS)}")
     result = result if isinstance(result, Segmentation) else Segmentation.open(result)
     recording = result.recording
 

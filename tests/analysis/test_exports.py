@@ -14,6 +14,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageSequence
 
+import spinscope
 from spinscope.analysis import label_objects, measure
 from spinscope.analysis.exports import KINDS, SUFFIXES
 from spinscope.analysis.exports.contours import contours
@@ -254,6 +255,8 @@ def test_coco_annotations_give_every_pixel_of_every_object(tmp_path):
     assert [(c["id"], c["name"]) for c in coco["categories"]] == [(1, "skyrmion"), (2, "defect")]
     assert [image["id"] for image in coco["images"]] == [1, 2, 3]
     assert coco["images"][1]["file_name"] == "0001.png"
+    assert coco["info"]["version"] == spinscope.__version__
+    assert (coco["info"]["pixel_size_nm"], coco["info"]["interval_s"]) == (100, None)
     ids = [a["id"] for a in coco["annotations"]]
     assert ids == list(range(1, len(ids) + 1))
     kinds = set()

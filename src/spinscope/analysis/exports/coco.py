@@ -9,6 +9,8 @@ import numpy as np
 
 from spinscope.analysis.exports.contours import Contour, contours
 from spinscope.analysis.exports.frames import Frames
+from spinscope.analysis.tables import rounded
+from spinscope.files import provenance
 
 
 def write_coco(target: Path, frames: Frames) -> None:
@@ -17,17 +19,19 @@ def write_coco(target: Path, frames: Frames) -> None:
     An object without holes is a polygon along the edges of its pixels; one with holes, which a
     COCO polygon cannot have, is a compressed run-length encoding. Both give its pixels exactly. The
     id of an image is its index + 1, its `file_name` NAME.png; the id of a category is the class
-    index. `info` holds pixel size and interval.
+    index. `info` holds version, date, pixel size and interval.
 
     References
     ----------
     cocodataset.org/#format-data
     """
+    made = provenance()
     head = {
         "info": {
             "description": "spinscope masks",
-            "version": "1.0",
-            "pixel_size_m": frames.pixel_size,
+            "version": made["spinscope_version"],
+            "date_created": made["created_utc"][:10],
+            "pixel_size_nm": frames.pixel_size and rounded(frames.pixel_size * 1e9),
             "interval_s": frames.interval,
         },
         "licenses": [],

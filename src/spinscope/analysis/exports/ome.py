@@ -12,6 +12,7 @@ import numpy as np
 from spinscope.analysis.exports.frames import Frames
 from spinscope.analysis.objects import BAND_PX, label_objects
 from spinscope.errors import SpinscopeError
+from spinscope.files import provenance
 
 
 def write_object_image(target: Path, frames: Frames, object_class: str | None = None) -> None:
@@ -89,7 +90,8 @@ def _write(
         metadata[f"PhysicalSize{axis}Unit"] = "µm"
     if frames.interval:
         metadata |= {"TimeIncrement": frames.interval, "TimeIncrementUnit": "s"}
-    xml = tifffile.OmeXml(Creator="spinscope")
+    version = provenance()["spinscope_version"]
+    xml = tifffile.OmeXml(Creator=f"spinscope {version}")
     xml.addimage(dtype, (count, *shape), (count, 1, 1, *shape, 1), axes="TYX", **metadata)
     with tifffile.TiffFile(target, mode="r+") as file:
         file.pages.first.tags[270].overwrite(xml.tostring(declaration=True).encode())
