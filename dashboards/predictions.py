@@ -93,8 +93,13 @@ with layout.page("Predictions", "Prediction of a model and label of the same fra
     record, image = frames.records[index], frames.image(index)
     n_classes = len(model.classes)
     label = to_scheme(frames.label(index), n_classes)
-    with st.spinner("Segmenting …"):
+    first = st.empty()
+    with first.container(), st.spinner("Segmenting …"):
+        if not models.ready():  # loading takes seconds, in which the frame can be seen
+            label_shown = images.tinted(image, label, 0.45)
+            display.side_by_side({"Frame": images.grey(image), "Label": label_shown})
         mask = models.segment(model, image, views, engine="keras")[0]
+    first.empty()
 
     show_scores(label, mask, n_classes, params.evaluation)
     choose.warn_if_trained(params, frames, [index])

@@ -118,6 +118,11 @@ def _identity(folder: str, changed: int) -> tuple[str, dict[str, Any]]:
     return sha256(Path(folder) / NETWORK), model_info(folder)
 
 
+def ready() -> bool:
+    """Whether a network was loaded before, so that the next one loads fast."""
+    return bool(_loaded)
+
+
 def segment(
     model: Model,
     image: np.ndarray,
@@ -164,6 +169,9 @@ def _segment(
     return _predictor(digest, folder, engine).with_geometry(axis_deg).segment(_image, views)
 
 
+_loaded: set[str] = set()
+
+
 @st.cache_resource(max_entries=3, show_spinner="Loading the model …")
 def _predictor(digest: str, folder: str, engine: str):
     import gc
@@ -171,6 +179,7 @@ def _predictor(digest: str, folder: str, engine: str):
     from spinscope.inference.predict import Predictor
 
     predictor = Predictor.load(folder, engine)
+    _loaded.add(digest)
     # Streamlit collects garbage after every run; TensorFlow's objects are excluded from it.
     gc.collect()
     gc.freeze()

@@ -115,11 +115,17 @@ def limit_table(report: Report, names: Collection[str]) -> pd.DataFrame:
 
 
 def augmentation_table(report: Report) -> pd.DataFrame:
-    """One row per model and number of views: MCC, count, its excess over the labels, time."""
+    """One row per model and number of views: MCC, count, excess, time, frames seen in training."""
     columns = {"model": "model", "views": "views", "mcc": "MCC", "objects_predicted": "skyrmions"}
     rows = pd.DataFrame(report["rows"])
     table = rows[list(columns)].rename(columns=columns)
     true = rows["objects_true"].where(rows["objects_true"] > 0)
     table["excess, %"] = 100 * (rows["objects_predicted"] / true - 1)
     table["ms"] = rows["frame_ms"]
+    if "seen_in_training" in rows:  # not in a report of an earlier version
+        seen = rows["seen_in_training"]
+        table["seen in training"] = [
+            "unknown" if pd.isna(k) else f"{k:.0f} of {n}"
+            for k, n in zip(seen, rows["n_images"], strict=True)
+        ]
     return table

@@ -15,6 +15,7 @@ from components.desk import REVIEWS, reviews_folder
 from components.results_folder import review_counts
 from components.review_queue import Work
 from spinscope.config import Params, project_root
+from spinscope.evaluation.report import seen_text
 from spinscope.reviews.folder import Reviews
 
 FRAMES = {
@@ -152,6 +153,7 @@ def _show_report(report: dict[str, Any], job: retraining.Job) -> None:
             else "Agreement of the new model with masks that were accepted as a model made them. "
             "The old model scores about 1 on its own masks, so no difference is shown.",
         )
+    st.caption("  \n".join(_seen(report, shown)))
     if summary := report.get("summary", report.get("says")):  # `says` in earlier versions
         st.markdown(summary)
     if report["frames"]:
@@ -166,6 +168,17 @@ def _show_report(report: dict[str, Any], job: retraining.Job) -> None:
         f"{old.get('ref', job.about['model'])} → {report.get('registered') or 'not registered'}; "
         f"all files in `{_relative(job.out)}`"
     )
+
+
+def _seen(report: dict[str, Any], groups: Sequence[str]) -> list[str]:
+    """Number of frames that a model was trained on, for the groups that compare the models."""
+    return [
+        f"{FRAMES[group]}, {which} model: {seen_text(report[which][group])}."
+        for group in groups
+        if group in ("held_out", "validation")
+        for which in ("old", "new")
+        if "seen_in_training" in report[which][group]
+    ]
 
 
 def _review_of(row: dict[str, Any]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from spinscope import families
 from spinscope.config import load_params, project_root
 from spinscope.datasets import open_dataset
 from spinscope.datasets.describe import QUANTITIES
+from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.families import Metric
 from spinscope.images import to_scheme
@@ -53,6 +56,28 @@ def test_an_empty_project_names_the_command_to_run(opened_empty, tmp_path, name,
     assert not app.error
     assert command in app.info[0].value
     assert not (tmp_path / "mlruns").exists()  # looking creates nothing
+
+
+def test_a_frame_is_shown_while_the_model_is_loaded(opened, monkeypatch):
+    app = opened("predictions.py")
+    models = sys.modules["components.models"]
+
+    def interrupted(*_, **__):
+        raise SpinscopeError("the model is being loaded")
+
+    monkeypatch.setattr(models, "segment", interrupted)
+    monkeypatch.setattr(models, "ready", lambda: False)
+    app.run()
+    assert "is being loaded" in app.error[0].value
+    assert len(app.get("image")) == 2
+
+
+def test_the_imports_of_the_first_page_exist(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(DASHBOARDS))
+    start = importlib.import_module("start")
+    start.import_needed()
+    assert set(start.NEEDED) <= sys.modules.keys()
+    assert "cannot be imported" not in capsys.readouterr().err
 
 
 def test_a_frame_and_its_scores(opened, project):

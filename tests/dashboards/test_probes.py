@@ -73,6 +73,9 @@ def test_shipped_results_are_shown_where_no_model_was_probed(folder, tmp_path):
     inverted, views, limits = (frame.value for frame in app.dataframe)
     assert len(inverted) == len(limits) == 2
     assert set(views["views"]) == {1, 3, 8}
+    seen = views.set_index("model")["seen in training"]
+    assert set(seen["bundled:moke-unet"]) == {"15 of 15"}  # trained on all published frames
+    assert set(seen["bundled:moke-unet-simulated"]) == {"0 of 15"}
     (folder / "probes.json").write_text(json.dumps(PROBES))  # models of the project come first
     app = open_page("probes.py")
     assert not app.info

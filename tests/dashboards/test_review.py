@@ -468,7 +468,7 @@ FLOW = """
         sys.exit("there is nothing to learn from")
     while not pathlib.Path("go").exists():
         time.sleep(0.1)
-    figures = lambda mcc: {"mcc": mcc, "n_images": 2}
+    figures = lambda mcc: {"mcc": mcc, "n_images": 2, "seen_in_training": 0}
     out = pathlib.Path(given.out)
     out.mkdir(parents=True)
     (out / "report.json").write_text(json.dumps({
@@ -540,6 +540,7 @@ def test_corrections_are_trained_on_and_new_is_shown_against_old(review, tmp_pat
         "Validation frames (2)": ("MCC 0.800", "-0.010 against the old model"),
     }
     assert "MCC went from 0.700 to 0.900." in text(app)
+    assert "Validation frames, old model: seen in training: 0 of 2." in text(app)
     assert "models:/moke-unet/3" in text(app)
     table = app.dataframe[-1].value
     assert table["gain"].tolist()[0] == pytest.approx(0.2)

@@ -96,6 +96,9 @@ def test_from_corrections_to_the_next_model(
         assert report[which]["validation"]["n_images"] == 4
         of_held = [row[f"{which}_mcc"] for row in report["frames"] if row["held_out"]]
         assert report[which]["held_out"]["mcc_per_image"]["mean"] == pytest.approx(np.mean(of_held))
+    assert report["new"]["held_out"]["seen_in_training"] == 0
+    assert report["new"]["trained"]["seen_in_training"] == 7
+    assert report["old"]["held_out"]["seen_in_training"] is None  # lists no training frames
     assert any(row["old_mcc"] != row["new_mcc"] for row in report["frames"])
     assert "2 corrected frames held back" in report["summary"]
     assert "1 mask was accepted as the model made it" in report["summary"]

@@ -17,7 +17,7 @@ from spinscope.datasets import Dataset, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, exclusive, sha256, write_json
 from spinscope.jobs.data import split
-from spinscope.jobs.evaluating import predictor, score
+from spinscope.jobs.evaluating import predictor, score_model
 from spinscope.jobs.training import train
 from spinscope.progress import Progress, no_progress
 from spinscope.reviews.corrected import CORRECTIONS, corrected_dataset
@@ -32,7 +32,16 @@ LABEL_KEPT = "label kept"
 GROUPS = ("held_out", "trained", "accepted")
 """Groups of reviewed frames in a report, besides the validation frames."""
 
-_SCORES = ("mcc", "mcc_per_image", "accuracy", "f1", "jaccard", "objects", "n_images")
+_SCORES = (
+    "mcc",
+    "mcc_per_image",
+    "accuracy",
+    "f1",
+    "jaccard",
+    "objects",
+    "n_images",
+    "seen_in_training",
+)
 
 
 @exclusive("out")
@@ -102,11 +111,12 @@ def retrain(
     report: dict[str, Any] = {"tta": 1}
     models = {"old": (start, start), "new": (training["registered"], training["best"])}
     for which, (ref, place) in models.items():
-        network = predictor(settings, place)
-        digest = sha256(resolve(params.tracking, place) / NETWORK)
+        network, folder = predictor(settings, place), resolve(params.tracking, place)
+        digest = sha256(folder / NETWORK)
         report[which] = {"ref": ref, "sha256": digest}
         for group, part in groups.items():
-            scores = score(settings, network, part, 1, progress=progress) if len(part) else None
+            given = {"fast": True, "progress": progress}
+            scores = score_model(settings, folder, part, network, **given) if len(part) else None
             for row in scores["per_image"] if scores else ():
                 if row["name"] in frames:
                     frames[row["name"]][f"{which}_mcc"] = row["mcc"]
