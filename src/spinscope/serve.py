@@ -168,7 +168,7 @@ def services(
     from spinscope.tracking import open_store
 
     root = project_root()
-    for name in ("dashboards/start.py", "flows/serve.py"):
+    for name in ("dashboards/app.py", "flows/serve.py"):
         if not (root / name).is_file():
             raise SpinscopeError(f"{root / name} is missing; serve needs the project's checkout")
     ports = choose_ports(params.serve)
