@@ -185,7 +185,7 @@ def report(job: Job) -> dict[str, Any]:
 
 
 def shipped(params: Params, report: dict[str, Any]) -> dict[str, Any]:
-    """What the dashboard shows of a report: all of it, with the name of the corpus only.
+    """What the dashboard shows of a report: no published or real images, no path of the corpus.
 
     Parameters
     ----------
@@ -195,7 +195,8 @@ def shipped(params: Params, report: dict[str, Any]) -> dict[str, Any]:
         Report of the study.
     """
     films = {**report["films"], "folder": Path(report["films"]["folder"]).name}
-    return {**report, "films": films}
+    left_out = ("pairs", "real")
+    return {key: value for key, value in report.items() if key not in left_out} | {"films": films}
 
 
 def unseen(
