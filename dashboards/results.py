@@ -137,7 +137,7 @@ def line_chart(x: Any, y: Any, x_title: str, y_title: str, height: int = 280) ->
 def show_measurements(params: Params, opened: Opened) -> None:
     """Show lattice and tracks where they were measured, and a button that measures them."""
     folder = opened.results.folder
-    measured = results_folder.figures(folder)
+    measured = results_folder.figures(folder, opened.other_units)
     pressed = st.button(
         "Measure lattice and tracks" if measured is None else "Measure again",
         icon=":material/straighten:",
@@ -163,8 +163,8 @@ def show_measurements(params: Params, opened: Opened) -> None:
             )
         if (msd := results_folder.table(folder, "msd")) is not None:
             lag = msd.columns[0]
-            title = "mean squared displacement, px²"
-            st.altair_chart(line_chart(msd[lag], msd["msd_px2"], "lag, frames", title, 200))
+            st.altair_chart(line_chart(msd[lag], msd["msd_px2"], "lag, frames", "MSD, px²", 200))
+            st.caption("MSD: mean squared displacement of the skyrmions along their tracks.")
     if (tracks := results_folder.table(folder, "tracks")) is not None:
         show_tracks(tracks, opened.shape)
 

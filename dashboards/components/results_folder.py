@@ -87,7 +87,7 @@ class Opened:
     def other_units(self) -> tuple[str, ...]:
         """Ends of the names of columns in units that are not shown."""
         others = (unit for unit in UNITS if unit != self.unit)
-        ends = ("", "2", "_sd", "2_sd", "_sd_views", "2_sd_views")
+        ends = ("", "2", "_mean", "_sd", "2_sd", "_sd_views", "2_sd_views")
         return tuple(f"_{unit}{end}" for unit in others for end in ends)
 
     @property
@@ -161,8 +161,16 @@ def _tables(folder: str, changed: int) -> tuple[pd.DataFrame, list[str]]:
     return results.objects, [str(name) for name in results.frames["name"]]
 
 
-def figures(folder: Path) -> pd.DataFrame | None:
-    """Measured quantities, one per row with its error; None where nothing was measured."""
+def figures(folder: Path, hidden: tuple[str, ...] = ()) -> pd.DataFrame | None:
+    """Measured quantities, one per row with its error; None where nothing was measured.
+
+    Parameters
+    ----------
+    folder : Path
+        Results folder.
+    hidden : tuple of str
+        Ends of the names of quantities that are not shown.
+    """
     path = folder / "measurements.json"
     if not path.is_file():
         return None
@@ -171,7 +179,7 @@ def figures(folder: Path) -> pd.DataFrame | None:
     errors = ("_se", "_sd", "_sd_frames")
     rows = []
     for key, value in numbers.items():
-        if not key.endswith(errors):
+        if not key.endswith((*errors, *hidden)):
             error = next((numbers[key + end] for end in errors if key + end in numbers), None)
             rows.append((key, f"{value:.4g}", "" if error is None else f"{error:.2g}"))
     return pd.DataFrame(rows, columns=["quantity", "value", "SE or SD"])

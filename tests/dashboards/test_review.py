@@ -470,7 +470,7 @@ FLOW = """
         time.sleep(0.1)
     figures = lambda mcc: {"mcc": mcc, "n_images": 2, "seen_in_training": 0}
     out = pathlib.Path(given.out)
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps({
         "old": {"ref": given.model, "held_out": figures(0.7), "validation": figures(0.81),
                 "accepted": figures(1.0)},

@@ -15,6 +15,7 @@ from tests.flows.conftest import FLOWS, settings_of, written
 from spinscope import jobs
 from spinscope.config import Params, load_params
 from spinscope.datasets import open_dataset
+from spinscope.datasets.seen import TrainingFrames
 from spinscope.errors import SpinscopeError
 from spinscope.models.store import model_info, save_model
 from spinscope.models.unet import unet
@@ -41,7 +42,8 @@ def old(params, tmp_path) -> str:
         "size_multiple": model.size_multiple,
         "model": model.layers,
     }
-    return str(save_model(tmp_path / "old", unet(model, 3, seed=5), info, "# Old\n"))
+    frames = TrainingFrames(frozenset(), {})
+    return str(save_model(tmp_path / "old", unet(model, 3, seed=5), info, "# Old\n", frames))
 
 
 def recording(folder, n: int, seed: int = 3, status=lambda k: "corrected") -> Reviews:
@@ -98,7 +100,7 @@ def test_from_corrections_to_the_next_model(
         assert report[which]["held_out"]["mcc_per_image"]["mean"] == pytest.approx(np.mean(of_held))
     assert report["new"]["held_out"]["seen_in_training"] == 0
     assert report["new"]["trained"]["seen_in_training"] == 7
-    assert report["old"]["held_out"]["seen_in_training"] is None  # lists no training frames
+    assert report["old"]["trained"]["seen_in_training"] == 0
     assert any(row["old_mcc"] != row["new_mcc"] for row in report["frames"])
     assert "2 corrected frames held back" in report["summary"]
     assert "1 mask was accepted as the model made it" in report["summary"]
