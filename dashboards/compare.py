@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from components import choose, display, images, layout, models
+from components import choose, display, images, layout, modality, models
 from components.desk import evenly_spaced
 from components.models import Model
 from components.recordings import Recording, choose_recording
@@ -59,7 +59,31 @@ def compare_frames(
     views: int,
     settings: Evaluation,
 ) -> pd.DataFrame:
-    """One row per frame, the largest disagreement first; frames that cannot be read are named."""
+    """One row per frame, the largest disagreement first; frames that cannot be read are named.
+
+    The table of the last comparison is kept, so that only another choice computes a new one.
+    """
+    networks = [(model.digest, str(model.folder)) for model in pair]
+    key = recording.fingerprint, tuple(indices), *networks, views, settings.model_dump_json()
+    last, table, unread = st.session_state.get("compared", (None, None, None))
+    if last != key:
+        table, unread = _compared(recording, indices, pair, views, settings)
+        st.session_state["compared"] = key, table, unread
+    for sentence in unread:
+        st.warning(sentence, icon=":material/warning:")
+    if table.empty:
+        raise SpinscopeError(f"{recording.path}: none of {len(indices)} frames can be read")
+    return table
+
+
+def _compared(
+    recording: Recording,
+    indices: list[int],
+    pair: tuple[Model, Model],
+    views: int,
+    settings: Evaluation,
+) -> tuple[pd.DataFrame, list[str]]:
+    """Table of `compare_frames`, and one sentence per frame that cannot be read."""
     bar, rows, unread = st.progress(0.0), [], []
     for done, index in enumerate(indices, start=1):
         try:
@@ -74,6 +98,8 @@ def compare_frames(
                 "frame": recording.names[index],
                 "disagreement": 1 - pixels["jaccard"],
                 "MCC": pixels["mcc"],
+                "objects A": int(objects["A, px"].notna().sum()),
+                "objects B": int(objects["B, px"].notna().sum()),
                 **{kind: int((objects["found"] == kind).sum()) for kind in (BOTH, ONLY_A, ONLY_B)},
                 "median A, px": objects["A, px"].median(),
                 "median B, px": objects["B, px"].median(),
@@ -81,11 +107,10 @@ def compare_frames(
         )
         bar.progress(done / len(indices), f"Frame {done} of {len(indices)}")
     bar.empty()
-    for sentence in unread:
-        st.warning(sentence, icon=":material/warning:")
-    if not rows:
-        raise SpinscopeError(f"{recording.path}: none of {len(indices)} frames can be read")
-    return pd.DataFrame(rows).sort_values(["disagreement", "index"], ascending=[False, True])
+    table = pd.DataFrame(rows)
+    if rows:
+        table = table.sort_values(["disagreement", "index"], ascending=[False, True])
+    return table, unread
 
 
 def choose_indices(recording: Recording) -> list[int]:
@@ -150,15 +175,13 @@ def show_masks(image: np.ndarray, a: np.ndarray, b: np.ndarray, objects: pd.Data
 
 with layout.page("Comparison", "Two models on the same frames, object by object.") as params:
     recording = choose_recording(params)
-    first = choose.model(params, "Model A", "model")
-    if "model b" not in st.session_state:
-        other = models.first(params, lambda model: model.digest != first.digest)
-        if other is not None:
-            st.session_state["model b"] = other
-    pair = first, choose.model(params, "Model B", "model b")
+    imaging = modality.of_recording(params, recording)
+    first = choose.model(params, "Model A", "model", modality=imaging)
+    pair = first, choose.model(params, "Model B", "model b", other_than=first)
     views = choose.augmentation()
     if pair[0].digest == pair[1].digest:
         layout.stop("A and B are the same network; choose another model on the left.")
+    choose.warn_if_foreign(first, imaging)
     table = compare_frames(recording, choose_indices(recording), pair, views, params.evaluation)
     layout.legend(layout.colours([f"A: {pair[0].ref}", f"B: {pair[1].ref}"]))
     index = show_frames(table)
@@ -169,6 +192,7 @@ with layout.page("Comparison", "Two models on the same frames, object by object.
     st.subheader(f"Frame {recording.names[index]}")
     layout.metrics(
         {
+            "Objects, A / B": " / ".join(str(objects[f"{x}, px"].notna().sum()) for x in "AB"),
             "In both": len(pairs),
             "Only A": int((objects["found"] == ONLY_A).sum()),
             "Only B": int((objects["found"] == ONLY_B).sum()),

@@ -101,11 +101,7 @@ def choose_film(tested: set[str]) -> tuple[Any, int]:
 def show_film(params: Params, study: dict[str, Any] | None) -> None:
     """Show the simulated image of a film, its true mask, and that of a model."""
     films, index = choose_film(set(study["films"]["names"]) if study else set())
-    if "lorentz model" not in st.session_state:
-        preset = models.first(params, lambda model: model.family.modality == MODALITY)
-        if preset is not None:
-            st.session_state["lorentz model"] = preset
-    model = choose.model(params, key="lorentz model")
+    model = choose.model(params, key="lorentz model", modality=MODALITY)
     point = choose_conditions("axis_deg" in model.info)
     specimen = specimens(films, [index], params.ltem)[0]
     image = simulated_image(specimen, point, params.ltem, params.seed)

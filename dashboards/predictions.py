@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from components import choose, display, images, layout, models
+from components import choose, display, images, layout, modality, models
 from spinscope.classes import SKYRMION
 from spinscope.config import Evaluation
 from spinscope.datasets import Dataset
@@ -85,8 +85,10 @@ def show_scores(label: np.ndarray, mask: np.ndarray, n_classes: int, settings: E
 
 
 with layout.page("Predictions", "Prediction of a model and label of the same frame.") as params:
-    frames = choose.batches(params, choose.dataset(params))
-    model = choose.model(params)
+    chosen = choose.dataset(params)
+    imaging = modality.of_dataset(params, chosen)
+    frames = choose.batches(params, chosen)
+    model = choose.model(params, modality=imaging)
     views = choose.augmentation()
 
     index = choose_frame(frames)
@@ -102,6 +104,7 @@ with layout.page("Predictions", "Prediction of a model and label of the same fra
     first.empty()
 
     show_scores(label, mask, n_classes, params.evaluation)
+    choose.warn_if_foreign(model, imaging)
     choose.warn_if_trained(params, frames, [index])
     kind, opacity, window = display.choose(
         [SIDE_BY_SIDE, OVERLAY, DIFFERENCES], OVERLAY, with_opacity=OVERLAY

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from components import choose, images, layout, objects
+from components import choose, images, layout, modality, models, objects
 from components.desk import Desk, act, agreement, frame_after, reviews_folder
 from components.editor import check_size, decode_mask, mask_editor
 from components.recordings import choose_recording, choose_treatment
@@ -17,6 +17,7 @@ from components.review_queue import (
     Work,
     choose_order,
     position,
+    show_counts,
     show_progress,
     show_queue,
     show_slider,
@@ -157,13 +158,14 @@ def show_frame(work: Work, who: str) -> None:
         order, uncertainty = choose_order(work)
         if st.session_state.pop("order chosen", False):
             at["index"] = next((k for k in order if k not in done()), order[0])
-        show_slider(order, at)
+        show_slider(work, order, at)
         index = at["index"]
         st.query_params["frame"] = recording.names[index]
         show_queue(work, reviews, order, uncertainty, at)
         show_progress(work, reviews)
         frame = work.frame(index)
         start = choose_start(work, reviews, index, who)
+        show_counts(start, work.classes)
         show_reviews(reviews, frame)
     whole, shown = recording.image(index), work.image(index)
     desk = Desk(
@@ -174,6 +176,7 @@ def show_frame(work: Work, who: str) -> None:
         n_classes=len(work.classes),
         origin={**work.origin, **work.treatment.record(whole)},
         who=who,
+        refusal=work.refusal,
     )
     context: dict[str, Any] = {"desk": desk, "at": at, "index": index, "order": order, "done": done}
     context["answered"] = st.session_state.setdefault("answered", 0)
@@ -216,12 +219,15 @@ with layout.page(
         raise SpinscopeError(f"{recording.path} holds no frame")
     if st.session_state.get("recording shown", recording.fingerprint) != recording.fingerprint:
         st.query_params.pop("frame", None)  # the frame of another recording
-        st.session_state["review model"] = None  # the first model of the list
+        st.session_state.pop("review model", None)  # the model of the lab, or the bundled one
+        st.query_params.pop("review-model", None)
     st.session_state["recording shown"] = recording.fingerprint
+    imaging = modality.of_recording(params, recording)
     model = choose.model(
         params,
         "Masks" if recording.results is not None else "Model",
         "review model",
+        modality=imaging,
         none=None if recording.results is None else "masks of the results folder",
     )
     views = choose.augmentation() if model is not None else 1
@@ -229,7 +235,9 @@ with layout.page(
     first = recording.image(0)
     treatment = choose_treatment(recording, first.shape)
     check_size(treatment.cropped(first).shape)
-    work = Work(recording, model, views, treatment)
+    maker = model if model is not None else models.of_results(params, recording.results)
+    choose.warn_if_foreign(maker, imaging)
+    work = Work(recording, model, views, treatment, choose.foreign(maker, imaging))
     if work.classes != CLASSES[: len(work.classes)]:
         raise SpinscopeError(
             f"the classes of the model are {', '.join(work.classes)}; masks for review hold "

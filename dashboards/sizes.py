@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from components import charts, choose, layout, models
+from components import charts, choose, layout, modality, models
 from components.models import Model
 from spinscope.analysis import equivalent_diameter, label_objects
 from spinscope.classes import SKYRMION
@@ -112,9 +112,11 @@ def show_charts(diameters: dict[str, np.ndarray], unit: str, bins: int) -> None:
 
 
 with layout.page("Sizes", "Size distributions of labelled and predicted skyrmions.") as params:
-    frames = choose.batches(params, choose.dataset(params))
-    first = choose.model(params, "Model A", "model")
-    second = choose.model(params, "Model B", "model b", none="none")
+    chosen = choose.dataset(params)
+    imaging = modality.of_dataset(params, chosen)
+    frames = choose.batches(params, chosen)
+    first = choose.model(params, "Model A", "model", modality=imaging)
+    second = choose.model(params, "Model B", "model b", modality=imaging, none="none")
     views = choose.augmentation()
     with st.sidebar:
         names = [record.name for record in frames.records]
@@ -137,6 +139,8 @@ with layout.page("Sizes", "Size distributions of labelled and predicted skyrmion
     compared = {f"A: {first.ref}": first} | ({f"B: {second.ref}": second} if second else {})
     scale, unit = (size, "µm") if size else (1.0, "px")
 
+    choose.warn_if_foreign(first, imaging)
+    choose.warn_if_foreign(second, imaging)
     diameters, per_frame = measure(params, frames, compared, views)
     diameters = {name: scale * px for name, px in diameters.items()}
     choose.warn_if_trained(params, frames, range(len(frames)))

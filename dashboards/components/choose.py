@@ -26,7 +26,9 @@ def listed_or_typed(
     *,
     key: str,
     label: str = "Path",
-    index: int = 0,
+    index: int | None = 0,
+    another: str = ANOTHER,
+    further: Collection[str] = (),
     **typed: Any,
 ) -> str:
     """Choose one of the options in the sidebar, or type a path below them.
@@ -41,8 +43,12 @@ def listed_or_typed(
         Key of the list; that of the text field is `key` and "path".
     label : str, default "Path"
         Label of the text field.
-    index : int, default 0
-        Option that is chosen by default.
+    index : int or None, default 0
+        Option that is chosen by default; None for no choice.
+    another : str, default "another folder …"
+        Text of the option after these, below which a path is typed.
+    further : collection of str, optional
+        Options after that.
     **typed
         Passed on to the text field.
 
@@ -51,21 +57,21 @@ def listed_or_typed(
     str
         The option, or the path that was typed; empty where nothing was typed yet.
     """
-    names = [*options, ANOTHER]
+    names = [*options, another, *further]
     texts = options if isinstance(options, Mapping) else {}
-    if st.session_state.get(key, names[0]) not in names:
-        st.session_state[key] = names[0]
+    if key in st.session_state and st.session_state[key] not in names:
+        del st.session_state[key]
     with st.sidebar:
         name = st.selectbox(
             title,
             names,
-            min(index, len(names) - 1),
+            index if index is None else min(index, len(names) - 1),
             format_func=lambda option: texts.get(option, option),
             key=key,
         )
-        if name == ANOTHER:
+        if name == another:
             name = st.text_input(label, key=f"{key} path", **typed).strip()
-    return name
+    return name or ""
 
 
 def datasets(params: Params) -> dict[str, Path]:
@@ -81,10 +87,10 @@ def datasets(params: Params) -> dict[str, Path]:
     }
 
 
-def path(params: Params, title: str, key: str, *, index: int = 0, **typed: Any) -> Path:
+def path(params: Params, title: str, key: str, **options: Any) -> Path:
     """Choose a dataset of the project, or type a path; parameters as in `listed_or_typed`."""
     known = datasets(params)
-    name = listed_or_typed(title, list(known), key=key, index=index, **typed)
+    name = listed_or_typed(title, list(known), key=key, **options)
     if not name:
         if not known:
             what = "There is no dataset yet: type a path on the left, or simulate one."
@@ -146,9 +152,18 @@ def warn_if_trained(params: Params, dataset: Dataset, indices: Collection[int]) 
 
 
 def model(
-    params: Params, title: str = "Model", key: str = "model", *, none: str | None = None
+    params: Params,
+    title: str = "Model",
+    key: str = "model",
+    *,
+    modality: str | None = None,
+    none: str | None = None,
+    other_than: Model | None = None,
 ) -> Model | None:
     """Choose a registered or a bundled model, or type a model folder.
+
+    By default the lab's version of the modality, else the bundled model of it; a version that
+    nobody promoted is never chosen by itself. The choice is kept in the address of the page.
 
     Parameters
     ----------
@@ -156,8 +171,14 @@ def model(
         Settings.
     title, key : str
         Label and key of the list.
+    modality : str, optional
+        Modality of the frames. Models of it come first; frames of another modality start with the
+        default again unless the model fits them.
     none : str, optional
         Text of the option that chooses no model, which then comes first.
+    other_than : Model, optional
+        Model to compare with: only models of its modality are listed, and the default is another
+        network.
 
     Returns
     -------
@@ -169,19 +190,92 @@ def model(
     SpinscopeError
         If the model does not segment skyrmions.
     """
-    known = ({} if none is None else {NO_MODEL: none}) | models.refs(params)
-    ref = listed_or_typed(title, known, key=key, label="Model folder")
+    if other_than is not None:
+        modality = other_than.family.modality
+    known = models.listed(params, modality)
+    if other_than is not None:
+        known = [model for model in known if model.modality == modality]
+    by_ref = {model.ref: model for model in known}
+    _recall(key, [*by_ref, NO_MODEL])
+    chosen = by_ref.get(st.session_state.get(key))
+    before = st.session_state.get(f"{key} modality", modality)
+    st.session_state[f"{key} modality"] = modality
+    if chosen is not None and modality != before and chosen.modality != modality:
+        del st.session_state[key]
+    texts = {
+        model.ref: model.text if modality in (None, model.modality) else _foreign(model)
+        for model in known
+    }
+    options = texts if none is None else {NO_MODEL: none} | texts
+    index: int | None = 0
+    if st.session_state.get(key) not in (*options, ANOTHER):
+        st.session_state.pop(key, None)
+        if none is None:
+            preset = _preset(params, known, other_than)
+            index = list(options).index(preset) if preset in options else None
+    ref = listed_or_typed(title, options, key=key, label="Model folder", index=index)
     if ref == NO_MODEL:
+        st.query_params.pop(_address(key), None)
         return None
     if not ref:
         if not known:
             layout.missing("There is no model yet.", "make demo")
-        layout.stop("Type a model folder on the left.")
-    chosen = models.open_model(params, ref)
-    if CLASSES[SKYRMION] not in chosen.classes:
-        classes = ", ".join(chosen.classes) or "no classes"
+        typed = st.session_state.get(key) == ANOTHER
+        layout.stop(f"{'Type a model folder' if typed else f'Choose {title}'} on the left.")
+    st.query_params[_address(key)] = ref
+    opened = models.open_model(params, ref)
+    if CLASSES[SKYRMION] not in opened.classes:
+        classes = ", ".join(opened.classes) or "no classes"
         raise SpinscopeError(f"model {ref} predicts {classes}; a model of skyrmions is needed")
-    return chosen
+    return opened
+
+
+def _address(key: str) -> str:
+    """Name of a choice in the address of a page."""
+    return key.replace(" ", "-")
+
+
+def _recall(key: str, options: Collection[str]) -> None:
+    """Take a choice from the address of the page, where this session has made none."""
+    wanted = st.query_params.get(_address(key))
+    if key not in st.session_state and wanted:
+        st.session_state[key] = wanted if wanted in options else ANOTHER
+        if wanted not in options:
+            st.session_state[f"{key} path"] = wanted
+
+
+def _preset(params: Params, known: list[models.Listed], other_than: Model | None) -> str | None:
+    """Model that a page chooses by itself, None without one.
+
+    To compare with another model, a version that nobody promoted will do.
+    """
+    if other_than is None:
+        return next((model.ref for model in known if model.preset), None)
+    for model in known:
+        if models.open_model(params, model.ref).digest != other_than.digest:
+            return model.ref
+    return known[0].ref if known else None
+
+
+def _foreign(model: models.Listed) -> str:
+    """Text of a model of another modality."""
+    return f"{model.text} · {model.modality}"
+
+
+def foreign(model: Model | None, modality: str) -> str:
+    """Sentence about a model whose modality is not that of the frames; empty if it is."""
+    if model is None or model.family.modality == modality:
+        return ""
+    return (
+        f"{model.ref} is a model of {model.family.modality} images, and these frames are "
+        f"{modality} images: its masks mean nothing here."
+    )
+
+
+def warn_if_foreign(model: Model | None, modality: str) -> None:
+    """Warn about a model whose modality is not that of the frames."""
+    if sentence := foreign(model, modality):
+        st.warning(f"{sentence} Choose another model on the left.", icon=":material/warning:")
 
 
 def augmentation() -> int:

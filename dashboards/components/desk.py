@@ -44,6 +44,8 @@ class Desk:
         Model and preprocessing that the mask comes from, as keywords of `Reviews.add`.
     who : str, default ""
         Name of the reviewer.
+    refusal : str, default ""
+        Why no review of this mask may be saved; empty where one may.
     """
 
     reviews: Reviews
@@ -53,6 +55,7 @@ class Desk:
     n_classes: int
     origin: Mapping[str, Any]
     who: str = ""
+    refusal: str = ""
 
     @property
     def identity(self) -> str:
@@ -107,6 +110,8 @@ def act(desk: Desk, action: Mapping[str, Any], who: str) -> Outcome:
     refusal = None
     if action.get("id") != desk.identity:
         refusal = "The page shows another frame by now; nothing was saved."
+    elif desk.refusal:
+        refusal = f"{desk.refusal} Nothing was saved."
     elif not who:
         refusal = "Type your name on the left first; nothing was saved."
     elif desk.who and desk.who != who:

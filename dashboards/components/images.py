@@ -12,7 +12,7 @@ CLASS_COLOURS = np.array(
 )
 """RGB of each class: the hues of the label files, muted for the screen."""
 
-BOTH, BLUE, ORANGE = (225, 225, 225), (40, 150, 255), (255, 140, 20)
+BOTH, BLUE, ORANGE = (245, 245, 245), (0, 90, 255), (255, 120, 0)
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -33,7 +33,7 @@ def tinted(image: np.ndarray, mask: np.ndarray, opacity: float) -> np.ndarray:
 
 
 def differences(image: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Skyrmion pixels of two masks on the darkened image.
+    """Skyrmion pixels of two masks on the image.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ def differences(image: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.
         Pale where both masks hold a skyrmion, blue where only `first` does, orange where only
         `second` does.
     """
-    pixels = 0.35 * grey(image).astype(np.float32)
+    pixels = grey(image).astype(np.float32)
     a, b = first == SKYRMION, second == SKYRMION
-    for where, rgb, opacity in ((a & b, BOTH, 0.6), (a & ~b, BLUE, 0.9), (b & ~a, ORANGE, 0.9)):
+    for where, rgb, opacity in ((a & b, BOTH, 0.5), (a & ~b, BLUE, 0.9), (b & ~a, ORANGE, 0.9)):
         pixels[where] = (1 - opacity) * pixels[where] + opacity * np.array(rgb)
     return pixels.astype(np.uint8)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import streamlit as st
 from spinscope import families
 from spinscope.config import Params, Tracking, bundled_models
 from spinscope.datasets.manifest import pixel_sha256
+from spinscope.errors import SpinscopeError
 from spinscope.families import Family
 from spinscope.tracking import Store
 
@@ -69,30 +71,84 @@ def _open_tracking(tracking: Tracking) -> Store:
     return open_store(tracking)
 
 
-def refs(params: Params) -> dict[str, str]:
-    """Reference → text of every model: registered aliases and versions, then bundled models."""
+@dataclass(frozen=True)
+class Listed:
+    """A model in a list of choices.
+
+    Parameters
+    ----------
+    ref : str
+        Reference.
+    text : str
+        Text that is shown for it.
+    modality : str
+        Imaging modality of its family.
+    preset : bool
+        Whether a page may choose it by itself: versions that nobody promoted are left out.
+    """
+
+    ref: str
+    text: str
+    modality: str
+    preset: bool
+
+
+def listed(params: Params, modality: str | None = None) -> list[Listed]:
+    """Models that make masks, in the order in which a page offers and chooses them.
+
+    Models of `modality` come first; in each modality the versions of the lab, those of
+    `tracking.experiment` before others, then the bundled models, then all other versions.
+    """
     store = open_tracking(params)
-    texts = {} if store is None else _registered(store, store.uri)
-    for sums in sorted(bundled_models().glob("*/SHA256SUMS")):
-        texts[f"bundled:{sums.parent.name}"] = f"{sums.parent.name} (bundled)"
-    return texts
+    known = [] if store is None else _registered(store, store.uri)
+    name = params.tracking.experiment
+    known = sorted(known, key=lambda model: not model.ref.startswith(f"models:/{name}@"))
+    lab, versions = ([m for m in known if m.preset is preset] for preset in (True, False))
+    ordered = [*lab, *_bundled(str(bundled_models())), *versions]
+    if modality is None:
+        return ordered
+    return sorted(ordered, key=lambda model: model.modality != modality)
 
 
 @st.cache_data(ttl=5, show_spinner=False)
-def _registered(_store: Store, uri: str) -> dict[str, str]:
-    """Reference → text of the registered models: their aliases, then their versions."""
-    from spinscope.tracking.registry import names, versions
+def _registered(_store: Store, uri: str) -> list[Listed]:
+    """Registered models that make masks: their aliases, then their versions."""
+    from spinscope.tracking.registry import LAB, names, version, versions
 
-    texts: dict[str, str] = {}
+    found: list[Listed] = []
     for name in names(_store):
+        try:
+            family = families.of_model(version(_store, name).tags)
+        except SpinscopeError:  # a family that is not installed here, or no version
+            continue
+        if not family.masks:
+            continue
         rows = versions(_store, name).to_dict("records")
         for row in rows:
             for alias in filter(None, row["aliases"].split(", ")):
-                texts[f"models:/{name}@{alias}"] = f"{name} @{alias} (version {row['version']})"
+                ref = f"models:/{name}@{alias}"
+                text = f"{name} @{alias} (version {row['version']})"
+                found.append(Listed(ref, text, family.modality, alias == LAB))
         for row in rows:
-            mcc = "" if row["mcc"] is None or np.isnan(row["mcc"]) else f" · MCC {row['mcc']:.3f}"
-            texts[f"models:/{name}/{row['version']}"] = f"{name} version {row['version']}{mcc}"
-    return texts
+            ref, text = f"models:/{name}/{row['version']}", f"{name} version {row['version']}"
+            score = row.get(family.metric.name)
+            if score is not None and not np.isnan(score):
+                text += f" · {family.metric.title} {score:.3f}"
+            found.append(Listed(ref, text, family.modality, False))
+    return found
+
+
+@st.cache_data(show_spinner=False)
+def _bundled(folder: str) -> list[Listed]:
+    """Bundled models that make masks, by name."""
+    found = []
+    for sums in sorted(Path(folder).glob("*/SHA256SUMS")):
+        name = sums.parent.name
+        family = families.of_model(json.loads((sums.parent / "model.json").read_text()))
+        if family.masks:
+            ref, text = f"bundled:{name}", f"{name} (bundled)"
+            found.append(Listed(ref, text, family.modality, True))
+    return found
 
 
 def open_model(params: Params, ref: str) -> Model:
@@ -104,9 +160,12 @@ def open_model(params: Params, ref: str) -> Model:
     return Model(ref, folder, *_identity(str(folder), (folder / NETWORK).stat().st_mtime_ns))
 
 
-def first(params: Params, wanted: Callable[[Model], bool]) -> str | None:
-    """Reference of the first model of `refs` that is wanted, None without one."""
-    return next((ref for ref in refs(params) if wanted(open_model(params, ref))), None)
+def of_results(params: Params, results: Any) -> Model | None:
+    """Model that made the masks of a results folder, None where it no longer exists."""
+    for used in results.summary["settings"].get("models", ()):
+        with contextlib.suppress(SpinscopeError):
+            return open_model(params, used["ref"])
+    return None
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -129,7 +188,7 @@ def segment(
     views: int,
     *,
     axis_deg: float | None = None,
-    engine: str = "auto",
+    engine: str = "ready",
 ) -> tuple[np.ndarray, float]:
     """Segment an image, once per model, pixels and augmentation.
 
@@ -143,14 +202,18 @@ def segment(
         Augmented views that are averaged.
     axis_deg : float, optional
         Tilt axis of a Lorentz image in degrees, for a model that takes it.
-    engine : str, default "auto"
-        "auto" for the fastest engine, "keras" for the reference.
+    engine : str, default "ready"
+        "ready" for the fastest engine that needs no conversion, "keras" for the reference.
 
     Returns
     -------
     (H, W) uint8 array, float
         Mask, and the fraction of uncertain pixels.
     """
+    if engine == "ready":
+        from spinscope.inference.engine import has_export
+
+        engine = "auto" if has_export(model.folder) else "keras"
     # The folder is part of the key, because it holds the rules by which the network is applied.
     key = model.digest, str(model.folder), engine, views, axis_deg, pixel_sha256(image)
     return _segment(*key, image)

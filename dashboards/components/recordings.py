@@ -12,14 +12,21 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from components import choose
+from components import choose, layout
 from spinscope import recordings
-from spinscope.config import Params
+from spinscope.config import Params, project_root
 from spinscope.datasets import Dataset, open_dataset
 from spinscope.datasets.shards import HEADER
 from spinscope.errors import SpinscopeError
+from spinscope.files import atomic_file
 from spinscope.recordings import image_of
+from spinscope.recordings.base import IMAGE, TIFF, VIDEO
 from spinscope.reviews.folder import image_sha256
+
+ANOTHER, UPLOAD = "another file or folder …", "upload a file …"
+
+UPLOADED = sorted(suffix.removeprefix(".") for suffix in IMAGE | TIFF | VIDEO)
+"""Endings of the files that can be uploaded."""
 
 ALL = (0.0, 100.0)
 """Percentiles that clip nothing."""
@@ -130,26 +137,46 @@ class Treatment:
 
 
 def choose_recording(params: Params, key: str = "recording") -> Recording:
-    """Choose a dataset of the project, or type the path of any frames.
+    """Choose a dataset of the project, type the path of any frames, or upload a file.
 
     The choice is kept in the address of the page, so that reloading restores it.
     """
     known = choose.datasets(params)
     if key not in st.session_state and key in st.query_params:
         wanted = st.query_params[key]
-        st.session_state[key] = wanted if wanted in known else choose.ANOTHER
+        st.session_state[key] = wanted if wanted in known else ANOTHER
         if wanted not in known:
             st.session_state[f"{key} path"] = wanted
     path = choose.path(
         params,
         "Frames",
         key,
+        another=ANOTHER,
+        further=[UPLOAD],
+        label="File or folder",
         placeholder="/data/kerr/film-3.tif",
         help="A TIFF stack, a video, a folder of images, a dataset, or a folder written by "
         "`spinscope segment`",
     )
+    if path == Path(UPLOAD):
+        path = upload()
     st.query_params[key] = next((n for n, folder in known.items() if folder == path), str(path))
     return open_recording(path)
+
+
+def upload() -> Path:
+    """Upload a file of frames; it is stored once, below build/uploads of the project."""
+    with st.sidebar:
+        file = st.file_uploader("File of frames", UPLOADED, key="uploaded frames")
+    if file is None:
+        layout.stop("Choose a file to upload on the left.")
+    content = file.getvalue()
+    folder = project_root() / "build/uploads" / hashlib.sha256(content).hexdigest()[:12]
+    path = folder / Path(file.name).name
+    if not path.is_file():
+        with atomic_file(path) as partial:
+            partial.write_bytes(content)
+    return path
 
 
 def open_recording(path: Path) -> Recording:

@@ -69,7 +69,7 @@ def show_retraining(params: Params, work: Work) -> None:
         "Retrain with corrections",
         icon=":material/model_training:",
         type="primary",
-        disabled=work.model is None or not chosen or running is not None,
+        disabled=work.model is None or bool(work.refusal) or not chosen or running is not None,
         help=f"Runs `spinscope flow run retrain` with the profile {params.profile}",
     )
     if work.model is None:

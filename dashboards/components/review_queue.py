@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from components import layout, models
 from components.desk import evenly_spaced, order_by_uncertainty
 from components.models import Model
 from components.recordings import Recording, Treatment
+from spinscope.analysis import label_objects
 from spinscope.errors import SpinscopeError
 from spinscope.inference.rules import DOUBT
 from spinscope.reviews.folder import Reviews
@@ -39,12 +41,15 @@ class Work:
         Augmented views that are averaged.
     treatment : Treatment
         Preprocessing of the frames.
+    refusal : str, default ""
+        Why no review of these masks may be saved; empty where one may.
     """
 
     recording: Recording
     model: Model | None
     views: int
     treatment: Treatment
+    refusal: str = ""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -137,19 +142,31 @@ def position(work: Work) -> dict[str, Any]:
     return positions[key]
 
 
-def show_slider(order: list[int], at: dict[str, Any]) -> None:
-    """Show a slider through the frames, in their order."""
+def show_slider(work: Work, order: list[int], at: dict[str, Any]) -> None:
+    """Show a slider through the frames, in their order and with their names."""
     if len(order) < 2:
         return
-    st.session_state["position"] = order.index(at["index"]) + 1
+    st.session_state["position"] = at["index"]
     answered = st.session_state.get("answered", 0)
 
     def go() -> None:
         # A slider value from before the last key press of the editor is out of date.
         if st.session_state.get("answered", 0) == answered:
-            at["index"] = order[st.session_state["position"] - 1]
+            at["index"] = st.session_state["position"]
 
-    st.slider(f"Frame, 1 to {len(order)}", 1, len(order), key="position", on_change=go)
+    st.select_slider(
+        f"Frame, {order.index(at['index']) + 1} of {len(order)}",
+        order,
+        format_func=work.recording.names.__getitem__,
+        key="position",
+        on_change=go,
+    )
+
+
+def show_counts(mask: np.ndarray, classes: Sequence[str]) -> None:
+    """Show how many objects of each class a mask (H, W) holds, edges and outside left out."""
+    counts = {name: len(label_objects(mask == k)[1]) for k, name in enumerate(classes[:3]) if k}
+    st.caption(" · ".join(f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items()))
 
 
 def show_queue(

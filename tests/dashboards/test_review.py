@@ -226,7 +226,7 @@ def _stack(folder: Path, n: int = 4) -> Path:
 
 
 def _open_path(app, path: Path | str):
-    app.selectbox("recording").set_value("another folder …").run()
+    app.selectbox("recording").set_value("another file or folder …").run()
     return app.text_input("recording path").set_value(str(path)).run()
 
 
@@ -237,7 +237,7 @@ def test_the_frames_of_a_dataset_are_on_the_desk(review, project):
     assert app.session_state["desk"]["desk"].frame == "f00"
     frames = open_dataset(project[1].data.path)
     np.testing.assert_array_equal(app.session_state["desk"]["desk"].image, frames.image(0))
-    app.slider("position").set_value(5).run()
+    app.select_slider("position").set_value(4).run()
     assert app.session_state["desk"]["desk"].frame == "f04"
     start = next(box for box in app.selectbox if box.label == "Start from")
     start.set_value("label").run()
@@ -287,7 +287,7 @@ def test_the_most_uncertain_frame_that_i_have_not_reviewed_is_opened(review, tmp
 
 def test_another_recording_starts_at_its_first_frame(review, tmp_path):
     app = _open_path(review(), _stack(tmp_path))
-    app.slider("position").set_value(3).run()
+    app.select_slider("position").set_value(2).run()
     assert app.query_params["frame"] == "0002"
     (tmp_path / "other").mkdir()
     _open_path(app, _stack(tmp_path / "other", 5))

@@ -160,6 +160,15 @@ def open_engine(
     return OpenVinoEngine(network, precision, streams), info
 
 
+def has_export(folder: Path) -> bool:
+    """Whether OpenVINO is installed, and a model folder needs no conversion for it."""
+    return has_openvino() and any((place / EXPORT).is_file() for place in (folder, _cache(folder)))
+
+
+def _cache(folder: Path) -> Path:
+    return user_cache_path("spinscope") / "engines" / sha256(folder / NETWORK)[:16]
+
+
 def exported(folder: Path) -> Path:
     """Return the OpenVINO network of a model folder, its own or one cached for this user.
 
@@ -167,7 +176,7 @@ def exported(folder: Path) -> Path:
     """
     if (folder / EXPORT).is_file():
         return folder / EXPORT
-    cache = user_cache_path("spinscope") / "engines" / sha256(folder / NETWORK)[:16]
+    cache = _cache(folder)
     if not (cache / EXPORT).is_file():
         with atomic_folder(cache) as partial:
             export(folder, partial)
