@@ -110,7 +110,7 @@ def listed(params: Params, modality: str | None = None) -> list[Listed]:
     return sorted(ordered, key=lambda model: model.modality != modality)
 
 
-@st.cache_data(ttl=5, show_spinner=False)
+@st.cache_resource(ttl=5, show_spinner=False)
 def _registered(_store: Store, uri: str) -> list[Listed]:
     """Registered models that make masks: their aliases, then their versions."""
     from spinscope.tracking.registry import LAB, names, version, versions
@@ -138,7 +138,7 @@ def _registered(_store: Store, uri: str) -> list[Listed]:
     return found
 
 
-@st.cache_data(show_spinner=False)
+@st.cache_resource(show_spinner=False)
 def _bundled(folder: str) -> list[Listed]:
     """Bundled models that make masks, by name."""
     found = []
