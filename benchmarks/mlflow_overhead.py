@@ -75,6 +75,7 @@ def _logging_seconds(folder: Path, params: Params, model) -> float:
         uri=f"sqlite:///{folder}/mlruns/mlflow.db",
         artifacts=f"{folder}/mlruns/artifacts",
         experiment="overhead",
+        moved_alias="warn",
     )
     _create_store(tracking)
     report, history, figure = _report(), _history(params), _figure()

@@ -62,6 +62,32 @@ def test_from_frames_to_the_lab(strict, tmp_path, template_store):
     assert "wasserstein_px" in lab["size"]
 
 
+def test_a_training_is_complete_in_mlflow(strict, tmp_path, template_store):
+    report = jobs.train(strict, tmp_path / "out")
+    store = open_store(strict.tracking)
+    *seeds, parent = store.client.search_runs([store.experiment_id])
+    assert {run.info.run_name for run in seeds} == {"seed 0", "seed 1"}
+    for run in (*seeds, parent):
+        assert run.data.params["training.epochs"] == str(strict.training.epochs)
+        frames = {one.tags[0].value: one.dataset for one in run.inputs.dataset_inputs}
+        assert {key: json.loads(frames[key].profile)["batches"] for key in frames} == {
+            "training": list(strict.data.train_batches),
+            "validation": list(strict.data.validation_batches),
+        }
+    (best,) = (run for run in seeds if run.outputs.model_outputs)
+    assert int(best.data.params["seed"]) == report["best_seed"]
+    model = store.client.get_logged_model(best.outputs.model_outputs[0].model_id)
+    measured = {metric.key: metric.value for metric in model.metrics}
+    assert measured["validation.mcc"] == best.data.metrics["validation.mcc"]
+    assert model.params == best.data.params
+    # Scores with other settings get a run of their own, with these settings.
+    jobs.evaluate_training(overridden(strict, ["evaluation.min_object_px=9"]), tmp_path / "out")
+    newest = store.client.search_runs([store.experiment_id])[0]
+    assert newest.info.run_name == "evaluate moke-unet"
+    assert newest.data.params["evaluation.min_object_px"] == "9"
+    assert [one.tags[0].value for one in newest.inputs.dataset_inputs] == ["validation"]
+
+
 def test_a_bundled_model_comes_before_the_gates(strict, tmp_path, template_store):
     version = jobs.add(strict, "bundled:moke-unet", "moke-unet")
     assert version.ref == "models:/moke-unet/1"
@@ -69,6 +95,9 @@ def test_a_bundled_model_comes_before_the_gates(strict, tmp_path, template_store
     assert 0.5 < version.number("mcc.mean") < 1  # discs are what it knows
     assert version.number("mcc.sd") is None
     assert version.tags["seen_in_training"] == "0"
+    run = open_store(strict.tracking).client.get_run(version.run_id)
+    assert run.data.params["evaluation.tta"] == "1"
+    assert [one.dataset.name for one in run.inputs.dataset_inputs] == ["moke validation"]
     jobs.promote(strict, "moke-unet", None, "no training of our own yet")
     folder = resolve(strict.tracking, "models:/moke-unet@lab")
     bundled = resolve(strict.tracking, "bundled:moke-unet")

@@ -75,7 +75,7 @@ def server(fresh_store: Path, tmp_path_factory) -> Iterator[str]:
 def remote(server: str, params, tmp_path: Path, monkeypatch) -> Tracking:
     # After `params` are read: what is fetched lands in build/ of this root.
     monkeypatch.setenv("SPINSCOPE_ROOT", str(tmp_path))
-    return Tracking(uri=server, artifacts="unused", experiment=tmp_path.name)
+    return Tracking(uri=server, artifacts="unused", experiment=tmp_path.name, moved_alias="warn")
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import mlflow
 import pytest
 from tests.tracking.conftest import THRESHOLD, frames, threshold, tracking_at
 
-from spinscope.config import Tracking
 from spinscope.errors import SpinscopeError
 from spinscope.tracking import open_store, promote, resolve
 from spinscope.tracking import store as module
@@ -27,11 +26,18 @@ def test_relative_paths_are_taken_from_the_projects_root(tmp_path, fresh_store, 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    tracking = Tracking(uri="sqlite:///mlruns/mlflow.db", artifacts="mlruns/kept", experiment="new")
+    tracking = tracking_at(tmp_path / "mlruns").model_copy(
+        update={
+            "uri": "sqlite:///mlruns/mlflow.db",
+            "artifacts": "mlruns/kept",
+            "experiment": "new",
+        }
+    )
     store = open_store(tracking)
     assert store.uri == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-    place = store.client.get_experiment(store.experiment_id).artifact_location
-    assert place == str(tmp_path / "mlruns/kept")
+    experiment = store.client.get_experiment(store.experiment_id)
+    assert experiment.artifact_location == str(tmp_path / "mlruns/kept")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert not list(elsewhere.iterdir())
 
 
@@ -55,7 +61,9 @@ together = context.Barrier(4)
 
 def log_three():
     together.wait()
-    store = open_store(Tracking(uri=uri, artifacts=artifacts, experiment="moke-unet"))
+    store = open_store(
+        Tracking(uri=uri, artifacts=artifacts, experiment="moke-unet", moved_alias="warn")
+    )
     for _ in range(3):
         run = store.client.create_run(store.experiment_id)
         store.client.log_metric(run.info.run_id, "mcc", 0.9)
@@ -140,20 +148,22 @@ def test_mlflows_own_error_of_a_locked_database_is_called_locked(store):
     assert "SQL" not in str(caught.value)
 
 
-def test_a_server_that_is_down_is_named_without_its_password():
+def test_a_server_that_is_down_is_named_without_its_password(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    tracking = Tracking(uri=f"http://kerr:secret@127.0.0.1:{port}", artifacts="", experiment="x")
+    tracking = tracking_at(tmp_path).model_copy(
+        update={"uri": f"http://kerr:secret@127.0.0.1:{port}"}
+    )
     with pytest.raises(SpinscopeError, match=f"http://127.0.0.1:{port} does not answer") as caught:
         open_store(tracking)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("uri", ["mlruns", "ftp://host/x", "file:///tmp/mlruns"])
-def test_an_unknown_kind_of_address_is_refused(uri):
+def test_an_unknown_kind_of_address_is_refused(uri, tmp_path):
     with pytest.raises(SpinscopeError, match="must be sqlite:///FILE"):
-        open_store(Tracking(uri=uri, artifacts="", experiment="x"))
+        open_store(tracking_at(tmp_path).model_copy(update={"uri": uri}))
 
 
 def test_a_deleted_experiment_is_named(store, tracking):

@@ -50,7 +50,7 @@ def add(params: Params, model_ref: str, name: str) -> Version:
     """
     from spinscope.models.store import NETWORK, model_info
     from spinscope.tracking import lineage, open_store, register
-    from spinscope.tracking.runs import added_run, log_report
+    from spinscope.tracking.runs import added_run, log_datasets, log_report
 
     if model_ref.startswith("models:"):
         raise SpinscopeError(f"{model_ref} is registered already; name a bundled model or a folder")
@@ -66,7 +66,11 @@ def add(params: Params, model_ref: str, name: str) -> Version:
         **evidence_tags(report),
     }
     store = open_store(params.tracking)
-    with added_run(store, tags, f"add {model_ref}") as run, TemporaryDirectory() as temporary:
+    with (
+        added_run(store, params, tags, f"add {model_ref}") as run,
+        TemporaryDirectory() as temporary,
+    ):
+        log_datasets(run, {"validation": data.splits.validation}, data.hash)
         log_report(run, report, "validation")
         copy = exported_copy(family, folder, Path(temporary) / "model")
         return register(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from spinscope import families
 from spinscope.config import Params, dataset_path
-from spinscope.datasets import Dataset, data_hash
+from spinscope.datasets import Dataset, Splits, data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.families.base import Family
 from spinscope.files import atomic_folder, exclusive, sha256, write_json
@@ -127,11 +127,12 @@ def train_networks(
     """
     from spinscope.evaluation import figures
     from spinscope.tracking import lineage, open_store, parent_run
-    from spinscope.tracking.runs import log_figure
+    from spinscope.tracking.runs import log_datasets, log_figure
 
     data = checked_data(params, out / "validation", progress=progress)
     store, metric = open_store(params.tracking), families.of(params).metric
     with parent_run(store, params, lineage(params, data.hash)) as parent:
+        log_datasets(parent, _uses(data.splits), data.hash)
 
         def in_order(every: list[int], parent_id: str) -> list[dict]:
             return [
@@ -189,6 +190,7 @@ def train_seed(
     """
     from spinscope.models.store import NETWORK
     from spinscope.tracking import lineage
+    from spinscope.tracking.runs import log_datasets, log_epoch
     from spinscope.training.fit import fit
 
     family, folder = families.of(params), out / f"seed-{seed}"
@@ -196,13 +198,13 @@ def train_seed(
     hash_ = data_hash(dataset)
     info = {"data_hash": hash_, "params": params.digest(), **family.data_info(dataset)}
     with _seed_run(params, lineage(params, hash_, seed), parent_id) as run:
+        if run is not None:
+            log_datasets(run, _uses(splits), hash_)
 
         def every_epoch(epoch: int, logs: dict[str, float]) -> None:
             if on_epoch is not None:
                 on_epoch(epoch, logs)
             if run is not None:
-                from spinscope.tracking.runs import log_epoch
-
                 # A store that fails for a moment must not end a training: all curves are logged
                 # again at its end.
                 with contextlib.suppress(SpinscopeError):
@@ -327,7 +329,7 @@ def evaluate_training(
         **{name: over_seeds(reports[name]) for name in views_of},
     }
     _keep_best(family, training / f"seed-{best_seed}" / "model", out / "best")
-    report["run_id"] = _track_scores(params, record, report, reports)
+    report["run_id"] = _track_scores(params, record, report, reports, frames)
     write_json(out / REPORT, report)
     return report
 
@@ -471,6 +473,11 @@ def examples(frames: Dataset) -> list[np.ndarray]:
     return [frames.image(index) for index in range(min(EXAMPLES, len(frames)))]
 
 
+def _uses(splits: Splits) -> dict[str, Dataset]:
+    """Frames of a training by their use, as MLflow names it."""
+    return {"training": splits.train, "validation": splits.validation}
+
+
 def _seed_run(
     params: Params, tags: dict[str, str], parent_id: str | None
 ) -> contextlib.AbstractContextManager[Run | None]:
@@ -495,7 +502,11 @@ def _track_seed(family: Family, run: Run, history: dict[str, list[float]], row: 
 
 
 def _track_scores(
-    params: Params, record: dict, report: dict, reports: Mapping[str, Mapping[int, dict]]
+    params: Params,
+    record: dict,
+    report: dict,
+    reports: Mapping[str, Mapping[int, dict]],
+    frames: Dataset,
 ) -> str | None:
     """Log the scores of every seed and those over all seeds; returns the run of the best seed.
 
@@ -503,7 +514,14 @@ def _track_scores(
     """
     from spinscope.evaluation import figures
     from spinscope.tracking import Run, lineage, open_store
-    from spinscope.tracking.runs import added_run, log_figure, log_json, log_metrics, log_report
+    from spinscope.tracking.runs import (
+        added_run,
+        log_datasets,
+        log_figure,
+        log_json,
+        log_metrics,
+        log_report,
+    )
 
     if record["run_id"] is None:
         return None
@@ -512,8 +530,10 @@ def _track_scores(
     summary = Run(store, record["run_id"])
     if record["params"] != params.digest():
         tags = lineage(params, report["data_hash"], best)
-        with added_run(store, tags, f"evaluate {params.tracking.experiment}") as summary:
+        name = f"evaluate {params.tracking.experiment}"
+        with added_run(store, params, tags, name) as summary:
             runs = {best: summary.run_id}
+            log_datasets(summary, {"validation": frames}, report["data_hash"])
     for seed, run_id in runs.items():
         run = Run(store, run_id)
         for name in reports:

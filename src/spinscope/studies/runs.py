@@ -136,7 +136,7 @@ def recorded(
         with runs.study_parent(store, params, tags, name) as run:
             yield Recorder(run, runs.tracked_trials(run))
     else:
-        with runs.study_run(store, tags, name) as run:
+        with runs.study_run(store, params, tags, name) as run:
             yield Recorder(run)
 
 

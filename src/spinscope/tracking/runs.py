@@ -93,30 +93,38 @@ def seed_run(parent: Run, lineage: Mapping[str, str]) -> Iterator[Run]:
         yield started
 
 
-def added_run(store: Store, lineage: Mapping[str, str], name: str) -> AbstractContextManager[Run]:
+def added_run(
+    store: Store, params: Params, lineage: Mapping[str, str], name: str
+) -> AbstractContextManager[Run]:
     """Open the run of a model that was trained elsewhere and is evaluated and registered here.
 
     Parameters
     ----------
     store : Store
+    params : Params
+        Logged as parameters of the run.
     lineage : mapping
         Tags.
     name : str
     """
-    return _running(store, None, name, {**lineage, KIND: "added"})
+    return _with_params(store, params, name, {**lineage, KIND: "added"})
 
 
-def study_run(store: Store, lineage: Mapping[str, str], name: str) -> AbstractContextManager[Run]:
+def study_run(
+    store: Store, params: Params, lineage: Mapping[str, str], name: str
+) -> AbstractContextManager[Run]:
     """Open the run of a study that evaluates models and trains none.
 
     Parameters
     ----------
     store : Store
+    params : Params
+        Logged as parameters of the run.
     lineage : mapping
         Tags.
     name : str
     """
-    return _running(store, None, name, {**lineage, KIND: "study"})
+    return _with_params(store, params, name, {**lineage, KIND: "study"})
 
 
 @contextlib.contextmanager
@@ -414,6 +422,14 @@ def numbers(report: Mapping[str, Any]) -> dict[str, float]:
         for key, value in flatten(report).items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
+
+
+@contextlib.contextmanager
+def _with_params(store: Store, params: Params, name: str, tags: dict) -> Iterator[Run]:
+    """Start a run and log the settings as its parameters."""
+    with _running(store, None, name, tags) as started:
+        log_params(started, params)
+        yield started
 
 
 @contextlib.contextmanager
