@@ -28,7 +28,7 @@ def film(path: Path, rng: np.random.Generator, size: int = 64) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_films_images_training_registry(prefect, tmp_path, template_store, monkeypatch):
+def test_films_images_training_registry(prefect, tmp_path, template_store, monkeypatch, lenient):
     flows = importlib.import_module("corpus_ltem")
     overrides = [
         "data.train_batches=[0, 1]", "data.validation_batches=[2]", "data.test_batches=[]",

@@ -25,14 +25,14 @@ SIZE = 64
 
 def film_file(path: Path, rng: np.random.Generator) -> Path:
     """OVF file of a film with two Néel skyrmions, as mumax3 writes it in A/m."""
-    theta, at = np.zeros((SIZE, SIZE)), rng.uniform(0, SIZE, 2)
+    theta, at, radius = np.zeros((SIZE, SIZE)), rng.uniform(0, SIZE, 2), rng.uniform(4, 10)
     m = np.zeros((SIZE, SIZE, 3))
     m[..., 2] = 1
     for shift in (0, SIZE / 2):
         y, x = ((np.arange(SIZE) - c - shift + SIZE / 2) % SIZE - SIZE / 2 for c in at)
         y, x = np.meshgrid(y, x, indexing="ij")
         r = np.hypot(y, x) + 1e-9
-        theta = 2 * np.arctan2(np.sinh(6 / 2.5), np.sinh(r / 2.5))
+        theta = 2 * np.arctan2(np.sinh(radius / 2.5), np.sinh(r / 2.5))
         near = r < SIZE / 4
         sin = np.sin(theta)
         m[near] = np.stack([sin * x / r, sin * y / r, np.cos(theta)], axis=-1)[near]

@@ -73,6 +73,10 @@ def frame_row(name: str, source: int, mcc: float, predicted: int = 100, **change
     }  # fmt: skip
 
 
+MEASURES = {"measure": lambda of: report(0.92), "frame_ratio": lambda of: 0.5}
+"""Stand-ins for the evaluation of a version and the time of its frames."""
+
+
 class Threshold(MokeUnet):
     """A stand-in model: its file holds the grey level under which a pixel is a skyrmion."""
 

@@ -16,7 +16,14 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from tests.tracking.conftest import THRESHOLD, frames, report, threshold, threshold_folder
+from tests.tracking.conftest import (
+    MEASURES,
+    THRESHOLD,
+    frames,
+    report,
+    threshold,
+    threshold_folder,
+)
 
 from spinscope.config import Tracking
 from spinscope.errors import SpinscopeError
@@ -139,7 +146,9 @@ def test_runs_registry_and_promotion_on_a_server(remote, params, tmp_path):
         validated=True,
         examples=frames(),
     )
-    step = promote(store, THRESHOLD, "moke-unet", reason="first", params=params)
+    step = promote(
+        store, THRESHOLD, "moke-unet", reason="first", params=params, override="a test", **MEASURES
+    )
     fetched = resolve(remote, step.ref)
     assert fetched.is_relative_to(tmp_path / "build/models")
     assert (fetched / "card.md").read_bytes() == (folder / "card.md").read_bytes()

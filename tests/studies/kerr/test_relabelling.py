@@ -121,7 +121,7 @@ def test_a_teacher_that_knows_the_truth_gives_the_labels_back(
     assert defects["per_teacher"][0]["recall"] == 1
     assert [row["source"] for row in defects["per_source"]] == [1, 6]
     assert report["n_images"] == {"train": 8, "validation": 4}
-    assert (report["difference"], report["within"]) == ({"mean": 0, "sd": 0}, True)
+    assert (report["difference"], report["within"]) == ({"mean": 0, "sd": None}, True)
 
     truth, weak = open_dataset(corpus), open_dataset(out / "relabelled")
     hidden = open_dataset(out / "relabelling/hidden-labels")
