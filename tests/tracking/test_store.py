@@ -11,7 +11,7 @@ import sys
 
 import mlflow
 import pytest
-from tests.tracking.conftest import THRESHOLD, frames, threshold, tracking_at
+from tests.tracking.conftest import MEASURES, THRESHOLD, frames, threshold, tracking_at
 
 from spinscope.errors import SpinscopeError
 from spinscope.tracking import open_store, promote, resolve
@@ -102,7 +102,7 @@ def test_a_store_in_another_folder_finds_its_artifacts_there(
     store, registered, params, tmp_path, carry
 ):
     v = registered()
-    promote(store, THRESHOLD, v.name, reason="first", params=params)
+    promote(store, THRESHOLD, v.name, reason="first", params=params, override="a test", **MEASURES)
     new = tmp_path / "moved project" / "mlruns"
     new.parent.mkdir()
     carry(tmp_path / "mlruns", new)
