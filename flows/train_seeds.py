@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from spinscope import families, jobs
 from spinscope.config import Params, load_params
 from spinscope.evaluation import seen_text
 from spinscope.processes import side_by_side
+from spinscope.training.checkpoint import finished_epochs
 
 
 @task(name="train-seed", task_run_name="seed-{seed}")
@@ -30,11 +33,53 @@ def train_seed(
     A finished seed is read back and an interrupted one resumes from its checkpoint.
     """
     given = {"profile": profile, "overrides": overrides, "out": out, "parent_id": parent_id}
-    (row,) = side_by_side(partial(_train_seed, **given, family=family), [seed], 1)
+    log, epochs = get_run_logger(), load_params(profile, overrides, family=family).training.epochs
+    with epochs_logged(Path(out) / f"seed-{seed}", f"seed {seed}", epochs, log.info):
+        (row,) = side_by_side(partial(_train_seed, **given, family=family), [seed], 1)
     metric = families.get(family).metric
     value = row[f"val_{metric.name}"]
-    get_run_logger().info("seed %d: validation %s %.4f", seed, metric.title, value)
+    log.info("seed %d: validation %s %.4f", seed, metric.title, value)
     return row
+
+
+@contextlib.contextmanager
+def epochs_logged(
+    folder: Path, name: str, epochs: int, log: Callable[[str], None], every: float = 2.0
+) -> Iterator[None]:
+    """Log the finished epochs and the remaining time of a training that another process runs.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the training.
+    name : str
+        Name of the training in the log.
+    epochs : int
+        Number of its epochs.
+    log : callable
+        Receives each line.
+    every : float, default 2
+        Seconds between two looks at the folder.
+    """
+    ended, known = threading.Event(), finished_epochs(folder)[0]
+
+    def watch() -> None:
+        last, before = False, known
+        while not last:
+            last = ended.wait(every)
+            done, seconds = finished_epochs(folder)
+            if done > before:
+                left = f", about {(epochs - done) * seconds / done:.0f} s left"
+                log(f"{name}: epoch {done} of {epochs}{left if done < epochs else ''}")
+            before = done
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _train_seed(

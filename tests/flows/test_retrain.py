@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +242,26 @@ def test_a_crop_that_the_old_network_cannot_read_is_one_sentence(params, old, tm
     settings = params.model_copy(update={"training": odd})
     with pytest.raises(SpinscopeError, match=r"training.crop \(=36\) must be a multiple of 8"):
         retrain(settings, [recording(tmp_path / "f", 1).folder], old, tmp_path / "out")
+
+
+def test_epochs_and_the_remaining_time_are_logged(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(FLOWS))
+    flow, lines = importlib.import_module("train_seeds"), []
+    state = tmp_path / "seed-0/backup/state.json"
+    state.parent.mkdir(parents=True)
+    with flow.epochs_logged(tmp_path / "seed-0", "seed 0", 4, lines.append, every=0.01):
+        for epoch in (1, 3):
+            state.write_text(json.dumps({"epoch": epoch, "seconds": 10.0 * epoch}))
+            deadline = time.monotonic() + 20
+            while not lines or f"epoch {epoch}" not in lines[-1]:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        state.write_text(json.dumps({"epoch": 4, "seconds": 40.0}))
+    assert lines == [
+        "seed 0: epoch 1 of 4, about 30 s left",
+        "seed 0: epoch 3 of 4, about 10 s left",
+        "seed 0: epoch 4 of 4",
+    ]
 
 
 def flow_module(monkeypatch):
