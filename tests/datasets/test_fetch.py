@@ -20,7 +20,7 @@ import pytest
 
 from spinscope.config import Fetch
 from spinscope.datasets import open_dataset
-from spinscope.datasets.fetch import fetch_moke
+from spinscope.datasets.fetch import fetch_moke, link_copy
 from spinscope.errors import SpinscopeError
 
 FILE = "public_unet_skyrmion_dataset.zip"
@@ -470,3 +470,23 @@ def test_an_interruption_keeps_only_the_download(serve, body, target):
     assert set(left_behind(target)) == {"moke.zip.part", "moke.zip.part.etag"}
     fetch(target, zenodo)
     assert zenodo.asked[-1] == "bytes=1000-"
+
+
+def test_a_copy_on_this_machine_is_linked(tmp_path, moke_folder, monkeypatch):
+    monkeypatch.setenv("SPINSCOPE_MOKE", str(moke_folder))
+    target = tmp_path / "project/data/moke"
+    assert link_copy(target) == moke_folder.resolve()
+    assert len(open_dataset(target)) == 20
+    assert link_copy(target) is None  # it exists
+
+
+def test_a_temporary_experiment_of_dvc_links_the_images_of_the_project(
+    tmp_path, moke_folder, monkeypatch
+):
+    monkeypatch.delenv("SPINSCOPE_MOKE", raising=False)
+    target = tmp_path / ".dvc/tmp/exps/tmp1abc/data/moke"
+    assert link_copy(target) is None
+    (tmp_path / "data").mkdir()
+    moke_folder.rename(tmp_path / "data/moke")
+    assert link_copy(target) == (tmp_path / "data/moke").resolve()
+    assert len(open_dataset(target)) == 20

@@ -20,11 +20,13 @@ def fetch(
     name: Annotated[str, typer.Argument(help="moke, the published Kerr images.")] = "moke",
 ) -> Answer:
     """Download, verify and unpack a published dataset."""
-    from spinscope.datasets.fetch import fetch_moke
+    from spinscope.datasets.fetch import fetch_moke, link_copy
 
     if name != "moke":
         raise SpinscopeError(f"dataset {name!r} must be moke")
     folder = project_root() / "data" / "moke"
+    if copy := link_copy(folder):
+        return Answer([f"{folder} is linked to {copy}"])
     fetch_moke(folder, settings.load().fetch, say=print, progress=show_progress)
     return Answer()
 

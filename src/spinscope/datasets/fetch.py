@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 import stat
 import tempfile
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from spinscope.config import Fetch
 from spinscope.datasets.layouts import open_dataset
+from spinscope.datasets.moke import TABLE
 from spinscope.errors import SpinscopeError
 from spinscope.files import exclusive
 from spinscope.progress import Progress, no_progress
@@ -131,6 +133,36 @@ def fetch_moke(
     part.remove()
     say(f"{target} holds {len(open_dataset(target))} frames")
     return target
+
+
+def link_copy(target: Path) -> Path | None:
+    """Link a dataset folder to a copy on this machine, so that nothing is downloaded.
+
+    Copies are looked for at $SPINSCOPE_MOKE and, in a temporary folder of `dvc exp run --temp`,
+    at the same place of the project.
+
+    Parameters
+    ----------
+    target : Path
+        Folder of the dataset; nothing is done if it exists.
+
+    Returns
+    -------
+    Path or None
+        The copy; None if there is none.
+    """
+    if target.exists():
+        return None
+    candidates = [Path(named)] if (named := os.environ.get("SPINSCOPE_MOKE")) else []
+    for folder in target.parents:
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            inside = target.relative_to(folder).parts[1:]  # without the name of the experiment
+            candidates.append(folder.parents[2].joinpath(*inside))
+    copy = next((path.resolve() for path in candidates if (path / TABLE).is_file()), None)
+    if copy is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(copy, target_is_directory=True)
+    return copy
 
 
 def _is_dataset(target: Path) -> bool:

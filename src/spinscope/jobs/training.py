@@ -21,6 +21,7 @@ from spinscope.families.base import Family
 from spinscope.files import atomic_folder, exclusive, sha256, write_json
 from spinscope.jobs.data import checked_data, first_weights, split
 from spinscope.jobs.evaluating import EVIDENCE, evidence, score_model
+from spinscope.jobs.tables import write_curves, write_frames, write_metrics
 from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def train_networks(
     params : Params
         Settings of a family.
     out : Path
-        Receives `seed-SEED/`, `validation/` and `training.json`.
+        Receives `seed-SEED/`, `validation/`, `curves.csv` and `training.json`.
     run_seeds : callable, optional
         (seeds, id of the parent run) → rows of `train_seed`, for a caller with its own concurrency
         and retries; by default one seed after the other.
@@ -159,6 +160,7 @@ def train_networks(
         "run_id": parent.run_id,
         "seeds": rows,
     }
+    write_curves(out, families.of(params), histories)
     write_json(out / TRAINING, record)
     return record
 
@@ -247,7 +249,8 @@ def evaluate_training(
     training : Path
         Folder of `train_networks`.
     out : Path, optional
-        Receives `seed-SEED/REPORT.json`, `best/` and `report.json`; by default `training`.
+        Receives `seed-SEED/REPORT.json`, `best/`, `metrics.json`, `frames.csv` and `report.json`;
+        by default `training`.
     progress : callable, optional
 
     Returns
@@ -330,6 +333,8 @@ def evaluate_training(
     }
     _keep_best(family, training / f"seed-{best_seed}" / "model", out / "best")
     report["run_id"] = _track_scores(params, record, report, reports, frames)
+    write_metrics(out, family, report, views_of)
+    write_frames(out, family, first[best_seed])
     write_json(out / REPORT, report)
     return report
 
