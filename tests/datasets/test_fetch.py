@@ -484,7 +484,7 @@ def test_a_temporary_experiment_of_dvc_links_the_images_of_the_project(
     tmp_path, moke_folder, monkeypatch
 ):
     monkeypatch.delenv("SPINSCOPE_MOKE", raising=False)
-    target = tmp_path / ".dvc/tmp/exps/tmp1abc/data/moke"
+    target = tmp_path / ".dvc/tmp/exps/standalone/tmp1abc/data/moke"
     assert link_copy(target) is None
     (tmp_path / "data").mkdir()
     moke_folder.rename(tmp_path / "data/moke")

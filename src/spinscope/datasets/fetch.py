@@ -139,7 +139,7 @@ def link_copy(target: Path) -> Path | None:
     """Link a dataset folder to a copy on this machine, so that nothing is downloaded.
 
     Copies are looked for at $SPINSCOPE_MOKE and, in a temporary folder of `dvc exp run --temp`,
-    at the same place of the project.
+    in the same folder of the project, such as data/moke.
 
     Parameters
     ----------
@@ -156,8 +156,7 @@ def link_copy(target: Path) -> Path | None:
     candidates = [Path(named)] if (named := os.environ.get("SPINSCOPE_MOKE")) else []
     for folder in target.parents:
         if folder.parts[-3:] == (".dvc", "tmp", "exps"):
-            inside = target.relative_to(folder).parts[1:]  # without the name of the experiment
-            candidates.append(folder.parents[2].joinpath(*inside))
+            candidates.append(folder.parents[2] / target.parent.name / target.name)
     copy = next((path.resolve() for path in candidates if (path / TABLE).is_file()), None)
     if copy is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
