@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
@@ -10,8 +11,11 @@ import streamlit as st
 
 from components import layout, models
 from spinscope import families
-from spinscope.families import Metric
+from spinscope.config import load_params
+from spinscope.families import Gate, Metric
+from spinscope.jobs import check_gates, promote
 from spinscope.tracking import Promotion, Store, Version, compare, history, version, versions
+from spinscope.tracking.promotion import MOVED
 from spinscope.tracking.registry import LAB, names
 
 # Columns of the table of versions, besides the metric of the family.
@@ -19,6 +23,7 @@ COLUMNS = {
     "version": "version",
     "aliases": "aliases",
     "seeds": "seeds",
+    "seen_in_training": "frames seen in training",
     "count_error": "count error",
     "frame_ms": "frame, ms",
     "validated": "data validated",
@@ -30,7 +35,7 @@ COLUMNS = {
 
 def version_chart(table: pd.DataFrame, metric: Metric) -> alt.LayerChart:
     """Mean and SD of the metric of every version; the version of the lab is filled."""
-    mean, sd = table[metric.name], table[f"{metric.name}_sd"]
+    mean, sd = (table[key].astype(float) for key in (metric.name, f"{metric.name}_sd"))
     in_lab = table["aliases"].str.split(", ").map(lambda aliases: LAB in aliases)
     table = table.assign(mean=mean, sd=sd, low=mean - sd, high=mean + sd, lab=in_lab)
     colour, scale = layout.PALETTE[0], alt.Scale(zero=False, padding=12)
@@ -49,13 +54,83 @@ def version_chart(table: pd.DataFrame, metric: Metric) -> alt.LayerChart:
 
 
 def history_table(steps: list[Promotion]) -> pd.DataFrame:
-    """One row per promotion and rollback, the newest first."""
+    """One row per move of the alias, the newest first."""
     rows = [
-        (pd.Timestamp(s.when), s.who, s.action, s.from_version, s.to_version, s.reason)
+        (
+            pd.to_datetime(s.when or None, utc=True),
+            s.who,
+            s.action,
+            s.from_version,
+            s.to_version,
+            s.reason,
+            s.override,
+            s.policy[:12],
+        )
         for s in reversed(steps)
     ]
-    table = pd.DataFrame(rows, columns=["when", "who", "action", "from", "to", "reason"])
+    columns = ["when", "who", "action", "from", "to", "reason", "gates overridden", "limits"]
+    table = pd.DataFrame(rows, columns=columns)
     return table.astype({"from": "Int64", "to": "Int64"})
+
+
+def show_history(steps: list[Promotion]) -> None:
+    """Show the moves of the alias; those around the gates are red."""
+    table = history_table(steps)
+    around = (table["gates overridden"] != "") | (table["action"] == MOVED)
+
+    def colour(row: pd.Series) -> list[str]:
+        return [f"color: {layout.RED}" if around[row.name] else ""] * len(row)
+
+    styled = table.style.format({"when": "{:%Y-%m-%d %H:%M} UTC"}, na_rep="–")
+    st.dataframe(styled.apply(colour, axis=1), hide_index=True, width="stretch")
+    if around.any():
+        st.error(
+            f"{int(around.sum())} of {len(table)} moves went around the gates.",
+            icon=":material/gpp_bad:",
+        )
+
+
+def show_gates(gates: Sequence[Gate]) -> None:
+    """Show the table of gates, with the confidence intervals of the measured values."""
+    rows = [
+        ("✓" if g.passed else "✗", g.name, g.measured, g.low, g.high, g.limit, g.rule)
+        for g in gates
+    ]
+    columns = ["", "gate", "measured", "low", "high", "limit", "rule"]
+    table = pd.DataFrame(rows, columns=columns)
+    numbers = columns[2:6]
+    layout.table(table.astype(dict.fromkeys(numbers, float)), precision=4)
+
+
+def show_promotion(shown: Version) -> None:
+    """Measure the gates of a version, and promote it with a reason."""
+    params = load_params(shown.tags.get("profile"), family=families.of_model(shown.tags).name)
+    checked = st.session_state.setdefault("gates", {})
+    if st.button("Check the gates", icon=":material/fact_check:", key=f"check {shown.ref}"):
+        with layout.errors_shown(), st.spinner("Measuring the gates …"):
+            checked[shown.ref] = check_gates(params, shown.name, shown.version)
+    gates = checked.get(shown.ref)
+    if gates is None:
+        st.caption("The gates score this version and that of the lab on the validation frames.")
+        return
+    show_gates(gates)
+    failed = [gate.name for gate in gates if not gate.passed]
+    reason = st.text_input("Reason", key=f"reason {shown.ref}", max_chars=2000).strip()
+    override = ""
+    if failed:
+        st.error(f"Failed: {', '.join(failed)}", icon=":material/gpp_bad:")
+        override = st.text_input(
+            "Reason to override the gates, which the history shows in red",
+            key=f"override {shown.ref}",
+            max_chars=2000,
+        ).strip()
+    ready = bool(reason) and (not failed or bool(override))
+    if st.button("Promote", type="primary", disabled=not ready, key=f"promote {shown.ref}"):
+        with layout.errors_shown(), st.spinner("Promoting …"):
+            step = promote(
+                params, shown.name, shown.version, reason, override_gates=override or None
+            )
+            st.success(f"{step.ref} is version {step.to_version}", icon=":material/check:")
 
 
 def show_lab(name: str, table: pd.DataFrame, steps: list[Promotion]) -> None:
@@ -67,7 +142,8 @@ def show_lab(name: str, table: pd.DataFrame, steps: list[Promotion]) -> None:
     else:
         st.metric("In the lab", f"version {in_lab[0]}", help=alias)
         if steps:
-            st.caption(f"{steps[-1].action} by {steps[-1].who}, {steps[-1].when[:10]}")
+            by = f" by {steps[-1].who}, {steps[-1].when[:10]}" if steps[-1].who else ""
+            st.caption(f"{steps[-1].action}{by}")
             st.text(f"“{steps[-1].reason}”")
     st.metric("Versions", len(table))
 
@@ -77,19 +153,19 @@ def show_version(shown: Version, steps: list[Promotion]) -> None:
     passed = [step for step in steps if step.to_version == shown.version and step.gates]
     if passed:
         step = passed[-1]
-        st.markdown(f"**Gates** passed on {step.when[:10]}, promoted by {step.who}")
-        rows = [("✓" if g.passed else "✗", g.name, g.measured, g.limit, g.rule) for g in step.gates]
-        table = pd.DataFrame(rows, columns=["", "gate", "measured", "limit", "rule"])
-        layout.table(table, precision=4)
+        how = "overridden" if step.override else "passed"
+        st.markdown(f"**Gates** {how} on {step.when[:10]}, promoted by {step.who}")
+        show_gates(step.gates)
     else:
-        command = f"spinscope registry promote {shown.name} --version {shown.version} --reason …"
-        st.caption(f"This version has not passed the gates yet: `{command}`")
+        st.caption("This version has not been promoted yet: see the tab Promote.")
     card, tags = st.columns(2, gap="large")
     with card:
         st.markdown(f"**Model card** of `{shown.ref}`")
         with st.container(border=True, height=420):
             # Headings of the card are ranked below those of the page.
-            text = re.sub(r"^#+ ", "##### ", shown.card, flags=re.MULTILINE)
+            # The settings in JSON are the tags beside it.
+            text = re.sub(r"```json\n.*?```", "", shown.card, flags=re.DOTALL)
+            text = re.sub(r"^#+ ", "##### ", text, flags=re.MULTILINE)
             st.markdown(text or "This version has no model card.")
     with tags:
         st.markdown("**Lineage and measurements**")
@@ -134,15 +210,17 @@ with layout.page("Registry", "Versions of a model, and the version that the lab 
     shown = table[list(columns)].rename(columns=columns)
     layout.table(shown, {metric.title: "{:.4f}", "SD": "{:.4f}", "frame, ms": "{:.0f}"})
 
-    one, two, past = st.tabs(["One version", "Compare two", "History"])
+    one, promotion, two, past = st.tabs(["One version", "Promote", "Compare two", "History"])
     with one:
         number = st.selectbox("Version", numbers, key="version")
         show_version(version(store, name, number), steps)
+    with promotion:
+        show_promotion(version(store, name, number))
     with two:
         show_comparison(store, name, numbers)
     with past:
         if steps:
-            layout.table(history_table(steps), {"when": "{:%Y-%m-%d %H:%M} UTC"})
+            show_history(steps)
         else:
             command = f"spinscope registry promote {name} --reason …"
             st.caption(f"{name} has not been promoted yet: `{command}`")

@@ -26,6 +26,9 @@ REMEMBERED = (
 PALETTE = ("#2a6f97", "#e07a1f", "#5a8f3c", "#8e5ea2", "#b5483a")
 """Colours of models and seeds, in order."""
 
+RED = "#c62828"
+"""Colour of promotions around the gates."""
+
 GREY = "#7d8590"
 """Colour of labels and reference data."""
 

@@ -250,3 +250,30 @@ def test_a_broken_registry_is_one_sentence(tmp_path, monkeypatch, project):
         app = open_page(name)
         assert not app.exception
         assert "is not a readable MLflow database" in app.error[0].value
+
+
+def test_a_version_is_promoted_on_the_page_with_its_gates(opened, monkeypatch):
+    import spinscope.jobs
+    from spinscope.families import Gate
+    from spinscope.tracking import Promotion
+
+    asked = []
+
+    def promote(params, name, version, reason, *, override_gates=None):
+        asked.append((name, version, reason, override_gates))
+        return Promotion(name, "promote", 1, version, "Ada", "2026-11-28", reason)
+
+    failed = Gate("mean MCC", "at least the limit", 0.4, 0.5, False, 0.3, 0.45)
+    monkeypatch.setattr(spinscope.jobs, "check_gates", lambda *_: (failed,))
+    monkeypatch.setattr(spinscope.jobs, "promote", promote)
+    app = opened("registry.py")
+    ref = "models:/moke-unet/2"
+    app.button(f"check {ref}").click().run()
+    assert not app.exception
+    assert "Failed: mean MCC" in text(app)
+    app.text_input(f"reason {ref}").set_value("new devices").run()
+    assert app.button(f"promote {ref}").disabled
+    app.text_input(f"override {ref}").set_value("agreed with Emmy").run()
+    app.button(f"promote {ref}").click().run()
+    assert asked == [("moke-unet", 2, "new devices", "agreed with Emmy")]
+    assert "is version 2" in app.success[0].value
