@@ -104,7 +104,9 @@ def show_gates(gates: Sequence[Gate]) -> None:
 
 def show_promotion(shown: Version) -> None:
     """Measure the gates of a version, and promote it with a reason."""
-    params = load_params(shown.tags.get("profile"), family=families.of_model(shown.tags).name)
+    params = load_params(
+        shown.tags.get("params.profile"), family=families.of_model(shown.tags).name
+    )
     checked = st.session_state.setdefault("gates", {})
     if st.button("Check the gates", icon=":material/fact_check:", key=f"check {shown.ref}"):
         with layout.errors_shown(), st.spinner("Measuring the gates …"):

@@ -422,3 +422,14 @@ def test_progress_in_a_log_file_is_lines_without_carriage_returns(capsys, params
     assert first.startswith("train seed 0: 0 of 2, ")
     assert last.startswith("train seed 0: 2 of 2, ")
     assert last.endswith("val_mcc=0.5000")
+
+
+def test_segment_warns_about_a_model_of_another_modality(run, tmp_path):
+    image = discs(np.random.default_rng(0), size=192, n=25, radius=6)[0][8:184, 8:184]
+    write_image(tmp_path / "kerr.png", image)
+    for model, warned in (("bundled:ltem-unet", True), ("bundled:moke-unet", False)):
+        code, _, said = run(
+            "segment", tmp_path / "kerr.png", "--model", model, "--out", tmp_path / model[8:]
+        )
+        assert code == 0, said
+        assert ("looks like a Kerr image" in said) is warned

@@ -62,6 +62,9 @@ def segment(
             )
             raise
     errors = "; ".join(row["error"] for row in rows if "error" in row)
+    for row in rows:
+        if "warning" in row:
+            print(f"warning: {row['warning']}", file=sys.stderr)
     lines = [segmentation_line(row) for row in rows]
     return Answer(lines, rows, SpinscopeError(errors) if errors else None)
 

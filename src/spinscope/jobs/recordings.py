@@ -63,7 +63,8 @@ def segment(
         One per recording: `file`, `folder`, `frames`, `objects`, `diameter_px_mean` and
         `diameter_nm_mean`, `pixel_size_nm`, `fraction` of each class in the first frame,
         `frames_per_s`, `previous` (folder of earlier results); also `error` where a
-        frame could not be read, and `note` where the model allows fewer augmented views.
+        frame could not be read, `note` where the model allows fewer augmented views, and
+        `warning` where the first frame shows another modality than that of a model.
 
     Raises
     ------
@@ -89,8 +90,30 @@ def segment(
     rows = []
     for recording in recordings:
         with contextlib.closing(recording):
-            rows.append(_segment_one(params, recording, model, out, settings, on_frame))
+            row = _segment_one(params, recording, model, out, settings, on_frame)
+            rows.append(row | _other_modality(recording, folders))
     return rows
+
+
+def _other_modality(recording: Recording, folders: dict[str, Path]) -> dict[str, str]:
+    """Warning about models whose modality is not that of the first frame; empty without one."""
+    from spinscope import families
+    from spinscope.datasets.modality import modality_of_image
+    from spinscope.models.store import model_info
+    from spinscope.recordings import image_of
+
+    try:
+        shown = modality_of_image(image_of(recording.read(0), recording.scale))
+    except (RecordingError, OSError):  # a camera's file may have been moved
+        return {}
+    for ref, folder in folders.items():
+        modality = families.of_model(model_info(folder)).modality
+        if shown not in (None, modality):
+            return {
+                "warning": f"{recording.name} looks like a {shown} image, and {ref} is a model of "
+                f"{modality} images: check the model"
+            }
+    return {}
 
 
 def _opened(params: Params, path: Path) -> Recording:
