@@ -30,6 +30,12 @@ def test_skewed_scores_as_well():
     assert np.mean(missed) < 0.1  # 0.15 with Student's t
 
 
+def test_one_odd_source_of_six_does_not_make_the_interval_useless():
+    """The published validation batch has one device of few skyrmions with an MCC of 0.2."""
+    found = interval([0.9, 0.92, 0.88, 0.91, 0.93, 0.2], 0.95)
+    assert 0.3 < found.low < 0.55
+
+
 def test_limits_stay_in_the_range_and_one_source_has_none():
     found = interval([0.99, 0.4], 0.95, lowest=0, highest=1)
     assert (found.low, found.high) == (0, 1)

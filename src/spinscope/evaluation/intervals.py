@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-RESAMPLES = 4000
+RESAMPLES, WIDEST = 4000, 1.5
 Columns = Mapping[str, np.ndarray]
 
 
@@ -134,8 +134,9 @@ def interval(
     """Bootstrap interval of the mean over sources.
 
     Sources are resampled and the error of each resampled mean is divided by its own standard error
-    (bootstrap-t), which keeps the confidence for few sources and for skewed scores. No limit is
-    closer than that of Student's t.
+    (bootstrap-t), which keeps the confidence for skewed scores. A limit is never closer than that
+    of Student's t, nor further than `WIDEST` times that: a single odd source of few would otherwise
+    make every interval useless.
 
     Parameters
     ----------
@@ -169,11 +170,12 @@ def interval(
     drawn = data[np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))]
     spreads = drawn.std(axis=1, ddof=1)
     varied = spreads > 1e-9 * error * math.sqrt(n)
-    below = above = float(stats.t.ppf(confidence, n - 1))
+    student = float(stats.t.ppf(confidence, n - 1))
+    below = above = student
     if error and varied.any():
         t = (drawn.mean(axis=1) - mean)[varied] / (spreads[varied] / math.sqrt(n))
-        below = max(below, float(np.quantile(t, confidence)))
-        above = max(above, -float(np.quantile(t, 1 - confidence)))
+        ends = np.quantile(t, confidence), -np.quantile(t, 1 - confidence)
+        below, above = (float(np.clip(end, student, WIDEST * student)) for end in ends)
     low, high = mean - below * error, mean + above * error
     return Interval(mean, max(low, lowest), min(high, highest), n)
 
