@@ -428,16 +428,20 @@ def _measured(family: Family, reports: Mapping[int, Mapping[str, Any]], seed: in
 
 
 def _model_metrics(run: Run, model_id: str, report: Mapping[str, Any]) -> list[Metric]:
-    """Numbers of a report as metrics of a logged model, on the validation frames of its run."""
+    """Numbers of a report as metrics of a logged model, on the validation frames of its run.
+
+    A number that differs from the run's own is dated before it, so that the run keeps its own.
+    """
     from mlflow.entities import Metric
 
     uses = ((given.dataset, tag.value) for given in run.inputs.dataset_inputs for tag in given.tags)
     frames = next((dataset for dataset, use in uses if use == "validation"), None)
+    own = run.data.metrics
     return [
         Metric(
             f"validation.{key}",
             value,
-            run.info.start_time,
+            run.info.start_time - (own.get(f"validation.{key}", value) != value),
             step=0,
             model_id=model_id,
             dataset_name=frames and frames.name,
