@@ -141,7 +141,7 @@ def gate_lines(gates) -> list[str]:
         return "" if gate.low is None else f"[{number(gate.low)}, {number(gate.high)}]"
 
     return [
-        f"{'pass' if gate.passed else 'FAIL'}  {gate.name:<34}{number(gate.measured):>9}"
-        f"{ends(gate):>20}{number(gate.limit):>9}  {gate.rule}"
+        f"{'pass' if gate.passed else 'FAIL'}  {gate.name:<36}{number(gate.measured):>10}"
+        f"{ends(gate):>22}{number(gate.limit):>8}  {gate.rule}"
         for gate in gates
     ]
