@@ -37,7 +37,6 @@ def test_relative_paths_are_taken_from_the_projects_root(tmp_path, fresh_store, 
     assert store.uri == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     experiment = store.client.get_experiment(store.experiment_id)
     assert experiment.artifact_location == str(tmp_path / "mlruns/kept")
-    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert not list(elsewhere.iterdir())
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _SQLITE = "sqlite:///"
 _HOME = "spinscope.home"
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""Tag by which MLflow's pages show an experiment as training, not as an agent."""
 _LOCK_SECONDS = 120
 _BUSY_SECONDS = 20
 """Longest wait for a database that another process has locked; MLflow's own is the same."""
@@ -300,7 +298,7 @@ def _experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return client.create_experiment(name, artifact_location=artifacts, tags=_KIND)
+            return client.create_experiment(name, artifact_location=artifacts)
         except MlflowException as error:  # another process created it
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
