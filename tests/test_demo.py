@@ -8,6 +8,7 @@ import pytest
 
 from spinscope.config import bundled_models, load_params, project_root
 from spinscope.demo import demo
+from spinscope.live.results import open_results
 
 
 @pytest.mark.slow
@@ -28,6 +29,9 @@ def test_demo_ends_with_table_picture_reference_and_command(
             "kerr.frames_per_source=1",
             "model.width=4",
             "model.depth=2",
+            "model.upscale=null",
+            "model.min_peak_probability=null",
+            "training.pretrained=null",
             "training.seeds=2",
             "training.epochs=1",
             "training.steps_per_epoch=2",
@@ -44,7 +48,16 @@ def test_demo_ends_with_table_picture_reference_and_command(
     assert "models:/moke-unet-demo@lab (version 1)" in text
     assert "make serve" in lines[-1]
     assert (tmp_path / "build/demo/picture.png").is_file()
-    assert (tmp_path / "build/demo/segment/sample.overlay.png").is_file()
+    results = open_results(tmp_path / "build/demo/segment/recording")
+    assert results.n_frames == 8
+    assert results.summary["pixel_size_nm"] == 100
+    assert (results.folder / "tracks.csv").is_file()
     assert [line.split("] ")[1].split()[0] for line in said] == [
         "simulate", "validate", "promote", "segment",
     ]  # fmt: skip
+
+
+def test_the_demo_continues_a_bundled_model_through_the_gates_as_shipped():
+    shipped, demo_params = load_params("laptop"), load_params("demo", family="moke-unet")
+    assert demo_params.training.pretrained == "bundled:moke-unet-simulated"
+    assert demo_params.gates == shipped.gates
