@@ -23,20 +23,13 @@ def test_demo_ends_with_table_picture_reference_and_command(
     params = load_params(
         "demo",
         [
-            "kerr.n=10",
-            "kerr.height=64",
-            "kerr.width=96",
-            "kerr.frames_per_source=1",
-            "model.width=4",
-            "model.depth=2",
-            "model.upscale=null",
-            "model.min_peak_probability=null",
-            "training.pretrained=null",
+            "evaluation.tta=2",
             "training.seeds=2",
             "training.epochs=1",
             "training.steps_per_epoch=2",
             "training.batch=2",
             "training.crop=32",
+            "training.learning_rate=1e-5",
         ],
         family="moke-unet",
     )
@@ -50,7 +43,7 @@ def test_demo_ends_with_table_picture_reference_and_command(
     assert (tmp_path / "build/demo/picture.png").is_file()
     results = open_results(tmp_path / "build/demo/segment/recording")
     assert results.n_frames == 8
-    assert results.summary["pixel_size_nm"] == 100
+    assert results.summary["recording"]["pixel_size_nm"] == pytest.approx(100)
     assert (results.folder / "tracks.csv").is_file()
     assert [line.split("] ")[1].split()[0] for line in said] == [
         "simulate", "validate", "promote", "segment",
