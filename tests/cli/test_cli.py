@@ -345,7 +345,8 @@ def test_registry_from_the_command_line(run, tmp_path, params, template_store, l
         "--profile=demo", f"--set=data.path={params.data.path}", "--set=model.width=4",
         "--set=model.depth=2", "--set=training.epochs=1", "--set=training.steps_per_epoch=2",
         "--set=training.batch=2", "--set=training.crop=32", "--set=evaluation.tta=1",
-        "--set=tracking.experiment=moke-unet",
+        "--set=tracking.experiment=moke-unet", "--set=training.pretrained=null",
+        "--set=model.upscale=null", "--set=model.min_peak_probability=null",
     ]  # fmt: skip
     assert "no model is registered yet" in run("registry", "list", *at)[1]
     for seed, version in ((0, 1), (0, 1), (5, 2)):
