@@ -1,40 +1,173 @@
-"""Command line of a flow, and tasks of which a bounded number runs at once."""
+"""Parameters and command lines of the flows, and tasks of which a bounded number runs at once."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
+import inspect
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
+from prefect import Flow, get_client, get_run_logger, tags
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
 from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.states import Crashed
+from pydantic import BeforeValidator, Field
 
+from spinscope import families
+from spinscope.config import profile_names
 from spinscope.errors import SpinscopeError
+from spinscope.processes import dead, this_process
+
+PROCESS = "spinscope.process"
+"""Label of a flow run: the process that runs it."""
 
 
-def parse(description: str, **extra: str) -> dict:
-    """Arguments of the command line by name; `extra` maps further options to their help.
+def split(value: Any) -> Any:
+    """List from text with commas.
+
+    >>> split("a, b")
+    ['a', 'b']
+    """
+    return (
+        [one.strip() for one in value.split(",") if one.strip()]
+        if isinstance(value, str)
+        else value
+    )
+
+
+DEFAULT_PROFILE, *_ = NAMES = profile_names()
+Profile = Annotated[Literal[tuple(NAMES)], "Profile of the settings in params.yaml."]
+Family = Annotated[Literal[tuple(families.names())], "Family of models."]
+Seeds = Annotated[
+    Annotated[int, Field(ge=1)] | None, "Number of seeds; empty: that of the profile."
+]
+Epochs = Annotated[
+    Annotated[int, Field(ge=1)] | None, "Epochs per seed; empty: those of the profile."
+]
+Override = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.-]*=")]
+Overrides = Annotated[
+    list[Override], BeforeValidator(lambda given: given or []),
+    "Settings that take precedence over the profile, section.key=value each.",
+]  # fmt: skip
+Texts = Annotated[list[str], BeforeValidator(split)]
+
+
+def described(function: Callable) -> Callable:
+    """Decorator: describe each parameter of a flow on the page that starts it.
+
+    Prefect reads the descriptions from a docstring with a section ``Args``; here they are the
+    texts of the annotations.
+    """
+    texts = {name: _text(one.annotation) for name, one in _signature(function).items()}
+    lines = [f"    {name}: {text}" for name, text in texts.items() if text]
+    function.__doc__ = "\n".join([inspect.cleandoc(function.__doc__), "", "Args:", *lines])
+    return function
+
+
+def _signature(function: Callable) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(function, eval_str=True).parameters)
+
+
+def _text(annotation: Any) -> str:
+    """Description in an annotation."""
+    parts = get_args(annotation) if get_origin(annotation) is Annotated else ()
+    return next((part for part in parts[1:] if isinstance(part, str)), "")
+
+
+def _choices(annotation: Any) -> tuple[str, ...] | None:
+    """Allowed values of an annotation; None if it does not list them."""
+    inner = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return get_args(inner) if get_origin(inner) is Literal else None
+
+
+def run_flow(chosen: Flow, words: Sequence[str] | None = None, *labels: str) -> Any:
+    """Run a flow with the options of the command line, which are its parameters.
 
     Parameters
     ----------
-    description : str
-        Help of the program.
+    chosen : Flow
+        Flow to run.
+    words : sequence of str, optional
+        Command line; by default that of the program.
+    *labels : str
+        Tags of the run.
     """
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--profile", help="demo, laptop or paper")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="override a setting, repeatable",
-    )
-    for name, text in extra.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", help=text)
-    return vars(parser.parse_args())
+    parser = argparse.ArgumentParser(description=chosen.description.partition("\n\nArgs:")[0])
+    for name, one in _signature(chosen.fn).items():
+        text = _text(one.annotation)
+        if name == "overrides":
+            text = "override a setting, repeatable"
+            options = {"action": "append", "metavar": "SECTION.KEY=VALUE"}
+            parser.add_argument("--set", dest=name, help=text, **options)
+        else:
+            required = one.default is inspect.Parameter.empty
+            flag = f"--{name.replace('_', '-')}"
+            choices = _choices(one.annotation)
+            parser.add_argument(flag, help=text, choices=choices, required=required)
+    given = {
+        key: value for key, value in vars(parser.parse_args(words)).items() if value is not None
+    }
+    with one_sentence():
+        asyncio.run(end_stale_runs())
+        with tags(*labels):
+            return chosen(**given)
+
+
+def settings_of(overrides: Sequence[str], **values: Any) -> list[str]:
+    """Overrides with further settings, each ``section__key=value``; None is left out.
+
+    >>> settings_of(["seed=1"], training__seeds=3, training__epochs=None)
+    ['seed=1', 'training.seeds=3']
+    """
+    extra = [
+        f"{key.replace('__', '.')}={value}" for key, value in values.items() if value is not None
+    ]
+    return [*overrides, *extra]
+
+
+def begin() -> Callable[[str], None]:
+    """Record which process runs the flow; returns the function that logs a warning of the run."""
+    run = flow_run.get_id()
+    if run is None:  # the function of the flow is called by itself
+        return print
+    with get_client(sync_client=True) as client:
+        client.update_flow_run_labels(run, {PROCESS: this_process()})
+    return get_run_logger().warning
+
+
+async def end_stale_runs() -> int:
+    """Mark runs as crashed whose process has ended, with their tasks; returns their number."""
+    running = ["RUNNING", "PENDING", "CANCELLING"]
+    flows = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=running)))
+    tasks = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=running)))
+    message = "The process of this run ended without a report."
+    ended = 0
+    async with get_client() as client:
+        for run in await client.read_flow_runs(flow_run_filter=flows):
+            process = run.labels.get(PROCESS)
+            if process and dead(process):
+                await client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+                ended += 1
+        for task in await client.read_task_runs(task_run_filter=tasks):
+            if task.flow_run_id is None:
+                continue
+            run = await client.read_flow_run(task.flow_run_id)
+            if run.state is not None and run.state.is_final():
+                await client.set_task_run_state(task.id, Crashed(message=message), force=True)
+                ended += 1
+    return ended
 
 
 def bounded(

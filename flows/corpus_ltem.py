@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import Annotated
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
+from _arguments import (
+    DEFAULT_PROFILE,
+    Epochs,
+    Overrides,
+    Profile,
+    Seeds,
+    begin,
+    described,
+    run_flow,
+    settings_of,
+)
 from spinscope import jobs
-from spinscope.config import dataset_path, load_params
-from train_seeds import in_tasks, markdown
+from spinscope.config import Params, dataset_path, load_params
+from spinscope.files import locked
+from train_seeds import markdown, train_in_tasks
 
 FAMILY = "ltem-unet"
 
@@ -28,27 +42,21 @@ def make_images(profile: str | None, overrides: list[str], films: str, out: str)
     return str(jobs.corpus(params, Path(out), source=Path(films)))
 
 
-@flow(name="corpus-ltem")
+@flow(name="corpus-ltem", flow_run_name="Lorentz model {profile}")
+@described
 def corpus_ltem(
-    profile: str | None = None,
-    overrides: list[str] | None = None,
-    out: str | None = None,
-    films: str | None = None,
+    profile: Profile = DEFAULT_PROFILE,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    films: Annotated[Path | None, "Corpus of films to image; empty: relax new films."] = None,
+    out: Annotated[
+        Path | None, "Folder of films, images and training; empty: those of the commands."
+    ] = None,
+    overrides: Overrides = [],  # noqa: B006
 ) -> dict:
-    """Make corpus and model for the sections ``films`` and ``ltem`` of the settings.
-
-    Parameters
-    ----------
-    profile : str, optional
-        Profile of the settings.
-    overrides : list of str, optional
-        ``section.key=value`` each.
-    out : str, optional
-        Folder for films, images and training; by default the folders of the verbs.
-    films : str, optional
-        Existing corpus of films to image.
-    """
-    overrides = list(overrides or [])
+    """Make corpus and model for the sections films and ltem of the settings."""
+    waiting = begin()
+    overrides = settings_of(overrides, training__seeds=seeds, training__epochs=epochs)
     params = load_params(profile, overrides, family=FAMILY)
     images, training = dataset_path(params), jobs.out_folder(f"train/{FAMILY}")
     folder = Path(films) if films else jobs.out_folder("corpus/films")
@@ -57,18 +65,32 @@ def corpus_ltem(
         folder = Path(films) if films else Path(out) / "films"
         overrides.append(f"data.path={images}")
         params = load_params(profile, overrides, family=FAMILY)
+    folders = [training, images, *([] if films else [folder])]
+    with contextlib.ExitStack() as held:
+        for one in folders:
+            held.enter_context(locked(one, waiting=waiting))
+        return _steps(params, profile, overrides, folder, images, training, not films)
+
+
+def _steps(
+    params: Params,
+    profile: str,
+    overrides: list[str],
+    folder: Path,
+    images: Path,
+    training: Path,
+    relax: bool,
+) -> dict:
+    """Films, where they are to be relaxed, images and training."""
     again = {"retries": params.flows.retries}
-    if not films:
+    if relax:
         for line in make_films.with_options(**again)(profile, overrides, str(folder)):
             get_run_logger().info(line)
     make_images.with_options(**again)(profile, overrides, str(folder), str(images))
-    report = jobs.train(params, training, run_seeds=in_tasks(params, profile, overrides, training))
+    report = train_in_tasks(params, profile, overrides, training)
     create_markdown_artifact(markdown(report), key="corpus-ltem", description=str(images))
     return report
 
 
 if __name__ == "__main__":
-    from _arguments import one_sentence, parse
-
-    with one_sentence():
-        corpus_ltem(**parse(__doc__, out="output folder", films="existing corpus of films"))
+    run_flow(corpus_ltem, None, "corpus", "training")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
+from _arguments import DEFAULT_PROFILE, Overrides, Profile, begin, described, run_flow
 from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.tracking import PromotionRefused
@@ -33,17 +35,21 @@ def pass_gates(
     return asdict(step)
 
 
-@flow(name="promote")
+@flow(name="promote", flow_run_name="{name}")
+@described
 def promote(
-    name: str = "moke-unet",
-    version: int | None = None,
-    reason: str = "flow promote",
-    profile: str | None = None,
-    overrides: list[str] | None = None,
-    override_gates: str | None = None,
+    name: Annotated[str, "Registered name of the model."] = "moke-unet",
+    version: Annotated[int | None, "Version; empty: the newest."] = None,
+    reason: Annotated[str, "Reason that the history records."] = "flow promote",
+    override_gates: Annotated[
+        str | None, "Reason to promote although gates fail; the history shows it in red."
+    ] = None,
+    profile: Profile = DEFAULT_PROFILE,
+    overrides: Overrides = [],  # noqa: B006
 ) -> dict:
-    """Promote a version to ``models:/NAME@lab``, or fail with the gates that it does not pass."""
-    return pass_gates(name, version, reason, profile, overrides or [], override_gates)
+    """Promote a version to models:/NAME@lab, or fail with the gates that it does not pass."""
+    begin()
+    return pass_gates(name, version, reason, profile, list(overrides), override_gates)
 
 
 def _table(gates) -> None:
@@ -52,8 +58,4 @@ def _table(gates) -> None:
 
 
 if __name__ == "__main__":
-    from _arguments import one_sentence, parse
-
-    given = parse(__doc__, name="registered name", version="version (newest)", reason="reason")
-    with one_sentence():
-        promote(**{key: value for key, value in given.items() if value is not None})
+    run_flow(promote, None, "promotion")

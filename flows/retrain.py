@@ -5,39 +5,59 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from _arguments import (
+    DEFAULT_PROFILE,
+    Epochs,
+    Overrides,
+    Profile,
+    Seeds,
+    Texts,
+    begin,
+    described,
+    run_flow,
+    settings_of,
+    split,
+)
 from spinscope import jobs
 from spinscope.config import Params, load_params
 from spinscope.errors import SpinscopeError
+from spinscope.files import locked
 from spinscope.reviews import retrain as retrain_with
 from train_seeds import in_tasks
 
 
-@flow(name="retrain")
+@flow(name="retrain", flow_run_name="{model} {profile}")
+@described
 def retrain(
-    reviews: str,
-    model: str | None = None,
-    profile: str | None = None,
-    overrides: list[str] | None = None,
-    out: str | None = None,
+    reviews: Annotated[Texts, "Folders of reviews, one per recording."],
+    model: Annotated[str, "Model to start from."] = "models:/moke-unet@lab",
+    profile: Profile = DEFAULT_PROFILE,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    out: Annotated[Path | None, "Output folder; empty: build/retrain/FAMILY."] = None,
+    overrides: Overrides = [],  # noqa: B006
 ) -> dict:
-    """Retrain a model with comma-separated folders of reviews and register the best seed."""
-    folders = [Path(folder.strip()) for folder in (reviews or "").split(",") if folder.strip()]
+    """Retrain a model with the corrections of reviewers and register the best seed."""
+    waiting, folders = begin(), [Path(one) for one in split(reviews)]
     if not folders:
         raise SpinscopeError("--reviews must name at least one folder of reviews")
-    overrides, model = overrides or [], model or "models:/moke-unet@lab"
+    overrides = settings_of(overrides, training__seeds=seeds, training__epochs=epochs)
     family = jobs.family_of(load_params(profile, overrides).tracking, model)
     params = load_params(profile, overrides, family=family)
-    report = retrain_with(
-        params,
-        folders,
-        model,
-        Path(out) if out else jobs.out_folder(f"retrain/{family}"),
-        run_seeds=partial(_in_tasks, params, profile, overrides),
-    )
+    folder = Path(out) if out else jobs.out_folder(f"retrain/{family}")
+    with locked(folder, waiting=waiting):
+        report = retrain_with(
+            params,
+            folders,
+            model,
+            folder,
+            run_seeds=partial(_in_tasks, params, profile, overrides),
+        )
     create_markdown_artifact(markdown(report), key="retrain", description=report["summary"])
     return report
 
@@ -89,10 +109,4 @@ def markdown(report: dict) -> str:
 
 
 if __name__ == "__main__":
-    from _arguments import one_sentence, parse
-
-    given = parse(
-        __doc__, reviews="folders of reviews, by commas", model="model reference", out="folder"
-    )
-    with one_sentence():
-        retrain(**{**given, "reviews": given["reviews"] or ""})
+    run_flow(retrain, None, "training", "review")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from prefect import serve
+import asyncio
+import zoneinfo
+from pathlib import Path
+
+from prefect import Flow, serve
+from prefect.schedules import Cron
 
 import study
+from _arguments import end_stale_runs
 from corpus_ltem import corpus_ltem
 from promote import promote
 from retrain import retrain
@@ -21,19 +27,33 @@ def deployments(schedules: Flows) -> list:
     schedules : Flows
         Section ``flows``.
     """
+    zone = schedules.timezone or local_zone()
+
+    def deployment(chosen: Flow, cron: str | None, *tags: str):
+        schedule = Cron(cron, timezone=zone) if cron else None
+        text = chosen.description.partition("\n\nArgs:")[0]
+        return chosen.to_deployment(
+            chosen.name, schedule=schedule, description=text, tags=list(tags)
+        )
+
     return [
-        train_seeds.to_deployment("train-seeds", cron=schedules.train_cron),
-        promote.to_deployment("promote", cron=schedules.promote_cron),
-        retrain.to_deployment("retrain"),
-        corpus_ltem.to_deployment("corpus-ltem", cron=schedules.corpus_ltem_cron),
+        deployment(train_seeds, schedules.train_cron, "training"),
+        deployment(promote, schedules.promote_cron, "promotion"),
+        deployment(retrain, None, "training", "review"),
+        deployment(corpus_ltem, schedules.corpus_ltem_cron, "corpus", "training"),
         *(
-            study.FLOWS[part.flow].to_deployment(
-                part.flow, cron=part.cron and getattr(schedules, part.cron)
-            )
+            deployment(study.FLOWS[part.flow], part.cron and getattr(schedules, part.cron), "study")
             for part in PARTS.values()
         ),
     ]
 
 
+def local_zone() -> str:
+    """Name of the time zone of this machine; UTC if it has none."""
+    _, separator, name = str(Path("/etc/localtime").resolve()).partition("zoneinfo/")
+    return name if separator and name in zoneinfo.available_timezones() else "UTC"
+
+
 if __name__ == "__main__":
+    asyncio.run(end_stale_runs())
     serve(*deployments(load_params().flows))

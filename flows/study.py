@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from prefect import Flow, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from pydantic import Field
 
-from _arguments import bounded
+from _arguments import (
+    DEFAULT_PROFILE,
+    Overrides,
+    Profile,
+    Texts,
+    begin,
+    bounded,
+    described,
+    one_sentence,
+    run_flow,
+)
 from spinscope.errors import SpinscopeError
+from spinscope.files import locked
 from spinscope.studies import PARTS
 from spinscope.studies.base import Job, Option, Part
 from spinscope.studies.report import markdown
@@ -45,6 +58,11 @@ def flow_of(part: Part) -> Flow:
         options = {option.name: option.parse(given[option.name]) for option in part.options}
         params = part.settings(profile, overrides or [], options)
         job = part.job(params, out, track=True, **options)
+        with locked(job.out, waiting=begin()):
+            return measure(job, options)
+
+    def measure(job: Job, options: dict[str, Any]) -> dict:
+        params = job.params
         retries, workers = params.flows.retries, options.get("workers", 1)
         for number, stage in enumerate(part.stages):
             again = run_unit.with_options(name=stage.name, retries=retries)
@@ -66,25 +84,28 @@ def flow_of(part: Part) -> Flow:
     signature = inspect.Signature(
         [
             *(_parameter(option.name, *_form(option)) for option in part.options),
-            _parameter("profile", str | None, None),
-            _parameter("overrides", list[str] | None, None),
-            _parameter("out", str | None, None),
+            _parameter("profile", Profile, DEFAULT_PROFILE),
+            _parameter("overrides", Overrides, []),
+            _parameter("out", Annotated[Path | None, f"Folder; empty: build/{part.out}."], None),
         ]
     )
     run.__signature__ = signature
     run.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
     run.__name__ = run.__qualname__ = part.flow.replace("-", "_")
     run.__doc__ = part.help
-    return flow(name=part.flow)(run)
+    return flow(name=part.flow, flow_run_name=f"{part.flow} {{profile}}")(described(run))
 
 
 def _form(option: Option) -> tuple[Any, Any]:
-    """Type and default of an option on the web page, where lists are separated by commas."""
-    if option.type is int:
-        return int | str | None, option.default
-    if option.type in (bool, float):
-        return option.type | None, option.default
-    return (str, inspect.Parameter.empty) if option.required else (str | None, option.default)
+    """Type, description and default of an option on the web page."""
+    empty = inspect.Parameter.empty
+    if option.type == list[str]:
+        kind = Texts if option.required else Texts | None
+    else:
+        number = option.type in (int, float) and option.minimum is not None
+        kind = Annotated[option.type, Field(ge=option.minimum)] if number else option.type
+        kind = kind if option.default is not None else kind | None
+    return Annotated[kind, option.help], empty if option.required else option.default
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -100,18 +121,8 @@ globals().update({made.fn.__name__: made for made in FLOWS.values()})  # where P
 if __name__ == "__main__":
     import sys
 
-    from _arguments import one_sentence, parse
-
     with one_sentence():
         name = sys.argv.pop(1) if sys.argv[1:] else None
         if name not in FLOWS:
             raise SpinscopeError(f"flow {name!r} must be one of {', '.join(FLOWS)}")
-        part = next(part for part in PARTS.values() if part.flow == name)
-        helps = {
-            option.name: f"{option.help} Comma-separated."
-            if option.type == list[str]
-            else option.help
-            for option in part.options
-        }
-        given = parse(part.help, **helps, out=f"output folder (build/{part.out})")
-        FLOWS[name](**{key: value for key, value in given.items() if value is not None})
+    run_flow(FLOWS[name], None, "study")

@@ -7,15 +7,30 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
-from _arguments import bounded
+from _arguments import (
+    DEFAULT_PROFILE,
+    Epochs,
+    Family,
+    Overrides,
+    Profile,
+    Seeds,
+    begin,
+    bounded,
+    described,
+    run_flow,
+    settings_of,
+)
 from spinscope import families, jobs
 from spinscope.config import Params, load_params
 from spinscope.evaluation import seen_text
+from spinscope.files import locked
 from spinscope.processes import side_by_side
+from spinscope.tracking.runs import run_page
 from spinscope.training.checkpoint import finished_epochs
 
 
@@ -39,6 +54,9 @@ def train_seed(
     metric = families.get(family).metric
     value = row[f"val_{metric.name}"]
     log.info("seed %d: validation %s %.4f", seed, metric.title, value)
+    if row.get("run_id"):
+        params = load_params(profile, overrides, family=family)
+        log.info("seed %d: %s", seed, run_page(params, row["run_id"]))
     return row
 
 
@@ -94,20 +112,64 @@ def _train_seed(
     return jobs.train_seed(params, seed, Path(out), parent_id=parent_id)
 
 
-@flow(name="train-seeds")
+@task(name="evaluate")
+def evaluate(profile: str, overrides: list[str], out: str, family: str) -> dict:
+    """Score every network on the validation frames; scores of the same settings are kept."""
+    params = load_params(profile, overrides, family=family)
+    return jobs.train(params, Path(out), steps=["evaluate"])
+
+
+@task(name="register")
+def register(profile: str, overrides: list[str], out: str, family: str) -> dict:
+    """Register the best network, unless it is the newest version."""
+    params = load_params(profile, overrides, family=family)
+    return jobs.train(params, Path(out), steps=["register"])
+
+
+@flow(name="train-seeds", flow_run_name="{family} {profile}")
+@described
 def train_seeds(
-    profile: str | None = None,
-    overrides: list[str] | None = None,
-    out: str | None = None,
-    family: str | None = None,
+    family: Family = "moke-unet",
+    profile: Profile = DEFAULT_PROFILE,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    data: Annotated[Path | None, "Dataset folder; empty: data.path of the settings."] = None,
+    out: Annotated[Path | None, "Output folder; empty: build/train/FAMILY."] = None,
+    overrides: Overrides = [],  # noqa: B006
 ) -> dict:
-    """Train a family (moke-unet) over the seeds of a profile and register the best."""
-    overrides = overrides or []
-    params = load_params(profile, overrides, family=family or "moke-unet")
-    folder = Path(out) if out else jobs.out_folder(f"train/{params.family}")
-    report = jobs.train(params, folder, run_seeds=in_tasks(params, profile, overrides, folder))
+    """Train a family over seeds, evaluate the networks and register the best."""
+    waiting = begin()
+    overrides = settings_of(
+        overrides, training__seeds=seeds, training__epochs=epochs, data__path=data
+    )
+    params = load_params(profile, overrides, family=family)
+    folder = Path(out) if out else jobs.out_folder(f"train/{family}")
+    with locked(folder, waiting=waiting):
+        report = train_in_tasks(params, profile, overrides, folder)
     create_markdown_artifact(markdown(report), key="train-seeds")
     return report
+
+
+def train_in_tasks(params: Params, profile: str, overrides: list[str], folder: Path) -> dict:
+    """Run the steps of a training as tasks; returns the report with the registered version.
+
+    Parameters
+    ----------
+    params : Params
+        Settings of a family.
+    profile, overrides
+        Profile and overrides of `params`.
+    folder : Path
+        Output folder.
+    """
+    record = jobs.train(
+        params, folder, steps=["train"], run_seeds=in_tasks(params, profile, overrides, folder)
+    )
+    get_run_logger().info("MLflow: %s", run_page(params, record["run_id"]))
+    again = {"retries": params.flows.retries}
+    given = (profile, overrides, str(folder), params.family)
+    evaluate.with_options(**again)(*given)
+    return register.with_options(**again)(*given)
 
 
 def in_tasks(
@@ -156,7 +218,4 @@ def markdown(report: dict) -> str:
 
 
 if __name__ == "__main__":
-    from _arguments import one_sentence, parse
-
-    with one_sentence():
-        train_seeds(**parse(__doc__, family=", ".join(families.names())))
+    run_flow(train_seeds, None, "training")

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import sys
+import zoneinfo
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -296,7 +297,15 @@ class Tracking(Section):
     moved_alias: Literal["warn", "refuse"]
 
 
+def _zone(name: str | None) -> str | None:
+    """Check the name of a time zone."""
+    if name is not None and name not in zoneinfo.available_timezones():
+        raise ValueError("it must be a name such as Europe/Berlin, or null")
+    return name
+
+
 class Flows(Section):
+    timezone: Annotated[str | None, AfterValidator(_zone)]
     train_cron: str | None
     evaluate_cron: str | None
     promote_cron: str | None
@@ -566,6 +575,25 @@ def project_params(params: Params) -> Params:
     Gates are judged by them, whatever the command line says.
     """
     return load_params(params.profile, family=params.family, inherited=False)
+
+
+def profile_names(path: Path | str | None = None) -> list[str]:
+    """Names of the profiles of params.yaml, the one that applies by default first.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Another file than the project's.
+    """
+    default = load_params(path=path).profile
+    names = yaml.safe_load(Path(path or _bundled("params.yaml")).read_text())["profiles"]
+    return [default, *(name for name in names if name != default)]
+
+
+def bundled_flows() -> Path:
+    """Folder of the Prefect flows: those of the checkout, else those of the installed package."""
+    own = project_root() / "flows"
+    return own if (own / "serve.py").is_file() else Path(__file__).parent / "_bundled/flows"
 
 
 def overridden(params: Params, overrides: Sequence[str]) -> Params:

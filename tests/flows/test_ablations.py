@@ -6,8 +6,6 @@ import importlib
 
 import pytest
 
-from spinscope.errors import SpinscopeError
-
 ROW = {
     "factor": "three-class",
     "seeds": [0],
@@ -47,5 +45,5 @@ def test_a_study_that_fails_goes_on(prefect, monkeypatch, tmp_path, name):
     found = getattr(flows, name)("2", "demo", overrides, str(tmp_path / "out"))
     assert found == REPORTS[name]
     assert calls == [(3, tmp_path / "out", 2)] * 2
-    with pytest.raises(SpinscopeError, match=r"--workers \(=two\) must be a whole number"):
+    with pytest.raises(ParameterTypeError, match=r"(?s)workers.*valid integer"):
         getattr(flows, name)("two", "demo", overrides, str(tmp_path / "out"))

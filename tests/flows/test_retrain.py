@@ -300,8 +300,8 @@ def test_the_flow_hands_on_what_it_is_given(params, tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "family_of", lambda _, ref: families.append(ref) or "moke-unet")
     artifacts = []
     monkeypatch.setattr(flow, "create_markdown_artifact", lambda text, **_: artifacts.append(text))
-    flow.retrain.fn("a, b", profile="demo", out="o")
-    assert asked == [[Path("a"), Path("b")], "models:/moke-unet@lab", Path("o")]
+    flow.retrain.fn("a, b", profile="demo", out=tmp_path / "o")
+    assert asked == [[Path("a"), Path("b")], "models:/moke-unet@lab", tmp_path / "o"]
     assert families == ["models:/moke-unet@lab"]
     assert "| trained | 3 | 0.5000 | 0.5000 |" in artifacts[0]
     assert "held out" not in artifacts[0]

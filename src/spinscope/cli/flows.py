@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from spinscope.cli.shared import Answer, group, verb
-from spinscope.config import project_root
+from spinscope.config import bundled_flows, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.studies import PARTS
 
@@ -20,7 +20,7 @@ GENERIC, DEPLOYMENTS = "study", "serve"
 
 def flow_commands() -> dict[str, tuple[str, list[str]]]:
     """Flow → (its one line of help, command that runs it)."""
-    folder, found = project_root() / "flows", {}
+    folder, found = bundled_flows(), {}
     for path in folder.glob("[!_]*.py"):
         if path.stem not in (GENERIC, DEPLOYMENTS):
             lines = path.read_text().splitlines()

@@ -22,7 +22,7 @@ from spinscope.datasets import Dataset
 from spinscope.errors import SpinscopeError
 from spinscope.files import digest
 from spinscope.processes import dead, this_process, this_user
-from spinscope.tracking.store import Store, pages, reachable
+from spinscope.tracking.store import Store, open_store, pages, public, reachable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +91,22 @@ def seed_run(parent: Run, lineage: Mapping[str, str]) -> Iterator[Run]:
             settings = parent.store.client.get_run(parent.run_id).data.params
         _log_settings(started, {**settings, "seed": seed})
         yield started
+
+
+def run_page(params: Params, run_id: str) -> str:
+    """Address of a run on the pages of MLflow; `spinscope serve` shows those of a local store.
+
+    Parameters
+    ----------
+    params : Params
+    run_id : str
+    """
+    store = open_store(params.tracking)
+    local = f"http://127.0.0.1:{params.serve.mlflow_port}"
+    address = public(store.uri).rstrip("/") if store.uri.startswith("http") else local
+    with reachable(store.uri):
+        experiment = store.client.get_run(run_id).info.experiment_id
+    return f"{address}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def added_run(

@@ -1,0 +1,135 @@
+"""Deployments: what the page that starts a flow shows, refuses and schedules."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import subprocess
+import sys
+import threading
+
+import pytest
+from tests.flows.conftest import FLOWS
+
+from spinscope.config import load_params
+from spinscope.errors import SpinscopeError
+from spinscope.files import locked
+
+
+@pytest.fixture
+def deployments(prefect, monkeypatch):
+    """Deployment of every flow by its name."""
+
+    def of(*overrides: str) -> dict:
+        monkeypatch.delitem(sys.modules, "serve", raising=False)
+        flows = load_params(overrides=overrides).flows
+        return {one.name: one for one in importlib.import_module("serve").deployments(flows)}
+
+    return of
+
+
+def parameters(deployment) -> dict:
+    return deployment._parameter_openapi_schema.model_dump()["properties"]
+
+
+def test_the_form_explains_itself(deployments):
+    found = deployments()
+    for deployment in found.values():
+        assert deployment.description and deployment.tags
+        for name, schema in parameters(deployment).items():
+            assert schema.get("description"), f"{deployment.name}: {name}"
+    form = parameters(found["train-seeds"])
+    assert set(form["profile"]["enum"]) == {"demo", "laptop", "paper"}
+    assert form["profile"]["default"] == "laptop"
+    assert {"moke-unet", "ltem-unet"} <= set(form["family"]["enum"])
+    for name in ("seeds", "epochs"):
+        assert form[name]["anyOf"][0] == {"type": "integer", "minimum": 1}
+    assert form["out"]["anyOf"][0] == {"type": "string", "format": "path"}
+    assert parameters(found["retrain"])["reviews"]["type"] == "array"
+    assert parameters(found["search"])["workers"]["type"] == "integer"
+
+
+def test_schedules_have_a_time_zone(deployments):
+    (planned,) = deployments("flows.timezone=Europe/Berlin")["train-seeds"].schedules
+    assert (planned.schedule.cron, planned.schedule.timezone) == ("0 2 * * 6", "Europe/Berlin")
+    (planned,) = deployments()["train-seeds"].schedules
+    assert planned.schedule.timezone
+    with pytest.raises(SpinscopeError, match="Berlin"):
+        load_params(overrides=["flows.timezone=Berlin"])
+
+
+@pytest.mark.parametrize("given", [{"profile": "nosuch"}, {"seeds": "many"}, {"overrides": ["x"]}])
+def test_a_wrong_value_is_refused_when_it_is_entered(deployments, given):
+    from prefect import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    deployment = deployments()["train-seeds"].apply()
+    with (
+        get_client(sync_client=True) as client,
+        pytest.raises(PrefectHTTPStatusError, match=next(iter(given.values()))[0]),
+    ):
+        client.create_flow_run_from_deployment(deployment, parameters=given)
+
+
+def test_a_wrong_profile_ends_the_command_at_once():
+    done = subprocess.run(
+        [sys.executable, str(FLOWS / "train_seeds.py"), "--profile", "nosuch"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "invalid choice: 'nosuch'" in done.stderr
+
+
+def test_runs_of_ended_processes_are_marked_as_crashed(prefect, monkeypatch):
+    from prefect import flow, get_client, task
+    from prefect.states import Running
+
+    arguments = importlib.import_module("_arguments")
+
+    @task
+    def seed():
+        pass
+
+    @flow
+    def training():
+        arguments.begin()
+        seed()
+
+    state = training(return_state=True)
+    run_id = state.state_details.flow_run_id
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(run_id)
+        assert run.labels[arguments.PROCESS]
+        client.set_flow_run_state(run_id, Running(), force=True)
+    assert asyncio.run(arguments.end_stale_runs()) == 0  # this process lives
+    monkeypatch.setattr(arguments, "dead", lambda process: True)
+    assert asyncio.run(arguments.end_stale_runs()) == 1
+    with get_client(sync_client=True) as client:
+        assert client.read_flow_run(run_id).state.is_crashed()
+
+
+def test_a_flow_waits_for_its_output_folder(prefect, monkeypatch, tmp_path):
+    flows = importlib.import_module("promote")  # puts the flows on the path
+    flows = importlib.import_module("train_seeds")
+    held, free, order = threading.Event(), threading.Event(), []
+
+    def other_run():
+        with locked(tmp_path / "out"):
+            held.set()
+            free.wait(30)
+            order.append("other run")
+
+    def train(params, profile, overrides, folder):
+        order.append("this run")
+        assert params.training.seeds == 2
+        return {}
+
+    monkeypatch.setattr(flows, "train_in_tasks", train)
+    monkeypatch.setattr(flows, "markdown", lambda report: "")
+    thread = threading.Thread(target=other_run)
+    thread.start()
+    held.wait(10)
+    threading.Timer(1, free.set).start()
+    flows.train_seeds(profile="demo", seeds=2, out=tmp_path / "out")
+    thread.join()
+    assert order == ["other run", "this run"]
