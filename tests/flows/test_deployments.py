@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import subprocess
 import sys
 import threading
+import zipfile
 
 import pytest
 from tests.flows.conftest import FLOWS
 
-from spinscope.config import load_params
+from spinscope.config import load_params, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.files import locked
 
@@ -133,3 +135,24 @@ def test_a_flow_waits_for_its_output_folder(prefect, monkeypatch, tmp_path):
     flows.train_seeds(profile="demo", seeds=2, out=tmp_path / "out")
     thread.join()
     assert order == ["other run", "this run"]
+
+
+@pytest.mark.slow
+def test_the_installed_package_lists_the_flows(tmp_path):
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=project_root(), check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path / "site")
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("SPINSCOPE_")
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "spinscope", "flow", "list"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(tmp_path / "site")},
+    )
+    assert done.returncode == 0, done.stderr
+    names = {line.split()[0] for line in done.stdout.splitlines()}
+    assert {"train-seeds", "promote", "retrain", "corpus-ltem", "search"} <= names
