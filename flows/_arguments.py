@@ -50,11 +50,9 @@ def split(value: Any) -> Any:
 DEFAULT_PROFILE, *_ = NAMES = profile_names()
 Profile = Annotated[Literal[tuple(NAMES)], "Profile of the settings in params.yaml."]
 Family = Annotated[Literal[tuple(families.names())], "Family of models."]
-Seeds = Annotated[
-    Annotated[int, Field(ge=1)] | None, "Number of seeds; empty: that of the profile."
-]
+Seeds = Annotated[Annotated[int, Field(ge=1)] | None, "Number of seeds; None: that of the profile."]
 Epochs = Annotated[
-    Annotated[int, Field(ge=1)] | None, "Epochs per seed; empty: those of the profile."
+    Annotated[int, Field(ge=1)] | None, "Epochs per seed; None: those of the profile."
 ]
 Override = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.-]*=")]
 Overrides = Annotated[

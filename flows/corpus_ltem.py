@@ -48,9 +48,9 @@ def corpus_ltem(
     profile: Profile = DEFAULT_PROFILE,
     seeds: Seeds = None,
     epochs: Epochs = None,
-    films: Annotated[Path | None, "Corpus of films to image; empty: relax new films."] = None,
+    films: Annotated[Path | None, "Corpus of films to image; None: relax new films."] = None,
     out: Annotated[
-        Path | None, "Folder of films, images and training; empty: those of the commands."
+        Path | None, "Folder of films, images and training; None: those of the commands."
     ] = None,
     overrides: Overrides = [],  # noqa: B006
 ) -> dict:

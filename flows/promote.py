@@ -39,7 +39,7 @@ def pass_gates(
 @described
 def promote(
     name: Annotated[str, "Registered name of the model."] = "moke-unet",
-    version: Annotated[int | None, "Version; empty: the newest."] = None,
+    version: Annotated[int | None, "Version; None: the newest."] = None,
     reason: Annotated[str, "Reason that the history records."] = "flow promote",
     override_gates: Annotated[
         str | None, "Reason to promote although gates fail; the history shows it in red."

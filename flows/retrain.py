@@ -39,7 +39,7 @@ def retrain(
     profile: Profile = DEFAULT_PROFILE,
     seeds: Seeds = None,
     epochs: Epochs = None,
-    out: Annotated[Path | None, "Output folder; empty: build/retrain/FAMILY."] = None,
+    out: Annotated[Path | None, "Output folder; None: build/retrain/FAMILY."] = None,
     overrides: Overrides = [],  # noqa: B006
 ) -> dict:
     """Retrain a model with the corrections of reviewers and register the best seed."""

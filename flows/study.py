@@ -86,7 +86,7 @@ def flow_of(part: Part) -> Flow:
             *(_parameter(option.name, *_form(option)) for option in part.options),
             _parameter("profile", Profile, DEFAULT_PROFILE),
             _parameter("overrides", Overrides, []),
-            _parameter("out", Annotated[Path | None, f"Folder; empty: build/{part.out}."], None),
+            _parameter("out", Annotated[Path | None, f"Folder; None: build/{part.out}."], None),
         ]
     )
     run.__signature__ = signature

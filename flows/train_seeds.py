@@ -133,8 +133,8 @@ def train_seeds(
     profile: Profile = DEFAULT_PROFILE,
     seeds: Seeds = None,
     epochs: Epochs = None,
-    data: Annotated[Path | None, "Dataset folder; empty: data.path of the settings."] = None,
-    out: Annotated[Path | None, "Output folder; empty: build/train/FAMILY."] = None,
+    data: Annotated[Path | None, "Dataset folder; None: data.path of the settings."] = None,
+    out: Annotated[Path | None, "Output folder; None: build/train/FAMILY."] = None,
     overrides: Overrides = [],  # noqa: B006
 ) -> dict:
     """Train a family over seeds, evaluate the networks and register the best."""
