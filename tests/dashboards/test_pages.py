@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from tests.dashboards.conftest import DASHBOARDS, PAGES, REASON, open_page, settle, text
 
-from spinscope import families
+from spinscope import families, jobs
+from spinscope.classes import SKYRMION
 from spinscope.config import load_params, project_root
 from spinscope.datasets import open_dataset
 from spinscope.datasets.describe import QUANTITIES
@@ -20,7 +21,7 @@ from spinscope.evaluation.metrics import confusion, scores
 from spinscope.families import Metric
 from spinscope.images import to_scheme
 from spinscope.inference.predict import Predictor
-from spinscope.tracking import resolve
+from spinscope.tracking import open_store, resolve
 
 CHECKOUT = project_root()
 
@@ -104,12 +105,35 @@ def test_a_page_has_no_bare_string(file):
 def test_stepping_through_frames_wraps_around(opened):
     app = opened("predictions.py")
     names = app.selectbox("frame").options
-    assert app.selectbox("frame").value == names[0]
+    app.selectbox("frame").set_value(names[0]).run()
     app.button("next").click().run()
     assert app.selectbox("frame").value == names[1]
     app.button("previous").click().run()
     app.button("previous").click().run()
     assert app.selectbox("frame").value == names[-1]
+
+
+def test_the_first_frame_is_the_one_with_the_most_skyrmions(opened, project):
+    app = opened("predictions.py")
+    _, splits = jobs.split(project[1])
+    frames = splits.validation
+    areas = [(frames.label(k) == SKYRMION).mean() for k in range(len(frames))]
+    shown = app.selectbox("frame").options.index(app.selectbox("frame").value)
+    assert areas[shown] == max(areas) > min(areas)
+
+
+def test_an_alias_moved_around_the_gates_is_shown(opened, project):
+    client = open_store(project[1].tracking).client
+    lab = client.get_registered_model("moke-unet").aliases["lab"]
+    other = str(3 - int(lab))
+    client.set_registered_model_alias("moke-unet", "lab", other)
+    try:
+        app = opened("registry.py")
+        assert not app.exception
+        tables = [table.value.astype(str).to_csv() for table in app.dataframe]
+        assert any("moved outside the gates" in table for table in tables)
+    finally:
+        client.set_registered_model_alias("moke-unet", "lab", lab)
 
 
 def test_displays_of_a_frame(opened):

@@ -225,7 +225,7 @@ def history(store: Store, name: str) -> list[Promotion]:
         before = steps[-1].to_version if steps else None
         if version is not None and version != before:
             why = "no command of spinscope made this move"
-            steps.append(Promotion(name, MOVED, before, version, "unknown", "unknown", why))
+            steps.append(Promotion(name, MOVED, before, version, "unknown", "", why))
 
     for _, record, effective in _records(store, name):
         if effective:

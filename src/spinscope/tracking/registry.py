@@ -357,7 +357,7 @@ def versions(store: Store, name: str | None = None):
             "aliases": ", ".join(v.aliases),
             **_headline(v),
             "seeds": len(v.tags["seeds"].split(",")) if "seeds" in v.tags else 0,
-            "seen_in_training": v.number("seen_in_training"),
+            "seen_in_training": _whole(v.number("seen_in_training")),
             "count_error": v.number("count_error"),
             "frame_ms": v.number("frame_ms"),
             "validated": v.tags.get("data.validated") == "true",
@@ -369,7 +369,12 @@ def versions(store: Store, name: str | None = None):
         for model in ([name] if name else names(store))
         for v in _versions(store, model)
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.astype({"seen_in_training": "Int64"}) if len(table) else table
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _headline(v: Version) -> dict[str, float | None]:
