@@ -87,10 +87,11 @@ def test_a_frame_and_its_scores(opened, project):
     assert len(app.get("image")) == 2
     frames = open_dataset(params.data.path).select(batches=params.data.validation_batches)
     predictor = Predictor.load(resolve(params.tracking, "models:/moke-unet@lab"))
-    found = predictor.classes(frames.image(0))
-    mcc = scores(confusion(to_scheme(frames.label(0), 3), found, 3))["mcc"]
+    shown = app.selectbox("frame").options.index(app.selectbox("frame").value)
+    found, record = predictor.classes(frames.image(shown)), frames.records[shown]
+    mcc = scores(confusion(to_scheme(frames.label(shown), 3), found, 3))["mcc"]
     assert _metrics(app)["MCC"] == f"{mcc:.3f}"
-    assert f"Frame {frames.records[0].name}, source {frames.records[0].source}" in text(app)
+    assert f"Frame {record.name}, source {record.source}" in text(app)
 
 
 @pytest.mark.parametrize("file", PAGES)

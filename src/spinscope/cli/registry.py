@@ -113,7 +113,8 @@ def history(
     lines = []
     for step in steps:
         before = "none" if step.from_version is None else step.from_version
-        line = f"{step.when or 'unknown time':<27}{step.who:<12}{step.action:<25}{before} -> {step.to_version}"
+        when = step.when or "unknown time"
+        line = f"{when:<27}{step.who:<12}{step.action:<25}{before} -> {step.to_version}"
         line += f"  policy {step.policy or 'unknown'}  {step.reason}"
         if step.override:
             line += f"  GATES OVERRIDDEN: {step.override}"
