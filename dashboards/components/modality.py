@@ -18,7 +18,7 @@ from spinscope.datasets.modality import modality_of_folder, modality_of_images
 from spinscope.errors import SpinscopeError
 
 SAMPLE = 5
-"""Frames of a recording that are looked at."""
+"""Inspected frames of a recording."""
 
 
 def of_dataset(params: Params, dataset: Dataset) -> str:

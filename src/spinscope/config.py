@@ -572,7 +572,7 @@ def load_params(
 def project_params(params: Params) -> Params:
     """Settings of the project's params.yaml with the profile and family of `params`, no overrides.
 
-    Gates are judged by them, whatever the command line says.
+    Gates are judged by them, not by overrides of the command line.
     """
     return load_params(params.profile, family=params.family, inherited=False)
 

@@ -19,7 +19,7 @@ MIN_AGREEMENT = 0.8
 """Fraction of the sources with one sign of the contrast, above which the other sign is an error."""
 
 _RING = 6  # px around an object that are compared with it
-_WINDOW = 2048  # largest side of the window that is looked at, px
+_WINDOW = 2048  # largest side of the examined window, px
 _HIGH_PASS = 65  # px
 _COARSE = 2**16  # most pixels of a frame that are compared
 _COMPARED = 512  # frames compared at once

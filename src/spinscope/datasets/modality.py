@@ -14,7 +14,7 @@ KERR, LORENTZ = "Kerr", "Lorentz"
 _KINDS = {"kerr": KERR, "ltem": LORENTZ}
 _ANGLES = np.linspace(0, np.pi, 24, endpoint=False)
 _BLUR_PX = 2.5
-_SIDE = 768  # px; only the middle of a larger image is looked at
+_SIDE = 768  # px; only the middle of a larger image is examined
 _MIN_SIDE = 96  # px; a smaller image shows too few skyrmions
 
 

@@ -257,7 +257,7 @@ def _agreement(
         index: f"the image fits {_named(table.iloc[other], 'label')} better"
         for index, other in better.items()
     }
-    fit[list(misplaced)] = np.nan  # one failure says it
+    fit[list(misplaced)] = np.nan  # reported once
     contrast[list(misplaced)] = np.nan
     opposite = opposite_contrast(contrast, table["source"]) & (not either_contrast)
     usual = f"{MIN_AGREEMENT:.0%} of the sources or more have the opposite sign"

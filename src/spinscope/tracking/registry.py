@@ -199,7 +199,7 @@ def every(store: Store, name: str) -> list[Version]:
 
 
 def intact(store: Store, of: Version) -> str | None:
-    """Whether the stored network is the registered one; else a sentence that says it is not."""
+    """None if the stored network is the registered one, else a sentence with both checksums."""
     registered = of.tags.get("network.sha256")
     try:
         stored = sha256(version_folder(store, of) / NETWORK)

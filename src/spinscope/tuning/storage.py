@@ -9,7 +9,7 @@ resumed at once, under its own number, by the next process on the same machine. 
 would wait for a grace period, count the trial as failed, and needs `optimize`.
 
 Optuna's public calls cannot do this: `Study.ask` starts any waiting trial, and a trial that was
-told as failed gets a new number, on which its folder and the draws of a search depend. `take`
+marked as failed gets a new number, on which its folder and the draws of a search depend. `take`
 therefore makes the `Trial` itself, with three calls of the storage (`get_study_id_from_name`,
 `get_trial_id_from_study_id_trial_number`, `set_trial_state_values`).
 """
