@@ -80,10 +80,10 @@ def side_by_side(
     with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
         try:
             yield from pool.map(function, items)
-        except (KeyboardInterrupt, GeneratorExit):  # otherwise the pool waits for its trainings
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(active_children()) - others:
+        except (KeyboardInterrupt, GeneratorExit):
+            for process in set(active_children()) - others:  # else the pool waits for its work
                 process.terminate()
+            pool.shutdown(cancel_futures=True)
             raise
         except BrokenProcessPool:
             raise SpinscopeError(

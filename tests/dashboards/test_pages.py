@@ -16,7 +16,6 @@ from spinscope.classes import SKYRMION
 from spinscope.config import load_params, project_root
 from spinscope.datasets import open_dataset
 from spinscope.datasets.describe import QUANTITIES
-from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.families import Metric
 from spinscope.images import to_scheme
@@ -61,14 +60,16 @@ def test_an_empty_project_names_the_command_to_run(opened_empty, tmp_path, name,
 
 def test_a_frame_is_shown_while_the_model_is_loaded(opened, monkeypatch):
     app = opened("predictions.py")
-    models = sys.modules["components.models"]
+    components = sys.modules["components"]  # as the page sees them, whatever ran before
+    models = components.models
 
     def interrupted(*_, **__):
-        raise SpinscopeError("the model is being loaded")
+        raise components.layout.SpinscopeError("the model is being loaded")
 
     monkeypatch.setattr(models, "segment", interrupted)
     monkeypatch.setattr(models, "ready", lambda: False)
     app.run()
+    assert not app.exception
     assert "is being loaded" in app.error[0].value
     assert len(app.get("image")) == 2
 

@@ -494,6 +494,7 @@ FLOW = """
 def _flow(root: Path) -> None:
     (root / "flows").mkdir()
     (root / "flows/retrain.py").write_text(textwrap.dedent(FLOW))
+    (root / "flows/serve.py").touch()  # by which a folder of flows is recognised
 
 
 def _retrain_button(app):
