@@ -317,6 +317,19 @@ def test_an_alias_that_was_moved_around_the_gates_is_noticed(store, registered, 
         resolve(store, "models:/moke-unet@lab")
 
 
+def test_a_moved_alias_is_settled_by_promoting_its_version(store, registered, promote):
+    registered()
+    registered()
+    promote(1)
+    store.client.set_registered_model_alias("moke-unet", "lab", "2")
+    promote(2, reason="it passes the gates")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resolve(store, "models:/moke-unet@lab")
+    assert _steps(store) == [("promote", None, 1), (MOVED, 1, 2), ("promote", 2, 2)]
+    assert rollback(store, "moke-unet", reason="worse").to_version == 1
+
+
 def test_a_registry_without_records_says_so(store, registered):
     registered()
     store.client.set_registered_model_alias("moke-unet", "lab", "1")

@@ -8,7 +8,6 @@ alias shows whether the move took effect.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import math
 import secrets
@@ -25,6 +24,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.evaluation.intervals import Interval, interval, paired
 from spinscope.families import Family, Gate, Quantity
 from spinscope.files import digest
+from spinscope.processes import this_user
 from spinscope.tracking import registry
 from spinscope.tracking.registry import LAB, RECORD, Version
 from spinscope.tracking.store import Store, reachable
@@ -301,7 +301,7 @@ def _not_worse(
     best, why = _best_of_lab(store, of, headline, measure)
     if best is None:
         passed = not why
-        rule = why or "no other version was promoted yet"
+        rule = why or "there is no other version of the lab to compare with"
         return [Gate(f"{headline.title} against the lab", rule, None, None, passed)]
     version, reference = best
     by = _optimism(of, report) - _optimism(version, reference)
@@ -455,9 +455,10 @@ def _move(
     lab = registry.current(store, name)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     before = lab.version if lab else None
-    who = who or _user()
+    who = who or this_user()
     step = Promotion(name, action, before, target, who, when, reason, gates, policy, override)
-    if before == target:
+    # A move around the gates is recorded as passed, although the alias stays.
+    if before == target and registry.moved_outside(store, name) is None:
         return step
     record = {field: value for field, value in asdict(step).items() if field != "name"}
     # A key of its own, so that two machines never overwrite each other's record.
@@ -530,13 +531,6 @@ def _checked(reason: str) -> str:
             f"reason ({len(reason)} characters) must say why, in at most {_MAX_REASON}"
         )
     return reason
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may use a user number without a name
-        return "unknown"
 
 
 def _words(gate: Gate) -> str:
