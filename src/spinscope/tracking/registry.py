@@ -185,17 +185,12 @@ def version(store: Store, name: str, number: int | None = None) -> Version:
     SpinscopeError
         If the name or number is unknown; the sentence lists those that exist.
     """
-    every = {version.version: version for version in _versions(store, name)}
-    number = number or max(every)
-    if number not in every:
-        exist = ", ".join(map(str, sorted(every)))
+    known = {version.version: version for version in every(store, name)}
+    number = number or max(known)
+    if number not in known:
+        exist = ", ".join(map(str, sorted(known)))
         raise SpinscopeError(f"model {name!r} has no version {number}; there are: {exist}")
-    return every[number]
-
-
-def every(store: Store, name: str) -> list[Version]:
-    """All versions of a name, newest first."""
-    return _versions(store, name)
+    return known[number]
 
 
 def intact(store: Store, of: Version) -> str | None:
@@ -223,7 +218,7 @@ def current(store: Store, name: str, alias: str = LAB) -> Version | None:
         Registered name.
     alias : str, default "lab"
     """
-    return next((v for v in _versions(store, name) if alias in v.aliases), None)
+    return next((v for v in every(store, name) if alias in v.aliases), None)
 
 
 def moved_outside(store: Store, name: str) -> tuple[int | None, int] | None:
@@ -281,7 +276,7 @@ def find(store: Store, model_ref: str) -> Version:
         if alias == LAB:
             _check_moved(store, version_at)
         return version_at
-    aliases = sorted({alias for v in _versions(store, name) for alias in v.aliases})
+    aliases = sorted({alias for v in every(store, name) for alias in v.aliases})
     raise SpinscopeError(
         f"model {name!r} has no alias {alias!r}; aliases are: {', '.join(aliases) or 'none'}"
     )
@@ -367,7 +362,7 @@ def versions(store: Store, name: str | None = None):
             "run_id": v.run_id,
         }
         for model in ([name] if name else names(store))
-        for v in _versions(store, model)
+        for v in every(store, model)
     ]
     table = pd.DataFrame(rows)
     return table.astype({"seen_in_training": "Int64"}) if len(table) else table
@@ -542,7 +537,7 @@ def _create_name(store: Store, name: str) -> None:
             raise
 
 
-def _versions(store: Store, name: str) -> list[Version]:
+def every(store: Store, name: str) -> list[Version]:
     """All versions of a name, newest first."""
     if not re.fullmatch(r"[\w.-]+", name):
         raise SpinscopeError(f"model name {name!r} must be letters, digits, '-', '_' and '.'")
