@@ -131,6 +131,21 @@ class Films(Section):
     shard_films: int = Field(gt=0)
 
 
+class Lattice(Section):
+    n: int = Field(gt=0)
+    size: int = Field(ge=16, multiple_of=2)
+    dmi: Finite
+    dmi_kind: Literal["interfacial", "bulk"]
+    field: Finite
+    anisotropy: Finite
+    temperature: Finite = Field(gt=0)
+    sweeps: int = Field(gt=0)
+    reflections: int = Field(ge=0)
+    alignments: int = Field(ge=0)
+    shard_lattices: int = Field(gt=0)
+    workers: int = Field(ge=0)
+
+
 class Ltem(Section):
     images_per_film: int = Field(gt=0)
     voltage_kv: Finite = Field(gt=0)
@@ -367,6 +382,7 @@ class Params(Section):
     kerr: Kerr
     films: Films
     ltem: Ltem
+    lattice: Lattice
     model: Model
     training: Training
     augmentation: Augmentation

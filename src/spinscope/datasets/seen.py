@@ -69,10 +69,11 @@ def frame_hash(image: np.ndarray) -> str:
 
     Parameters
     ----------
-    image : (H, W) array
-        Intensities in [0, 1]; compared with 8 bits.
+    image : (H, W) or (H, W, 3) array
+        Intensities in [0, 1], or components of unit vectors; compared with 8 bits.
     """
-    levels = np.round(np.asarray(image, np.float32) * 255).astype(np.uint8)
+    image = np.asarray(image, np.float32)
+    levels = np.round(image * 255 if image.ndim == 2 else 127 * (1 + image)).astype(np.uint8)
     views = (np.rot90(side, k) for side in (levels, levels[:, ::-1]) for k in range(4))
     return min(
         hashlib.sha256(f"{view.shape}".encode() + view.tobytes()).hexdigest()[:16] for view in views

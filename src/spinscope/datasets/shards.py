@@ -77,7 +77,7 @@ def own_folder(path: Path, header: str) -> None:
 
 def write_corpus(
     path: Path | str,
-    frames: Iterable[tuple[dict[str, Any], np.ndarray, np.ndarray]],
+    frames: Iterable[tuple[dict[str, Any], np.ndarray, np.ndarray | None]],
     *,
     header: dict[str, Any],
     shard_frames: int = 64,
@@ -90,7 +90,7 @@ def write_corpus(
         Folder to write; an earlier corpus is replaced.
     frames : iterable of (dict, (H, W) array, (H, W) array)
         Row of the manifest with `name`, `source`, `batch` and further columns; image, uint8 or
-        uint16 levels; label, uint8 class indices.
+        uint16 levels; label, uint8 class indices, or None where labels are not stored.
     header : dict
         Entries of corpus.json; number of frames and checksums are added.
     shard_frames : int, default 64
@@ -109,6 +109,8 @@ def write_corpus(
             added, *arrays = zip(*chunk, strict=True)
             rows += [{**row, "shard": shard, "index": k} for k, row in enumerate(added)]
             for kind, stack in zip(("images", "labels"), arrays, strict=True):
+                if stack[0] is None:
+                    continue
                 if len({array.shape for array in stack}) > 1:
                     raise SpinscopeError(
                         f"corpus {path}: the {kind} of a shard must be of one size"
