@@ -84,7 +84,7 @@ class Family(Trainable):
     """
 
     modality: ClassVar[str]
-    """Imaging modality, "Kerr" or "Lorentz"."""
+    """Imaging modality, "Kerr" or "Lorentz"; "Spins" for spin configurations."""
     summarised: ClassVar[tuple[str, ...]] = ()
     """Other numbers of a report whose mean and SD over the seeds become tags of a version."""
     listed: ClassVar[tuple[str, ...]] = ()
@@ -331,7 +331,7 @@ class Family(Trainable):
         ----------
         predictor : Any
             Loaded model.
-        image : (H, W) array
+        image : (H, W) or (H, W, 3) array
         """
         from spinscope.models.unet import reference_network
 
@@ -339,7 +339,10 @@ class Family(Trainable):
             min(n, most) // 16 * 16 for n, most in zip(image.shape[:2], (512, 672), strict=True)
         )
         image = image[:height, :width]
-        return _time_ratio(lambda: self.predict(predictor, image), reference_network(image))
+        return _time_ratio(
+            lambda: self.predict(predictor, image),
+            reference_network(image if image.ndim == 2 else image[..., -1]),
+        )
 
     def difference(self, now: np.ndarray, stored: np.ndarray) -> float:
         """Difference between an output and the stored one of the same image; 0 for equal outputs.

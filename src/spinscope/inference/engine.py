@@ -44,7 +44,7 @@ class Engine(Protocol):
     streams: int
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """Compute (N, H, W, C) float32 from (N, H, W, 1); H and W are multiples of its grid."""
+        """Compute (N, H, W, C) float32 from (N, H, W, channels); H, W: multiples of its grid."""
         ...
 
 
@@ -56,7 +56,7 @@ class KerasEngine:
     def __init__(self, model: Any):
         import tensorflow as tf
 
-        spec = tf.TensorSpec((None, None, None, 1), tf.float32)
+        spec = tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.float32)
         # A concrete function: TensorFlow warns of retracing where a process opens several engines.
         traced = tf.function(lambda x: model(x, training=False), input_signature=[spec])
         self._call, self._tensor = traced.get_concrete_function(), tf.constant
