@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from spinscope.inference.field import FieldPredictor
 
+_FITTED = 32
+"""Lattices to which the linear convolution is fitted."""
+
 
 class Options(Section):
     """Settings that only this family has."""
@@ -47,9 +50,12 @@ class FieldFcn(Family):
 
         return field_network(self.options(params).architecture, seed)
 
-    def loss(self, params: Params) -> str:
-        """Mean squared error of the components, in J²."""
-        return "mean_squared_error"
+    def loss(self, params: Params) -> Callable | str:
+        """Mean squared error of the components in J², or its logarithm for each lattice."""
+        from spinscope.models.field_networks import LOCAL, log_error
+
+        local = self.options(params).architecture == LOCAL
+        return log_error if local else "mean_squared_error"
 
     def metrics(self, params: Params) -> list[keras.metrics.Metric]:
         """Energy error, and the mean squared error in J²."""
@@ -77,6 +83,19 @@ class FieldFcn(Family):
             return example(m, hamiltonian, rng, corrupt=corrupt)
 
         return drawn_batches(draw, params.training.batch, start=start)
+
+    def prepare(self, network: keras.Model, frames: Dataset, params: Params, seed: int) -> None:
+        """Fit the linear convolution of the architecture `local` to slightly disordered spins."""
+        from spinscope.models.field_networks import LOCAL, fit_field
+        from spinscope.physics.lattice import effective_field
+        from spinscope.training.spins import disordered
+
+        if self.options(params).architecture != LOCAL:
+            return
+        rng = np.random.default_rng(seed)
+        chosen = rng.choice(len(frames), min(_FITTED, len(frames)), replace=False)
+        spins = np.stack([disordered(frames.image(index), rng) for index in chosen])
+        fit_field(network, spins, effective_field(spins, frames.store.hamiltonian))
 
     def validation_batches(self, frames: Dataset, params: Params):
         """Whole lattices and their fields."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spinscope.inference.engine import Engine, KerasEngine, OpenVinoEngine
+from spinscope.errors import SpinscopeError
+from spinscope.inference.engine import Engine, KerasEngine, OpenVinoEngine, has_openvino
 from spinscope.models.field_networks import size_multiple
 from spinscope.models.store import EXPORT, load_model, model_info
 from spinscope.physics.lattice import checked_sides
 
-_REACH = 32
+_REACH = 64
 """Sites beyond a border that decide the field inside it."""
+_SHAPES = 4
+"""Shapes whose engines are kept."""
 
 
 class FieldPredictor:
@@ -25,14 +30,15 @@ class FieldPredictor:
 
     Parameters
     ----------
-    engine : Engine
-        Computes the network.
+    engine : callable
+        Shape of a batch → engine that computes the network for it.
     info : mapping
         Description of the model.
     """
 
-    def __init__(self, engine: Engine, info: dict[str, Any]):
-        self.engine, self.info = engine, info
+    def __init__(self, engine: Callable[[tuple[int, ...]], Engine], info: dict[str, Any]):
+        self.info = info
+        self._engine = functools.lru_cache(_SHAPES)(engine)
         self._multiple = size_multiple(info["architecture"])
 
     @classmethod
@@ -44,16 +50,28 @@ class FieldPredictor:
         folder : Path or str
             Model folder, whose checksums are verified.
         engine : {"auto", "openvino", "keras"}
-            "auto" is the OpenVINO network of the folder, if it has one, else Keras.
+            "auto" is OpenVINO if it is installed and the folder holds its network, else Keras.
         streams : int, default 1
             Lattices that are computed at once.
+
+        Raises
+        ------
+        SpinscopeError
+            If the folder is damaged, or OpenVINO is requested and missing.
         """
-        folder = Path(folder)
-        if engine != "keras" and (folder / EXPORT).is_file():
-            # Always in single precision: the field is exact to six digits.
-            return cls(OpenVinoEngine(folder / EXPORT, "f32", streams), model_info(folder))
+        network = Path(folder) / EXPORT
+        if engine == "openvino" and not (has_openvino() and network.is_file()):
+            raise SpinscopeError(
+                f"engine 'openvino' needs OpenVINO and the file {network}; use engine 'keras'"
+            )
+        if engine != "keras" and has_openvino() and network.is_file():
+            # In single precision: the field of a clean lattice is exact to six digits.
+            return cls(
+                lambda shape: OpenVinoEngine(network, "f32", streams, shape), model_info(folder)
+            )
         model, info = load_model(folder)
-        return cls(KerasEngine(model), info)
+        keras = KerasEngine(model)
+        return cls(lambda _: keras, info)
 
     def __call__(self, m: np.ndarray) -> np.ndarray:
         """Effective field of spins.
@@ -71,14 +89,16 @@ class FieldPredictor:
         SpinscopeError
             If a side is shorter than 16 sites.
         """
-        height, width = m.shape[:2]
-        checked_sides((height, width))
-        extra = [-side % self._multiple for side in (height, width)]
-        if not any(extra):
-            return self.engine(np.ascontiguousarray(m[None], np.float32))[0]
-        before = [_REACH if more else 0 for more in extra]
-        after = [(_REACH + more + (-_REACH - _REACH) % self._multiple) if more else 0
-                 for more in extra]  # fmt: skip
-        pad = [*zip(before, after, strict=True), (0, 0)]
-        field = self.engine(np.pad(m, pad, mode="wrap")[None].astype(np.float32))[0]
-        return field[before[0] : before[0] + height, before[1] : before[1] + width]
+        shape = m.shape[:2]
+        checked_sides(shape)
+        before, pads = zip(*(_padding(side, self._multiple) for side in shape), strict=True)
+        batch = np.ascontiguousarray(np.pad(m, [*pads, (0, 0)], mode="wrap")[None], np.float32)
+        field = self._engine(batch.shape)(batch)[0]
+        return field[before[0] :, before[1] :][: shape[0], : shape[1]]
+
+
+def _padding(side: int, multiple: int) -> tuple[int, tuple[int, int]]:
+    """Sites before a side, and sites before and after it, that make it a multiple."""
+    if side % multiple == 0:
+        return 0, (0, 0)
+    return _REACH, (_REACH, _REACH + -(side + 2 * _REACH) % multiple)

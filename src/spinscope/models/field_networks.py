@@ -19,10 +19,17 @@ import numpy as np
 from spinscope.models.backend import keras, layers, ops
 
 PUBLISHED, LOCAL = "published", "local"
+FIELD = "field"
+"""Name of the linear convolution of `local_network`."""
 ARCHITECTURES = (PUBLISHED, LOCAL)
 
+_WIDTHS = (24, 32, 48)
+"""Filters of the correction on blocks of 2, 4 and 8 sites."""
 _CLEAN, _NOISY = 0.02, 0.1
 """Mean squared misalignment at which the correction of the spins begins and is complete."""
+
+_FLOOR = 1e-7
+"""Mean squared error in J² below which an error no longer counts."""
 
 
 def field_network(architecture: str, seed: int = 0) -> keras.Model:
@@ -57,9 +64,10 @@ def published_network(seed: int = 0) -> keras.Model:
         x = convolution(x, filters, use_bias=False)
         x = layers.ReLU()(layers.BatchNormalization()(x))
         x = layers.MaxPooling2D(3, strides=2)(_wrapped(x))
-    for filters in (32, 16, 8, 3):
+    for filters in (32, 16, 8):
         x = convolution(layers.UpSampling2D(2)(x), filters, use_bias=False)
         x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = convolution(layers.UpSampling2D(2)(x), 3)  # signed components: no rectifier
     return keras.Model(spins, convolution(x, 3), name=PUBLISHED)
 
 
@@ -74,38 +82,37 @@ def local_network(seed: int = 0) -> keras.Model:
     """
     convolution = _convolution(seed)
     spins = keras.Input((None, None, 3), name="spins")
-    local = layers.Conv2D(3, 3, name="field", kernel_initializer=_initial(seed, "field"))
-    field = local(_wrapped(spins))
-    gate = _gate(spins, field)
+    local = layers.Conv2D(3, 3, name=FIELD, kernel_initializer=_initial(seed, FIELD))
+    local.trainable = False  # set by `fit_field`
+    gate = _gate(spins, local(_wrapped(spins)))
 
-    x = _folded(spins)  # the correction is computed on blocks of 2×2 sites
-    skips = []
-    for filters in (24, 32):
-        x = convolution(x, filters, activation="relu")
+    # The correction is computed on blocks of 2×2 sites.
+    x, skips = convolution(spins, _WIDTHS[0], size=4, strides=2, activation="relu"), []
+    for filters in _WIDTHS[1:]:
         skips.append(x)
-        x = layers.AveragePooling2D(2)(x)
-    x = convolution(x, 48, activation="relu")
-    x = convolution(x, 48, activation="relu")
-    for filters, skip in zip((32, 24), reversed(skips), strict=True):
+        x = convolution(layers.AveragePooling2D(2)(x), filters, activation="relu")
+    x = convolution(x, _WIDTHS[2], activation="relu")
+    for filters, skip in zip(_WIDTHS[1::-1], reversed(skips), strict=True):
         x = layers.UpSampling2D(2)(convolution(x, filters, size=1))
         x = convolution(layers.Add()([x, skip]), filters, activation="relu")
-    unfold = layers.Conv2DTranspose(3, 2, strides=2, kernel_initializer=_initial(seed, "sites"))
-    correction = unfold(x)
-    return keras.Model(spins, local(_wrapped(spins + gate * correction)), name=LOCAL)
+    unfold = layers.Conv2DTranspose(
+        3, 2, strides=2, use_bias=False, kernel_initializer=_initial(seed, "sites")
+    )
+    return keras.Model(spins, local(_wrapped(spins + unfold(gate * x))), name=LOCAL)
 
 
 def _gate(spins, field):
-    """Weight of the correction, (N, H, W, 1): 0 for unit vectors along their field, else up to 1.
+    """Weight of the correction of blocks of 2×2 sites, (N, H / 2, W / 2, 1).
 
-    The misalignment is the squared sine of the angle between spin and field plus the squared
-    deficit of the length, averaged over 5×5 sites.
+    It is 0 for unit vectors along their field, else up to 1: it grows with the squared sine of the
+    angle between spin and field plus the squared deficit of the length, a mean over 6×6 sites.
     """
     square = ops.sum(ops.square(spins), axis=-1, keepdims=True)
     along = ops.sum(spins * field, axis=-1, keepdims=True)
     length = ops.sum(ops.square(field), axis=-1, keepdims=True)
-    sine = square - ops.square(along) / (length + 1e-6)
-    misaligned = ops.square(1.0 - square) + ops.maximum(sine, 0.0)
-    mean = layers.AveragePooling2D(5, strides=1)(_wrapped(misaligned, 2))
+    misaligned = ops.square(1.0 - square) + square - ops.square(along) / (length + 1e-6)
+    blocks = layers.AveragePooling2D(2)(misaligned)
+    mean = layers.AveragePooling2D(3, strides=1)(_wrapped(blocks))
     return ops.clip((mean - _CLEAN) / (_NOISY - _CLEAN), 0.0, 1.0)
 
 
@@ -119,12 +126,10 @@ def _convolution(seed: int):
     """Function that applies a convolution with periodic borders and weights of its own."""
     number = iter(range(100))
 
-    def convolution(x, filters, *, size=3, activation=None, use_bias=True):
+    def convolution(x, filters, *, size=3, **options):
         initial = _initial(seed, str(next(number)))
-        layer = layers.Conv2D(
-            filters, size, activation=activation, use_bias=use_bias, kernel_initializer=initial
-        )
-        return layer(_wrapped(x, size // 2) if size > 1 else x)
+        layer = layers.Conv2D(filters, size, kernel_initializer=initial, **options)
+        return layer(_wrapped(x, (size - 1) // 2) if size > 1 else x)
 
     return convolution
 
@@ -135,9 +140,35 @@ def _wrapped(x, margin: int = 1):
     return ops.concatenate([x[:, :, -margin:], x, x[:, :, :margin]], axis=2)
 
 
-def _folded(x):
-    """Blocks of 2×2 sites as channels, (N, H / 2, W / 2, 12)."""
-    return ops.concatenate([x[:, i::2, j::2] for i in range(2) for j in range(2)], axis=-1)
+def fit_field(network: keras.Model, spins: np.ndarray, field: np.ndarray) -> None:
+    """Set the linear convolution of `local_network` by least squares.
+
+    Parameters
+    ----------
+    network : keras.Model
+    spins, field : (N, H, W, 3) array
+        Lattices and their effective fields in units of J. The spins must not be aligned with their
+        fields everywhere, or other convolutions give the same fields.
+    """
+    rows = [np.roll(spins, (1 - i, 1 - j), axis=(1, 2)) for i in range(3) for j in range(3)]
+    patches = np.concatenate([*rows, np.ones((*spins.shape[:3], 1))], axis=-1, dtype=np.float64)
+    patches, field = patches.reshape(-1, 28), field.reshape(-1, 3).astype(np.float64)
+    weights = np.linalg.solve(patches.T @ patches, patches.T @ field)
+    network.get_layer(FIELD).set_weights([weights[:27].reshape(3, 3, 3, 3), weights[27]])
+
+
+def log_error(field, inferred):
+    """Logarithm of the mean squared error of each lattice, (N,).
+
+    Lattices with noise or missing components, whose fields are uncertain, and clean ones, whose
+    fields are exact, have the same weight at every stage of a training.
+
+    Parameters
+    ----------
+    field, inferred : (N, H, W, 3) tensors
+        In units of J.
+    """
+    return ops.log(ops.mean(ops.square(field - inferred), axis=(1, 2, 3)) + _FLOOR)
 
 
 class EnergyError(keras.metrics.Metric):

@@ -82,11 +82,14 @@ def effective_field(m: np.ndarray, hamiltonian: Hamiltonian) -> np.ndarray:
     """
     right, left = np.roll(m, -1, -2), np.roll(m, 1, -2)
     below, above = np.roll(m, -1, -3), np.roll(m, 1, -3)
-    along_x, along_y = hamiltonian.bonds.astype(m.dtype)
     field = hamiltonian.exchange * (right + left + below + above)
-    field -= np.cross(right - left, along_x) + np.cross(below - above, along_y)
+    for difference, bond in zip((right - left, below - above), hamiltonian.bonds, strict=True):
+        for axis in np.flatnonzero(bond):  # minus the cross product with a bond along an axis
+            after, before = (axis + 1) % 3, (axis + 2) % 3
+            field[..., after] -= bond[axis] * difference[..., before]
+            field[..., before] += bond[axis] * difference[..., after]
     field[..., 2] += 2 * hamiltonian.anisotropy * m[..., 2] + hamiltonian.field
-    return field
+    return field.astype(m.dtype, copy=False)
 
 
 def energy(m: np.ndarray, hamiltonian: Hamiltonian) -> float:

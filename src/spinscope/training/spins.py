@@ -50,9 +50,8 @@ def example(
 ) -> tuple[np.ndarray, np.ndarray]:
     """One pair of spins and effective field.
 
-    With `corrupt`, four of ten examples are lattices with slight disorder and their own field;
-    the others have noise, missing components or missing sites, and the field of the lattice
-    without them.
+    With `corrupt` the spins have noise, missing components or missing sites; the field is that of
+    the lattice without them.
 
     Parameters
     ----------
@@ -67,27 +66,23 @@ def example(
     spins, field : (H, W, 3) float32 arrays
     """
     m = moved(m, rng)
+    field = effective_field(m, hamiltonian)
     if not corrupt:
-        return m, effective_field(m, hamiltonian)
+        return m, field
     kind, side = rng.random(), min(m.shape[:2])
     if kind < 0.4:
-        m = _disordered(m, rng)
-        return m, effective_field(m, hamiltonian)
-    field = effective_field(m, hamiltonian)
-    if kind < 0.65:
         m = noisy(m, rng.uniform(0, LARGEST_NOISE), rng)
-    elif kind < 0.8:
+    elif kind < 0.7:
         m = m * np.array([0, 0, 1], np.float32)
         if rng.random() < 0.5:
             m[..., 2] += rng.uniform(0, 0.3) * rng.standard_normal(m.shape[:2], np.float32)
-    elif kind < 0.9:
+    elif kind < 0.85:
         m = noisy_rows(m, int(rng.integers(1, side // 4 + 1)), rng)[0]
     else:
         m = erased_square(m, int(rng.integers(4, side // 4 + 1)), rng)[0]
     return m, field
 
 
-def _disordered(m: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Spins turned by a few degrees, below the misalignment at which a network corrects them."""
-    width = rng.uniform(0, 0.08)
-    return unit(m + np.float32(width) * rng.standard_normal(m.shape, np.float32))
+def disordered(m: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Spins turned by a few degrees at random."""
+    return unit(m + np.float32(0.1) * rng.standard_normal(m.shape, np.float32))

@@ -77,13 +77,19 @@ class Trainable(ABC):
     def validation_batches(self, frames: Dataset, params: Params):
         """Finite (inputs, targets) that can be iterated repeatedly."""
 
+    def prepare(  # noqa: B027
+        self, network: keras.Model, frames: Dataset, params: Params, seed: int
+    ) -> None:
+        """Set weights that follow from the training frames without training; none by default."""
+
     def info(self, params: Params) -> dict[str, Any]:
         """Info that a model folder stores to apply the network."""
         return {"options": dict(params.options)} if params.options else {}
 
     def training_code(self) -> str:
         """Digest of the code that decides the outcome of a training."""
-        names = ("network", "loss", "metrics", "training_batches", "validation_batches", "info")
+        names = ("network", "loss", "metrics", "training_batches", "validation_batches", "prepare",
+                 "info")  # fmt: skip
         return code_digest(
             ("images", "models", "training"), tuple(getattr(type(self), name) for name in names)
         )
