@@ -150,7 +150,7 @@ class FieldFcn(Family):
         from spinscope.models.store import EXPORT, load_model
 
         if has_openvino():
-            load_model(folder)[0].export(folder / EXPORT, format="openvino", verbose=False)
+            load_model(folder)[0].export(str(folder / EXPORT), format="openvino", verbose=False)
 
     def fast_predictor(self, folder: Path) -> FieldPredictor:
         """Load a model folder with its OpenVINO network, or with Keras if there is none."""
