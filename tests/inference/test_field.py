@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from spinscope.errors import SpinscopeError
-from spinscope.inference.field import FieldPredictor
+from spinscope.inference.field import FieldPredictor, export
 from spinscope.models.field_networks import ARCHITECTURES, field_network, fit_field, local_network
-from spinscope.models.store import EXPORT, save_model, write_sums
+from spinscope.models.store import save_model, write_sums
 from spinscope.physics.lattice import Hamiltonian, effective_field, random_spins
 
 
@@ -18,7 +18,7 @@ def folder(request, tmp_path_factory):
     network = field_network(request.param, seed=3)
     path = tmp_path_factory.mktemp("field") / request.param
     save_model(path, network, {"family": "field-fcn", "architecture": request.param}, "# A card\n")
-    network.export(str(path / EXPORT), format="openvino", verbose=False)
+    export(path, path)
     write_sums(path)
     return path
 
@@ -28,6 +28,15 @@ def test_both_engines_agree(folder):
     fields = [FieldPredictor.load(folder, engine)(m) for engine in ("keras", "openvino")]
     assert fields[0].shape == m.shape
     np.testing.assert_allclose(fields[0], fields[1], atol=1e-4)
+
+
+def test_both_engines_have_the_linear_part_of_the_local_network(folder):
+    keras, openvino = (FieldPredictor.load(folder, engine) for engine in ("keras", "openvino"))
+    if folder.name == "published":
+        assert keras.linear is None and openvino.linear is None
+    else:
+        m = random_spins((16, 16), np.random.default_rng(0))
+        np.testing.assert_array_equal(keras.linear(m), openvino.linear(m))
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (20, 33), (32, 50)])

@@ -12,6 +12,8 @@ from spinscope.models.field_networks import (
     EnergyError,
     field_network,
     fit_field,
+    linear_field,
+    linear_weights,
     local_network,
     log_error,
     published_network,
@@ -54,8 +56,12 @@ def test_the_linear_part_is_the_hamiltonian():
     fit_field(network, spins, effective_field(spins, H))
     other = random_spins((32, 32), rng)
     wrapped = np.pad(other, [(1, 1), (1, 1), (0, 0)], mode="wrap")
-    found = np.asarray(network.get_layer(FIELD)(wrapped[None]))[0]
-    np.testing.assert_allclose(found, effective_field(other, H), atol=1e-5)
+    for found in (
+        np.asarray(network.get_layer(FIELD)(wrapped[None]))[0],
+        linear_field(linear_weights(network), other),
+    ):
+        np.testing.assert_allclose(found, effective_field(other, H), atol=1e-5)
+    assert linear_weights(published_network()) is None
 
 
 def test_the_field_of_aligned_spins_is_exact_and_that_of_noise_is_corrected():

@@ -67,7 +67,7 @@ def test_damped_alignment_lowers_the_energy_at_every_step():
     assert result.energy[-1] < -1.9
 
 
-@pytest.mark.parametrize("options", [{}, {"damping": 0.02}])
+@pytest.mark.parametrize("options", [{}, {"mix": 3.0}, {"damping": 0.02}])
 def test_langevin_noise_gives_the_angles_of_equilibrium(options):
     """Free spins in a field: the mean squared angle to it is 2T/B for T << B."""
     temperature, external = 0.02, 1.0

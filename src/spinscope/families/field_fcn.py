@@ -147,10 +147,10 @@ class FieldFcn(Family):
     def export(self, folder: Path) -> None:
         """Add the OpenVINO network, if OpenVINO is installed."""
         from spinscope.inference.engine import has_openvino
-        from spinscope.models.store import EXPORT, load_model
+        from spinscope.inference.field import export
 
         if has_openvino():
-            load_model(folder)[0].export(str(folder / EXPORT), format="openvino", verbose=False)
+            export(folder, folder)
 
     def fast_predictor(self, folder: Path) -> FieldPredictor:
         """Load a model folder with its OpenVINO network, or with Keras if there is none."""

@@ -11,10 +11,12 @@ import numpy as np
 
 from spinscope.errors import SpinscopeError
 from spinscope.inference.engine import Engine, KerasEngine, OpenVinoEngine, has_openvino
-from spinscope.models.field_networks import size_multiple
+from spinscope.models.field_networks import linear_field, linear_weights, size_multiple
 from spinscope.models.store import EXPORT, load_model, model_info
 from spinscope.physics.lattice import checked_sides
 
+LINEAR = "linear.npy"
+"""File of a model folder with the weights of the linear part, beside the OpenVINO network."""
 _REACH = 64
 """Sites beyond a border that decide the field inside it."""
 _SHAPES = 4
@@ -34,10 +36,20 @@ class FieldPredictor:
         Shape of a batch → engine that computes the network for it.
     info : mapping
         Description of the model.
+    linear : (28, 3) array, optional
+        Weights of the exact part of the architecture `local`.
     """
 
-    def __init__(self, engine: Callable[[tuple[int, ...]], Engine], info: dict[str, Any]):
+    def __init__(
+        self,
+        engine: Callable[[tuple[int, ...]], Engine],
+        info: dict[str, Any],
+        linear: np.ndarray | None = None,
+    ):
         self.info = info
+        self.linear = None if linear is None else functools.partial(linear_field, linear)
+        """Function of spins → their field without the correction, also of disordered spins; None
+        for an architecture without this part."""
         self._engine = functools.lru_cache(_SHAPES)(engine)
         self._multiple = size_multiple(info["architecture"])
 
@@ -66,12 +78,12 @@ class FieldPredictor:
             )
         if engine != "keras" and has_openvino() and network.is_file():
             # In single precision: the field of a clean lattice is exact to six digits.
-            return cls(
-                lambda shape: OpenVinoEngine(network, "f32", streams, shape), model_info(folder)
-            )
+            info, linear = model_info(folder), Path(folder) / LINEAR
+            weights = np.load(linear) if linear.is_file() else None
+            return cls(lambda shape: OpenVinoEngine(network, "f32", streams, shape), info, weights)
         model, info = load_model(folder)
         keras = KerasEngine(model)
-        return cls(lambda _: keras, info)
+        return cls(lambda _: keras, info, linear_weights(model))
 
     def __call__(self, m: np.ndarray) -> np.ndarray:
         """Effective field of spins.
@@ -95,6 +107,15 @@ class FieldPredictor:
         batch = np.ascontiguousarray(np.pad(m, [*pads, (0, 0)], mode="wrap")[None], np.float32)
         field = self._engine(batch.shape)(batch)[0]
         return field[before[0] :, before[1] :][: shape[0], : shape[1]]
+
+
+def export(folder: Path, target: Path) -> None:
+    """Write the OpenVINO network and the linear weights of a model folder into `target`."""
+    model, _ = load_model(folder)
+    model.export(str(target / EXPORT), format="openvino", verbose=False)
+    weights = linear_weights(model)
+    if weights is not None:
+        np.save(target / LINEAR, weights)
 
 
 def _padding(side: int, multiple: int) -> tuple[int, tuple[int, int]]:

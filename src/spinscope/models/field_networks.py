@@ -150,11 +150,30 @@ def fit_field(network: keras.Model, spins: np.ndarray, field: np.ndarray) -> Non
         Lattices and their effective fields in units of J. The spins must not be aligned with their
         fields everywhere, or other convolutions give the same fields.
     """
-    rows = [np.roll(spins, (1 - i, 1 - j), axis=(1, 2)) for i in range(3) for j in range(3)]
-    patches = np.concatenate([*rows, np.ones((*spins.shape[:3], 1))], axis=-1, dtype=np.float64)
-    patches, field = patches.reshape(-1, 28), field.reshape(-1, 3).astype(np.float64)
+    patches = _patches(spins.astype(np.float64)).reshape(-1, 28)
+    field = field.reshape(-1, 3).astype(np.float64)
     weights = np.linalg.solve(patches.T @ patches, patches.T @ field)
     network.get_layer(FIELD).set_weights([weights[:27].reshape(3, 3, 3, 3), weights[27]])
+
+
+def linear_weights(network: keras.Model) -> np.ndarray | None:
+    """Weights (28, 3) of the linear convolution, the constants last; None for a network without."""
+    if network.name != LOCAL:
+        return None
+    kernel, constant = network.get_layer(FIELD).get_weights()
+    return np.concatenate([kernel.reshape(27, 3), constant[None]])
+
+
+def linear_field(weights: np.ndarray, spins: np.ndarray) -> np.ndarray:
+    """Effective field (..., H, W, 3) in units of J of spins by the weights of `linear_weights`."""
+    return _patches(spins) @ weights.astype(spins.dtype)
+
+
+def _patches(spins: np.ndarray) -> np.ndarray:
+    """The 3×3 spins around each site and a one, (..., H, W, 28)."""
+    shifts = [(1 - i, 1 - j) for i in range(3) for j in range(3)]
+    patches = [np.roll(spins, shift, axis=(-3, -2)) for shift in shifts]
+    return np.concatenate([*patches, np.ones((*spins.shape[:-1], 1), spins.dtype)], axis=-1)
 
 
 def log_error(field, inferred):

@@ -122,7 +122,7 @@ def recursion(
         if len(energies) > iterations:
             return Recursion(m, inferred, tuple(energies), tuple(torques), "iterations")
         if damping is None:
-            m = _greedy(total + np.float32(mix) * m, temperature, rng)
+            m = _greedy(m, total, mix, temperature, rng)
         else:
             m = _damped(m, total, damping, temperature, rng)
         if known is not None:
@@ -144,13 +144,20 @@ def _check(
         raise SpinscopeError("a recursion with temperature needs a generator of random numbers")
 
 
-def _greedy(total: np.ndarray, temperature: float, rng: np.random.Generator | None) -> np.ndarray:
+def _greedy(
+    m: np.ndarray,
+    total: np.ndarray,
+    mix: float,
+    temperature: float,
+    rng: np.random.Generator | None,
+) -> np.ndarray:
     """Spins along their field; the noise gives their angles the variance of equilibrium, 2T/F."""
+    turned = total + np.float32(mix) * m
     if temperature:
-        strength = np.linalg.norm(total, axis=-1, keepdims=True)
+        strength = np.linalg.norm(turned, axis=-1, keepdims=True) + np.float32(mix)
         noise = rng.standard_normal(total.shape, np.float32)
-        total = total + np.sqrt(np.float32(temperature) * strength) * noise
-    return unit(total)
+        turned += np.sqrt(np.float32(temperature) * strength) * noise
+    return unit(turned)
 
 
 def _damped(
