@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 from spinscope.cli.shared import (
@@ -19,7 +20,7 @@ from spinscope.config import dataset_path
 from spinscope.errors import SpinscopeError
 
 app = group("Simulate corpora.")
-KERR, LORENTZ = "moke-unet", "ltem-unet"
+KERR, LORENTZ, SPINS = "moke-unet", "ltem-unet", "field-fcn"
 
 
 @verb(app, as_json=False)
@@ -85,6 +86,33 @@ def ltem(
     first = dataset.select(sources=dataset.sources[:16])
     count = f"{len(dataset)} images of {len(dataset.sources)} films in {path}"
     return Answer([count, *_preview(first, preview)])
+
+
+@verb(app, as_json=False)
+def lattice(
+    settings: Settings,
+    n: option(int, "Number of lattices (lattice.n).", "--n") = None,
+    seed: Seed = None,
+    out: output("data.path of the family") = None,
+    preview: Preview = None,
+) -> Answer:
+    """Anneal lattices of classical spins by Monte Carlo."""
+    from spinscope import families, jobs
+
+    params = settings.load(SPINS, lattice__n=n, seed=seed)
+    path = jobs.corpus(params, out or dataset_path(params), progress=show_progress)
+    dataset = families.get(SPINS).open(path)
+    energy = [float(row["energy_j"]) for row in dataset.store.rows]
+    mean, spread = statistics.fmean(energy), statistics.pstdev(energy)
+    size = f"{params.lattice.size}×{params.lattice.size}"
+    lines = [f"{len(dataset)} lattices of {size} sites in {path}",
+             f"energy {mean:.5f} ± {spread:.5f} J per site"]  # fmt: skip
+    if preview is not None:
+        from spinscope.drawing import film_colours, write_panels
+
+        write_panels(preview, [film_colours(dataset.image(k)) for k in range(min(4, len(dataset)))])
+        lines.append(f"preview: {preview}")
+    return Answer(lines)
 
 
 def _preview(dataset, path: Path | None) -> list[str]:

@@ -196,7 +196,7 @@ def repair(
     if mask is not None:
         if mask.shape != true.shape[:2]:
             raise SpinscopeError(
-                f"the mask is {mask.shape}; the lattice has {true.shape[:2]} sites"
+                f"the mask has the shape {mask.shape}; that of the lattice is {true.shape[:2]}"
             )
         start = np.where(mask[..., None], np.float32(0), true)
     else:

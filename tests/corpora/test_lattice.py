@@ -1,0 +1,84 @@
+"""Corpus of annealed lattices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spinscope.config import load_params
+from spinscope.corpora import lattice
+from spinscope.corpora.lattice import make_lattice_corpus, open_lattices
+from spinscope.datasets import open_dataset
+from spinscope.datasets.seen import training_frames
+from spinscope.datasets.shards import damaged_files
+from spinscope.errors import SpinscopeError
+from spinscope.physics.lattice import Hamiltonian, effective_field, energy
+
+SETTINGS = ["lattice.n=7", "lattice.size=16", "lattice.sweeps=40", "lattice.alignments=400",
+            "lattice.shard_lattices=3", "lattice.workers=2"]  # fmt: skip
+
+
+def settings(*more: str):
+    return load_params(None, [*SETTINGS, *more]).lattice
+
+
+def test_lattices_are_aligned_with_their_field(tmp_path):
+    dataset = open_lattices(make_lattice_corpus(tmp_path / "c", 0, settings()))
+    assert len(dataset) == 7
+    assert [record.batch for record in dataset.records] == [0, 1, 2, 3, 4, 5, 0]
+    for index, (_, m, field) in enumerate(dataset):
+        np.testing.assert_allclose(np.linalg.norm(m, axis=-1), 1, atol=1e-6)
+        np.testing.assert_allclose(field, effective_field(m, Hamiltonian()), atol=1e-6)
+        row = dataset.store.rows[index]
+        assert float(row["energy_j"]) == pytest.approx(energy(m, Hamiltonian()), abs=1e-5)
+        assert float(row["torque"]) < 0.02
+    assert not damaged_files(tmp_path / "c")
+    assert open_dataset(tmp_path / "c").image(0).shape == (16, 16, 3)
+
+
+def test_a_seed_gives_the_same_bytes_whatever_the_threads_and_interruptions(tmp_path, monkeypatch):
+    whole = make_lattice_corpus(tmp_path / "whole", 3, settings("lattice.workers=1"))
+    calls, anneal = [], lattice.annealed
+
+    def failing(number, *rest):
+        calls.append(number)
+        if number == 5:
+            raise KeyboardInterrupt
+        return anneal(number, *rest)
+
+    monkeypatch.setattr(lattice, "annealed", failing)
+    with pytest.raises(KeyboardInterrupt):
+        make_lattice_corpus(tmp_path / "parts", 3, settings())
+    assert not (tmp_path / "parts").exists()
+    monkeypatch.setattr(lattice, "annealed", lambda n, *rest: calls.append(n) or anneal(n, *rest))
+    calls.clear()
+    parts = make_lattice_corpus(tmp_path / "parts", 3, settings())
+    assert not set(calls) & {0, 1, 2}  # the first shard was kept
+    names = sorted(path.name for path in whole.iterdir())
+    assert names == sorted(path.name for path in parts.iterdir())
+    for name in names:
+        assert (whole / name).read_bytes() == (parts / name).read_bytes(), name
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_other_seeds_give_other_lattices(tmp_path):
+    first, other = (
+        open_lattices(make_lattice_corpus(tmp_path / str(seed), seed, settings("lattice.n=2")))
+        for seed in (0, 1)
+    )
+    assert np.abs(first.image(0) - first.image(1)).max() > 0.5
+    assert np.abs(first.image(0) - other.image(0)).max() > 0.5
+
+
+def test_training_lattices_are_recognised_by_pixels_and_by_source(tmp_path):
+    dataset = open_lattices(make_lattice_corpus(tmp_path / "c", 0, settings()))
+    frames = training_frames(dataset.select(batches=[0, 1]))
+    assert frames.contains(dataset) == [True, True, False, False, False, False, True]
+    assert dict(frames.simulated) == {"lattice 1 seed 0": frozenset({0, 1, 6})}
+
+
+def test_a_folder_without_lattices_is_named(tmp_path):
+    with pytest.raises(SpinscopeError, match=r"there are no lattices at .*corpus lattice"):
+        open_lattices(tmp_path)
+    with pytest.raises(SpinscopeError, match="multiple of 2"):
+        settings("lattice.size=17")
