@@ -7,7 +7,8 @@ import pytest
 
 from spinscope.errors import SpinscopeError
 from spinscope.inference.field import FieldPredictor, export
-from spinscope.models.field_networks import ARCHITECTURES, field_network, fit_field, local_network
+from spinscope.models.field_networks import field_network, fit_field, local_network
+from spinscope.models.linear_field import ARCHITECTURES
 from spinscope.models.store import save_model, write_sums
 from spinscope.physics.lattice import Hamiltonian, effective_field, random_spins
 

@@ -7,16 +7,18 @@ import pytest
 
 from spinscope.models.backend import keras
 from spinscope.models.field_networks import (
-    ARCHITECTURES,
-    FIELD,
     EnergyError,
     field_network,
     fit_field,
-    linear_field,
-    linear_weights,
     local_network,
     log_error,
     published_network,
+)
+from spinscope.models.linear_field import (
+    ARCHITECTURES,
+    FIELD,
+    linear_field,
+    linear_weights,
     size_multiple,
 )
 from spinscope.physics.lattice import Hamiltonian, effective_field, noisy, random_spins, unit

@@ -52,7 +52,8 @@ class FieldFcn(Family):
 
     def loss(self, params: Params) -> Callable | str:
         """Mean squared error of the components in J², or its logarithm for each lattice."""
-        from spinscope.models.field_networks import LOCAL, log_error
+        from spinscope.models.field_networks import log_error
+        from spinscope.models.linear_field import LOCAL
 
         local = self.options(params).architecture == LOCAL
         return log_error if local else "mean_squared_error"
@@ -67,7 +68,7 @@ class FieldFcn(Family):
 
     def training_batches(self, frames: Dataset, params: Params, *, seed: int, start: int = 0):
         """Shifted and rotated lattices; corrupted ones for the architecture `local`."""
-        from spinscope.models.field_networks import LOCAL
+        from spinscope.models.linear_field import LOCAL
         from spinscope.training.pipeline import drawn_batches
         from spinscope.training.spins import example
 
@@ -86,7 +87,8 @@ class FieldFcn(Family):
 
     def prepare(self, network: keras.Model, frames: Dataset, params: Params, seed: int) -> None:
         """Fit the linear convolution of the architecture `local` to slightly disordered spins."""
-        from spinscope.models.field_networks import LOCAL, fit_field
+        from spinscope.models.field_networks import fit_field
+        from spinscope.models.linear_field import LOCAL
         from spinscope.physics.lattice import effective_field
         from spinscope.training.spins import disordered
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from spinscope.errors import SpinscopeError
 from spinscope.inference.engine import Engine, KerasEngine, OpenVinoEngine, has_openvino
-from spinscope.models.field_networks import linear_field, linear_weights, size_multiple
+from spinscope.models.linear_field import linear_field, linear_weights, size_multiple
 from spinscope.models.store import EXPORT, load_model, model_info
 from spinscope.physics.lattice import checked_sides
 

@@ -17,11 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from spinscope.models.backend import keras, layers, ops
-
-PUBLISHED, LOCAL = "published", "local"
-FIELD = "field"
-"""Name of the linear convolution of `local_network`."""
-ARCHITECTURES = (PUBLISHED, LOCAL)
+from spinscope.models.linear_field import FIELD, LOCAL, PUBLISHED, patches
 
 _WIDTHS = (24, 32, 48)
 """Filters of the correction on blocks of 2, 4 and 8 sites."""
@@ -42,11 +38,6 @@ def field_network(architecture: str, seed: int = 0) -> keras.Model:
         Equal seeds give equal initial weights.
     """
     return published_network(seed) if architecture == PUBLISHED else local_network(seed)
-
-
-def size_multiple(architecture: str) -> int:
-    """Number of which H and W must be multiples."""
-    return 16 if architecture == PUBLISHED else 8
 
 
 def published_network(seed: int = 0) -> keras.Model:
@@ -150,30 +141,10 @@ def fit_field(network: keras.Model, spins: np.ndarray, field: np.ndarray) -> Non
         Lattices and their effective fields in units of J. The spins must not be aligned with their
         fields everywhere, or other convolutions give the same fields.
     """
-    patches = _patches(spins.astype(np.float64)).reshape(-1, 28)
+    rows = patches(spins.astype(np.float64)).reshape(-1, 28)
     field = field.reshape(-1, 3).astype(np.float64)
-    weights = np.linalg.solve(patches.T @ patches, patches.T @ field)
+    weights = np.linalg.solve(rows.T @ rows, rows.T @ field)
     network.get_layer(FIELD).set_weights([weights[:27].reshape(3, 3, 3, 3), weights[27]])
-
-
-def linear_weights(network: keras.Model) -> np.ndarray | None:
-    """Weights (28, 3) of the linear convolution, the constants last; None for a network without."""
-    if network.name != LOCAL:
-        return None
-    kernel, constant = network.get_layer(FIELD).get_weights()
-    return np.concatenate([kernel.reshape(27, 3), constant[None]])
-
-
-def linear_field(weights: np.ndarray, spins: np.ndarray) -> np.ndarray:
-    """Effective field (..., H, W, 3) in units of J of spins by the weights of `linear_weights`."""
-    return _patches(spins) @ weights.astype(spins.dtype)
-
-
-def _patches(spins: np.ndarray) -> np.ndarray:
-    """The 3×3 spins around each site and a one, (..., H, W, 28)."""
-    shifts = [(1 - i, 1 - j) for i in range(3) for j in range(3)]
-    patches = [np.roll(spins, shift, axis=(-3, -2)) for shift in shifts]
-    return np.concatenate([*patches, np.ones((*spins.shape[:-1], 1), spins.dtype)], axis=-1)
 
 
 def log_error(field, inferred):
