@@ -36,5 +36,5 @@ def test_a_preview_shows_films_side_by_side(tmp_path):
     centres = [image[y, x].tolist() for y, x in ((33, 50), (33, 150), (100, 50), (100, 150))]
     assert centres == [[255] * 3, [255, 0, 0], [0] * 3, [255] * 3]
     assert preview_films(films, tmp_path / "one.png", n=1, width=100).stat().st_size > 0
-    with pytest.raises(SpinscopeError, match="at least one film"):
+    with pytest.raises(SpinscopeError, match="at least one item"):
         preview_films([], tmp_path / "none.png")

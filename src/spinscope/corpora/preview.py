@@ -19,7 +19,7 @@ GREYS = 40
 """Grey levels of a preview; noise does not compress."""
 
 FILM_COLOURS = 128
-"""Colours of a preview of films."""
+"""Colours of a preview of films or lattices."""
 
 
 def preview_frames(
@@ -57,15 +57,27 @@ def preview_films(
     films: Sequence[Film], path: Path | str, *, n: int = 8, columns: int = 4, width: int = 1000
 ) -> Path:
     """Draw the first `n` films in colour (`drawing.film_colours`), `width` pixels wide."""
-    shown = [films[index] for index in range(min(n, len(films)))]
+    return _coloured([films[index].m for index in range(min(n, len(films)))], path, columns, width)
+
+
+def preview_lattices(
+    dataset: Dataset, path: Path | str, *, n: int = 8, columns: int = 4, width: int = 1000
+) -> Path:
+    """Draw the first `n` lattices of a dataset in colour, `width` pixels wide."""
+    shown = [dataset.image(index) for index in range(min(n, len(dataset)))]
+    return _coloured(shown, path, columns, width)
+
+
+def _coloured(shown: Sequence[np.ndarray], path: Path | str, columns: int, width: int) -> Path:
+    """Draw arrays (H, W, 3) of unit vectors side by side."""
     if not shown:
-        raise SpinscopeError(f"{path}: a preview must have at least one film")
+        raise SpinscopeError(f"{path}: a preview must have at least one item")
     columns = min(columns, len(shown))
     size = width // columns
     height = round(size * shown[0].shape[0] / shown[0].shape[1])
     tiles = []
-    for film in shown:
-        colours = Image.fromarray(film_colours(film.m))
+    for m in shown:
+        colours = Image.fromarray(film_colours(m))
         small = np.asarray(colours.resize((size - 4, height - 4), Image.Resampling.BOX))
         tiles.append(np.pad(small, ((2, 2), (2, 2), (0, 0)), constant_values=255))
     sheet = Image.fromarray(_sheet(tiles, columns, 255))
