@@ -434,3 +434,18 @@ def test_segment_warns_about_a_model_of_another_modality(run, tmp_path):
         )
         assert code == 0, said
         assert ("looks like a Kerr image" in said) is warned
+
+
+def test_lattices_are_annealed_once_and_drawn(run, tmp_path):
+    small = ["--set", "lattice.size=16", "--set", "lattice.sweeps=20"]
+    words = ["corpus", "lattice", "--n", "4", "--seed", "7", "--out", tmp_path / "c", *small]
+    code, said, _ = run(*words, "--preview", tmp_path / "p.png")
+    assert code == 0
+    assert f"4 lattices of 16×16 sites in {tmp_path / 'c'}\nenergy -2.0" in said
+    assert Image.open(tmp_path / "p.png").size == (1000, 250)
+    made = (tmp_path / "c" / "corpus.json").stat().st_mtime_ns
+    assert run(*words)[:2] == (0, said.rsplit("preview", 1)[0])
+    assert (tmp_path / "c" / "corpus.json").stat().st_mtime_ns == made
+    code, _, error = run(*words, "--set", "lattice.size=15")
+    assert code == 1
+    assert "lattice.size" in error

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spinscope.corpora.preview import preview_films
+from spinscope.config import load_params
+from spinscope.corpora.lattice import make_lattice_corpus, open_lattices
+from spinscope.corpora.preview import preview_films, preview_lattices
 from spinscope.drawing import film_colours
 from spinscope.errors import SpinscopeError
 from spinscope.physics.film import Film, Material
@@ -38,3 +40,13 @@ def test_a_preview_shows_films_side_by_side(tmp_path):
     assert preview_films(films, tmp_path / "one.png", n=1, width=100).stat().st_size > 0
     with pytest.raises(SpinscopeError, match="at least one item"):
         preview_films([], tmp_path / "none.png")
+
+
+def test_a_preview_shows_lattices(tmp_path):
+    settings = load_params(None, ["lattice.n=2", "lattice.size=16", "lattice.sweeps=5"]).lattice
+    lattices = open_lattices(make_lattice_corpus(tmp_path / "c", 0, settings))
+    path = preview_lattices(lattices, tmp_path / "lattices.png", width=72)
+    image = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    assert image.shape == (36, 72, 3)
+    expected = np.repeat(np.repeat(film_colours(lattices.image(1)), 2, 0), 2, 1)
+    assert np.abs(image[2:-2, 38:-2] - expected).mean() < 12  # 128 colours

@@ -108,10 +108,9 @@ def lattice(
     lines = [f"{len(dataset)} lattices of {size} sites in {path}",
              f"energy {mean:.5f} ± {spread:.5f} J per site"]  # fmt: skip
     if preview is not None:
-        from spinscope.drawing import film_colours, write_panels
+        from spinscope.corpora.preview import preview_lattices
 
-        write_panels(preview, [film_colours(dataset.image(k)) for k in range(min(4, len(dataset)))])
-        lines.append(f"preview: {preview}")
+        lines.append(f"preview: {preview_lattices(dataset, preview)}")
     return Answer(lines)
 
 

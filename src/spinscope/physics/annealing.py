@@ -91,6 +91,10 @@ class Lattice:
             raise SpinscopeError(
                 f"lattice has {height}×{width} sites; the checkerboard needs even numbers"
             )
+        if not (hamiltonian.exchange or hamiltonian.dmi or hamiltonian.field):
+            raise SpinscopeError(
+                "exchange, DMI and field are 0; a spin must have an effective field"
+            )
         self.hamiltonian = hamiltonian
         self._spins = _split(np.asarray(m, F))
         states = np.random.SeedSequence(seed).generate_state(4 * (width // 2))
