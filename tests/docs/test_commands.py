@@ -57,7 +57,9 @@ def test_commands_and_options_exist(page):
 def test_settings_exist(page):
     params = load_params().model_dump()
     sections = {name: fields for name, fields in params.items() if isinstance(fields, dict)}
-    sections["families"] = yaml.safe_load((ROOT / "params.yaml").read_text())["families"]
+    families = yaml.safe_load((ROOT / "params.yaml").read_text())["families"]
+    options = {key for family in families.values() for key in family.get("options", ())}
+    sections |= {"families": families, "options": options}
     named = set(re.findall(r"--set ([a-z_]+\.[a-z_.]+)=", text(page)))
     if page.stem != "benchmarks":  # its names are results
         named |= set(re.findall(r"`([a-z_]+\.[a-z_-]+)(?:=[^`]*|: [^`]*)?`", text(page)))

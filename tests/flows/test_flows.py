@@ -106,7 +106,7 @@ def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
     assert crons == {
         "train-seeds": ["0 2 * * 6"], "evaluate-tta": ["0 6 * * 6"], "promote": ["0 9 1 * *"],
         "retrain": [], "corpus-ltem": [], "ltem-study": [], "ablations": [], "search": [],
-        "relabel": [], "cross-validate": [], "probes": [], "moke-study": [],
+        "relabel": [], "cross-validate": [], "probes": [], "moke-study": [], "field-study": [],
     }  # fmt: skip
 
 
