@@ -101,6 +101,15 @@ def moke_folder(tmp_path: Path) -> Path:
     return write_moke(tmp_path / "moke", frames).path
 
 
+@pytest.fixture(scope="session")
+def lattice_folder(tmp_path_factory) -> Path:
+    """A corpus of twelve small annealed lattices; batch 5 is for validation."""
+    from spinscope.corpora.lattice import make_lattice_corpus
+
+    settings = section("lattice", n=12, size=32, sweeps=60, reflections=1, shard_lattices=8)
+    return make_lattice_corpus(tmp_path_factory.mktemp("lattice") / "corpus", 0, settings)
+
+
 @pytest.fixture
 def params(moke_folder: Path, tmp_path: Path) -> Params:
     """Settings of a training that takes seconds, on `moke_folder`, with a store of its own."""

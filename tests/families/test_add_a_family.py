@@ -141,5 +141,5 @@ def test_an_unknown_option_is_named(project):
 
 def test_settings_of_no_family_train_nothing(params, tmp_path):
     shared = load_params("demo")
-    with pytest.raises(SpinscopeError, match="a family must be named, one of ltem-unet, moke-unet"):
+    with pytest.raises(SpinscopeError, match="a family must be named, one of field-fcn, ltem-unet"):
         jobs.train(shared, tmp_path)

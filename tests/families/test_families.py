@@ -11,6 +11,7 @@ from spinscope.datasets import split_by_batch
 from spinscope.errors import SpinscopeError
 from spinscope.families import Family
 from spinscope.models.store import load_model, save_model
+from spinscope.physics.lattice import random_spins
 from spinscope.training.fit import compiled
 
 
@@ -20,24 +21,35 @@ def family(request) -> Family:
 
 
 @pytest.fixture
-def settings(family, moke_folder):
-    """Settings of the family for one batch of two crops of 32 x 32."""
+def settings(family, moke_folder, lattice_folder):
+    """Settings of the family for one batch of two examples of 32 x 32."""
+    folder = lattice_folder if family.input == "spins" else moke_folder
     given = ["model.width=4", "model.depth=2", "model.stem=2", "training.batch=2",
-             "training.crop=32", "training.epochs=1", f"data.path={moke_folder}",
+             "training.crop=32", "training.epochs=1", f"data.path={folder}",
              "data.train_batches=[0]", "data.validation_batches=[2]",
              "data.test_batches=[]"]  # fmt: skip
     return load_params("demo", given, family=family.name)
 
 
+def inputs(family) -> np.ndarray:
+    """A batch of two random inputs of 32 x 32."""
+    rng = np.random.default_rng(0)
+    if family.input == "spins":
+        return np.stack([random_spins((32, 32), rng) for _ in range(2)])
+    return rng.normal(size=(2, 32, 32, 1)).astype(np.float32)
+
+
 def test_the_settings_have_a_section_of_the_family(family):
     params = load_params(family=family.name)
     assert families.of(params) is family
-    assert family.modality in ("Kerr", "Lorentz")
+    assert family.modality in ("Kerr", "Lorentz", "Spins")
+    assert family.input in ("image", "spins")
+    assert not (family.masks and family.input == "spins")
 
 
 def test_same_settings_same_output_after_save_and_load(family, settings, tmp_path):
     network = family.network(settings, seed=3)
-    image = np.random.default_rng(0).normal(size=(2, 32, 32, 1)).astype(np.float32)
+    image = inputs(family)
     made = np.asarray(network(image))
     np.testing.assert_array_equal(made, np.asarray(family.network(settings, seed=3)(image)))
     info = {"family": family.name, **family.info(settings)}
@@ -85,5 +97,5 @@ def test_a_batch_trains_and_a_report_holds_the_headline(family, settings, tmp_pa
 
 
 def test_an_unknown_family_is_named():
-    with pytest.raises(SpinscopeError, match="family 'resnet' must be one of ltem-unet, moke-unet"):
+    with pytest.raises(SpinscopeError, match="family 'resnet' must be one of field-fcn, ltem-unet"):
         families.get("resnet")

@@ -38,13 +38,14 @@ def validate(
     out: output("build/validation", "Folder of the report") = None,
 ) -> Answer:
     """Check a dataset against the table of rules; report in HTML."""
-    from spinscope.datasets import open_dataset
-    from spinscope.datasets.validate import require_valid, validate
+    from spinscope import families
+    from spinscope.datasets.validate import require_valid
     from spinscope.jobs import out_folder, split
 
     params = settings.load()
-    dataset, splits = split(params) if data is None else (open_dataset(data), None)
-    result = validate(
+    family = families.of_data(data or dataset_path(params))
+    dataset, splits = split(params) if data is None else (family.open(data), None)
+    result = family.check(
         dataset,
         splits,
         out or out_folder("validation"),

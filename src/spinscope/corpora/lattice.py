@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -144,11 +144,29 @@ def _frames(parts: Path) -> Iterator[tuple[Row, np.ndarray, None]]:
 class LatticeStore(ShardStore):
     """Lattices of a packed corpus: images are spins, labels their effective fields."""
 
+    LEVELS: ClassVar[int] = _LEVELS
+    """Stored level of a component of 1."""
     hamiltonian: Hamiltonian = field(default_factory=Hamiltonian)
+
+    def levels(self, index: int) -> np.ndarray:
+        """Components of a lattice as they are stored, (H, W, 3) int16.
+
+        Raises
+        ------
+        SpinscopeError
+            If the shard does not hold lattices.
+        """
+        levels = self._frame(index, 0)
+        if levels.dtype != np.int16 or levels.ndim != 3 or levels.shape[-1] != 3:
+            raise SpinscopeError(
+                f"the lattices are {levels.dtype} of the shape {levels.shape}; they must be int16 "
+                "(H, W, 3)"
+            )
+        return levels
 
     def image(self, index: int) -> np.ndarray:
         """Spins of a lattice, (H, W, 3) float32 of length 1."""
-        return spins(self._frame(index, 0))
+        return spins(self.levels(index))
 
     def label(self, index: int) -> np.ndarray:
         """Effective field of a lattice in units of J, (H, W, 3) float32."""

@@ -1,4 +1,7 @@
-"""Imaging modality of frames: Kerr or Lorentz, from a corpus header or from the pixels."""
+"""Imaging modality of frames: Kerr or Lorentz, from a corpus header or from the pixels.
+
+A corpus of lattices holds spins, which are no images.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ import numpy as np
 
 from spinscope.datasets.shards import HEADER, read_header
 
-KERR, LORENTZ = "Kerr", "Lorentz"
-_KINDS = {"kerr": KERR, "ltem": LORENTZ}
+KERR, LORENTZ, SPINS = "Kerr", "Lorentz", "Spins"
+_KINDS = {"kerr": KERR, "ltem": LORENTZ, "lattice": SPINS}
 _ANGLES = np.linspace(0, np.pi, 24, endpoint=False)
 _BLUR_PX = 2.5
 _SIDE = 768  # px; only the middle of a larger image is examined

@@ -1,6 +1,7 @@
 """Validation of a dataset: every file that breaks a rule is named, with the rule.
 
 The rules are a suite of Great Expectations over the manifest; its Data Docs are part of the report.
+`validate` has the rules of images with labels; `checked` applies any rules to any manifest.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ SIDES = (32, 16384)
 DEPTHS = (8, 16, 32)
 """Bits per pixel of an image."""
 
+BETWEEN = "ExpectColumnValuesToBeBetween"
 _KEY = ["name", "image", "label"]
-_BETWEEN = "ExpectColumnValuesToBeBetween"
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,31 @@ class Rule:
     """Value of `use` of the frames to which the rule applies; None for all."""
 
 
+def read_rule(name: str, file: str) -> Rule:
+    """Rule of a frame that cannot be read; the column `rule` of the manifest names it."""
+    return Rule(
+        name, "ExpectColumnValuesToNotBeInSet", "rule", {"value_set": [name]}, file, "{error}"
+    )
+
+
+ONE_SPLIT = Rule(
+    "source in one split", "ExpectColumnValuesToNotMatchRegex", "splits", {"regex": r"\+"},
+    "image", "its source {source} is in {splits}",
+)  # fmt: skip
+NO_COPY = Rule(
+    "no duplicate across splits", "ExpectColumnValuesToBeNull", "twin", {}, "image",
+    "it is a copy of {twin}",
+)  # fmt: skip
+
 RULES = (
-    *(
-        Rule(name, "ExpectColumnValuesToNotBeInSet", "rule", {"value_set": [name]}, file, "{error}")
-        for name, file in READ_RULES.items()
-    ),
+    *(read_rule(name, file) for name, file in READ_RULES.items()),
     Rule(
-        "image not constant", _BETWEEN, "std", {"min_value": MIN_STD}, "image",
+        "image not constant", BETWEEN, "std", {"min_value": MIN_STD}, "image",
         f"its standard deviation is {{std:.5f}}, it must be at least {MIN_STD}",
     ),
     *(
         Rule(
-            "plausible size", _BETWEEN, side, {"min_value": SIDES[0], "max_value": SIDES[1]},
+            "plausible size", BETWEEN, side, {"min_value": SIDES[0], "max_value": SIDES[1]},
             "image",
             f"it is {{width}}x{{height}} pixels, a side must be {SIDES[0]} to {SIDES[1]}",
         )
@@ -86,16 +100,13 @@ RULES = (
         f"it has {{bits}} bits a pixel, that must be one of {DEPTHS}",
     ),
     Rule(
-        "mask not empty", _BETWEEN, "skyrmion", {"min_value": 0, "strict_min": True}, "label",
+        "mask not empty", BETWEEN, "skyrmion", {"min_value": 0, "strict_min": True}, "label",
         "it holds no skyrmion pixel; only a source that is only_training may lack them",
         only="train_test_val",
     ),
+    NO_COPY,
     Rule(
-        "no duplicate across splits", "ExpectColumnValuesToBeNull", "twin", {}, "image",
-        "it is a copy of {twin}",
-    ),
-    Rule(
-        "label fits its image", _BETWEEN, "fit", {"min_value": MIN_FIT}, "label",
+        "label fits its image", BETWEEN, "fit", {"min_value": MIN_FIT}, "label",
         f"its correlation with the image is {{fit:.2f}}, it must be at least {MIN_FIT}",
     ),
     Rule(
@@ -106,12 +117,9 @@ RULES = (
         "contrast of one sign", "ExpectColumnValuesToBeNull", "usual_contrast", {}, "image",
         "its contrast is inverted: {usual_contrast}; augmentation.invert=true accepts both",
     ),
-    Rule(
-        "source in one split", "ExpectColumnValuesToNotMatchRegex", "splits", {"regex": r"\+"},
-        "image", "its source {source} is in {splits}",
-    ),
+    ONE_SPLIT,
 )  # fmt: skip
-"""Rules that a dataset must satisfy before a model is trained on it."""
+"""Rules that a dataset of images with labels must satisfy before a model is trained on it."""
 
 
 class Failure(NamedTuple):
@@ -132,6 +140,8 @@ class Validation:
     failures: tuple[Failure, ...]
     manifest: pd.DataFrame
     n_images: int
+    rules: tuple[str, ...] = ()
+    """Names of the rules."""
     report: Path | None = None
     """Page of the report, if one was written."""
 
@@ -175,16 +185,34 @@ def validate(
         progress=progress,
     )
     fingerprints, frames = zip(*(frame or (None, None) for frame in seen), strict=True)
-    table = _with_splits(dataset, table, splits)
+    table = with_splits(dataset, table, splits)
     table = table.assign(
         twin=_twins(dataset, table, fingerprints), **_agreement(table, frames, either_contrast)
     )
+    return checked(dataset, table, RULES, out)
+
+
+def checked(
+    dataset: Dataset, table: pd.DataFrame, rules: Sequence[Rule], out: Path | str | None = None
+) -> Validation:
+    """Check the manifest of a dataset against rules.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Dataset of the manifest.
+    table : DataFrame
+        Manifest with the columns `name`, `image` and `label` and those of the rules.
+    rules : sequence of Rule
+    out : Path, optional
+        Folder for the report: index.html, manifest.csv, validation.json and Data Docs.
+    """
     if out is None:
-        return _judge(dataset, table, _run(table, None))
+        return _judge(dataset, table, rules, _run(table, rules, None))
     out = Path(out)
     with atomic_folder(out / "data_docs") as docs:
-        results = _run(table, docs)
-    validation = _judge(dataset, table, results, out / "index.html")
+        results = _run(table, rules, docs)
+    validation = _judge(dataset, table, rules, results, out / "index.html")
     with atomic_file(validation.report) as partial:
         partial.write_text(_page(validation))
     with atomic_file(out / "manifest.csv") as partial:
@@ -209,7 +237,7 @@ def require_valid(validation: Validation) -> None:
     )
 
 
-def _with_splits(
+def with_splits(
     dataset: Dataset, table: pd.DataFrame, splits: Splits | Mapping[str, Iterable[int]] | None
 ) -> pd.DataFrame:
     """Manifest with the splits of each frame's source, joined by +."""
@@ -286,17 +314,21 @@ def _named(row: pd.Series, kind: str) -> str:
 
 
 def _judge(
-    dataset: Dataset, table: pd.DataFrame, results: list[Any], report: Path | None = None
+    dataset: Dataset,
+    table: pd.DataFrame,
+    rules: Sequence[Rule],
+    results: list[Any],
+    report: Path | None = None,
 ) -> Validation:
     """Collect the failures of a suite, once per file and rule."""
     rows = table.set_index(_KEY, drop=False)
-    rules = {(rule.name, rule.column): rule for rule in RULES}
+    by_name = {(rule.name, rule.column): rule for rule in rules}
     failures: dict[Failure, None] = {}
     for result in results:
         if result.success:
             continue
         config = result.expectation_config
-        rule = rules[config.meta["rule"], config.kwargs["column"]]
+        rule = by_name[config.meta["rule"], config.kwargs["column"]]
         broken = result.result.get("unexpected_index_list")
         if not broken:
             raise RuntimeError(f"rule {rule.name} could not be evaluated: {result.exception_info}")
@@ -307,7 +339,8 @@ def _judge(
             if row["name"] not in file and "intact" not in rule.name:  # one of many in a shard
                 detail = f"frame {row['name']}: {detail}"
             failures[Failure(file, rule.name, detail)] = None
-    return Validation(not failures, dataset.path, tuple(failures), table, len(table), report)
+    names = tuple(dict.fromkeys(rule.name for rule in rules))
+    return Validation(not failures, dataset.path, tuple(failures), table, len(table), names, report)
 
 
 def _page(validation: Validation) -> str:
@@ -321,7 +354,7 @@ def _page(validation: Validation) -> str:
         failures=validation.failures,
         rules=[
             (name, f"broken by {broken[name]}" if broken[name] else "holds")
-            for name in dict.fromkeys(rule.name for rule in RULES)
+            for name in validation.rules
         ],
         docs=[
             (kind, page.relative_to(folder).as_posix())
@@ -331,7 +364,7 @@ def _page(validation: Validation) -> str:
     )
 
 
-def _run(table: pd.DataFrame, docs: Path | None) -> list[Any]:
+def _run(table: pd.DataFrame, rules: Sequence[Rule], docs: Path | None) -> list[Any]:
     """Results of the suite, one per rule; write Data Docs to the folder `docs`."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
@@ -343,7 +376,7 @@ def _run(table: pd.DataFrame, docs: Path | None) -> list[Any]:
     source = context.data_sources.pandas_default
     batch = source.add_dataframe_asset("manifest").add_batch_definition_whole_dataframe("frames")
     suite = context.suites.add(gx.ExpectationSuite("dataset"))
-    for rule in RULES:
+    for rule in rules:
         condition = {"row_condition": Column("use") == rule.only} if rule.only else {}
         suite.add_expectation(
             getattr(expectations, rule.expectation)(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from spinscope.config import Params, suggestion
 from spinscope.errors import SpinscopeError
 from spinscope.families.base import Family, Gate, Metric, Quantity
 
-__all__ = ["Family", "Gate", "Metric", "Quantity", "get", "names", "of", "of_model"]
+__all__ = ["Family", "Gate", "Metric", "Quantity", "get", "names", "of", "of_data", "of_model"]
 
 _SHARED = {"base", "segmentation"}
 
@@ -52,6 +53,15 @@ def of_model(info: Mapping[str, Any]) -> Family:
         If there is no such family here.
     """
     return get(info.get("family", "moke-unet"))
+
+
+def of_data(folder: Path) -> Family:
+    """Family that reads a dataset folder: by the kind of a corpus, else the one of Kerr images."""
+    from spinscope.datasets.modality import modality_of_folder
+
+    modality = modality_of_folder(folder)
+    known = (family for family in map(get, names()) if family.modality == modality)
+    return next(known, None) or get("moke-unet")
 
 
 def of(params: Params) -> Family:

@@ -24,6 +24,8 @@ from spinscope.training.trainable import Metric, Trainable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from spinscope.datasets.validate import Validation
+
 __all__ = ["Family", "Gate", "Metric", "Quantity"]
 
 SCORING = ("analysis", "evaluation", "images", "inference", "models")
@@ -89,6 +91,8 @@ class Family(Trainable):
     """Other numbers of a report whose mean and SD over the seeds become tags of a version."""
     listed: ClassVar[tuple[str, ...]] = ()
     """Entries of a report that the training's table repeats for every seed."""
+    input: ClassVar[str] = "image"
+    """Input of the network: "image" (H, W), or "spins" (H, W, 3); column of a served request."""
     masks: ClassVar[bool] = False
     """Whether the output is a mask, so that recordings can be segmented."""
     options_type: ClassVar[type[Section]] = NoOptions
@@ -140,42 +144,45 @@ class Family(Trainable):
         """Open a dataset folder."""
         return open_dataset(folder)
 
-    def validate(
+    def check(
         self,
         dataset: Dataset,
-        splits: Splits,
+        splits: Splits | None,
         out: Path | None,
         *,
         either_contrast: bool = False,
         progress: Progress = no_progress,
-    ) -> Path | None:
-        """Check that a dataset is fit to train on.
+    ) -> Validation:
+        """Check a dataset against the rules of the family.
 
         Parameters
         ----------
         dataset : Dataset
-        splits : Splits
+        splits : Splits or None
+            Splits between which frames and sources must differ.
         out : Path or None
             Receives the report.
         either_contrast : bool, default False
             Accept frames of opposite contrast in one dataset.
         progress : callable, optional
+        """
+        from spinscope.datasets.validate import validate
 
-        Returns
-        -------
-        Path or None
-            The report.
+        return validate(dataset, splits, out, either_contrast=either_contrast, progress=progress)
+
+    def validate(
+        self, dataset: Dataset, splits: Splits, out: Path | None, **options: Any
+    ) -> Path | None:
+        """Require that a dataset is fit to train on; returns the report, see `check`.
 
         Raises
         ------
         SpinscopeError
             If the dataset breaks a rule; the sentence names file and rule.
         """
-        from spinscope.datasets.validate import require_valid, validate
+        from spinscope.datasets.validate import require_valid
 
-        validation = validate(
-            dataset, splits, out, either_contrast=either_contrast, progress=progress
-        )
+        validation = self.check(dataset, splits, out, **options)
         require_valid(validation)
         return validation.report
 
@@ -322,27 +329,29 @@ class Family(Trainable):
         ]
 
     def frame_ratio(self, predictor: Any, image: np.ndarray) -> float:
-        """Time of a frame relative to that of a reference network, both measured by turns.
-
-        The reference is the published U-Net of Kerr images with random weights, computed by Keras
-        on the same image, of which at most 512×672 pixels are used.
+        """Time of a frame relative to that of `reference`, both measured by turns.
 
         Parameters
         ----------
         predictor : Any
             Loaded model.
         image : (H, W) or (H, W, 3) array
+            At most 512×672 pixels are used.
         """
-        from spinscope.models.unet import reference_network
-
         height, width = (
             min(n, most) // 16 * 16 for n, most in zip(image.shape[:2], (512, 672), strict=True)
         )
         image = image[:height, :width]
-        return _time_ratio(
-            lambda: self.predict(predictor, image),
-            reference_network(image if image.ndim == 2 else image[..., -1]),
-        )
+        return _time_ratio(lambda: self.predict(predictor, image), self.reference(image))
+
+    def reference(self, image: np.ndarray) -> Callable[[], object]:
+        """Function that applies a reference network with random weights to an image, by Keras.
+
+        By default the published U-Net of Kerr images; the sides of the image are multiples of 16.
+        """
+        from spinscope.models.unet import reference_network
+
+        return reference_network(image)
 
     def difference(self, now: np.ndarray, stored: np.ndarray) -> float:
         """Difference between an output and the stored one of the same image; 0 for equal outputs.

@@ -15,13 +15,14 @@ import numpy as np
 
 from spinscope.code import code_digest
 from spinscope.config import Params, Section
-from spinscope.datasets import Dataset
+from spinscope.datasets import Dataset, Splits
 from spinscope.families.base import Family, Metric, Quantity
 from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     import keras
 
+    from spinscope.datasets.validate import Validation
     from spinscope.inference.field import FieldPredictor
 
 _FITTED = 32
@@ -39,6 +40,7 @@ class FieldFcn(Family):
 
     name, modality = "field-fcn", "Spins"
     title = "effective field of spin configurations"
+    input = "spins"
     metric = Metric("energy_error", "energy error", maximise=False)
     summarised = ("mse", "r2.x", "r2.y", "r2.z")
     listed = ("mse",)
@@ -138,6 +140,20 @@ class FieldFcn(Family):
 
         return open_lattices(folder)
 
+    def check(
+        self,
+        dataset: Dataset,
+        splits: Splits | None,
+        out: Path | None,
+        *,
+        either_contrast: bool = False,
+        progress: Progress = no_progress,
+    ) -> Validation:
+        """Check a corpus of lattices: lengths, sides, torque, energy and copies."""
+        from spinscope.corpora.lattice_rules import validate_lattices
+
+        return validate_lattices(dataset, splits, out, progress=progress)
+
     def predictor(
         self, folder: Path, params: Params | None = None, *, streams: int = 1
     ) -> FieldPredictor:
@@ -208,6 +224,25 @@ class FieldFcn(Family):
             "per_image": rows,
         }
 
+    def draw(
+        self,
+        predictor: FieldPredictor,
+        frames: Dataset,
+        report: Mapping[str, Any],
+        views: int,
+        out: Path,
+    ) -> Path:
+        """Draw the directions of spins, field and inferred field of the least accurate lattice."""
+        from spinscope.drawing import film_colours, write_panels
+        from spinscope.physics.lattice import unit
+
+        errors = [row["mse"] for row in report["per_image"]]
+        index = errors.index(max(errors))
+        m = frames.image(index)
+        fields = (frames.label(index), predictor(m))
+        write_panels(out, [film_colours(vectors) for vectors in (m, *map(unit, fields))])
+        return out
+
     def scoring_code(self) -> str:
         """Digest of the code that decides a report, the Hamiltonian included."""
         return code_digest(("physics/lattice",), ()) + super().scoring_code()
@@ -219,6 +254,14 @@ class FieldFcn(Family):
             Quantity("energy_error", "energy error", gates.metric_limit, gates.metric_margin,
                      maximise=False, lowest=0.0)
         ]  # fmt: skip
+
+    def reference(self, image: np.ndarray) -> Callable[[], object]:
+        """Function that applies the published network with random weights to spins, by Keras."""
+        from spinscope.inference.engine import KerasEngine
+        from spinscope.models.field_networks import PUBLISHED, field_network
+
+        network, batch = KerasEngine(field_network(PUBLISHED)), np.asarray(image, np.float32)[None]
+        return lambda: network(batch)
 
     answer_columns = ("field", "energy_j")
 

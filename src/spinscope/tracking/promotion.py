@@ -432,9 +432,11 @@ def _reproduces(store: Store, family: Family, of: Version) -> Gate:
         return gate(f"the stored model must load: {error}")
     pairs = [(output, old) for output, (_, old) in zip(now, stored, strict=True)]
     if any(output.shape != old.shape for output, old in pairs):
-        return gate("masks must keep their shape")
+        return gate("outputs must keep their shape")
     differences = [family.difference(*pair) for pair in pairs]
-    return gate("differing pixels at most the limit", float(np.mean(differences)))
+    return gate(
+        "difference from the stored predictions at most the limit", float(np.mean(differences))
+    )
 
 
 def _move(

@@ -490,7 +490,7 @@ def _pack(
             "predictions": str(temporary / _PREDICTIONS),
         },
         signature=_signature(family),
-        input_example=_request(images[0][:32, :32]),
+        input_example=_request(family, images[0]),
         code_paths=[str(code)],
         pip_requirements=[f"{name}=={v}" for name, v in installed(_SERVING).items()],
         mlflow_model=model,
@@ -511,19 +511,30 @@ def _signature(family: Family):
     ]
     columns = (*family.answer_columns, "model")
     return ModelSignature(
-        inputs=Schema([ColSpec("binary", "image")]),
+        inputs=Schema([_input_column(family)]),
         outputs=Schema([ColSpec(AnyType(), column) for column in columns]),
         params=ParamSchema(options) if options else None,
     )
 
 
-def _request(image: np.ndarray):
-    """Request with one image (H, W), as an 8-bit PNG."""
+def _input_column(family: Family):
+    """Column of a request: the file of an image, or spins as nested lists or a NumPy file."""
+    from mlflow.types import ColSpec
+    from mlflow.types.schema import AnyType
+
+    return ColSpec("binary", "image") if family.input == "image" else ColSpec(AnyType(), "spins")
+
+
+def _request(family: Family, example: np.ndarray):
+    """Request with a corner of an example: an 8-bit PNG of an image, lists of spins."""
     import pandas as pd
     from PIL import Image
 
+    if family.input == "spins":
+        return pd.DataFrame({"spins": [example[:16, :16].round(4).tolist()]})
     buffer = io.BytesIO()
-    Image.fromarray(np.round(image * 255).astype(np.uint8)).save(buffer, format="PNG")
+    corner = np.round(example[:32, :32] * 255).astype(np.uint8)
+    Image.fromarray(corner).save(buffer, format="PNG")
     return pd.DataFrame({"image": [buffer.getvalue()]})
 
 

@@ -1,9 +1,11 @@
-"""A registered model behind MLflow's server: the file of an image in, its mask and objects out."""
+"""A registered model behind MLflow's server: an image or spins in, the answer of its family out."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import io
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,16 +21,19 @@ from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
 from spinscope.models.store import NETWORK, model_info
 
-COLUMN = "image"
+SPINS = "spins"
+_NUMPY = b"\x93NUMPY"
 _SUFFIX = {b"\x89PNG\r\n\x1a\n": ".png", b"II*\0": ".tif", b"MM\0*": ".tif", b"II+\0": ".tif",
            b"MM\0+": ".tif"}  # fmt: skip
 """First bytes of the supported files → suffix; the last two are BigTIFF."""
 
 
 class Served(mlflow.pyfunc.PythonModel):
-    """One image per row in the column `image`: the bytes of a PNG or TIFF file, or an array.
+    """One input per row, in the column `Family.input`.
 
-    The answer to a row has the columns `Family.answer_columns`.
+    An image is the bytes of a PNG or TIFF file, or an array (H, W). Spins are an array (H, W, 3),
+    nested lists in JSON, or the bytes of a NumPy file. The answer to a row has the columns
+    `Family.answer_columns`.
     """
 
     def load_context(self, context) -> None:
@@ -44,18 +49,20 @@ class Served(mlflow.pyfunc.PythonModel):
         Raises
         ------
         Refused
-            If an image or a parameter is not valid; a server answers HTTP 400.
+            If an input or a parameter is not valid; a server answers HTTP 400.
         """
         try:
             answer = self.family.answers(self.predictor, _options(self.family, params or {}))
         except SpinscopeError as error:
             raise Refused(f"params: {error}") from None
-        rows = list(model_input[COLUMN])
+        column = self.family.input
+        rows = list(model_input[column])
         if not rows:
-            raise Refused(f"column {COLUMN!r} holds no row; it must hold at least one image")
+            raise Refused(f"column {column!r} holds no row; it must hold at least one {column}")
+        read = _spins if column == SPINS else _frame
         try:
             # All rows are read before the first is computed, which may take minutes.
-            frames = [_frame(cell, f"row {row}") for row, cell in enumerate(rows)]
+            frames = [read(cell, f"row {row}") for row, cell in enumerate(rows)]
             return [{**answer(*frame), "model": self.sha256} for frame in frames]
         except SpinscopeError as error:
             raise Refused(str(error)) from None
@@ -107,6 +114,28 @@ def _frame(cell, name: str) -> tuple[np.ndarray, float | None]:
             # The temporary folder means nothing to the client.
             raise SpinscopeError(f"{name}: {error}".replace(f"{folder}/", "")) from None
     return image, recording.pixel_size
+
+
+def _spins(cell, name: str) -> tuple[np.ndarray, None]:
+    """Spins (H, W, 3) float32 of length 1; no pixel size."""
+    from spinscope.physics.lattice import checked_spins
+
+    name = f"{name}: spins"
+    if isinstance(cell, str | bytes | bytearray | memoryview):
+        content = cell.encode() if isinstance(cell, str) else bytes(cell)
+        files = (one for one in (content, _decoded(content)) if one.startswith(_NUMPY))
+        with contextlib.suppress(ValueError, EOFError, StopIteration):
+            return checked_spins(np.load(io.BytesIO(next(files)), allow_pickle=False), name), None
+        raise SpinscopeError(
+            f"{name} must be nested lists or the bytes of a NumPy file (base64 in JSON); these "
+            f"{len(content)} bytes begin with {content[:8]!r}"
+        )
+    try:
+        # The rows of a table are objects that hold arrays of arrays.
+        m = np.array(np.asarray(cell).tolist(), np.float32)
+    except (TypeError, ValueError):
+        raise SpinscopeError(f"{name} must be an array of numbers (H, W, 3)") from None
+    return checked_spins(m, name), None
 
 
 def _file(cell, name: str) -> tuple[bytes, str]:
