@@ -61,6 +61,15 @@ def test_a_seed_gives_the_same_bytes_whatever_the_threads_and_interruptions(tmp_
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_the_paper_profile_has_the_published_sizes():
+    paper = load_params("paper", family="field-fcn")
+    assert (paper.lattice.size, paper.lattice.dmi) == (128, 0.3)
+    validation = paper.lattice.n // lattice.BATCHES * len(paper.data.validation_batches)
+    assert (paper.lattice.n - validation, validation) == (25_000, 5_000)
+    assert paper.options == {"architecture": "published"}
+    assert paper.training.learning_rate == 0.01
+
+
 def test_other_seeds_give_other_lattices(tmp_path):
     first, other = (
         open_lattices(make_lattice_corpus(tmp_path / str(seed), seed, settings("lattice.n=2")))

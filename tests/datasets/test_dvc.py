@@ -22,6 +22,9 @@ MOKE_STAGES = [
 ]  # fmt: skip
 LTEM = "pipelines/ltem/dvc.yaml"
 LTEM_STAGES = ["corpus-films", "corpus-ltem", "train-ltem", "evaluate-ltem", "register-ltem"]
+FIELD = "pipelines/field/dvc.yaml"
+FIELD_STAGES = ["corpus-lattice", "train-field", "evaluate-field", "register-field"]
+FAMILIES = {LTEM: "ltem-unet", FIELD: "field-fcn"}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     for name in (".dvcignore", ".gitignore", "data.dvc", "dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, folder / name)
-    for pipeline in (LTEM, MOKE):
+    for pipeline in (LTEM, FIELD, MOKE):
         (folder / pipeline).parent.mkdir(parents=True)
         shutil.copy(ROOT / pipeline, folder / pipeline)
     (folder / ".dvc").mkdir()
@@ -58,6 +61,7 @@ def test_every_stage_would_run_in_a_fresh_clone(checkout):
     order = [said.index(f"'{name}'") for name in ("validate", "train", "evaluate", "register")]
     assert order == sorted(order)
     assert LTEM not in said  # a lab without Lorentz images has nothing to do with them
+    assert FIELD not in said
 
 
 def test_the_long_parts_of_the_kerr_study_run_only_on_request(checkout):
@@ -65,11 +69,12 @@ def test_the_long_parts_of_the_kerr_study_run_only_on_request(checkout):
     assert all(f"Running stage '{MOKE}:{name}'" in said for name in MOKE_STAGES)
 
 
-def test_the_lorentz_stages_run_only_on_request(checkout):
-    said = dvc(checkout, "repro", "--dry", "--force", LTEM)
-    places = [said.index(f"Running stage '{LTEM}:{name}'") for name in LTEM_STAGES]
+@pytest.mark.parametrize(("pipeline", "stages"), [(LTEM, LTEM_STAGES), (FIELD, FIELD_STAGES)])
+def test_the_stages_of_a_family_run_only_on_request(checkout, pipeline, stages):
+    said = dvc(checkout, "repro", "--dry", "--force", pipeline)
+    places = [said.index(f"Running stage '{pipeline}:{name}'") for name in stages]
     assert places == sorted(places)
-    assert "'train'" not in said
+    assert said.count("Running stage") == len(stages)
 
 
 def test_the_graph_joins_data_to_evaluation(checkout):
@@ -88,10 +93,12 @@ def test_stages_read_sections_and_run_verbs_that_exist():
     assert list(stages) == STAGES
     more = yaml.safe_load((ROOT / LTEM).read_text())["stages"]
     assert list(more) == LTEM_STAGES
+    field = yaml.safe_load((ROOT / FIELD).read_text())["stages"]
+    assert list(field) == FIELD_STAGES
     shipped = yaml.safe_load((ROOT / "params.yaml").read_text())
     long = yaml.safe_load((ROOT / MOKE).read_text())["stages"]
     assert list(long) == MOKE_STAGES
-    for stage in [*stages.values(), *more.values(), *long.values()]:
+    for stage in [*stages.values(), *more.values(), *field.values(), *long.values()]:
         assert stage["cmd"].startswith("spinscope ")
         assert [key for key in stage["params"] if not has(shipped, key)] == []
         assert all(
@@ -111,7 +118,7 @@ def has(settings: dict, key: str) -> bool:
 def all_stages() -> dict[str, dict]:
     return {
         f"{file}:{name}": stage
-        for file in ("dvc.yaml", LTEM, MOKE)
+        for file in ("dvc.yaml", LTEM, FIELD, MOKE)
         for name, stage in yaml.safe_load((ROOT / file).read_text())["stages"].items()
     }
 
@@ -120,7 +127,7 @@ def all_stages() -> dict[str, dict]:
 def test_a_stage_depends_on_the_profiles_of_its_own_sections_alone(name):
     """`profiles` as a whole would repeat every stage for any setting of a profile."""
     shipped = yaml.safe_load((ROOT / "params.yaml").read_text())
-    family = "ltem-unet" if "ltem" in name else None
+    family = FAMILIES.get(name.split(":")[0])
     listed = all_stages()[name]["params"]
     own = [key for key in listed if key.split(".")[0] not in ("profiles", "families", "profile")]
     over = [f"profiles.{profile}" for profile in shipped["profiles"]]
