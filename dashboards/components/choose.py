@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,11 @@ def listed_or_typed(
 def datasets(params: Params) -> dict[str, Path]:
     """Name → folder of the dataset of the settings and of the simulated ones, if they exist."""
     folders = [dataset_path(params)]
-    corpora = sorted((project_root() / "build/corpus").glob("*/corpus.json"))
+    corpora = [
+        path
+        for path in sorted((project_root() / "build/corpus").glob("*/corpus.json"))
+        if json.loads(path.read_text()).get("kind") != "lattice"  # spins, no images
+    ]
     folders += [p.parent for p in corpora if p.parent.resolve() != folders[0].resolve()]
     kinds = {True: "simulated", False: "experimental"}
     return {

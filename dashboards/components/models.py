@@ -99,20 +99,30 @@ def listed(params: Params, modality: str | None = None) -> list[Listed]:
     Models of `modality` come first; in each modality the versions of the lab, those of
     `tracking.experiment` before others, then the bundled models, then all other versions.
     """
-    store = open_tracking(params)
-    known = [] if store is None else _registered(store, store.uri)
-    name = params.tracking.experiment
-    known = sorted(known, key=lambda model: not model.ref.startswith(f"models:/{name}@"))
-    lab, versions = ([m for m in known if m.preset is preset] for preset in (True, False))
-    ordered = [*lab, *_bundled(str(bundled_models())), *versions]
+    ordered = _ordered(params, None)
     if modality is None:
         return ordered
     return sorted(ordered, key=lambda model: model.modality != modality)
 
 
+def listed_of(params: Params, family: str) -> list[Listed]:
+    """Models of one family, in the order of `listed`."""
+    return _ordered(params, family)
+
+
+def _ordered(params: Params, family: str | None) -> list[Listed]:
+    """Models of a family, or those that make masks."""
+    store = open_tracking(params)
+    known = [] if store is None else _registered(store, store.uri, family)
+    name = params.tracking.experiment
+    known = sorted(known, key=lambda model: not model.ref.startswith(f"models:/{name}@"))
+    lab, versions = ([m for m in known if m.preset is preset] for preset in (True, False))
+    return [*lab, *_bundled(str(bundled_models()), family), *versions]
+
+
 @st.cache_resource(ttl=5, show_spinner=False)
-def _registered(_store: Store, uri: str) -> list[Listed]:
-    """Registered models that make masks: their aliases, then their versions."""
+def _registered(_store: Store, uri: str, wanted: str | None) -> list[Listed]:
+    """Registered models of a family, or those that make masks: aliases, then versions."""
     from spinscope.tracking.registry import LAB, names, version, versions
 
     found: list[Listed] = []
@@ -121,7 +131,7 @@ def _registered(_store: Store, uri: str) -> list[Listed]:
             family = families.of_model(version(_store, name).tags)
         except SpinscopeError:  # a family that is not installed here, or no version
             continue
-        if not family.masks:
+        if not _is_wanted(family, wanted):
             continue
         rows = versions(_store, name).to_dict("records")
         for row in rows:
@@ -139,16 +149,21 @@ def _registered(_store: Store, uri: str) -> list[Listed]:
 
 
 @st.cache_resource(show_spinner=False)
-def _bundled(folder: str) -> list[Listed]:
-    """Bundled models that make masks, by name."""
+def _bundled(folder: str, wanted: str | None) -> list[Listed]:
+    """Bundled models of a family, or those that make masks, by name."""
     found = []
     for sums in sorted(Path(folder).glob("*/SHA256SUMS")):
         name = sums.parent.name
         family = families.of_model(json.loads((sums.parent / "model.json").read_text()))
-        if family.masks:
+        if _is_wanted(family, wanted):
             ref, text = f"bundled:{name}", f"{name} (bundled)"
             found.append(Listed(ref, text, family.modality, True))
     return found
+
+
+def _is_wanted(family: Family, wanted: str | None) -> bool:
+    """Whether a family is the one that is wanted, or makes masks where none is named."""
+    return family.masks if wanted is None else family.name == wanted
 
 
 def open_model(params: Params, ref: str) -> Model:

@@ -37,6 +37,7 @@ PAGES = {
     "registry.py": "Registry",
     "likeness.py": "Simulated and real",
     "lorentz.py": "Lorentz",
+    "field.py": "Effective field",
     "probes.py": "Probes",
 }
 SHOTS = project_root() / "build/test-output/screenshots"
@@ -139,7 +140,10 @@ def _register_again(params: Params, report: dict) -> None:
 def write_params(root: Path, params: Params) -> None:
     """Make these the settings of the project."""
     settings = params.model_dump(mode="json", exclude={"family"})
-    settings |= {"profiles": {params.profile: {}}, "families": {"moke-unet": {}, "ltem-unet": {}}}
+    settings |= {
+        "profiles": {params.profile: {}},
+        "families": {name: {} for name in families.names()},
+    }
     (root / "params.yaml").write_text(yaml.safe_dump(settings))
 
 

@@ -15,9 +15,10 @@ SAYS = {
     "Registry": "Lineage and measurements",
     "Simulated and real": "90 % is expected of identical distributions",
     "Lorentz": "There is no study of Lorentz models yet",
+    "Effective field": "The answers hold for classical spins with exchange J",
     "Probes": "No model has been probed yet",
 }
-CHARTS = {"Sizes": 2, "Seeds": 3, "Registry": 1, "Simulated and real": 3}
+CHARTS = {"Sizes": 2, "Seeds": 3, "Registry": 1, "Effective field": 1, "Simulated and real": 3}
 
 
 @pytest.mark.browser

@@ -105,8 +105,9 @@ def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
     }
     assert crons == {
         "train-seeds": ["0 2 * * 6"], "evaluate-tta": ["0 6 * * 6"], "promote": ["0 9 1 * *"],
-        "retrain": [], "corpus-ltem": [], "ltem-study": [], "ablations": [], "search": [],
-        "relabel": [], "cross-validate": [], "probes": [], "moke-study": [], "field-study": [],
+        "retrain": [], "corpus-ltem": [], "field": [], "ltem-study": [], "ablations": [],
+        "search": [], "relabel": [], "cross-validate": [], "probes": [], "moke-study": [],
+        "field-study": [],
     }  # fmt: skip
 
 
@@ -120,7 +121,9 @@ def test_bad_words_end_a_flow_with_a_sentence():
 
 
 def test_every_flow_takes_the_settings_on_its_command_line():
-    programs = [(f"{name}.py",) for name in ("train_seeds", "promote", "retrain", "corpus_ltem")]
+    programs = [
+        (f"{name}.py",) for name in ("train_seeds", "promote", "retrain", "corpus_ltem", "field")
+    ]
     for program, *name in [*programs, ("study.py", "evaluate-tta"), ("study.py", "probes")]:
         done = subprocess.run(
             [sys.executable, str(FLOWS / program), *name, "--help"], capture_output=True, text=True

@@ -112,6 +112,11 @@ def open_field(params: Params, model_ref: str) -> Field:
     return family.predictor(folder, params)
 
 
+def input_of(result: FieldResult) -> SpinInput:
+    """Spins of a result as the input of another application."""
+    return SpinInput(result.m[..., 2], result.m, result.cut)
+
+
 def infer(given: SpinInput, infer_field: Field) -> FieldResult:
     """Effective field of spins."""
     return _applied("infer", given, _spins(given, "infer"), infer_field, iterations=0)
