@@ -44,7 +44,7 @@ def version_chart(table: pd.DataFrame, metric: Metric) -> alt.LayerChart:
     bars = base.mark_rule(strokeWidth=2, color=colour).encode(
         alt.Y("low:Q", title=title, scale=scale), alt.Y2("high:Q")
     )
-    numbers = [alt.Tooltip(key, format=".4f") for key in ("mean", "sd")]
+    numbers = [alt.Tooltip(key, format=metric.form) for key in ("mean", "sd")]
     points = base.mark_point(size=120, color=colour, opacity=1, strokeWidth=2).encode(
         alt.Y("mean:Q", title=title, scale=scale),
         fill=alt.condition(alt.datum.lab, alt.value(colour), alt.value("white")),
@@ -209,8 +209,11 @@ with layout.page("Registry", "Versions of a model, and the version that the lab 
     right.altair_chart(version_chart(table, metric), width="stretch")
     columns = {"version": "version", "aliases": "aliases", metric.name: metric.title}
     columns |= {f"{metric.name}_sd": "SD"} | COLUMNS
-    shown = table[list(columns)].rename(columns=columns)
-    layout.table(shown, {metric.title: "{:.4f}", "SD": "{:.4f}", "frame, ms": "{:.0f}"})
+    counted = table["count_error"].notna().any()  # only masks have objects to count
+    shown = table[[key for key in columns if counted or key != "count_error"]]
+    shown = shown.rename(columns=columns)
+    number = f"{{:{metric.form}}}"
+    layout.table(shown, {metric.title: number, "SD": number, "frame, ms": "{:.0f}"})
 
     one, promotion, two, past = st.tabs(["One version", "Promote", "Compare two", "History"])
     with one:

@@ -25,6 +25,10 @@ TITLES = {
     "size.wasserstein_px": "size distance, px",
     "objects.predicted": "skyrmions",
     "objects.true": "labelled",
+    "mse": "mean squared error, J²",
+    "r2.x": "R² of x",
+    "r2.y": "R² of y",
+    "r2.z": "R² of z",
 }
 
 
@@ -68,7 +72,7 @@ def spread_chart(parents: pd.DataFrame, seeds: pd.DataFrame, metric: Metric) -> 
         alt.YOffset("name:N", sort=list(COLOURS)),
         charts.colour(COLOURS),
     )
-    number = alt.Tooltip("value", title=metric.title, format=".4f")
+    number = alt.Tooltip("value", title=metric.title, format=metric.form)
     base = alt.Chart(pd.concat(means)).encode(*rows)
     title = f"{metric.title} on the validation frames, mean ± SD"
     x = alt.X("value:Q", title=title, scale=scale)
@@ -76,7 +80,7 @@ def spread_chart(parents: pd.DataFrame, seeds: pd.DataFrame, metric: Metric) -> 
         alt.X("low:Q", title=title, scale=scale), alt.X2("high:Q")
     )
     points = base.mark_point(filled=True, size=110, opacity=1).encode(
-        x, tooltip=["training", "name", number, alt.Tooltip("sd", format=".4f")]
+        x, tooltip=["training", "name", number, alt.Tooltip("sd", format=metric.form)]
     )
     layers = [bars, points]
     if ticks:
@@ -101,6 +105,16 @@ def show_learning_curves(table: pd.DataFrame, metric: Metric) -> None:
     st.caption("Solid: validation frames. Dashed: training frames.")
 
 
+def mean_sd(mean: float, sd: float) -> str:
+    """Mean and SD in one cell, as powers of ten where the mean is small.
+
+    >>> mean_sd(0.9123, 0.0012), mean_sd(2.1e-6, 4e-7)
+    ('0.912 ± 0.001', '2.1e-06 ± 4.0e-07')
+    """
+    form = ".3f" if abs(mean) >= 1e-3 or mean == 0 else ".1e"
+    return f"{mean:{form}} ± {sd:{form}}"
+
+
 def show_training(store: Store, parent: pd.Series, seeds: pd.DataFrame, family: Family) -> None:
     """Show means over the seeds of one training, its learning curves, and one row per seed."""
     metric = family.metric
@@ -110,7 +124,7 @@ def show_training(store: Store, parent: pd.Series, seeds: pd.DataFrame, family: 
     means |= {TITLES.get(key, key).capitalize(): key for key in family.summarised[-2:]}
     layout.metrics(
         {
-            title: f"{parent[f'{key}.mean']:.3f} ± {parent[f'{key}.sd']:.3f}"
+            title: mean_sd(parent[f"{key}.mean"], parent[f"{key}.sd"])
             for title, key in means.items()
             if not pd.isna(parent.get(f"{key}.mean"))
         }
@@ -127,7 +141,10 @@ def show_training(store: Store, parent: pd.Series, seeds: pd.DataFrame, family: 
     columns |= {f"validation.{k}": title for k, title in TITLES.items() if k != metric.name}
     columns |= {"status": "status", "run_id": "run"}
     shown = seeds[[key for key in columns if key in seeds]].rename(columns=columns)
-    layout.table(shown, {"skyrmions": "{:.0f}", "labelled": "{:.0f}"}, precision=4)
+    forms = {"skyrmions": "{:.0f}", "labelled": "{:.0f}", TITLES["mse"]: "{:.2e}"}
+    forms |= {TITLES[f"r2.{axis}"]: "{:.6f}" for axis in "xyz"}
+    forms |= dict.fromkeys((metric.title, augmented), f"{{:{metric.form}}}")
+    layout.table(shown, forms, precision=4)
 
 
 with layout.page("Seeds", "Spread of the results of one training over its random seeds.") as params:

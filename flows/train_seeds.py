@@ -53,7 +53,7 @@ def train_seed(
         (row,) = side_by_side(partial(_train_seed, **given, family=family), [seed], 1)
     metric = families.get(family).metric
     value = row[f"val_{metric.name}"]
-    log.info("seed %d: validation %s %.4f", seed, metric.title, value)
+    log.info("seed %d: validation %s %s", seed, metric.title, format(value, metric.form))
     if row.get("run_id"):
         params = load_params(profile, overrides, family=family)
         log.info("seed %d: %s", seed, run_page(params, row["run_id"]))
@@ -206,11 +206,12 @@ def markdown(report: dict) -> str:
         Report of the training.
     """
     key, title = report["metric"]["name"], report["metric"]["title"]
+    form = families.get(report["family"]).metric.form
     columns = {title: key, "with TTA": f"{key}_tta"}
     columns = {head: name for head, name in columns.items() if name in report["seeds"][0]}
     lines = [f"| {' | '.join(['seed', *columns, 'seconds'])} |", "|---" * (len(columns) + 2) + "|"]
     for row in report["seeds"]:
-        scores = " | ".join(f"{row[name]:.4f}" for name in columns.values())
+        scores = " | ".join(f"{row[name]:{form}}" for name in columns.values())
         lines.append(f"| {row['seed']} | {scores} | {row['seconds']:.0f} |")
     best = next(row for row in report["seeds"] if row["seed"] == report["best_seed"])
     lines += ["", seen_text({**best, "n_images": report["n_images"]})]

@@ -14,6 +14,7 @@ from components.models import Model
 from spinscope.classes import CLASSES, SKYRMION
 from spinscope.config import Params, dataset_path, project_root
 from spinscope.datasets import Dataset, open_dataset
+from spinscope.datasets.modality import SPINS, modality_of_folder
 from spinscope.errors import SpinscopeError
 
 AUGMENTATIONS = {1: "none", 3: "3 views (paper)", 8: "8 views (dihedral)"}
@@ -76,7 +77,7 @@ def listed_or_typed(
 
 
 def datasets(params: Params) -> dict[str, Path]:
-    """Name → folder of the dataset of the settings and of the simulated ones, if they exist."""
+    """Name → folder of the images of the settings and of the simulated ones, if they exist."""
     folders = [dataset_path(params)]
     corpora = [
         path
@@ -88,7 +89,7 @@ def datasets(params: Params) -> dict[str, Path]:
     return {
         f"{path.name} ({kinds[(path / 'corpus.json').is_file()]})": path
         for path in folders
-        if path.is_dir()
+        if path.is_dir() and modality_of_folder(path) != SPINS
     }
 
 

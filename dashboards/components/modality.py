@@ -75,8 +75,10 @@ def _of_folder(params: Params, folder: Path) -> str | None:
         return found
     modalities = set()
     for family in map(families.get, families.names()):
+        if not family.masks:
+            continue
         path = dataset_path(load_params(params.profile, family=family.name))
-        if family.masks and path.resolve() == folder.resolve():
+        if path.resolve() == folder.resolve():
             modalities.add(family.modality)
     return modalities.pop() if len(modalities) == 1 else None
 

@@ -118,9 +118,9 @@ def training_lines(report: dict) -> list[str]:
     columns = {"validation": (key, title)}
     if "tta" in report:
         columns["tta"] = f"{key}_tta", "with TTA"
-    width = len(title) + 8
+    width, number = len(title) + 8, families.get(report["family"]).metric.form
 
-    def line(first: object, values: Iterable[object], last: str = "", form: str = ".4f") -> str:
+    def line(first: object, values: Iterable[object], last: str = "", form: str = number) -> str:
         return f"{first:<12}{''.join(f'{value:>{width}{form}}' for value in values)}{last}"
 
     lines = [line("seed", [head for _, head in columns.values()], f"{'seconds':>10}", "")]

@@ -63,7 +63,7 @@ def add(
     metric = families.of(params).metric
     value = version.number(f"{metric.name}.mean")
     seen = {key: version.tags.get(key) for key in ("seen_in_training", "n_images")}
-    lines = [f"{version.ref}: {metric.title} {value:.4f} on the validation frames"]
+    lines = [f"{version.ref}: {metric.title} {value:{metric.form}} on the validation frames"]
     return Answer([*lines, seen_text(seen)])
 
 

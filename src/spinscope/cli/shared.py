@@ -288,12 +288,13 @@ class EpochBar(Bar):
         from spinscope import families
 
         self.epochs = params.training.epochs
-        self.metric = f"val_{families.of(params).metric.name}"
+        metric = families.of(params).metric
+        self.metric, self.form = f"val_{metric.name}", metric.form
 
     def __call__(self, seed: int, epoch: int, logs: dict[str, float]) -> None:
         if self.bar is None or epoch < self.bar.n:
             self.start(total=self.epochs, initial=epoch, desc=f"train seed {seed}", unit="epoch")
-        self.bar.set_postfix({self.metric: f"{logs[self.metric]:.4f}"}, refresh=False)
+        self.bar.set_postfix({self.metric: f"{logs[self.metric]:{self.form}}"}, refresh=False)
         self.bar.update(epoch + 1 - self.bar.n)
         if epoch + 1 == self.epochs:
             self.__exit__()

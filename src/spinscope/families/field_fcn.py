@@ -41,7 +41,7 @@ class FieldFcn(Family):
     name, modality = "field-fcn", "Spins"
     title = "effective field of spin configurations"
     input = "spins"
-    metric = Metric("energy_error", "energy error", maximise=False)
+    metric = Metric("energy_error", "energy error", maximise=False, form=".2e")
     summarised = ("mse", "r2.x", "r2.y", "r2.z")
     listed = ("mse",)
     options_type = Options
@@ -202,7 +202,7 @@ class FieldFcn(Family):
             seconds = time.perf_counter() - started
             error = np.square(inferred.astype(np.float64) - field)
             sums += [error.sum((0, 1)), field.sum((0, 1)), np.square(field).sum((0, 1))]
-            true, found = (np.vdot(m, values) for values in (field, inferred))
+            true, found = (np.vdot(m, values.astype(np.float64)) for values in (field, inferred))
             rows.append(
                 {
                     "name": record.name,

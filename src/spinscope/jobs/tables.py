@@ -61,7 +61,7 @@ def write_metrics(
     kept = (family.metric.name, *family.summarised)
     scores = {
         name: {
-            key: round(value, 6)
+            key: float(f"{value:.6g}")
             for key, value in report[name].items()
             if key.rpartition(".")[0] in kept
         }

@@ -29,12 +29,15 @@ class Metric:
         Whether larger values are better.
     unit : str, default ""
         Unit of the values, empty for a pure number.
+    form : str, default ".4f"
+        Format of the values in tables and figures.
     """
 
     name: str
     title: str
     maximise: bool = True
     unit: str = ""
+    form: str = ".4f"
 
     @property
     def monitor(self) -> dict[str, str]:
@@ -100,5 +103,6 @@ class Trainable(ABC):
         return (
             f"# {self.name}, seed {info['seed']}\n\n"
             f"{self.title}: a network of {info['parameters']} parameters.\n"
-            f"Validation {self.metric.title} {value:.4f} at epoch {info['best_epoch'] + 1}.\n"
+            f"Validation {self.metric.title} {value:{self.metric.form}} at epoch "
+            f"{info['best_epoch'] + 1}.\n"
         )
