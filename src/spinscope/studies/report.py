@@ -236,7 +236,7 @@ def write_study(
 
 
 def shown(value: Cell) -> str:
-    """Text of a table cell: four decimals for a small number, – for None.
+    """Text of a table cell: four decimals for a small number, powers for a tiny one, – for None.
 
     Parameters
     ----------
@@ -247,11 +247,15 @@ def shown(value: Cell) -> str:
     --------
     >>> shown(0.92341), shown(-1.25), shown(88.123), shown(None), shown(12), shown("fails")
     ('0.9234', '-1.25', '88.1', '–', '12', 'fails')
+    >>> shown(2.03e-14)
+    '2.0e-14'
     """
     if value is None:
         return "–"
     if not isinstance(value, float):
         return str(value)
+    if 0 < abs(value) < 5e-5:
+        return f"{value:.1e}"
     if value == round(value, 3) and (abs(value) < 10 or value == int(value)):
         return f"{value:g}"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"

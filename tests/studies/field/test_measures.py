@@ -113,7 +113,7 @@ def test_slow_annealing_ends_lower(tests, monkeypatch):
 
 def test_a_strong_field_saturates_and_a_weak_one_magnetises(tests, monkeypatch):
     monkeypatch.setattr(measures, "FIELDS", (0.05, 1.0))
-    monkeypatch.setattr(measures, "AGITATED", 300)
+    monkeypatch.setattr(measures, "AGITATED", 600)
     monkeypatch.setattr(measures, "MONTE_CARLO", (100,))
     weak, strong = measures.respond(TRUE, tests)
     carlo = measures.respond_by_monte_carlo(tests)

@@ -99,12 +99,9 @@ def _accuracy(name: str, seeds: Seeds) -> list[Row]:
         why = f"published as a figure; reproduced where R² is at least {R2}"
         rows.append(judged(f"R² of F_{axis}, {name}", "figure", r2, r2["mean"] >= R2, why))
     mse = over_seeds(seeds, "accuracy", "mse")
-    shown = {"mean": f"{mse['mean']:.2g}", "sd": None, "n": mse["n"]}
-    if mse["sd"] is not None:
-        shown["mean"] += f" ± {mse['sd']:.1g}"
     why = f"reproduced where it is at most {MSE:g} J²; test lattices, which no training used"
     title = f"Mean squared error of a component, J², {name}"
-    return [*rows, judged(title, None, shown, mse["mean"] <= MSE, why)]
+    return [*rows, judged(title, None, mse, mse["mean"] <= MSE, why)]
 
 
 def _noise(name: str, seeds: Seeds) -> list[Row]:
@@ -207,7 +204,7 @@ def _response(name: str, seeds: Seeds, references: Mapping[str, Any]) -> list[Ro
         rows.append(
             judged(
                 f"Response to B = {theirs['external']:g} J: M_z, {name} "
-                f"(charge {charge['mean']:.0f}; Monte Carlo: {theirs['mz']:.2f}, charge "
+                f"(charge {round(charge['mean'])}; Monte Carlo: {theirs['mz']:.2f}, charge "
                 f"{theirs['charge']})",
                 "figure",
                 mz,

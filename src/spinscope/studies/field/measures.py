@@ -38,7 +38,7 @@ FIELDS = (0.03, 0.05, 0.07, 0.09)
 ITERATIONS = 50
 """Published number of iterations from noise to a texture."""
 
-DENOISING, REPAIRING, COMPLETING = 10, 50, 10
+DENOISING, REPAIRING, COMPLETING = 10, 30, 10
 """Iterations of the recursion."""
 ROWS, SIDE = 16, 24
 """Rows of noise and side of the erased square: 1/8 of a lattice of 128², and the helix pitch."""
@@ -46,7 +46,7 @@ STARTS = 5
 """Random starts of the generation."""
 TEMPERATURE, AGITATED = 0.7, 1000
 """Temperature in J and iterations of the thermal response at each external field; a tenth as many
-follow without agitation, and a fifth in a response without any."""
+follow without agitation."""
 MONTE_CARLO = (1000, 300, 100, 30, 10)
 """Heat-bath sweeps of the annealing schedules; the first is that of the corpus."""
 WARM = 0.5
@@ -342,7 +342,9 @@ def respond(field: Field, tests: Tests) -> list[dict[str, Any]]:
     list of dict
         `external`, and for "thermal" and "greedy" (without agitation) `mz`, `charge`, `energy`.
     """
-    thermal, greedy = (responded(field, tests, heat) for heat in (TEMPERATURE, 0.0))
+    thermal = responded(field, tests)
+    agitated = getattr(field.call, "linear", None) is not None
+    greedy = responded(field, tests, 0.0) if agitated else thermal
     return [
         {
             "external": external,
@@ -364,8 +366,7 @@ def responded(field: Field, tests: Tests, temperature: float = TEMPERATURE) -> l
         Temperature of the agitation in J; 0 for none.
     """
     m = tests.lattices[0]
-    iterations = AGITATED if temperature else 2 * AGITATED
-    given = {"fields": FIELDS, "iterations": iterations, "temperature": temperature}
+    given = {"fields": FIELDS, "iterations": AGITATED, "temperature": temperature}
     found = jobs.respond(SpinInput(m[..., 2], m), field.call, seed=tests.seed, **given)
     return [one.m for one in found]
 

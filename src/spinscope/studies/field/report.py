@@ -252,7 +252,7 @@ def _generation(trainings, references, shown: Examples) -> Section:
         f"({annealed(references)['sweeps']} heat-bath sweeps). A uniform lattice has −2 J per site "
         "and a helix −2.044: one per cent of the energy is half of what the DMI gains, and a short "
         "quench by compiled Monte Carlo passes it as well. Seconds are those of the calls of the "
-        "field, on a busy machine; `benchmarks/generate.py` measures the speedup."
+        "field, on a busy machine; benchmarks/generate.py measures the speedup."
     )
     drawn = {"": [(name, spins["generated"]) for name, spins in shown.items()]}
     return Section(
