@@ -72,7 +72,7 @@ def complete(
     settings: Settings,
     file: Spins,
     model: Model = BUNDLED,
-    iterations: Iterations = 30,
+    iterations: option(int, "Number of iterations (30; 8 for an image).") = None,
     period_px: Period = None,
     sites_per_px: Scale = None,
     out: Out = None,

@@ -223,7 +223,7 @@ def complete(
     given: SpinInput,
     infer_field: Field,
     *,
-    iterations: int = 30,
+    iterations: int | None = None,
     keep_z: bool | None = None,
     on_step: OnStep | None = None,
 ) -> FieldResult:
@@ -235,7 +235,9 @@ def complete(
         If it holds spins, they are the truth that the result is compared with.
     infer_field : callable
         Function of `open_field`.
-    iterations : int, default 30
+    iterations : int, optional
+        By default 30, and 8 for an image: its domains may be stable only in the field in which it
+        was taken, and change in a long recursion without it.
     keep_z : bool, optional
         Keep the z components as they are; by default those of arrays, not those of images, whose
         grey levels are no exact m_z.
@@ -243,6 +245,8 @@ def complete(
         See `recursion`.
     """
     keep = given.cut is None if keep_z is None else keep_z
+    if iterations is None:
+        iterations = 30 if given.cut is None else 8
     start = np.zeros((*given.m_z.shape, 3), np.float32)
     start[..., 2] = given.m_z
     return _applied(
@@ -373,6 +377,7 @@ def _applied(
     **options: Any,
 ) -> FieldResult:
     """Run a recursion and compare its result with the truth, if it is known."""
+    infer_field(start)  # compiles the network for this size, outside the time
     started = time.perf_counter()
     result: Recursion = recursion(start, infer_field, **options)
     seconds = time.perf_counter() - started
