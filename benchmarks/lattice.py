@@ -10,12 +10,19 @@ adaptive cone.
 `lattice.speedup_vs_spirit`: the median ratio of the turns. A heat-bath update draws a spin from its
 distribution, a Metropolis update accepts half of its proposals.
 
-`lattice.annealed_energy`: mean energy per spin, in J, of lattices annealed on one schedule of
-temperatures with the same number of updates per spin and temperature: one of heat bath and two
-reflections, or three of Metropolis. Spirit's minimiser (L-BFGS) ends its annealing, alignment ours.
-Both energies are computed by one function; `spirit_sum` is the relative difference of Spirit's own
-sum from it. Peer: Spirit's mean. `sd`, `spirit_sd`: over the lattices; `difference_sd`: standard
-errors by which the means differ.
+`lattice.equilibrium_energy`: mean energy per spin in equilibrium at T = J / 2, in J. Peer: a plain
+Metropolis walk in NumPy. `difference_sd`: their difference in standard errors, over blocks of
+sweeps. `spirit`: the same by Spirit 2.2. It takes the energy of a spin before its update with the
+neighbours of the previous sweep, and after it with those of the current one, and so does not keep
+the Boltzmann distribution.
+
+`lattice.annealed_energy`: mean energy per spin, in J, of lattices annealed on one schedule, with
+equal numbers of updates per spin and temperature: heat bath here, Metropolis in Spirit, whose own
+minimiser (L-BFGS) ends its annealing, alignment ours. Peer: Spirit's mean. `sd`, `spirit_sd`: over
+the lattices; `difference_sd`: as above; `with_reflections`: our mean when, as in the corpus, two of
+three updates are reflections.
+
+One function computes all energies; `spirit_sum` is the largest relative difference of Spirit's sum.
 """
 
 from __future__ import annotations
@@ -23,7 +30,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import statistics
 import sys
 from collections.abc import Iterator
 
@@ -33,15 +39,18 @@ from _rows import row, seconds_of
 from spinscope.config import load_params
 from spinscope.corpora.lattice import hamiltonian_of
 from spinscope.physics.annealing import Lattice, Schedule, anneal
-from spinscope.physics.lattice import effective_field, energy, random_spins, torque
+from spinscope.physics.lattice import effective_field, energy, random_spins, unit
 
 SETTINGS = load_params("laptop", family="field-fcn").lattice
 HAMILTONIAN = hamiltonian_of(SETTINGS)
 SHAPE = SETTINGS.size, SETTINGS.size
 TURNS = 9
 SWEEPS, SPIRIT_SWEEPS = 200, 20
-LATTICES = 6
-CONVERGED = 1e-4
+LATTICES, STEPS = 6, 300
+"""Lattices that are annealed, and temperatures of their schedule."""
+WARM = 0.5
+"""Temperature of the equilibrium, in J."""
+CONVERGED = 1e-3
 """Largest torque, in J, at which Spirit's minimiser stops."""
 NEEL, BLOCH = 2, 1
 """Spirit's names of the directions of the DMI vectors."""
@@ -51,29 +60,43 @@ def main() -> dict[str, dict]:
     """Measure; returns name → {value, unit, peer, ratio}."""
     with quiet():
         peer = Spirit()
-        rates = [rates_at(t, seed, peer) for seed, t in enumerate(temperatures(TURNS))]
-        ours, theirs, errors = zip(*[annealed(seed, peer) for seed in range(LATTICES)], strict=True)
-    heat, schedule, spirit = (statistics.median(values) for values in zip(*rates, strict=True))
-    ratios = [rate[0] / rate[2] for rate in rates]
-    means, sds = zip(*[(statistics.fmean(e), statistics.stdev(e)) for e in (ours, theirs)],
-                     strict=True)  # fmt: skip
-    error = np.hypot(*sds) / np.sqrt(LATTICES)
+        rates = np.array([rates_at(t, seed, peer) for seed, t in enumerate(temperatures(TURNS))])
+        warm = equilibrium(peer)
+        annealed = np.array([annealed_energies(seed, peer) for seed in range(LATTICES)])
+    heat, schedule, spirit = np.median(rates, axis=0)
+    ratios = rates[:, 0] / rates[:, 2]
+    _, sd, spirit_sd, _ = annealed.std(0, ddof=1)
     return {
-        "lattice.updates_per_s_core": row(heat, "1/s", spirit, schedule=float(f"{schedule:.4g}")),
+        "lattice.updates_per_s_core": row(heat, "1/s", spirit, schedule=short(schedule)),
         "lattice.speedup_vs_spirit": row(
-            statistics.median(ratios), "times", 1, lowest=float(f"{min(ratios):.4g}")
+            float(np.median(ratios)), "times", 1, lowest=short(ratios.min())
         ),
-        "lattice.annealed_energy": {
-            "value": round(means[0], 6),
-            "unit": "J",
-            "peer": round(means[1], 6),
-            "ratio": round(means[0] / means[1], 6),
-            "sd": float(f"{sds[0]:.3g}"),
-            "spirit_sd": float(f"{sds[1]:.3g}"),
-            "difference_sd": float(f"{abs(means[0] - means[1]) / error:.3g}"),
-            "spirit_sum": float(f"{max(errors):.1g}"),
-            "lattices": LATTICES,
+        "lattice.equilibrium_energy": energies_row(warm[:, 0], warm[:, 1])
+        | {"spirit": round(warm[:, 2].mean(), 5)},
+        "lattice.annealed_energy": energies_row(annealed[:, 1], annealed[:, 2])
+        | {
+            "with_reflections": round(annealed[:, 0].mean(), 5),
+            "sd": short(sd),
+            "spirit_sd": short(spirit_sd),
+            "spirit_sum": short(annealed[:, 3].max()),
         },
+    }
+
+
+def short(value: float) -> float:
+    """Round to three significant digits."""
+    return float(f"{value:.3g}")
+
+
+def energies_row(ours: np.ndarray, theirs: np.ndarray) -> dict:
+    """Row of two means of energies, with their difference in standard errors."""
+    error = np.sqrt(ours.var(ddof=1) / len(ours) + theirs.var(ddof=1) / len(theirs))
+    return {
+        "value": round(ours.mean(), 5),
+        "unit": "J",
+        "peer": round(theirs.mean(), 5),
+        "ratio": round(ours.mean() / theirs.mean(), 5),
+        "difference_sd": short(abs(ours.mean() - theirs.mean()) / error),
     }
 
 
@@ -99,19 +122,52 @@ def rates_at(temperature: float, seed: int, peer: Spirit) -> tuple[float, float,
     return heat, both, spirit
 
 
-def annealed(seed: int, peer: Spirit) -> tuple[float, float, float]:
-    """Energies per spin of a lattice annealed by us and by Spirit; relative error of its sum."""
-    schedule = Schedule(
-        SETTINGS.temperature, SETTINGS.sweeps, SETTINGS.reflections, SETTINGS.alignments
-    )
-    ours = anneal(SHAPE, HAMILTONIAN, schedule, seed=seed)
+def equilibrium(peer: Spirit, blocks: int = 12, samples: int = 10) -> np.ndarray:
+    """Mean energies per spin of blocks at `WARM`: ours, plain and Spirit's, (blocks, 3)."""
+    rng = np.random.default_rng(0)
+    lattice = Lattice(random_spins(SHAPE, rng), HAMILTONIAN, 0)
+    lattice.sweep(np.linspace(2 * WARM, WARM, 300), SETTINGS.reflections)
+    m = lattice.m.astype(np.float64)
+    peer.spins[:] = lattice.m.reshape(-1, 3)
+    peer.sweep(WARM, 60)
+    found = np.zeros((blocks, 3))
+    for block in found:
+        for _ in range(samples):
+            lattice.sweep([WARM] * 3)
+            m = plain_sweeps(m, 3, rng)
+            peer.sweep(WARM, 3)
+            block += [energy(each, HAMILTONIAN) for each in (lattice.m, m, peer.m)]
+    return found / samples
+
+
+def plain_sweeps(m: np.ndarray, sweeps: int, rng: np.random.Generator) -> np.ndarray:
+    """Metropolis sweeps at `WARM` over both sublattices of spins (H, W, 3)."""
+    colour = np.indices(SHAPE).sum(0) % 2
+    for turn in range(2 * sweeps):
+        new = unit(m + 0.8 * rng.standard_normal(m.shape))
+        loss = -((new - m) * effective_field(m, HAMILTONIAN)).sum(-1)
+        accepted = (rng.random(SHAPE) < np.exp(-np.maximum(loss, 0) / WARM)) & (colour == turn % 2)
+        m = np.where(accepted[..., None], new, m)
+    return m
+
+
+def annealed_energies(seed: int, peer: Spirit) -> tuple[float, float, float, float]:
+    """Energies per spin of annealed lattices, and the relative error of Spirit's sum.
+
+    Ours with reflections, ours with heat bath alone, and Spirit's.
+    """
+    schedule = Schedule(SETTINGS.temperature, STEPS, SETTINGS.reflections, SETTINGS.alignments)
+    mixed = anneal(SHAPE, HAMILTONIAN, schedule, seed=seed)
+    updates = 1 + SETTINGS.reflections
+    alone = Lattice(random_spins(SHAPE, np.random.default_rng(seed)), HAMILTONIAN, seed)
+    alone.sweep(np.repeat(schedule.temperatures, updates))
+    alone.align(SETTINGS.alignments)
     peer.spins[:] = random_spins(SHAPE, np.random.default_rng([seed, 1])).reshape(-1, 3)
     for temperature in schedule.temperatures:
-        peer.sweep(temperature, 1 + SETTINGS.reflections)
-    theirs = peer.minimised()
-    assert torque(theirs, effective_field(theirs, HAMILTONIAN)) < 1e-2
-    energies = energy(ours, HAMILTONIAN), energy(theirs, HAMILTONIAN)
-    return *energies, abs(peer.energy() / energies[1] - 1)
+        peer.sweep(temperature, updates)
+    peer.minimise()
+    energies = [energy(m, HAMILTONIAN) for m in (mixed, alone.m, peer.m)]
+    return *energies, abs(peer.energy() / energies[-1] - 1)
 
 
 class Spirit:
@@ -149,13 +205,17 @@ class Spirit:
         self._simulation.n_shot(self._state, sweeps)
         self._simulation.stop(self._state)
 
-    def minimised(self) -> np.ndarray:
-        """Spins at the minimum of the energy, (H, W, 3)."""
+    @property
+    def m(self) -> np.ndarray:
+        """Spins, (H, W, 3)."""
+        return np.array(self.spins).reshape(*SHAPE, 3)
+
+    def minimise(self) -> None:
+        """Move the spins to a minimum of the energy."""
         self._simulation.start(
             self._state, self._simulation.METHOD_LLG, self._simulation.SOLVER_LBFGS_OSO,
             n_iterations=2000, n_iterations_log=2000,
         )  # fmt: skip
-        return np.array(self.spins).reshape(*SHAPE, 3)
 
     def energy(self) -> float:
         """Energy per spin as Spirit computes it."""

@@ -23,6 +23,7 @@ PAGES = [
 ]
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 NO_SETTINGS = {"data.dvc", "data.hash", "data.labels", "films.json", "section.key"}
+NO_SETTINGS |= {"lattice.csv", "lattice.parquet"}
 
 
 def text(page: Path) -> str:

@@ -11,8 +11,8 @@ and a reflection :math:`S' = 2 (S\cdot\hat F)\hat F - S` (over-relaxation) keeps
 anisotropy, both are proposals that are accepted by its change of energy. At the end the spins are
 aligned with their fields until the torque vanishes.
 
-Every row of sites has generators of its own (xoshiro128++), seeded by the lattice's seed, so that
-the result depends on nothing but the seed.
+Every place in a row has a generator of its own (xoshiro128++), seeded by the lattice's seed. The
+result depends on nothing but the seed.
 
 References
 ----------
