@@ -449,3 +449,54 @@ def test_lattices_are_annealed_once_and_drawn(run, tmp_path):
     code, _, error = run(*words, "--set", "lattice.size=15")
     assert code == 1
     assert "lattice.size" in error
+
+
+def test_spins_are_generated_completed_and_written(run, tmp_path):
+    code, out, _ = run("field", "generate", "--size", 48, "--seed", 3, "--out", tmp_path / "a")
+    assert code == 0 and out.startswith("generate: 48×48 sites, energy -0.")
+    m = np.load(tmp_path / "a/spins.npy")
+    np.save(tmp_path / "z.npy", m[..., 2])
+    code, out, _ = run("field", "complete", tmp_path / "z.npy", "--json")
+    summary = json.loads(out)
+    assert code == 0 and summary["energy_after_j"] < -2.02
+    assert summary["charge"] == json.loads((tmp_path / "a/summary.json").read_text())["charge"]
+    np.save(tmp_path / "mask.npy", np.arange(48)[:, None] + np.zeros(48) < 4)
+    code, out, _ = run("field", "repair", tmp_path / "a/spins.npy", "--mask", tmp_path / "mask.npy")
+    assert code == 0 and "→ -2.0" in out
+    code, out, _ = run(
+        "field", "respond", tmp_path / "a/spins.npy", "--field", 0.05, "--field", 0.2,
+        "--iterations", 100, "--out", tmp_path / "b", "--json",
+    )  # fmt: skip
+    assert code == 0
+    weak, strong = json.loads(out)
+    assert weak["m_z"] < strong["m_z"] and strong["external_j"] == 0.2
+    assert (tmp_path / "b/0.2-spins.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["infer", "z.npy"], "holds z components only"),
+        (["complete", "image.png"], "is an image: its scale must be given"),
+        (["infer", "pair.npy"], r"has the shape (16, 16, 2); spins must be (H, W, 3)"),
+        (["infer", "small.npy"], "has 8×8 sites; each side must have at least 16"),
+        (["denoise", "m.npy", "--alpha", "-1"], "alpha (=-1) must be above 0"),
+        (["repair", "m.npy"], "exactly one of a mask, rows and a square"),
+        (["repair", "m.npy", "--mask", "none.npy"], "none.npy"),
+        (["infer", "m.npy", "--model", "bundled:moke-unet"], "is of the family moke-unet"),
+        (["generate", "--size", "8"], "8×8 sites"),
+    ],
+)
+def test_bad_spins_are_one_sentence_and_leave_nothing(run, tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    up = np.zeros((16, 16, 3))
+    up[..., 2] = 1
+    for name, array in {
+        "m": up, "z": up[..., 2], "pair": up[..., :2], "small": up[:8, :8],
+    }.items():  # fmt: skip
+        np.save(f"{name}.npy", array)
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save("image.png")
+    code, out, err = run("field", *words, "--out", "out")
+    assert code == 1 and out == ""
+    assert err.startswith("error: ") and says in err and err.count("\n") == 1
+    assert not Path("out").exists()

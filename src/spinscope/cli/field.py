@@ -10,7 +10,7 @@ import typer
 from spinscope.cli.shared import Answer, Model, Settings, group, option, output, verb
 from spinscope.errors import SpinscopeError
 
-app = group("Infer effective fields; denoise, repair, complete and generate spin textures.")
+app = group("Apply networks of the effective field to spins.")
 BUNDLED = "bundled:field-fcn"
 
 Spins = Annotated[
