@@ -42,6 +42,7 @@ def apply(
         else:
             given = read_spins(file, period_px=period_px)
         trial = {"denoise": {"alpha": 1.0}, "repair": {"rows": size // 16}} if file is None else {}
+        infer_field = jobs.with_chirality(infer_field, given)
         found = function(given, infer_field, **trial.get(application, {}))
     results = found if isinstance(found, list) else [found]
     for result in results:

@@ -15,7 +15,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.jobs import field as jobs
 from spinscope.jobs.spin_input import SpinInput, image_spins, read_spins
 from spinscope.physics.annealing import Schedule, anneal
-from spinscope.physics.lattice import Hamiltonian, effective_field, energy, helix_pitch
+from spinscope.physics.lattice import Hamiltonian, effective_field, energy, helix_pitch, mean_angle
 from spinscope.physics.topology import topological_charge
 
 H = Hamiltonian()
@@ -104,6 +104,25 @@ def test_results_are_written_and_read_back(given, tmp_path):
     assert summary["energy_j"] == [pytest.approx(result.energy[0], abs=1e-6)]
     with Image.open(files[3]) as image:
         assert image.size == (48 * 2 + 8, 48)
+
+
+def test_the_chirality_is_that_of_the_spins(given, m):
+    other = m * np.array([-1, -1, 1], np.float32)
+    mirrored, opposite = SpinInput(m[..., 2], other), Hamiltonian(dmi=-0.3)
+    function = jobs.with_chirality(TrueField.linear, mirrored)
+    result = jobs.infer(mirrored, function)
+    np.testing.assert_allclose(result.field, effective_field(other, opposite), atol=1e-5)
+    assert result.summary["chirality"] == "opposite"
+    assert result.summary["energy_after_j"] == pytest.approx(energy(m, H), abs=1e-5)
+    assert jobs.with_chirality(TrueField.linear, given) is TrueField.linear
+    alone = SpinInput(given.m_z)
+    assert jobs.with_chirality(TrueField.linear, alone) is TrueField.linear
+    function = jobs.with_chirality(TrueField(), alone, "opposite")
+    completed = jobs.complete(alone, function, iterations=200)
+    assert mean_angle(completed.m, other) < 2
+    np.testing.assert_allclose(function.linear(other), effective_field(other, opposite), atol=1e-5)
+    with pytest.raises(SpinscopeError, match="chirality 'left' must be one of training, opposite"):
+        jobs.with_chirality(TrueField(), None, "left")
 
 
 # inputs

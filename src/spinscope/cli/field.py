@@ -20,13 +20,20 @@ Iterations = option(int, "Largest number of iterations.")
 Seed = Annotated[int, typer.Option(help="Seed of the random numbers.")]
 Period = option(float, "Period of the domains of an image in px.")
 Scale = option(float, "Sites of the lattice per pixel of an image.")
+Chirality = option(str, "training or opposite (that of the spins).")
 Out = output("none", "Folder for spins.npy, field.npy, summary.json and spins.png")
 
 
 @verb(app)
-def infer(settings: Settings, file: Spins, model: Model = BUNDLED, out: Out = None) -> Answer:
+def infer(
+    settings: Settings,
+    file: Spins,
+    model: Model = BUNDLED,
+    chirality: Chirality = None,
+    out: Out = None,
+) -> Answer:
     """Infer the effective field of spins and their energy."""
-    return _run(settings, "infer", model, out, file)
+    return _run(settings, "infer", model, chirality, out, file)
 
 
 @verb(app)
@@ -37,11 +44,20 @@ def denoise(
     iterations: Iterations = 10,
     alpha: option(float, "First add noise of this strength, to try it.") = None,
     seed: Seed = 0,
+    chirality: Chirality = None,
     out: Out = None,
 ) -> Answer:
     """Remove the noise of spins."""
     return _run(
-        settings, "denoise", model, out, file, iterations=iterations, alpha=alpha, seed=seed
+        settings,
+        "denoise",
+        model,
+        chirality,
+        out,
+        file,
+        iterations=iterations,
+        alpha=alpha,
+        seed=seed,
     )
 
 
@@ -55,6 +71,7 @@ def repair(
     rows: option(int, "Instead, replace rows by noise, to try it.") = None,
     square: option(int, "Instead, erase a square of this side, to try it.") = None,
     seed: Seed = 0,
+    chirality: Chirality = None,
     out: Out = None,
 ) -> Answer:
     """Replace defective spins by what fits the others."""
@@ -62,8 +79,8 @@ def repair(
 
     sites = None if mask is None else np.load(mask, allow_pickle=False).astype(bool)
     return _run(
-        settings, "repair", model, out, file, iterations=iterations, mask=sites, rows=rows,
-        square=square, seed=seed,
+        settings, "repair", model, chirality, out, file, iterations=iterations, mask=sites,
+        rows=rows, square=square, seed=seed,
     )  # fmt: skip
 
 
@@ -75,11 +92,12 @@ def complete(
     iterations: option(int, "Number of iterations (30; 8 for an image).") = None,
     period_px: Period = None,
     sites_per_px: Scale = None,
+    chirality: Chirality = None,
     out: Out = None,
 ) -> Answer:
     """Infer all three components from the z components, or from an image."""
     scale = {"period_px": period_px, "sites_per_px": sites_per_px}
-    return _run(settings, "complete", model, out, file, scale, iterations=iterations)
+    return _run(settings, "complete", model, chirality, out, file, scale, iterations=iterations)
 
 
 @verb(app)
@@ -89,11 +107,19 @@ def generate(
     size: Annotated[int, typer.Option(help="Sites per side.")] = 128,
     iterations: Iterations = 50,
     seed: Seed = 0,
+    chirality: Chirality = None,
     out: Out = None,
 ) -> Answer:
     """Generate a spin texture from random spins."""
     return _run(
-        settings, "generate", model, out, shape=(size, size), iterations=iterations, seed=seed
+        settings,
+        "generate",
+        model,
+        chirality,
+        out,
+        shape=(size, size),
+        iterations=iterations,
+        seed=seed,
     )
 
 
@@ -111,16 +137,17 @@ def respond(
     iterations: Iterations = 1000,
     temperature: Annotated[float, typer.Option(help="Temperature in J, 0 for none.")] = 0.5,
     seed: Seed = 0,
+    chirality: Chirality = None,
     out: Out = None,
 ) -> Answer:
     """Follow spins through external fields, one after the other."""
     return _run(
-        settings, "respond", model, out, file, fields=field, iterations=iterations,
+        settings, "respond", model, chirality, out, file, fields=field, iterations=iterations,
         temperature=temperature, seed=seed,
     )  # fmt: skip
 
 
-def _run(settings, application, model, out, file=None, scale=None, **options) -> Answer:
+def _run(settings, application, model, chirality, out, file=None, scale=None, **options) -> Answer:
     """Read the input, run an application and write its results."""
     from spinscope.jobs import field as jobs
     from spinscope.jobs.spin_input import read_spins
@@ -129,6 +156,7 @@ def _run(settings, application, model, out, file=None, scale=None, **options) ->
         raise SpinscopeError(f"--out {out} is a file; it must be a folder")
     given = {} if file is None else {"given": read_spins(file, **(scale or {}))}
     function = jobs.open_field(settings.load(jobs.FAMILY), model)
+    function = jobs.with_chirality(function, given.get("given"), chirality)
     results = getattr(jobs, application)(**given, infer_field=function, **options)
     results = results if isinstance(results, list) else [results]
     lines = []

@@ -21,6 +21,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.jobs.spin_input import SpinInput
 from spinscope.physics.lattice import (
     checked_sides,
+    energy_of_field,
     erased_square,
     mean_angle,
     noisy,
@@ -33,6 +34,7 @@ from spinscope.physics.topology import topological_charge
 
 FAMILY = "field-fcn"
 APPLICATIONS = ("infer", "denoise", "repair", "complete", "generate", "respond")
+CHIRALITIES = ("training", "opposite")
 OnStep = Callable[[int, np.ndarray, float], None]
 
 
@@ -110,6 +112,71 @@ def open_field(params: Params, model_ref: str) -> Field:
             f"model {model_ref} is of the family {family.name}; effective fields need {FAMILY}"
         )
     return family.predictor(folder, params)
+
+
+class Opposite:
+    """Effective field for DMI of the opposite sign.
+
+    Turning the in-plane components by half a turn changes the sign of both kinds of DMI and leaves
+    the other terms.
+
+    Parameters
+    ----------
+    infer_field : callable
+        Function of `open_field`.
+    """
+
+    def __init__(self, infer_field: Field):
+        linear = getattr(infer_field, "linear", None)
+        self._field = infer_field
+        self.linear = None if linear is None else Opposite(linear)
+
+    def __call__(self, m: np.ndarray) -> np.ndarray:
+        """Effective field of spins (H, W, 3)."""
+        return self._field(m * _HALF_TURN) * _HALF_TURN
+
+
+_HALF_TURN = np.array([-1, -1, 1], np.float32)
+_CHIRAL = 2e-3  # J per site by which one chirality must be lower
+
+
+def with_chirality(
+    infer_field: Field, given: SpinInput | None, chirality: str | None = None
+) -> Field:
+    """Field for the chirality of the given spins.
+
+    Parameters
+    ----------
+    infer_field : callable
+        Function of `open_field`.
+    given : SpinInput or None
+        Spins; their energy is lower with the right sign of the DMI.
+    chirality : {"training", "opposite"}, optional
+        That of the training lattices or its opposite; by default that of the spins, and that of
+        the training lattices for an input of z components only.
+
+    Returns
+    -------
+    callable
+        `infer_field`, or its `Opposite`.
+
+    Raises
+    ------
+    SpinscopeError
+        If there is no such chirality.
+    """
+    if chirality not in (None, *CHIRALITIES):
+        raise SpinscopeError(f"chirality {chirality!r} must be one of {', '.join(CHIRALITIES)}")
+    opposite = Opposite(infer_field)
+    if chirality is not None:
+        return opposite if chirality == "opposite" else infer_field
+    if given is None or given.m is None:
+        return infer_field
+    function = getattr(infer_field, "linear", None) or infer_field
+    own, other = (
+        energy_of_field(given.m, field(given.m)) for field in (function, Opposite(function))
+    )
+    return opposite if other < own - _CHIRAL else infer_field
 
 
 def input_of(result: FieldResult) -> SpinInput:
@@ -344,7 +411,7 @@ def respond(
         results.append(
             FieldResult(
                 "respond", before, m, last.field, energy + last.energy,
-                time.perf_counter() - started, value, cut=given.cut,
+                time.perf_counter() - started, value, _chirality(infer_field), cut=given.cut,
             )
         )  # fmt: skip
     return results
@@ -354,6 +421,11 @@ _COOLING, _DAMPING = (1, 1, 0.5, 0.25, 0.125), 0.15
 """Shares of the temperature, and damping, of a response to a field."""
 _MIX = 4.0
 """Share of the old spin at the end of a response, which must not excite a checkerboard."""
+
+
+def _chirality(infer_field: Field) -> dict[str, str]:
+    """Chirality of the field, for the summary of a result."""
+    return {"chirality": CHIRALITIES[isinstance(infer_field, Opposite)]}
 
 
 def _spins(given: SpinInput, application: str) -> np.ndarray:
@@ -381,7 +453,7 @@ def _applied(
     started = time.perf_counter()
     result: Recursion = recursion(start, infer_field, **options)
     seconds = time.perf_counter() - started
-    facts: dict[str, Any] = {"torque": round(result.torque[-1], 6)}
+    facts: dict[str, Any] = {"torque": round(result.torque[-1], 6), **_chirality(infer_field)}
     if truth is not None:
         facts["angle_before_deg"] = round(mean_angle(unit(start)[where], truth[where]), 3)
         facts["angle_after_deg"] = round(mean_angle(result.m[where], truth[where]), 3)
