@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 
@@ -12,6 +17,7 @@ from spinscope.datasets import open_dataset
 from spinscope.datasets.seen import training_frames
 from spinscope.datasets.shards import damaged_files
 from spinscope.errors import SpinscopeError
+from spinscope.files import sha256_folder
 from spinscope.physics.lattice import Hamiltonian, effective_field, energy
 
 SETTINGS = ["lattice.n=7", "lattice.size=16", "lattice.sweeps=40", "lattice.alignments=400",
@@ -59,6 +65,41 @@ def test_a_seed_gives_the_same_bytes_whatever_the_threads_and_interruptions(tmp_
     for name in names:
         assert (whole / name).read_bytes() == (parts / name).read_bytes(), name
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+KILLED = """
+import sys
+from spinscope.config import load_params
+from spinscope.corpora.lattice import make_lattice_corpus
+settings = load_params(None, sys.argv[2:]).lattice
+make_lattice_corpus(sys.argv[1], 4, settings, progress=lambda items, **_: items)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_corpus_is_resumed_to_the_same_bytes(tmp_path):
+    """A process is killed between two chunks; another one ends the corpus."""
+    more = ["lattice.n=60", "lattice.size=64", "lattice.sweeps=300", "lattice.shard_lattices=2"]
+    killed, parts = tmp_path / "killed", tmp_path / ".killed.parts"
+    words = [sys.executable, "-c", KILLED, str(killed), *SETTINGS, *more]
+    process = subprocess.Popen(words)
+    while process.poll() is None and len(list(parts.glob("part-*.json"))) < 2:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not killed.exists()
+    kept = {path: path.stat().st_mtime_ns for path in parts.glob("part-*.json")}
+    assert 2 <= len(kept) < 30
+
+    def seen(items, **_):
+        for item in items:
+            yield item
+            assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items())
+
+    chosen = settings(*more)
+    make_lattice_corpus(killed, 4, chosen, progress=seen)
+    whole = make_lattice_corpus(tmp_path / "whole", 4, chosen)
+    assert sha256_folder(killed) == sha256_folder(whole)
 
 
 def test_the_paper_profile_has_the_published_sizes():
