@@ -333,8 +333,8 @@ def test_flows_are_listed(run):
     code, out, _ = run("flow", "list")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
-        "ablations", "corpus-ltem", "cross-validate", "evaluate-tta", "field-study", "ltem-study",
-        "moke-study", "probes", "promote", "relabel", "retrain", "search", "train-seeds",
+        "ablations", "corpus-ltem", "cross-validate", "evaluate-tta", "field", "field-study",
+        "ltem-study", "moke-study", "probes", "promote", "relabel", "retrain", "search", "train-seeds",
     ]  # fmt: skip
 
 

@@ -46,8 +46,8 @@ def test_a_study_without_a_report_is_one_sentence(tmp_path, name, says):
         store_results(name, tmp_path, tmp_path, load_params("demo"))
 
 
-def test_the_results_of_both_studies_are_shipped():
-    assert [path.stem for path in SHIPPED] == ["ltem", "moke"]
+def test_the_results_of_every_study_are_shipped():
+    assert [path.stem for path in SHIPPED] == ["field", "ltem", "moke"]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
