@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from spinscope.studies.field.findings import findings, iterations_until_near
+from spinscope.studies.field.findings import denoising_steps, findings, iterations_until_near
 
 
 def state(mz: float, charge: int = -10) -> dict:
@@ -19,7 +19,7 @@ def mean(value: float) -> dict:
 
 NETWORK = {
     "accuracy": {"energy_error": 4e-4, "mse": 2e-6, "r2": {"x": 0.9999, "y": 0.9999, "z": 0.9999}},
-    "denoise": [{"alpha": 0.5, "before": mean(22.0), "after": mean(3.0)}],
+    "denoise": [{"alpha": 0.5, "before": mean(22.0), "angles": [22.0, 3.0, *[4.0] * 9]}],
     "repair": [
         {"kind": "rows", "before": mean(90.0), "after": mean(10.0)},
         {"kind": "square", "before": None, "after": mean(5.0)},
@@ -51,7 +51,7 @@ def test_a_network_that_does_all_reproduces_all():
         (("accuracy", "energy_error"), 6e-4, "Error of the energy from the inferred field"),
         (("accuracy", "mse"), 2e-5, "Mean squared error of a component"),
         (("accuracy", "r2", "y"), 0.998, "R² of F_y"),
-        (("denoise", 0, "after"), mean(12.0), "Noise α = 0.5"),
+        (("denoise", 0, "angles"), [22.0, *[12.0] * 10], "Noise α = 0.5"),
         (("repair", 0, "after"), mean(30.0), "Repair"),
         (("complete", "angle"), mean(4.0), "All components from m_z"),
         (("generate", "last"), mean(-2.01), "Generation"),
@@ -76,3 +76,11 @@ def test_each_finding_can_fail(path, value, name):
 def test_iterations_until_the_energy_is_near():
     assert iterations_until_near([0.0, -2.0, -2.025], REFERENCES) == 2
     assert iterations_until_near([0.0, -2.0], REFERENCES) is None
+
+
+def test_noise_is_removed_by_the_better_number_of_iterations():
+    once = [{"angles": [22.0, 3.0, *[4.0] * 9]}]
+    ten = [{"angles": [22.0, 3.0, *[2.0] * 9]}]
+    assert denoising_steps([once]) == 1
+    assert denoising_steps([ten]) == 10
+    assert denoising_steps([once, ten, ten]) == 10

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spinscope.drawing import colour_legend, film_colours
+from spinscope.studies.field.findings import denoising_steps
 from spinscope.studies.figures import colour, finish, new_figure
 
 
@@ -51,7 +52,8 @@ def noise_figure(trainings: Mapping[str, Sequence[Mapping]], references: Mapping
     smooth = [row["after"]["mean"] for row in references["smooth"]]
     axes.plot(alphas, smooth, "s:", color="#888", label="best Gaussian filter")
     for name, style, seeds in _lines(trainings, references, "denoise"):
-        after = np.array([[row["after"]["mean"] for row in one] for one in seeds])
+        steps = denoising_steps(seeds)
+        after = np.array([[row["angles"][steps] for row in one] for one in seeds])
         _band(axes, alphas, after, label=name, **style)
     finish(axes, xlabel="noise α", ylabel="mean angle to the lattice without noise, °")
     axes.set_ylim(bottom=0)

@@ -394,11 +394,19 @@ def monte_carlo(tests: Tests) -> list[np.ndarray]:
     return found
 
 
-def examples(field: Field, tests: Tests) -> Iterator[tuple[str, np.ndarray]]:
-    """Spins (H, W, 3) that the page shows, by name: one lattice per application."""
+def examples(field: Field, tests: Tests, steps: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Spins (H, W, 3) that the page shows, by name: one lattice per application.
+
+    Parameters
+    ----------
+    field : Field
+    tests : Tests
+    steps : int
+        Iterations of the noise removal.
+    """
     m = tests.lattices[0]
     for alpha in ALPHAS[2::2]:
-        yield f"denoised {alpha}", field.follow(tests.noisy(0, alpha), DENOISING)[0]
+        yield f"denoised {alpha}", field.follow(tests.noisy(0, alpha), steps)[0]
     for kind in ("rows", "square"):
         broken, mask = tests.broken(0, kind)
         yield kind, field.follow(broken, REPAIRING, known=~mask)[0]

@@ -23,10 +23,11 @@ from spinscope.errors import SpinscopeError
 from spinscope.families import of
 from spinscope.files import atomic_file, digest, kept
 from spinscope.images import read_image
+from spinscope.jobs.field import respond
 from spinscope.studies.base import Job, Stage
 from spinscope.studies.field import measures
 from spinscope.studies.field import report as field_report
-from spinscope.studies.field.findings import SOURCE, findings
+from spinscope.studies.field.findings import SOURCE, denoising_steps, findings
 from spinscope.studies.field.kerr_image import infer, kerr_lattice
 from spinscope.studies.field.measures import Field, Tests, TrueField
 from spinscope.studies.field.networks import Network, networks
@@ -41,7 +42,7 @@ WITHOUT = "without a network"
 """Unit of the true field, Monte Carlo and baselines."""
 
 _CODE = ("inference", "models", "physics/lattice", "physics/recursion", "physics/topology")
-_CODE += ("jobs/field", "studies/field/measures")
+_CODE += ("studies/field/measures",)
 
 _APPLICATIONS: dict[str, Callable[[Field, Tests], Any]] = {
     "denoise": measures.denoise,
@@ -155,10 +156,12 @@ def report(job: Job) -> dict[str, Any]:
         first.setdefault(network.name, network)
     references = measure(job, WITHOUT)
     shown = {
-        name: _examples(job, data, name, network.about(params), partial(network.field, params))
+        name: _examples(
+            job, data, name, network.about(params), partial(network.field, params), trainings[name]
+        )
         for name, network in first.items()
     }
-    shown[TRUE] = _examples(job, data, TRUE, {}, lambda: data.true_field)
+    shown[TRUE] = _examples(job, data, TRUE, {}, lambda: data.true_field, [references["true"]])
     rows = findings(trainings, references)
     sections = field_report.sections(trainings, references, shown, data.tests)
     kerr: dict[str, Any] = {}
@@ -245,17 +248,30 @@ def _place(
     """File of a measurement and the key of everything that it depends on."""
     tests = data.tests
     n = tests.n if measure in ("denoise", "smooth", "repair") else None
-    key = [about.get("sha256", name), data.digest, tests.seed, n, measure, code_digest(code)]
+    key = [
+        about.get("sha256", name),
+        data.digest,
+        tests.seed,
+        n,
+        measure,
+        code_digest(code, (respond,)),
+    ]
     return job.out / f"{STUDY}-points" / f"{measure}-{digest(key)}.json", key
 
 
 def _examples(
-    job: Job, data: TestData, name: str, about: dict[str, Any], load: Callable[[], Field]
+    job: Job,
+    data: TestData,
+    name: str,
+    about: dict[str, Any],
+    load: Callable[[], Field],
+    seeds: list[dict[str, Any]],
 ) -> dict[str, np.ndarray]:
     """Spins that the page shows, kept in one file."""
-    path = _place(job, data, name, about, "examples")[0].with_suffix(".npz")
+    steps = denoising_steps([one["denoise"] for one in seeds])
+    path = _place(job, data, name, about, f"examples-{steps}")[0].with_suffix(".npz")
     if not path.is_file():
-        arrays = dict(measures.examples(load(), data.tests))
+        arrays = dict(measures.examples(load(), data.tests, steps))
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         with atomic_file(path) as unfinished:
