@@ -153,6 +153,19 @@ def test_an_image_is_scaled_to_the_pitch_and_mirrored():
     assert found.m_z.max() == 1 and found.m_z.min() == -1
 
 
+def test_an_image_of_skyrmions_has_their_charge():
+    """Nine dark discs in an image: charge -1 each, whatever the mirror images hold."""
+    y, x = np.mgrid[:120, :120]
+    distance = np.min(
+        [np.hypot(y - 20 - 40 * i, x - 20 - 40 * j) for i in range(3) for j in range(3)], axis=0
+    )
+    image = np.clip((distance - 6) / 8, 0, 1).astype(np.float32)
+    given = image_spins(image, helix_pitch(0.3) / 32)
+    result = jobs.complete(given, TrueField(), iterations=60, keep_z=True)
+    assert result.summary["sites"] == list(given.shown(given.m_z).shape)
+    assert result.summary["charge"] == pytest.approx(-9, abs=0.1)
+
+
 @pytest.mark.parametrize(
     "array, rule",
     [

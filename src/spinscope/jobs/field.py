@@ -74,15 +74,21 @@ class FieldResult:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Numbers that JSON can hold; energies per site in J, the charge that of the lattice."""
+        """Numbers that JSON can hold; energies per site in J.
+
+        The charge of an image is a quarter of that of the lattice, which is the image and its
+        mirror images.
+        """
+        shown = self.m if self.cut is None else self.m[self.cut]
+        copies = self.m[..., 0].size / shown[..., 0].size
         return {
             "application": self.application,
-            "sites": list(self.m.shape[:2]),
+            "sites": list(shown.shape[:2]),
             "energy_before_j": round(self.energy[0], 6),
             "energy_after_j": round(self.energy[-1], 6),
             "iterations": len(self.energy) - 1,
             "seconds": round(self.seconds, 4),
-            "charge": round(topological_charge(self.m), 3),
+            "charge": round(topological_charge(self.m) / copies, 3),
             "m_z": round(float(self.m[..., 2].mean()), 6),
             "external_j": self.external,
             **self.facts,
