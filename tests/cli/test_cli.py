@@ -472,6 +472,12 @@ def test_spins_are_generated_completed_and_written(run, tmp_path):
     weak, strong = json.loads(out)
     assert weak["m_z"] < strong["m_z"] and strong["external_j"] == 0.2
     assert (tmp_path / "b/0.2-spins.png").is_file()
+    loop = [word for value in (0.05, 0.2, 0.05) for word in ("--field", value)]
+    run("field", "respond", tmp_path / "a/spins.npy", *loop, "--iterations", 10, "--out",
+        tmp_path / "c")  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "c").glob("*summary.json")) == [
+        "0.05-2-summary.json", "0.05-summary.json", "0.2-summary.json",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

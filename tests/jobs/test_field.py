@@ -13,7 +13,7 @@ from spinscope.config import load_params
 from spinscope.corpora.ovf import write_ovf
 from spinscope.errors import SpinscopeError
 from spinscope.jobs import field as jobs
-from spinscope.jobs.spin_input import SpinInput, image_spins, read_spins
+from spinscope.jobs.spin_input import SpinInput, image_spins, read_mask, read_spins
 from spinscope.physics.annealing import Schedule, anneal
 from spinscope.physics.lattice import Hamiltonian, effective_field, energy, helix_pitch, mean_angle
 from spinscope.physics.topology import topological_charge
@@ -179,6 +179,8 @@ def test_an_image_of_skyrmions_has_their_charge():
         (np.ones((8, 16, 3)) / 3**0.5, r"has 8×16 sites; each side must have at least 16"),
         (np.full((16, 16), 1.5), r"values span 1.5 to 1.5; z components .* \[-1, 1\]"),
         (np.full((16, 16), np.nan), "z components must be finite"),
+        (np.full((16, 16, 3), 3**-0.5 + 0j), "has the type complex128; .* must be real numbers"),
+        (np.full((16, 16), "a"), "has the type <U1; its values must be real numbers"),
     ],
 )
 def test_bad_arrays_are_named(tmp_path, array, rule):
@@ -197,6 +199,8 @@ def test_an_image_needs_a_scale_and_contrast(tmp_path):
         read_spins(path, period_px=-3)
     with pytest.raises(SpinscopeError, match=r"are 6×6 sites; each side must have at least 16"):
         read_spins(path, sites_per_px=0.1)
+    with pytest.raises(SpinscopeError, match=r"are 64000×64000 sites; .* at most 4096"):
+        read_spins(path, sites_per_px=1000)
     with pytest.raises(SpinscopeError, match="must have contrast"):
         read_spins(path, sites_per_px=1)
     with pytest.raises(SpinscopeError, match="no such file"):
@@ -204,6 +208,41 @@ def test_an_image_needs_a_scale_and_contrast(tmp_path):
     (tmp_path / "text.npy").write_text("no array")
     with pytest.raises(SpinscopeError, match=r"text\.npy must be a NumPy array"):
         read_spins(tmp_path / "text.npy")
+
+
+def test_vectors_of_an_ovf_file_without_a_unit_must_be_unit_vectors(tmp_path, m):
+    write_ovf(tmp_path / "half.ovf", 0.5 * m[None], (1e-9, 1e-9, 1e-9))
+    with pytest.raises(SpinscopeError, match=r"half.ovf.* has the length 0.5; spins must be unit"):
+        read_spins(tmp_path / "half.ovf")
+    write_ovf(tmp_path / "ms.ovf", 5e5 * m[None], (1e-9, 1e-9, 1e-9), unit="A/m")
+    np.testing.assert_allclose(read_spins(tmp_path / "ms.ovf").m, m, atol=1e-5)
+
+
+def test_files_of_other_kinds_and_needless_scales_are_refused(tmp_path, m):
+    np.savez(tmp_path / "m.npz", m=m)
+    with pytest.raises(SpinscopeError, match=r"m\.npz must end in one of \.npy, \.ovf"):
+        read_spins(tmp_path / "m.npz")
+    np.save(tmp_path / "m.npy", m)
+    with pytest.raises(SpinscopeError, match=r"is no image: .* --period-px .* must be left out"):
+        read_spins(tmp_path / "m.npy", period_px=8)
+
+
+@pytest.mark.parametrize(
+    "values, rule",
+    [
+        (np.full((16, 16), np.nan), "must be true and false, or 1 and 0"),
+        (np.full((16, 16), 2), "must be true and false, or 1 and 0"),
+        (np.full((16, 16), "x"), "has the type <U1"),
+    ],
+)
+def test_a_mask_is_true_and_false(tmp_path, values, rule):
+    np.save(tmp_path / "mask.npy", values)
+    with pytest.raises(SpinscopeError, match=rf"mask\.npy.*{rule}"):
+        read_mask(tmp_path / "mask.npy")
+    np.save(tmp_path / "mask.npy", np.eye(16))
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.npy"), np.eye(16) > 0)
+    with pytest.raises(SpinscopeError, match="no such file"):
+        read_mask(tmp_path / "none.npy")
 
 
 def test_applications_name_what_they_need(given):
@@ -218,6 +257,19 @@ def test_applications_name_what_they_need(given):
         jobs.repair(given, TrueField(), square=60)
     with pytest.raises(SpinscopeError, match=r"mask has the shape \(4, 4\)"):
         jobs.repair(given, TrueField(), mask=np.ones((4, 4), bool))
+    for marked, sites in ((np.ones, 2304), (np.zeros, 0)):
+        with pytest.raises(SpinscopeError, match=f"the mask marks {sites} of 2304 sites"):
+            jobs.repair(given, TrueField(), mask=marked((48, 48), bool))
+    with pytest.raises(SpinscopeError, match=r"alpha \(=inf\) must be above 0 and finite"):
+        jobs.denoise(given, TrueField(), alpha=np.inf)
+    with pytest.raises(SpinscopeError, match=r"seed \(=-1\) must be at least 0"):
+        jobs.generate((16, 16), TrueField(), seed=-1)
+    with pytest.raises(SpinscopeError, match="5000×5000 sites; each side must have at most 4096"):
+        jobs.generate((5000, 5000), TrueField())
+    with pytest.raises(SpinscopeError, match=r"iterations \(=0\) must be at least 1"):
+        jobs.respond(given, TrueField(), iterations=0)
+    with pytest.raises(SpinscopeError, match=r"temperature \(=nan\) must be at least 0"):
+        jobs.respond(given, TrueField(), temperature=np.nan)
     with pytest.raises(SpinscopeError, match="8×8 sites"):
         jobs.generate((8, 8), TrueField())
     with pytest.raises(SpinscopeError, match="at least one field"):

@@ -75,9 +75,9 @@ def repair(
     out: Out = None,
 ) -> Answer:
     """Replace defective spins by what fits the others."""
-    import numpy as np
+    from spinscope.jobs.spin_input import read_mask
 
-    sites = None if mask is None else np.load(mask, allow_pickle=False).astype(bool)
+    sites = None if mask is None else read_mask(mask)
     return _run(
         settings, "repair", model, chirality, out, file, iterations=iterations, mask=sites,
         rows=rows, square=square, seed=seed,
@@ -160,8 +160,11 @@ def _run(settings, application, model, chirality, out, file=None, scale=None, **
     results = getattr(jobs, application)(**given, infer_field=function, **options)
     results = results if isinstance(results, list) else [results]
     lines = []
-    for result in results:
+    fields = [result.external for result in results]
+    for number, result in enumerate(results):
         name = f"{result.external:g}-" if len(results) > 1 else ""
+        if earlier := fields[:number].count(result.external):  # a field is returned to
+            name += f"{earlier + 1}-"
         files = [] if out is None else jobs.write_result(result, out, name)
         lines += [*_lines(result.summary), *(f"wrote {path}" for path in files)]
     values = [result.summary for result in results]

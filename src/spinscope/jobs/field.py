@@ -18,7 +18,7 @@ import numpy as np
 from spinscope import families
 from spinscope.config import Params
 from spinscope.errors import SpinscopeError
-from spinscope.jobs.spin_input import SpinInput
+from spinscope.jobs.spin_input import LARGEST, SpinInput
 from spinscope.physics.lattice import (
     checked_sides,
     energy_of_field,
@@ -223,9 +223,9 @@ def denoise(
     true = _spins(given, "denoise")
     start = true
     if alpha is not None:
-        if not alpha > 0:
-            raise SpinscopeError(f"alpha (={alpha:g}) must be above 0")
-        start = noisy(true, alpha, np.random.default_rng(seed))
+        if not 0 < alpha < np.inf:
+            raise SpinscopeError(f"alpha (={alpha:g}) must be above 0 and finite")
+        start = noisy(true, alpha, _generator(seed))
     return _applied(
         "denoise", given, start, infer_field, iterations=iterations, on_step=on_step,
         truth=None if alpha is None else true,
@@ -270,11 +270,16 @@ def repair(
     true = _spins(given, "repair")
     if sum(value is not None for value in (mask, rows, square)) != 1:
         raise SpinscopeError("repair needs exactly one of a mask, rows and a square")
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     if mask is not None:
         if mask.shape != true.shape[:2]:
             raise SpinscopeError(
                 f"the mask has the shape {mask.shape}; that of the lattice is {true.shape[:2]}"
+            )
+        if mask.all() or not mask.any():
+            raise SpinscopeError(
+                f"the mask marks {int(mask.sum())} of {mask.size} sites; some must be defective "
+                "and some not"
             )
         start = np.where(mask[..., None], np.float32(0), true)
     else:
@@ -351,7 +356,11 @@ def generate(
         See `recursion`.
     """
     checked_sides(shape)
-    start = random_spins(shape, np.random.default_rng(seed))
+    if max(shape) > LARGEST:
+        raise SpinscopeError(
+            f"lattice has {shape[0]}×{shape[1]} sites; each side must have at most {LARGEST}"
+        )
+    start = random_spins(shape, _generator(seed))
     given = SpinInput(start[..., 2], start)
     return _applied("generate", given, start, infer_field, iterations=iterations, on_step=on_step)
 
@@ -398,7 +407,9 @@ def respond(
         raise SpinscopeError("respond needs at least one field")
     if bad := [value for value in fields if not np.isfinite(value)]:
         raise SpinscopeError(f"field (={bad[0]:g}) must be finite")
-    m, results, rng = _spins(given, "respond"), [], np.random.default_rng(seed)
+    if iterations < 1:
+        raise SpinscopeError(f"iterations (={iterations}) must be at least 1")
+    m, results, rng = _spins(given, "respond"), [], _generator(seed)
     linear = getattr(infer_field, "linear", None)
     steps = _COOLING if linear is not None and temperature else ()
     for value in fields:
@@ -427,6 +438,13 @@ _COOLING, _DAMPING = (1, 1, 0.5, 0.25, 0.125), 0.15
 """Shares of the temperature, and damping, of a response to a field."""
 _MIX = 4.0
 """Share of the old spin at the end of a response, which must not excite a checkerboard."""
+
+
+def _generator(seed: int) -> np.random.Generator:
+    """Random numbers of a seed."""
+    if seed < 0:
+        raise SpinscopeError(f"seed (={seed}) must be at least 0")
+    return np.random.default_rng(seed)
 
 
 def _chirality(infer_field: Field) -> dict[str, str]:

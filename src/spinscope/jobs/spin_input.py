@@ -9,8 +9,19 @@ import numpy as np
 from scipy import ndimage
 
 from spinscope.errors import SpinscopeError
-from spinscope.physics.lattice import SMALLEST, checked_sides, checked_spins, helix_pitch
+from spinscope.physics.lattice import (
+    SMALLEST,
+    checked_real,
+    checked_sides,
+    checked_spins,
+    helix_pitch,
+)
 
+OVF = (".ovf", ".omf", ".ohf")
+FILES = (".npy", *OVF, ".png", ".tif", ".tiff")
+"""Endings of the files of arrays, of OVF files and of images."""
+LARGEST = 4096
+"""Sites on the longer side of the largest lattice that is made from an image or from noise."""
 _SMOOTHING = 0.06
 """Radius of the smoothing of an image, in periods of its domains."""
 
@@ -61,17 +72,46 @@ def read_spins(
     Raises
     ------
     SpinscopeError
-        If the file is missing, of another kind, its array has another shape, is too small, not
-        finite or not of unit vectors, or an image has no scale.
+        If the file is missing or of another kind, its array has another shape, is too small, not
+        finite or not of unit vectors, an image has no scale, or another file has one.
     """
     path = Path(path)
     if not path.is_file():
         raise SpinscopeError(f"{path}: no such file")
-    if path.suffix.lower() == ".npy":
-        return _of_array(_load(path), str(path))
-    if path.suffix.lower() in (".ovf", ".omf", ".ohf"):
-        return _of_ovf(path)
-    return _of_image(path, period_px, sites_per_px, dmi)
+    kind = path.suffix.lower()
+    if kind not in FILES:
+        raise SpinscopeError(f"{path} must end in one of {', '.join(FILES)}")
+    if kind != ".npy" and kind not in OVF:
+        return _of_image(path, period_px, sites_per_px, dmi)
+    if period_px is not None or sites_per_px is not None:
+        raise SpinscopeError(
+            f"{path} is no image: its values are those of sites, so --period-px and "
+            "--sites-per-px must be left out"
+        )
+    return _of_ovf(path) if kind in OVF else _of_array(_load(path), str(path))
+
+
+def read_mask(path: Path | str) -> np.ndarray:
+    """Read which sites are defective.
+
+    Parameters
+    ----------
+    path : Path
+        `.npy` of shape (H, W), of true and false or 1 and 0.
+
+    Raises
+    ------
+    SpinscopeError
+        If the file is missing, is no array or holds other values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SpinscopeError(f"{path}: no such file")
+    mask = _load(path)
+    checked_real(mask, str(path))
+    if not np.isin(mask, (0, 1)).all():
+        raise SpinscopeError(f"{path}: the values of a mask must be true and false, or 1 and 0")
+    return mask.astype(bool)
 
 
 def _load(path: Path) -> np.ndarray:
@@ -98,6 +138,7 @@ def checked_z(m_z: np.ndarray, name: str = "m_z") -> np.ndarray:
         If the array is not (H, W), too small, not finite, or outside [-1, 1].
     """
     checked_sides(m_z.shape, name)
+    checked_real(m_z, name)
     if not np.isfinite(m_z).all():
         raise SpinscopeError(f"{name} contains NaN or infinity; z components must be finite")
     if np.abs(m_z).max() > 1 + 1e-3:
@@ -111,11 +152,15 @@ def checked_z(m_z: np.ndarray, name: str = "m_z") -> np.ndarray:
 def _of_ovf(path: Path) -> SpinInput:
     from spinscope.corpora.ovf import film_of, read_ovf
 
-    film = film_of(read_ovf(path))
+    ovf = read_ovf(path)
+    film = film_of(ovf)
     if film.outside.any():
         raise SpinscopeError(
             f"{path}: {int(film.outside.sum())} cells are outside the film; a lattice must be full"
         )
+    if not ovf.unit:  # unit vectors, not a magnetisation
+        for layer in ovf.m:
+            checked_spins(layer, str(path))
     length = np.linalg.norm(film.m, axis=-1, keepdims=True)
     m = checked_spins(film.m / np.maximum(length, 1e-12), str(path))
     return SpinInput(m[..., 2], m)
@@ -164,7 +209,8 @@ def image_spins(
     Raises
     ------
     SpinscopeError
-        If the scaled image is smaller than the reach of a network or has no contrast.
+        If the scaled image is smaller than the reach of a network, larger than `LARGEST`, or has
+        no contrast.
     """
     pitch = helix_pitch(dmi)
     shape = [max(1, round(side * sites_per_px)) for side in image.shape]
@@ -172,6 +218,11 @@ def image_spins(
         raise SpinscopeError(
             f"{name}: {image.shape[0]}×{image.shape[1]} px at {sites_per_px:.3g} sites per px are "
             f"{shape[0]}×{shape[1]} sites; each side must have at least {SMALLEST}"
+        )
+    if max(shape) > LARGEST:
+        raise SpinscopeError(
+            f"{name}: {image.shape[0]}×{image.shape[1]} px at {sites_per_px:.3g} sites per px are "
+            f"{shape[0]}×{shape[1]} sites; each side must have at most {LARGEST}"
         )
     image = image.astype(np.float32)
     image = ndimage.gaussian_filter(image, _SMOOTHING * pitch / sites_per_px, mode="reflect")

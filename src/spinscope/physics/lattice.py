@@ -207,6 +207,7 @@ def checked_spins(m: np.ndarray, name: str = "spins") -> np.ndarray:
     if m.ndim != 3 or m.shape[-1] != 3:
         raise SpinscopeError(f"{name} has the shape {m.shape}; spins must be (H, W, 3)")
     checked_sides(m.shape[:2], name)
+    checked_real(m, name)
     if not np.isfinite(m).all():
         raise SpinscopeError(f"{name} contains NaN or infinity; spins must be finite")
     length = np.linalg.norm(m.astype(np.float64), axis=-1)
@@ -218,6 +219,18 @@ def checked_spins(m: np.ndarray, name: str = "spins") -> np.ndarray:
             f"spins must be unit vectors (within {_UNIT:g})"
         )
     return (m / length[..., None]).astype(np.float32)
+
+
+def checked_real(values: np.ndarray, name: str = "array") -> None:
+    """Check that values are real numbers.
+
+    Raises
+    ------
+    SpinscopeError
+        If they are complex numbers, text or objects.
+    """
+    if values.dtype.kind not in "biuf":
+        raise SpinscopeError(f"{name} has the type {values.dtype}; its values must be real numbers")
 
 
 def checked_sides(shape: tuple[int, int], name: str = "lattice") -> None:

@@ -138,8 +138,8 @@ def _check(
         raise SpinscopeError(f"iterations (={iterations}) must be at least 0")
     if damping is not None and not 0 < damping <= 0.2:
         raise SpinscopeError(f"damping (={damping:g}) must be above 0 and at most 0.2")
-    if temperature < 0:
-        raise SpinscopeError(f"temperature (={temperature:g}) must be at least 0")
+    if not 0 <= temperature < np.inf:
+        raise SpinscopeError(f"temperature (={temperature:g}) must be at least 0 and finite")
     if temperature and rng is None:
         raise SpinscopeError("a recursion with temperature needs a generator of random numbers")
 
