@@ -179,11 +179,12 @@ def _lines(summary: dict) -> list[str]:
         f"{summary['application']}: {height}×{width} sites{external}, energy "
         f"{summary['energy_before_j']:.4f} → {summary['energy_after_j']:.4f} J per site in "
         f"{summary['iterations']} iterations, {summary['seconds']:.3f} s; "
-        f"topological charge {summary['charge']:.0f}, mean m_z {summary['m_z']:.3f}"
+        f"topological charge {round(summary['charge'])}, mean m_z {summary['m_z']:.3f}"
     ]
     if "angle_after_deg" in summary:
         lines.append(
             f"mean angle to the given spins {summary['angle_before_deg']:.2f} → "
-            f"{summary['angle_after_deg']:.2f} degrees, their charge {summary['charge_true']:.0f}"
+            f"{summary['angle_after_deg']:.2f} degrees, "
+            f"their charge {round(summary['charge_true'])}"
         )
     return lines
