@@ -45,9 +45,7 @@ def apply(
         infer_field = jobs.with_chirality(infer_field, given)
         found = function(given, infer_field, **trial.get(application, {}))
     results = found if isinstance(found, list) else [found]
-    for result in results:
-        name = f"{result.external:g}-" if len(results) > 1 else ""
-        jobs.write_result(result, out, name)
+    jobs.write_results(results, out)
     return [result.summary for result in results]
 
 

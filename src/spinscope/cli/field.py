@@ -159,14 +159,10 @@ def _run(settings, application, model, chirality, out, file=None, scale=None, **
     function = jobs.with_chirality(function, given.get("given"), chirality)
     results = getattr(jobs, application)(**given, infer_field=function, **options)
     results = results if isinstance(results, list) else [results]
+    files = [[] for _ in results] if out is None else jobs.write_results(results, out)
     lines = []
-    fields = [result.external for result in results]
-    for number, result in enumerate(results):
-        name = f"{result.external:g}-" if len(results) > 1 else ""
-        if earlier := fields[:number].count(result.external):  # a field is returned to
-            name += f"{earlier + 1}-"
-        files = [] if out is None else jobs.write_result(result, out, name)
-        lines += [*_lines(result.summary), *(f"wrote {path}" for path in files)]
+    for result, written in zip(results, files, strict=True):
+        lines += [*_lines(result.summary), *(f"wrote {path}" for path in written)]
     values = [result.summary for result in results]
     return Answer(lines, values if application == "respond" else values[0])
 

@@ -526,3 +526,24 @@ def write_result(result: FieldResult, out: Path, name: str = "") -> list[Path]:
     files.append(out / f"{name}spins.png")
     write_panels(files[-1], [film_colours(before), film_colours(m)])
     return files
+
+
+def write_results(results: Sequence[FieldResult], out: Path) -> list[list[Path]]:
+    """Write the results of an application into one folder; returns the files of each.
+
+    The file names of several results begin with the external field, `0.05-`, and `0.05-2-` where a
+    field is returned to.
+
+    Parameters
+    ----------
+    results : sequence of FieldResult
+    out : Path
+        See `write_result`.
+    """
+    files, fields = [], [result.external for result in results]
+    for number, result in enumerate(results):
+        name = f"{result.external:g}-" if len(results) > 1 else ""
+        if earlier := fields[:number].count(result.external):
+            name += f"{earlier + 1}-"
+        files.append(write_result(result, out, name))
+    return files

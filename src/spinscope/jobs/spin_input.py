@@ -175,7 +175,7 @@ def _of_image(
     if (period_px is None) == (sites_per_px is None):
         raise SpinscopeError(
             f"{path} is an image: its scale must be given, either --period-px (period of its "
-            "domains) or --sites-per-px"
+            "domains) or --sites-per-px of `complete`"
         )
     flag, value = (
         ("--period-px", period_px) if sites_per_px is None else ("--sites-per-px", sites_per_px)
