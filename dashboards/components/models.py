@@ -16,6 +16,7 @@ from spinscope.config import Params, Tracking, bundled_models
 from spinscope.datasets.manifest import pixel_sha256
 from spinscope.errors import SpinscopeError
 from spinscope.families import Family
+from spinscope.physics.recursion import Field
 from spinscope.tracking import Store
 
 
@@ -262,3 +263,21 @@ def _predictor(digest: str, folder: str, engine: str):
     gc.collect()
     gc.freeze()
     return predictor
+
+
+def infer_field(params: Params, model: Model) -> Field:
+    """Function of spins that returns their effective field, loaded once per model.
+
+    Raises
+    ------
+    SpinscopeError
+        If the model is not one of effective fields.
+    """
+    return _infer_field(model.digest, str(model.folder), params.inference.engine, params)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the model …")
+def _infer_field(digest: str, folder: str, engine: str, _params: Params) -> Field:
+    from spinscope.jobs.field import open_field
+
+    return open_field(_params, folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -159,15 +159,23 @@ def choose_recording(params: Params, key: str = "recording") -> Recording:
         "`spinscope segment`",
     )
     if path == Path(UPLOAD):
-        path = upload()
+        path = upload("File of frames", UPLOADED)
     st.query_params[key] = next((n for n, folder in known.items() if folder == path), str(path))
     return open_recording(path)
 
 
-def upload() -> Path:
-    """Upload a file of frames; it is stored once, below build/uploads of the project."""
+def upload(title: str, endings: Sequence[str]) -> Path:
+    """Upload a file; it is stored once, below build/uploads of the project.
+
+    Parameters
+    ----------
+    title : str
+        Label of the field.
+    endings : sequence of str
+        Endings of the files, without dots.
+    """
     with st.sidebar:
-        file = st.file_uploader("File of frames", UPLOADED, key="uploaded frames")
+        file = st.file_uploader(title, list(endings), key=f"uploaded {title}")
     if file is None:
         layout.stop("Choose a file to upload on the left.")
     content = file.getvalue()

@@ -92,7 +92,7 @@ def film_colours(m: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     m : (H, W, 3) array
-        Unit magnetisation, components (x, y, z).
+        Unit magnetisation, components (x, y, z). Vectors without an in-plane part are grey.
 
     Returns
     -------
@@ -100,10 +100,11 @@ def film_colours(m: np.ndarray) -> np.ndarray:
         The hue of a direction is that of `colour_wheel`.
     """
     x, y, z = np.moveaxis(np.asarray(m, dtype=np.float32), -1, 0)
-    in_plane = np.maximum(np.hypot(x, y), 1e-6)
+    length = np.hypot(x, y)
+    in_plane = np.maximum(length, 1e-6)
     hue = colour_wheel(y / in_plane, x / in_plane, strongest=1) / 255
     lightness = np.clip((1 + z) / 2, 0, 1)[..., None]
-    chroma = 1 - np.abs(2 * lightness - 1)
+    chroma = np.where(length > 1e-6, 1, 0)[..., None] * (1 - np.abs(2 * lightness - 1))
     return np.rint(255 * np.clip(lightness + (hue - 0.5) * chroma, 0, 1)).astype(np.uint8)
 
 

@@ -28,6 +28,8 @@ def test_colours_show_the_direction():
     half = film_colours(np.array([[[0.6, 0, 0.8]]]))[0, 0]
     assert half[0] == 255
     assert half[1] == half[2] > 128
+    only_z = film_colours(np.array([[[0, 0, 0.5], [0, 0, 0], [0, 0, -0.5]]]))[0]
+    assert only_z.tolist() == [[191] * 3, [128] * 3, [64] * 3]
 
 
 def test_a_preview_shows_films_side_by_side(tmp_path):
