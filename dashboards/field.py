@@ -172,7 +172,7 @@ def show_numbers(result: FieldResult) -> None:
     summary = result.summary
     value = f"{summary['energy_after_j']:.4f}"
     if summary["iterations"]:
-        value = f"{summary['energy_before_j']:.4f} → {value}"
+        value = f"{summary['energy_before_j']:.3f} → {summary['energy_after_j']:.3f}"
     shown: dict[str, Any] = {
         "Energy per site, J": value,
         "Iterations": summary["iterations"],
@@ -185,7 +185,7 @@ def show_numbers(result: FieldResult) -> None:
         shown["Angle to the truth, °"] = angles, "Mean, over the defective sites of a repair"
         charge = f"{summary['charge']:.0f} / {summary['charge_true']:.0f}"
         shown["Topological charge"] = charge, "Result / truth, of the whole lattice"
-    layout.metrics(shown, widths=[5, 3, 3, 4, 3, 4][: len(shown)])
+    layout.metrics(shown, widths=[7, 3, 3, 5, 4, 5][: len(shown)])
 
 
 def show_pictures(result: FieldResult, given: SpinInput | None) -> None:
