@@ -31,6 +31,18 @@ def test_a_trial_needs_no_file(prefect, tmp_path):
     assert summary["angle_after_deg"] < 0.4 * summary["angle_before_deg"]
 
 
+def test_options_reach_the_application(prefect, tmp_path):
+    flows = importlib.import_module("field")
+    weak, strong = flows.field(
+        "respond", size=32, fields="0.05, 0.3", iterations=50, out=tmp_path / "out"
+    )
+    assert (weak["external_j"], strong["external_j"]) == (0.05, 0.3)
+    assert strong["m_z"] > weak["m_z"]
+    assert weak["iterations"] == 55  # a tenth as many follow without agitation
+    with pytest.raises(SpinscopeError, match="generate has no option alpha"):
+        flows.field("generate", alpha=1.0, out=tmp_path / "other")
+
+
 def test_bad_input_fails_in_one_sentence_and_writes_nothing(prefect, tmp_path):
     flows = importlib.import_module("field")
     np.save(tmp_path / "bad.npy", np.zeros((16, 16, 2)))
