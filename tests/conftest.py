@@ -36,6 +36,7 @@ LONGEST = (  # groups of half a minute or more, which start first
     "test_serve.py",
     "studies/kerr/test_cross_validation.py",
     "jobs/test_training.py",
+    "jobs/test_field_fcn.py",
     "studies/kerr/test_relabelling.py",
     "studies/kerr/test_ablations.py",
     "jobs/test_ltem.py",

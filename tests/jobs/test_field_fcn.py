@@ -234,6 +234,14 @@ def test_the_verbs_know_spins(trained, lattice_folder, moke_folder, tmp_path, ru
         assert panels.size == (3 * 32 + 2 * 8, 32)
 
 
+def test_reviews_retrain_no_model_of_spins(trained, tmp_path):
+    from spinscope.reviews import retrain
+
+    params, _, _ = trained
+    with pytest.raises(SpinscopeError, match="makes no masks that could be corrected"):
+        retrain(params, [tmp_path], f"models:/{NAME}/1", tmp_path / "retrained")
+
+
 def test_a_segmentation_is_not_scored_on_lattices(lattice_folder, params):
     with pytest.raises(SpinscopeError, match="holds spins"):
         jobs.evaluate_model(params, "bundled:moke-unet", lattice_folder)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from spinscope import families
 from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, data_hash, open_dataset
 from spinscope.errors import SpinscopeError
@@ -89,11 +90,15 @@ def retrain(
     Raises
     ------
     SpinscopeError
-        Where no corrected or accepted frame is left to train on.
+        If the model makes no masks, or no corrected or accepted frame is left to train on.
     """
     from spinscope.models.store import NETWORK
     from spinscope.tracking import resolve
 
+    if not families.of(params).masks:
+        raise SpinscopeError(
+            f"model {model_ref} of the family {params.family} makes no masks that could be corrected"
+        )
     start = _pinned(params, model_ref)
     dataset, frames, settings = _corrections(params, reviews, start, out / "data")
     training = train(
