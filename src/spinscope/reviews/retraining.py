@@ -97,7 +97,8 @@ def retrain(
 
     if not families.of(params).masks:
         raise SpinscopeError(
-            f"model {model_ref} of the family {params.family} makes no masks that could be corrected"
+            f"model {model_ref} of the family {params.family} makes no masks that could be "
+            "corrected"
         )
     start = _pinned(params, model_ref)
     dataset, frames, settings = _corrections(params, reviews, start, out / "data")
