@@ -126,10 +126,10 @@ def test_a_file_is_uploaded_once(params, load, monkeypatch, tmp_path):
     recordings = load("recordings")
     file = type("File", (), {"name": "../up/f.png", "getvalue": lambda self: b"pixels"})()
     monkeypatch.setattr(recordings.st, "file_uploader", lambda *_, **__: file)
-    path = recordings.upload()
+    path = recordings.upload("File of frames", ["png"])
     assert path.parent.parent == tmp_path / "build/uploads"
     assert (path.name, path.read_bytes()) == ("f.png", b"pixels")
-    assert recordings.upload() == path
+    assert recordings.upload("File of frames", ["png"]) == path
     assert len(list(Path(tmp_path / "build/uploads").iterdir())) == 1
 
 
