@@ -195,12 +195,13 @@ class FieldFcn(Family):
         inferred field, from that of the true field.
         """
         predictor(frames.image(0))  # traces the network, outside the timed lattices
-        rows, sums = [], np.zeros((3, 3))
+        rows, sums, sites = [], np.zeros((3, 3)), 0
         for record, m, field in progress(frames, total=len(frames), desc="evaluate"):
             started = time.perf_counter()
             inferred = predictor(m)
             seconds = time.perf_counter() - started
             error = np.square(inferred.astype(np.float64) - field)
+            sites += m[..., 0].size
             sums += [error.sum((0, 1)), field.sum((0, 1)), np.square(field).sum((0, 1))]
             true, found = (np.vdot(m, values.astype(np.float64)) for values in (field, inferred))
             rows.append(
@@ -212,7 +213,6 @@ class FieldFcn(Family):
                     "frame_ms": 1e3 * seconds,
                 }
             )
-        sites = sum(np.prod(frames.image(k).shape[:2]) for k in range(len(frames)))
         spread = sums[2] - np.square(sums[1]) / sites
         r2 = 1 - sums[0] / np.maximum(spread, 1e-12)
         return {
