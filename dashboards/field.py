@@ -190,10 +190,7 @@ def show_numbers(result: FieldResult) -> None:
 
 def show_pictures(result: FieldResult, given: SpinInput | None) -> None:
     """Show spins before and after, and the truth or the field."""
-    before, after, arrows = (
-        array if result.cut is None else array[result.cut]
-        for array in (result.before, result.m, result.field)
-    )
+    before, after, arrows = map(result.shown, (result.before, result.m, result.field))
     if result.application == "infer":
         length = np.linalg.norm(arrows, axis=-1)
         low, high = float(length.min()), float(length.max())
@@ -376,7 +373,7 @@ def show_downloads(results: list[FieldResult]) -> None:
     arrays = {"spins.npy": result.m, "field.npy": result.field}
     for column, (name, array) in zip(st.columns([1, 1, 6]), arrays.items(), strict=False):
         content = io.BytesIO()
-        np.save(content, array if result.cut is None else array[result.cut])
+        np.save(content, result.shown(array))
         column.download_button(name, content.getvalue(), name, icon=":material/download:")
 
 

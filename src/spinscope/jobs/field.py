@@ -72,6 +72,10 @@ class FieldResult:
     facts: Mapping[str, Any] = field(default_factory=dict)
     cut: tuple[slice, slice] | None = None
 
+    def shown(self, array: np.ndarray) -> np.ndarray:
+        """Part of an array over the lattice that belongs to the input."""
+        return array if self.cut is None else array[self.cut]
+
     @property
     def summary(self) -> dict[str, Any]:
         """Numbers that JSON can hold; energies per site in J.
@@ -79,7 +83,7 @@ class FieldResult:
         The charge of an image is a quarter of that of the lattice, which is the image and its
         mirror images.
         """
-        shown = self.m if self.cut is None else self.m[self.cut]
+        shown = self.shown(self.m)
         copies = self.m[..., 0].size / shown[..., 0].size
         return {
             "application": self.application,
@@ -510,10 +514,7 @@ def write_result(result: FieldResult, out: Path, name: str = "") -> list[Path]:
     from spinscope.files import atomic_file
 
     out.mkdir(parents=True, exist_ok=True)
-    before, m, inferred = (
-        array if result.cut is None else array[result.cut]
-        for array in (result.before, result.m, result.field)
-    )
+    before, m, inferred = map(result.shown, (result.before, result.m, result.field))
     files = []
     for key, array in (("spins", m), ("field", inferred)):
         files.append(out / f"{name}{key}.npy")
