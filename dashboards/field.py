@@ -324,16 +324,9 @@ def responses(
     key: str, hamiltonian: Hamiltonian, fields: list[float], _m: np.ndarray
 ) -> list[np.ndarray]:
     """Spins annealed in each external field, one after the other."""
-    from spinscope.physics.annealing import Lattice
+    from spinscope.physics.annealing import anneal_in_fields
 
-    m, found = _m, []
-    for value in fields:
-        lattice = Lattice(m, replace(hamiltonian, field=hamiltonian.field + value), 0)
-        lattice.sweep(np.geomspace(0.5, 0.01, SWEEPS[-1]), reflections=2)
-        lattice.align(200)
-        m = lattice.m
-        found.append(m)
-    return found
+    return anneal_in_fields(_m, hamiltonian, fields, temperature=0.5, sweeps=SWEEPS[-1], seed=0)
 
 
 def show_response(results: list[FieldResult], hamiltonian: Hamiltonian | None) -> None:

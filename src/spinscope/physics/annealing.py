@@ -22,7 +22,8 @@ Miyatake et al., J. Phys. C 19, 2539 (1986); Creutz, Phys. Rev. D 36, 515 (1987)
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -175,6 +176,46 @@ def anneal(
     lattice.sweep(schedule.temperatures, schedule.reflections)
     lattice.align(schedule.alignments)
     return lattice.m
+
+
+def anneal_in_fields(
+    m: np.ndarray,
+    hamiltonian: Hamiltonian,
+    fields: Sequence[float],
+    *,
+    temperature: float,
+    sweeps: int,
+    seed: int | tuple[int, ...],
+) -> list[np.ndarray]:
+    """Spins in external fields, one after the other, each annealed from a temperature to zero.
+
+    Parameters
+    ----------
+    m : (H, W, 3) array
+        Unit vectors before the first field.
+    hamiltonian : Hamiltonian
+        Its own field is added to the external ones.
+    fields : sequence of float
+        External fields along +z in units of J.
+    temperature : float
+        First temperature at each field, in units of J; the last is a hundredth of J.
+    sweeps : int
+        Heat-bath sweeps at each field.
+    seed : int or sequence of int
+
+    Returns
+    -------
+    list of (H, W, 3) float32 array
+        Spins in each field.
+    """
+    found = []
+    for field in fields:
+        lattice = Lattice(m, replace(hamiltonian, field=hamiltonian.field + field), seed)
+        lattice.sweep(np.geomspace(temperature, 0.01, sweeps), reflections=2)
+        lattice.align(200)
+        m = lattice.m
+        found.append(m)
+    return found
 
 
 # The sublattices: colour c of row y holds the columns 2k + (y + c) % 2, with one repeated column at

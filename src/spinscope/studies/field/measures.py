@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -381,17 +381,12 @@ def respond_by_monte_carlo(tests: Tests) -> list[dict[str, Any]]:
 
 def monte_carlo(tests: Tests) -> list[np.ndarray]:
     """The first lattice, annealed from `WARM` in each of `FIELDS`, one after the other."""
-    from spinscope.physics.annealing import Lattice
+    from spinscope.physics.annealing import anneal_in_fields
 
-    m, found = tests.lattices[0], []
-    for external in FIELDS:
-        hamiltonian = replace(tests.hamiltonian, field=tests.hamiltonian.field + external)
-        lattice = Lattice(m, hamiltonian, (tests.seed, 7))
-        lattice.sweep(np.geomspace(WARM, 0.01, MONTE_CARLO[0]), reflections=2)
-        lattice.align(200)
-        m = lattice.m
-        found.append(m)
-    return found
+    return anneal_in_fields(
+        tests.lattices[0], tests.hamiltonian, FIELDS,
+        temperature=WARM, sweeps=MONTE_CARLO[0], seed=(tests.seed, 7),
+    )  # fmt: skip
 
 
 def examples(field: Field, tests: Tests, steps: int) -> Iterator[tuple[str, np.ndarray]]:
