@@ -146,6 +146,30 @@ class Lattice(Section):
     workers: int = Field(ge=0)
 
 
+class DomainSet(Section):
+    ms: Positive
+    a_ex: Positive
+    dmi: Range
+    ku: Positive
+    ku_spread: NotNegative
+    friction: Finite = Field(ge=0)
+
+
+class Domains(Section):
+    n: int = Field(gt=0)
+    size: int = Field(ge=32, multiple_of=2)
+    cell_nm: Finite = Field(gt=0)
+    thickness_nm: Finite = Field(gt=0)
+    dmi_kind: Literal["interfacial", "bulk"]
+    sets: dict[Literal["dmi", "ms"], DomainSet]
+    scales_nm: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    pixels: int = Field(ge=32, multiple_of=2)
+    tolerance: Finite = Field(gt=0)
+    max_evaluations: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    shard_films: int = Field(gt=0)
+
+
 class Ltem(Section):
     images_per_film: int = Field(gt=0)
     voltage_kv: Finite = Field(gt=0)
@@ -383,6 +407,7 @@ class Params(Section):
     films: Films
     ltem: Ltem
     lattice: Lattice
+    domains: Domains
     model: Model
     training: Training
     augmentation: Augmentation

@@ -153,6 +153,7 @@ def arrays(
     ku: np.ndarray,
     b_ext: np.ndarray,
     exchange: np.ndarray | None = None,
+    friction: np.ndarray | None = None,
 ) -> Arrays:
     """Arrange the constants of N films for `field_and_energy`.
 
@@ -162,21 +163,28 @@ def arrays(
         Grid of all films.
     ms : (N, H, W) array
         Saturation magnetisation in A/m.
-    a_ex, dmi, ku, b_ext : (N,) array
-        Exchange stiffness in J/m, DMI in J/m², anisotropy in J/m³, external field along z in T.
+    a_ex, dmi, b_ext : (N,) array
+        Exchange stiffness in J/m, DMI in J/m², external field along z in T.
+    ku : (N,) or (N, H, W) array
+        Anisotropy in J/m³, of each film or of each cell.
     exchange : (N, 2, H, W) array, optional
         Factor on the exchange with the next cell along x and along y; 1 by default.
+    friction : (N,) array, optional
+        Pressure below which a wall does not move, J/m³; none by default.
 
     Returns
     -------
     dict of float32 arrays
         ``ms``, ``dmi``, ``ku``, ``b_ext`` and ``links``, the exchange stiffness between
-        neighbours in 1e-12 J/m: in J/m it would be near the smallest float32.
+        neighbours in 1e-12 J/m: in J/m it would be near the smallest float32; with friction also
+        ``friction``, the field in A/m that exerts this pressure on a wall.
     """
     if exchange is None:
         exchange = np.ones((len(ms), 2, *grid.shape), dtype=np.float32)
     links = np.asarray(a_ex, dtype=np.float64)[:, None, None, None] * exchange * 1e12
     values = {"ms": ms, "links": links, "dmi": dmi, "ku": ku, "b_ext": b_ext}
+    if friction is not None:
+        values["friction"] = friction / (2 * MU_0 * np.asarray(ms, dtype=np.float64).mean((1, 2)))
     return {key: np.asarray(value).astype(np.float32) for key, value in values.items()}
 
 
@@ -221,7 +229,8 @@ def field_and_energy(grid: Grid, kind: Dmi) -> Callable[[Any, Arrays], tuple[Any
         else:
             dmi = jnp.stack([-along_y(z), along_x(z), along_y(x) - along_x(y)], 1)
         dmi = (films["dmi"] / cell)[:, None, None, None] * dmi
-        return (exchange + dmi).at[:, 2].add(2 * films["ku"][:, None, None] * z)
+        ku = films["ku"].reshape(len(z), *films["ku"].shape[1:] or (1, 1))
+        return (exchange + dmi).at[:, 2].add(2 * ku * z)
 
     def demagnetising(m: jax.Array, ms: jax.Array) -> jax.Array:
         """Return the demagnetising field, A/m."""

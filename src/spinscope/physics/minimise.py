@@ -16,10 +16,13 @@ Domains form on cells of twice the size, at a quarter of the cost; the full grid
 There the direction is smoothed (`smoother`), which equalises the stiffness of short and long waves.
 A smoothed descent from disorder would skip the domains and saturate the film.
 
+With dry friction the torque on a spin is reduced by that of the friction, and is zero below it, so
+that a wall stops where the pressure on it no longer overcomes the defects of the film.
+
 References
 ----------
 Barzilai and Borwein, IMA J. Numer. Anal. 8, 141 (1988); on the sphere: Abert et al., J. Appl.
-Phys. 116, 123908 (2014).
+Phys. 116, 123908 (2014). Dry friction: Baltensperger and Helman, IEEE Trans. Magn. 27, 4772 (1991).
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ class Relaxed:
     energy: float
     """Energy, J."""
     torque: float
-    """Maximum of |m x h| over the mean saturation magnetisation."""
+    """Maximum of |m x h|, less the friction, over the mean saturation magnetisation."""
     evaluations: float
     """Evaluations of the effective field, in units of one on the full grid."""
     converged: bool
@@ -222,6 +225,10 @@ def _steps(grid: Grid, kind: Dmi, tolerance: float, smooth: bool) -> tuple[Calla
     def direction(m, films):
         h, energy = evaluate(m, films)
         p = h - (m * h).sum(1, keepdims=True) * m
+        if "friction" in films:
+            strength = jnp.sqrt((p * p).sum(1, keepdims=True))
+            held = films["friction"][:, None, None, None] / jnp.maximum(strength, 1e-6)
+            p = p * jnp.maximum(0, 1 - held)
         q = soften(p, films)
         q = q - (m * q).sum(1, keepdims=True) * m
         return p, q, energy, largest(p) / films["ms"].mean((1, 2))
