@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ import streamlit as st
 
 from components import layout, models
 from components.models import Model
+from spinscope import families
 from spinscope.classes import CLASSES, SKYRMION
 from spinscope.config import Params, dataset_path, project_root
 from spinscope.datasets import Dataset, open_dataset
-from spinscope.datasets.modality import SPINS, modality_of_folder
+from spinscope.datasets.modality import modality_of_folder
 from spinscope.errors import SpinscopeError
 
 AUGMENTATIONS = {1: "none", 3: "3 views (paper)", 8: "8 views (dihedral)"}
@@ -77,19 +77,19 @@ def listed_or_typed(
 
 
 def datasets(params: Params) -> dict[str, Path]:
-    """Name → folder of the images of the settings and of the simulated ones, if they exist."""
+    """Name → folder of the images of the settings and of the simulated ones, if they exist.
+
+    Corpora whose families make no masks are left out.
+    """
     folders = [dataset_path(params)]
-    corpora = [
-        path
-        for path in sorted((project_root() / "build/corpus").glob("*/corpus.json"))
-        if json.loads(path.read_text()).get("kind") != "lattice"  # spins, no images
-    ]
+    corpora = sorted((project_root() / "build/corpus").glob("*/corpus.json"))
     folders += [p.parent for p in corpora if p.parent.resolve() != folders[0].resolve()]
     kinds = {True: "simulated", False: "experimental"}
+    made = {family.modality for family in map(families.get, families.names()) if family.masks}
     return {
         f"{path.name} ({kinds[(path / 'corpus.json').is_file()]})": path
         for path in folders
-        if path.is_dir() and modality_of_folder(path) != SPINS
+        if path.is_dir() and modality_of_folder(path) in (None, *made)
     }
 
 

@@ -286,6 +286,8 @@ class Family(Trainable):
     """Columns of a served answer."""
     answer_options: ClassVar[Mapping[str, Any]] = {}
     """Parameters of a served request → default."""
+    answer_example: ClassVar[Mapping[str, Any]] = {}
+    """Parameters of the example of a request that is stored with a version."""
 
     def answers(
         self, predictor: Any, options: Mapping[str, Any]

@@ -526,7 +526,10 @@ def _input_column(family: Family):
 
 
 def _request(family: Family, example: np.ndarray):
-    """Request with a corner of an example: an 8-bit PNG of an image, lists of spins."""
+    """Request with a corner of an example, and its parameters where the family names some.
+
+    An image is an 8-bit PNG; spins are lists.
+    """
     import pandas as pd
     from PIL import Image
 
@@ -535,7 +538,8 @@ def _request(family: Family, example: np.ndarray):
     buffer = io.BytesIO()
     corner = np.round(example[:32, :32] * 255).astype(np.uint8)
     Image.fromarray(corner).save(buffer, format="PNG")
-    return pd.DataFrame({"image": [buffer.getvalue()]})
+    request = pd.DataFrame({"image": [buffer.getvalue()]})
+    return (request, dict(family.answer_example)) if family.answer_example else request
 
 
 def _create_name(store: Store, name: str) -> None:
