@@ -111,6 +111,26 @@ def lattice_folder(tmp_path_factory) -> Path:
     return make_lattice_corpus(tmp_path_factory.mktemp("lattice") / "corpus", 0, settings)
 
 
+@pytest.fixture(scope="session")
+def domains_folder(tmp_path_factory) -> Path:
+    """A corpus of 24 small films of drawn D; batch 4 is for validation, 5 for tests."""
+    return small_domains(tmp_path_factory.mktemp("domains") / "corpus", "dmi")
+
+
+@pytest.fixture(scope="session")
+def ms_folder(tmp_path_factory) -> Path:
+    """A corpus like `domains_folder`, of drawn Ms."""
+    return small_domains(tmp_path_factory.mktemp("domains-ms") / "corpus", "ms")
+
+
+def small_domains(path: Path, parameter: str) -> Path:
+    """A corpus of films of 64 x 64 cells, seen at 125 and 250 nm with 32 x 32 px."""
+    from spinscope.corpora.domains import make_domain_corpus
+
+    small = {"n": 24, "size": 64, "scales_nm": [125, 250], "pixels": 32, "shard_films": 12}
+    return make_domain_corpus(path, parameter, 0, section("domains", **small))
+
+
 @pytest.fixture
 def params(moke_folder: Path, tmp_path: Path) -> Params:
     """Settings of a training that takes seconds, on `moke_folder`, with a store of its own."""

@@ -15,6 +15,7 @@ from spinscope.datasets.modality import (
     modality_of_image,
     modality_of_images,
 )
+from spinscope.errors import SpinscopeError
 
 
 def dipoles(seed: int, size: int = 192, n: int = 60, angle: float = 0.3) -> np.ndarray:
@@ -63,7 +64,11 @@ def test_most_frames_decide():
     assert modality_of_images([]) is None
 
 
-@pytest.mark.parametrize(("kind", "modality"), [("kerr", "Kerr"), ("ltem", "Lorentz"), ("x", None)])
+@pytest.mark.parametrize(
+    ("kind", "modality"),
+    [("kerr", "Kerr"), ("ltem", "Lorentz"), ("lattice", "Spins"), ("domains", "Domains"),
+     ("x", None)],
+)  # fmt: skip
 def test_a_corpus_has_the_modality_of_its_kind(tmp_path, kind, modality):
     assert modality_of_folder(tmp_path) is None
     (tmp_path / "corpus.json").write_text(json.dumps({"kind": kind, "sha256": {}}))
@@ -76,3 +81,12 @@ def test_real_kerr_frames_are_kerr_images(moke):
     found = [modality_of_image(frames.image(k)) for k in range(0, len(frames), 4)]
     assert found.count("Kerr") >= 0.8 * len(found)
     assert found.count("Lorentz") <= 0.05 * len(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "held"), [("lattice", "spins"), ("domains", "domain films, which have no masks")]
+)
+def test_a_corpus_without_masks_is_no_dataset_of_images(tmp_path, kind, held):
+    (tmp_path / "corpus.json").write_text(json.dumps({"kind": kind, "sha256": {}}))
+    with pytest.raises(SpinscopeError, match=f"holds {held}.*: check it with"):
+        open_dataset(tmp_path)

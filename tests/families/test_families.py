@@ -42,7 +42,7 @@ def inputs(family) -> np.ndarray:
 def test_the_settings_have_a_section_of_the_family(family):
     params = load_params(family=family.name)
     assert families.of(params) is family
-    assert family.modality in ("Kerr", "Lorentz", "Spins")
+    assert family.modality in ("Kerr", "Lorentz", "Spins", "Domains")
     assert family.input in ("image", "spins")
     assert not (family.masks and family.input == "spins")
 

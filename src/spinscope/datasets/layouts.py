@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spinscope.datasets import moke, shards
 from spinscope.datasets.dataset import Dataset
-from spinscope.datasets.modality import SPINS, modality_of_folder
+from spinscope.datasets.modality import WITHOUT_MASKS, modality_of_folder
 from spinscope.errors import SpinscopeError
 
 LAYOUTS = {shards.HEADER: shards.open_shards, moke.TABLE: moke.open_moke}
@@ -19,14 +19,14 @@ def open_dataset(path: Path | str) -> Dataset:
     Raises
     ------
     SpinscopeError
-        If the folder has neither layout, is empty or holds spins, or its table is malformed.
+        If the folder has neither layout, is empty or holds no masks, or its table is malformed.
     """
     path = Path(path)
     if not path.is_dir():
         raise SpinscopeError(f"dataset {path} does not exist or is not a folder")
-    if modality_of_folder(path) == SPINS:
+    if held := WITHOUT_MASKS.get(modality_of_folder(path)):
         raise SpinscopeError(
-            f"{path} holds spins, not images: check it with `spinscope data validate --data {path}`"
+            f"{path} holds {held}: check it with `spinscope data validate --data {path}`"
         )
     for name, open_layout in LAYOUTS.items():
         if (path / name).is_file():

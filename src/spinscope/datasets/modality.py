@@ -1,6 +1,7 @@
 """Imaging modality of frames: Kerr or Lorentz, from a corpus header or from the pixels.
 
-A corpus of lattices holds spins, which are no images.
+A corpus of lattices holds spins, which are no images. One of domain films holds images whose labels
+are numbers, not masks.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import numpy as np
 
 from spinscope.datasets.shards import HEADER, read_header
 
-KERR, LORENTZ, SPINS = "Kerr", "Lorentz", "Spins"
-_KINDS = {"kerr": KERR, "ltem": LORENTZ, "lattice": SPINS}
+KERR, LORENTZ, SPINS, DOMAINS = "Kerr", "Lorentz", "Spins", "Domains"
+_KINDS = {"kerr": KERR, "ltem": LORENTZ, "lattice": SPINS, "domains": DOMAINS}
+WITHOUT_MASKS = {SPINS: "spins, not images", DOMAINS: "domain films, which have no masks"}
+"""Modalities of corpora without images and masks → what these corpora hold."""
 _ANGLES = np.linspace(0, np.pi, 24, endpoint=False)
 _BLUR_PX = 2.5
 _SIDE = 768  # px; only the middle of a larger image is examined

@@ -86,7 +86,8 @@ class Family(Trainable):
     """
 
     modality: ClassVar[str]
-    """Imaging modality, "Kerr" or "Lorentz"; "Spins" for spin configurations."""
+    """Imaging modality, "Kerr" or "Lorentz"; "Spins" for spin configurations; "Domains" for films
+    of which only the normal magnetisation is imaged."""
     summarised: ClassVar[tuple[str, ...]] = ()
     """Other numbers of a report whose mean and SD over the seeds become tags of a version."""
     listed: ClassVar[tuple[str, ...]] = ()
