@@ -326,6 +326,7 @@ class Gates(Section):
     count_margin: float | None = Field(ge=0)
     max_size_px: float | None = Field(ge=0)
     size_margin_px: float | None = Field(ge=0)
+    min_coverage: float | None = Field(ge=0, le=1)
     max_frame_ratio: float = Field(gt=0)
 
 

@@ -205,7 +205,7 @@ def make_domain_corpus(
         "not_converged": sum(not row["converged"] for row in rows),
         "saturated": sum(row["converged"] and row["saturated"] for row in rows),
     }
-    views = {"scales_nm": list(settings.scales_nm), "pixels": settings.pixels}
+    views = {"films": settings.n, "scales_nm": list(settings.scales_nm), "pixels": settings.pixels}
     write_corpus(path, _frames(parts), header={**header, **views, **left_out}, shard_frames=size)
     shutil.rmtree(parts)
     return path
@@ -264,6 +264,24 @@ class DomainStore(ShardStore):
     scales: tuple[float, ...] = (1e-6,)
     """Sides of the views, m."""
     pixels: int = 64
+    limits: tuple[float, float] = (0.0, 1.0)
+    """Range of the parameter, SI units."""
+
+    def levels(self, index: int) -> np.ndarray:
+        """Levels of m_z of the whole film of a view, (H, W) uint8: 0 is -1, 255 is +1.
+
+        Raises
+        ------
+        SpinscopeError
+            If the shard does not hold films.
+        """
+        levels = self._frame(index // len(self.scales), 0)
+        if levels.dtype != np.uint8 or levels.ndim != 2:
+            raise SpinscopeError(
+                f"the films are {levels.dtype} of the shape {levels.shape}; they must be uint8 "
+                "(H, W)"
+            )
+        return levels
 
     def row(self, index: int) -> dict[str, str]:
         """Row of the film of a view in the manifest."""
@@ -271,12 +289,7 @@ class DomainStore(ShardStore):
 
     def film(self, index: int) -> np.ndarray:
         """Normal magnetisation of the whole film of a view, (H, W) float32."""
-        levels = self._frame(index // len(self.scales), 0)
-        if levels.dtype != np.uint8 or levels.ndim != 2:
-            raise SpinscopeError(
-                f"the films are {levels.dtype} of the shape {levels.shape}; they must be uint8 "
-                "(H, W)"
-            )
+        levels = self.levels(index)
         return levels.astype(np.float32) * np.float32(2 / _LEVELS) - 1
 
     def scale(self, index: int) -> float:
@@ -336,6 +349,7 @@ def open_domains(path: Path | str) -> Dataset:
         cell=header["cell_nm"] * 1e-9,
         scales=scales,
         pixels=header["pixels"],
+        limits=tuple(header[header["parameter"]]),
     )
     records = tuple(
         Record(f"{record.name}-{scale * 1e9:.0f}nm", record.source, record.batch)

@@ -42,6 +42,25 @@ def training_curves(
     return figure
 
 
+def estimates(rows: Sequence[Mapping]) -> Figure:
+    """Plot estimated against true values with their standard deviations, SI units.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Each with `true`, `predicted` and `sd`.
+    """
+    figure = _figure(4.6, 4.2)
+    axes = figure.subplots()
+    true, found, sd = (np.array([row[key] for row in rows]) for key in ("true", "predicted", "sd"))
+    axes.errorbar(true, found, sd, fmt=".", ms=3, lw=0.5, alpha=0.5, color=_PREDICTION)
+    ends = [true.min(), true.max()]
+    axes.plot(ends, ends, color=_LABEL, lw=1)
+    axes.set(xlabel="true value", ylabel="estimate")
+    axes.grid(alpha=0.3)
+    return figure
+
+
 def size_distribution(report: Mapping) -> Figure:
     """Plot the equivalent diameters of labelled and predicted objects, normalised per image."""
     figure = _figure(5.5, 3.6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def save_model(
     info: dict[str, Any],
     card: str,
     frames: TrainingFrames | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a model folder, whole or not at all.
 
@@ -41,12 +43,16 @@ def save_model(
     frames : TrainingFrames, optional
         Frames that the network was trained on, those of its first weights included. Without
         them no score of the model can pass a gate.
+    files : mapping, optional
+        Further files: name → contents.
     """
     folder = Path(folder)
     with atomic_folder(folder) as partial:
         model.save(partial / NETWORK, include_optimizer=False)
         (partial / INFO).write_text(json.dumps(info, indent=1, sort_keys=True) + "\n")
         (partial / CARD).write_text(card)
+        for name, contents in (files or {}).items():
+            (partial / name).write_bytes(contents)
         if frames is not None:
             (partial / FRAMES).write_text(json.dumps(frames.to_json(), indent=0) + "\n")
         write_sums(partial)

@@ -93,6 +93,19 @@ def _spline_weights(cells: float, pixels: int) -> np.ndarray:
     return np.array(unit, np.float32).T
 
 
+def resampled(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Image with another number of pixels, averaged over the area of each.
+
+    Parameters
+    ----------
+    image : (H, W) array
+    shape : (int, int)
+        Rows and columns of the result.
+    """
+    rows, columns = (_area_weights(float(n), m) for n, m in zip(image.shape, shape, strict=True))
+    return rows @ np.asarray(image, np.float32) @ columns.T
+
+
 def kerr_image(m_z: np.ndarray) -> np.ndarray:
     """Image in polar Kerr contrast, which is linear in m_z: grey levels in [0, 1]."""
     return np.clip((np.asarray(m_z, np.float32) + 1) / 2, 0, 1)

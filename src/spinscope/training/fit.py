@@ -143,9 +143,11 @@ def fit(
         model.set_weights(network.get_weights())
         logs = model.evaluate(validation, verbose=0, return_dict=True)
         score = float(logs[family.metric.name])
+    measured, files = family.completed(network, splits, params)
     record = {
         "family": family.name,
         **family.info(params),
+        **measured,
         "parameters": model.count_params(),
         "seed": seed,
         "best_epoch": best,
@@ -153,7 +155,7 @@ def fit(
         **(info or {}),
     }
     frames = all_training_frames(splits, pretrained)
-    save_model(folder / "model", network, record, family.card(record), frames)
+    save_model(folder / "model", network, record, family.card(record), frames, files)
     write_json(folder / "history.json", resume.history)
     seconds = resume.seconds_before + time.monotonic() - started
     result = {**settings, "best_epoch": best, "seconds": seconds, "info": record}

@@ -350,3 +350,21 @@ def held_batches(example: Callable[[int], tuple[np.ndarray, np.ndarray]], count:
 
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
+
+
+def whole_batches(inputs: np.ndarray, targets: np.ndarray, batch: int = 32):
+    """Batches of examples of one shape, which can be iterated repeatedly.
+
+    Parameters
+    ----------
+    inputs, targets : (N, ...) arrays
+    batch : int, default 32
+        Examples per batch.
+
+    Returns
+    -------
+    tf.data.Dataset
+    """
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((inputs, targets)).batch(batch).prefetch(1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from spinscope.code import code_digest
 from spinscope.config import Params
-from spinscope.datasets import Dataset
+from spinscope.datasets import Dataset, Splits
 
 if TYPE_CHECKING:
     import keras
@@ -85,6 +85,27 @@ class Trainable(ABC):
     ) -> None:
         """Set weights that follow from the training frames without training; none by default."""
 
+    def completed(
+        self, network: keras.Model, splits: Splits, params: Params
+    ) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Additions to the model folder of a trained network: entries of its info, and files.
+
+        Parameters
+        ----------
+        network : keras.Model
+            Network with its final weights.
+        splits : Splits
+        params : Params
+
+        Returns
+        -------
+        info : dict
+            What is measured on the validation frames, such as a calibration.
+        files : dict
+            File name → contents.
+        """
+        return {}, {}
+
     def info(self, params: Params) -> dict[str, Any]:
         """Info that a model folder stores to apply the network."""
         return {"options": dict(params.options)} if params.options else {}
@@ -92,7 +113,7 @@ class Trainable(ABC):
     def training_code(self) -> str:
         """Digest of the code that decides the outcome of a training."""
         names = ("network", "loss", "metrics", "training_batches", "validation_batches", "prepare",
-                 "info")  # fmt: skip
+                 "completed", "info")  # fmt: skip
         return code_digest(
             ("images", "models", "training"), tuple(getattr(type(self), name) for name in names)
         )

@@ -1,0 +1,82 @@
+"""Training examples of magnetic parameters: views of films at the scales of a training.
+
+Example `number` is a pure function of the seed and the number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spinscope.physics.domain_images import degraded, kerr_image, view
+
+CLEAN = 0.4
+"""Share of the examples without noise, blur and background."""
+NOISE, BLUR_PX, BACKGROUND = 0.4, 1.2, 0.5
+"""Largest noise and background, in units of the contrast, and largest blur of an example, px."""
+
+
+@dataclass(frozen=True)
+class FilmViews:
+    """Films in memory and the scales at which they are seen.
+
+    Parameters
+    ----------
+    films : (N, H, W) uint8 array
+        Levels of m_z, 0 to 255.
+    values : (N,) array
+        Parameter of each film, relative to the range of the training: 0 to 1.
+    cell : float
+        Edge of a cell, m.
+    scales : tuple of float
+        Sides of the views, m.
+    pixels : int
+        Side of a view, px.
+    """
+
+    films: np.ndarray
+    values: np.ndarray
+    cell: float
+    scales: tuple[float, ...]
+    pixels: int
+
+    def example(
+        self, rng: np.random.Generator, *, degrade: bool
+    ) -> tuple[np.ndarray, float, np.float32]:
+        """Draw a view of a film at a random place, scale and orientation.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        degrade : bool
+            Whether to add noise, blur and a background to a part of the examples.
+
+        Returns
+        -------
+        image : (pixels, pixels) float32 array
+        scale : float
+            Side of the view, m.
+        value : float
+        """
+        index = int(rng.integers(len(self.films)))
+        scale = self.scales[int(rng.integers(len(self.scales)))]
+        film = self.films[index].astype(np.float32) * np.float32(2 / 255) - 1
+        origin = tuple(int(n) for n in rng.integers(film.shape))
+        image = np.rot90(
+            kerr_image(view(film, self.cell, scale, origin, self.pixels)), int(rng.integers(4))
+        )
+        if degrade and rng.random() > CLEAN:
+            image = degraded_as_trained(image, rng)
+        return np.ascontiguousarray(image, np.float32), scale, np.float32(self.values[index])
+
+
+def degraded_as_trained(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Image with random noise, blur and background, as a part of the training examples."""
+    return degraded(
+        image,
+        rng,
+        blur_px=rng.uniform(0, BLUR_PX),
+        noise=rng.uniform(0, NOISE),
+        background=rng.uniform(0, BACKGROUND),
+    )
