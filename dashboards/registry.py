@@ -18,13 +18,15 @@ from spinscope.tracking import Promotion, Store, Version, compare, history, vers
 from spinscope.tracking.promotion import MOVED
 from spinscope.tracking.registry import LAB, names
 
-# Columns of the table of versions, besides the metric of the family.
+# Columns of the table of versions, besides the metric of the family; those without a value are
+# left out.
 COLUMNS = {
     "version": "version",
     "aliases": "aliases",
     "seeds": "seeds",
     "seen_in_training": "frames seen in training",
     "count_error": "count error",
+    "coverage": "coverage",
     "frame_ms": "frame, ms",
     "validated": "data validated",
     "commit": "commit",
@@ -209,11 +211,10 @@ with layout.page("Registry", "Versions of a model, and the version that the lab 
     right.altair_chart(version_chart(table, metric), width="stretch")
     columns = {"version": "version", "aliases": "aliases", metric.name: metric.title}
     columns |= {f"{metric.name}_sd": "SD"} | COLUMNS
-    counted = table["count_error"].notna().any()  # only masks have objects to count
-    shown = table[[key for key in columns if counted or key != "count_error"]]
-    shown = shown.rename(columns=columns)
+    shown = table[[key for key in columns if table[key].notna().any()]].rename(columns=columns)
     number = f"{{:{metric.form}}}"
-    layout.table(shown, {metric.title: number, "SD": number, "frame, ms": "{:.0f}"})
+    forms = {metric.title: number, "SD": number, "frame, ms": "{:.0f}", "coverage": "{:.1%}"}
+    layout.table(shown, forms)
 
     one, promotion, two, past = st.tabs(["One version", "Promote", "Compare two", "History"])
     with one:

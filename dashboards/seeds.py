@@ -29,6 +29,10 @@ TITLES = {
     "r2.x": "R² of x",
     "r2.y": "R² of y",
     "r2.z": "R² of z",
+    "r2": "R²",
+    "coverage": "coverage of the 90 % interval",
+    "rmse_si": "RMSE, SI units",
+    "bias": "bias",
 }
 
 
@@ -121,7 +125,8 @@ def show_training(store: Store, parent: pd.Series, seeds: pd.DataFrame, family: 
     augmented = f"{metric.title} with augmentation"
     means = {metric.title: metric.name, augmented: key_of("tta", metric.name)}
     # Four numbers fit side by side; the table below holds all.
-    means |= {TITLES.get(key, key).capitalize(): key for key in family.summarised[-2:]}
+    titles = {key: TITLES.get(key, key) for key in family.summarised[-2:]}
+    means |= {title[0].upper() + title[1:]: key for key, title in titles.items()}
     layout.metrics(
         {
             title: mean_sd(parent[f"{key}.mean"], parent[f"{key}.sd"])
@@ -143,6 +148,7 @@ def show_training(store: Store, parent: pd.Series, seeds: pd.DataFrame, family: 
     shown = seeds[[key for key in columns if key in seeds]].rename(columns=columns)
     forms = {"skyrmions": "{:.0f}", "labelled": "{:.0f}", TITLES["mse"]: "{:.2e}"}
     forms |= {TITLES[f"r2.{axis}"]: "{:.6f}" for axis in "xyz"}
+    forms |= {TITLES["coverage"]: "{:.1%}", TITLES["rmse_si"]: "{:.2e}"}
     forms |= dict.fromkeys((metric.title, augmented), f"{{:{metric.form}}}")
     layout.table(shown, forms, precision=4)
 

@@ -163,7 +163,7 @@ def params(moke_folder: Path, tmp_path: Path) -> Params:
 LENIENT = {
     **dict.fromkeys(
         ("metric_limit", "metric_margin", "min_precision", "min_recall", "object_margin",
-         "max_count_error", "count_margin", "max_size_px", "size_margin_px")
+         "max_count_error", "count_margin", "max_size_px", "size_margin_px", "min_coverage")
     ),
     "max_frame_ratio": 1e9,
 }  # fmt: skip

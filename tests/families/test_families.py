@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -21,22 +23,25 @@ def family(request) -> Family:
 
 
 @pytest.fixture
-def settings(family, moke_folder, lattice_folder):
+def settings(family, request):
     """Settings of the family for one batch of two examples of 32 x 32."""
-    folder = lattice_folder if family.input == "spins" else moke_folder
     given = ["model.width=4", "model.depth=2", "model.stem=2", "training.batch=2",
-             "training.crop=32", "training.epochs=1", f"data.path={folder}",
-             "data.train_batches=[0]", "data.validation_batches=[2]",
-             "data.test_batches=[]"]  # fmt: skip
-    return load_params("demo", given, family=family.name)
+             "training.crop=32", "training.epochs=1", "data.train_batches=[0]",
+             "data.validation_batches=[2]", "data.test_batches=[]"]  # fmt: skip
+    if family.modality == "Domains":
+        given += ["options.scales_nm=[125, 250]", "options.parameter=dmi"]
+    fixtures = {"Spins": "lattice_folder", "Domains": "domains_folder"}
+    folder = request.getfixturevalue(fixtures.get(family.modality, "moke_folder"))
+    return load_params("demo", [*given, f"data.path={folder}"], family=family.name)
 
 
-def inputs(family) -> np.ndarray:
-    """A batch of two random inputs of 32 x 32."""
+def inputs(family, network) -> np.ndarray:
+    """A batch of two random inputs, of 32 x 32 where the network takes any size."""
     rng = np.random.default_rng(0)
     if family.input == "spins":
         return np.stack([random_spins((32, 32), rng) for _ in range(2)])
-    return rng.normal(size=(2, 32, 32, 1)).astype(np.float32)
+    shape = [side or 32 for side in network.input_shape[1:]]
+    return rng.normal(size=(2, *shape)).astype(np.float32)
 
 
 def test_the_settings_have_a_section_of_the_family(family):
@@ -44,12 +49,12 @@ def test_the_settings_have_a_section_of_the_family(family):
     assert families.of(params) is family
     assert family.modality in ("Kerr", "Lorentz", "Spins", "Domains")
     assert family.input in ("image", "spins")
-    assert not (family.masks and family.input == "spins")
+    assert not (family.masks and family.modality in ("Spins", "Domains"))
 
 
 def test_same_settings_same_output_after_save_and_load(family, settings, tmp_path):
     network = family.network(settings, seed=3)
-    image = inputs(family)
+    image = inputs(family, network)
     made = np.asarray(network(image))
     np.testing.assert_array_equal(made, np.asarray(family.network(settings, seed=3)(image)))
     info = {"family": family.name, **family.info(settings)}
@@ -73,9 +78,11 @@ def test_a_batch_trains_and_a_report_holds_the_headline(family, settings, tmp_pa
     )
     assert family.metric.name in checked
 
-    record = {"family": family.name, **family.info(settings), "seed": 0, "parameters": 1,
-              "best_epoch": 0, f"val_{family.metric.name}": 0.5}  # fmt: skip
-    folder = save_model(tmp_path / "model", model, record, family.card(record))
+    measured, files = family.completed(model, splits, settings)
+    record = {"family": family.name, **family.info(settings), **measured, "seed": 0,
+              "parameters": 1, "best_epoch": 0, f"val_{family.metric.name}": 0.5,
+              **family.data_info(dataset)}  # fmt: skip
+    folder = save_model(tmp_path / "model", model, record, family.card(record), files=files)
     assert family.name in (folder / "card.md").read_text()
     predictor = family.predictor(folder)
     report = family.score(predictor, splits.validation, settings)
@@ -92,8 +99,11 @@ def test_a_batch_trains_and_a_report_holds_the_headline(family, settings, tmp_pa
     assert all(name.endswith(".png") for name in figures)
     output = family.predict(predictor, dataset.image(0))
     assert family.difference(output, output) == 0
-    answer = family.answers(predictor, dict(family.answer_options))(dataset.image(0), None)
+    assert set(family.answer_example) <= set(family.answer_options)
+    answers = family.answers(predictor, {**family.answer_options, **family.answer_example})
+    answer = answers(dataset.image(0), None)
     assert list(answer) == list(family.answer_columns)
+    json.dumps(answer, allow_nan=False)
 
 
 def test_an_unknown_family_is_named():

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from spinscope.code import code_digest
-from spinscope.config import Params, Section, first_error
+from spinscope.config import PIXEL_SIZES_NM, Params, Section, first_error
 from spinscope.datasets import Dataset, Splits, open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.intervals import Quantity
@@ -55,6 +55,23 @@ class Gate:
     passed: bool
     low: float | None = None
     high: float | None = None
+
+
+def requested_pixel_size(options: Mapping[str, Any]) -> float | None:
+    """Pixel size in m that a served request gives in `pixel_size_nm`; None for 0.
+
+    Raises
+    ------
+    SpinscopeError
+        If a micrograph cannot have it.
+    """
+    given, (low, high) = options["pixel_size_nm"], PIXEL_SIZES_NM
+    if given and not low <= given <= high:
+        raise SpinscopeError(
+            f"pixel_size_nm (={given:g}) must be a length from {low:g} to {high:g} nm, or 0 "
+            "where it is unknown"
+        )
+    return given * 1e-9 or None
 
 
 def _time_ratio(ours: Callable[[], Any], reference: Callable[[], Any]) -> float:

@@ -6,12 +6,11 @@ Source: Watanabe, Nakatani, Awano and Tanabe, arXiv:2408.12181 (2024).
 from __future__ import annotations
 
 import io
-import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from spinscope.code import code_digest
 from spinscope.config import Params, Section
 from spinscope.datasets import Dataset, Splits
 from spinscope.errors import SpinscopeError
-from spinscope.families.base import Family, Metric, Quantity
+from spinscope.families.base import Family, Metric, Quantity, requested_pixel_size
 from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -384,24 +383,41 @@ class ParameterCnn(Family):
         network, batch = published_network(128), np.zeros((1, 128, 128, 1), np.float32)
         return lambda: network(batch, training=False)
 
-    answer_columns = ("value", "sd", "low", "high", "unit", "parameter")
+    answer_columns = ("parameter", "unit", "value", "sd", "interval", "pixel_size_nm")
+    answer_options: ClassVar = {"pixel_size_nm": 0.0}
+    answer_example: ClassVar = {"pixel_size_nm": 15.625}
 
     def answers(
         self, predictor: ParameterPredictor, options: Mapping[str, Any]
     ) -> Callable[[np.ndarray, float | None], dict[str, Any]]:
-        """Function that answers with the estimate of an image, which needs a pixel size."""
+        """Function that answers with the estimate of an image, in the units of its edge.
+
+        Parameters
+        ----------
+        predictor : ParameterPredictor
+        options : mapping
+            `pixel_size_nm`: overrides the file, 0 for that of the file.
+        """
+        from spinscope.inference.parameters import SHOWN
+
+        given = requested_pixel_size(options)
+        _, unit, factor = SHOWN[predictor.parameter]
 
         def answer(image: np.ndarray, pixel_size: float | None) -> dict[str, Any]:
+            pixel_size = given or pixel_size
             if pixel_size is None:
-                raise SpinscopeError("an estimate needs the pixel size of the image")
+                raise SpinscopeError(
+                    "image: its pixel size, on which the estimate depends, must be in the file or "
+                    "in pixel_size_nm"
+                )
             found = predictor(image, pixel_size)
             return {
-                "value": found.mean,
-                "sd": found.sd,
-                "low": found.low,
-                "high": found.high,
-                "unit": predictor.unit,
                 "parameter": predictor.parameter,
+                "unit": unit,
+                "value": found.mean * factor,
+                "sd": found.sd * factor,
+                "interval": [found.low * factor, found.high * factor],
+                "pixel_size_nm": pixel_size * 1e9,
             }
 
         return answer
@@ -419,7 +435,7 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     variance = float(np.var(true))
     return {
         "rmse": _rms(errors),
-        "r2": 1 - float(np.mean((found - true) ** 2)) / variance if variance else math.nan,
+        "r2": 1 - float(np.mean((found - true) ** 2)) / variance if variance else None,
         "coverage": statistics.fmean(row["covered"] for row in rows),
         "n_images": len(rows),
     }

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from spinscope.classes import CLASSES, COLOURS, SKYRMION
-from spinscope.config import PIXEL_SIZES_NM, Params
+from spinscope.config import Params
 from spinscope.datasets import Dataset
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.intervals import Columns, ratio
 from spinscope.evaluation.metrics import scores
 from spinscope.evaluation.report import PIXELS
-from spinscope.families.base import Family, Metric, Quantity
+from spinscope.families.base import Family, Metric, Quantity, requested_pixel_size
 from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -243,9 +243,10 @@ class Segmentation(Family):
         from spinscope.analysis import measure, with_units
 
         _check_options(options)
+        given = requested_pixel_size(options)
 
         def answer(image: np.ndarray, pixel_size: float | None) -> dict[str, Any]:
-            pixel_size = options["pixel_size_nm"] * 1e-9 or pixel_size
+            pixel_size = given or pixel_size
             mask = predictor.classes(image, options["tta"])
             objects = measure(mask == SKYRMION, image, min_px=options["min_px"])
             if pixel_size:
@@ -285,17 +286,9 @@ _MASKS = ("classes", "colours", "none")
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
-    tta, pixel_size, min_px, mask = (
-        options[key] for key in ("tta", "pixel_size_nm", "min_px", "mask")
-    )
+    tta, min_px, mask = (options[key] for key in ("tta", "min_px", "mask"))
     if tta not in (1, 2, 3, 8):
         raise SpinscopeError(f"tta (={tta}) must be 1, 2, 3 or 8")
-    low, high = PIXEL_SIZES_NM
-    if pixel_size and not low <= pixel_size <= high:
-        raise SpinscopeError(
-            f"pixel_size_nm (={pixel_size:g}) must be a length from {low:g} to {high:g} nm, or 0 "
-            "where it is unknown"
-        )
     if min_px < 1:
         raise SpinscopeError(f"min_px (={min_px}) must be at least 1")
     if mask not in _MASKS:

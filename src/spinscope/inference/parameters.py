@@ -21,6 +21,8 @@ FILMS = "films.npz"
 """File of a model folder with training films: `images`, `values` and `pixel_size`."""
 UNITS = {"dmi": "J/m²", "ms": "A/m"}
 """Unit of a parameter."""
+SHOWN = {"dmi": ("D", "mJ/m²", 1e3), "ms": ("Ms", "kA/m", 1e-3)}
+"""Parameter → symbol, unit at the edge of the program, and factor from SI units to it."""
 LEVEL = 0.9
 """Probability with which a value lies in the interval of a distribution."""
 

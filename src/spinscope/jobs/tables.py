@@ -85,9 +85,10 @@ def write_frames(folder: Path, family: Family, report: Mapping[str, Any]) -> Pat
         Report of `score_model` for the best network.
     """
     rows = report["per_image"]
+    objects = ("objects_true", "objects_predicted", "objects_matched")
     numbers = [
         key
-        for key in (family.metric.name, "objects_true", "objects_predicted", "objects_matched")
+        for key in (family.metric.name, *objects, "true", "predicted", "low", "high")
         if all(key in row for row in rows)
     ]
     columns = ["name", "source", *numbers]

@@ -33,6 +33,8 @@ LAB = "lab"
 RECORD = "promotion."
 """Prefix of the tags of a registered name that record the moves of `lab`."""
 _MODEL, _PREDICTIONS = "model", "predictions.npz"
+_OF_SOME = ("count_error", "coverage")
+"""Numbers of the reports of some families that the table of versions repeats."""
 _MAX_DESCRIPTION = 5000
 _SERVING = (
     *("keras", "tensorflow-cpu", "tensorflow", "openvino", "mlflow", "numpy", "pandas", "scipy"),
@@ -353,7 +355,7 @@ def versions(store: Store, name: str | None = None):
             **_headline(v),
             "seeds": len(v.tags["seeds"].split(",")) if "seeds" in v.tags else 0,
             "seen_in_training": _whole(v.number("seen_in_training")),
-            "count_error": v.number("count_error"),
+            **{key: v.number(key) for key in _OF_SOME},
             "frame_ms": v.number("frame_ms"),
             "validated": v.tags.get("data.validated") == "true",
             "data": v.tags.get("data.hash", ""),

@@ -7,7 +7,7 @@ import binascii
 import contextlib
 import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import mlflow
@@ -63,7 +63,10 @@ class Served(mlflow.pyfunc.PythonModel):
         try:
             # All rows are read before the first is computed, which may take minutes.
             frames = [read(cell, f"row {row}") for row, cell in enumerate(rows)]
-            return [{**answer(*frame), "model": self.sha256} for frame in frames]
+            return [
+                {**_of_row(row, answer, *frame), "model": self.sha256}
+                for row, frame in enumerate(frames)
+            ]
         except SpinscopeError as error:
             raise Refused(str(error)) from None
 
@@ -91,6 +94,14 @@ def _options(family: families.Family, params: Mapping) -> dict:
         key: type(default)(params.get(key, default))
         for key, default in family.answer_options.items()
     }
+
+
+def _of_row(row: int, answer: Callable[..., dict], *frame) -> dict:
+    """Answer to one row; an error names the row."""
+    try:
+        return answer(*frame)
+    except SpinscopeError as error:
+        raise SpinscopeError(f"row {row}: {error}") from None
 
 
 def _frame(cell, name: str) -> tuple[np.ndarray, float | None]:
