@@ -12,7 +12,6 @@ from scipy import ndimage, special
 from spinscope.analysis.domains import (
     correlation,
     domain_width,
-    image_reasons,
     reasons,
     signs,
     trained_range,
@@ -79,7 +78,7 @@ def test_correlation_of_stripes_averaged_over_directions_is_a_bessel_function(pe
     assert r[0] == 0
     assert found[0] == 1
     assert r[-1] == pytest.approx(64 * PIXEL, rel=0.01)
-    assert np.abs(found - want).max() < 0.8 / period  # distances are binned by pixels
+    assert np.abs(found - want).max() < 0.06  # distances are binned by pixels
 
 
 def test_correlation_of_concentric_rings_is_that_of_stripes_far_from_the_centre():
@@ -208,12 +207,10 @@ def test_scale_outside_the_training_is_the_only_reason_for_a_known_pattern(train
     (given,) = reasons(replace(found, side=2 * side), trained)
     assert given == "scale: the image is 1024 nm wide; the training has 512 nm to 512 nm"
     assert reasons(replace(found, side=1.05 * side), trained) == []
-    assert words(reasons(replace(found, pixels=40), trained)) == {"scale"}
 
 
 def test_range_is_plain_json(trained):
     assert json.loads(json.dumps(trained)) == trained
-    assert trained["pixels"] == 64
     assert trained["sides"] == [pytest.approx(64 * PIXEL)]
 
 
@@ -240,23 +237,3 @@ def test_views_without_domains_do_not_widen_the_range(trained):
     assert trained_range([*views, *empty, uniform]) == trained_range(views)
     with pytest.raises(SpinscopeError, match="none of them"):
         trained_range(empty)
-
-
-def test_large_and_fine_images_are_judged_like_views(trained):
-    large = labyrinth(11, n=200, scale=1.1)
-    assert image_reasons(large, PIXEL, trained) == []
-    assert image_reasons(large[:150], PIXEL, trained) == []
-    fine = np.kron(labyrinth(12, n=128, scale=1.1), np.ones((2, 2)))
-    assert image_reasons(ndimage.gaussian_filter(fine, 0.7), PIXEL / 2, trained) == []
-    coarse = labyrinth(11, n=200, scale=4)
-    assert "domain width" in words(image_reasons(coarse, PIXEL, trained))
-    assert words(image_reasons(labyrinth(3), 0.5 * PIXEL, trained)) >= {"scale"}
-    assert words(image_reasons(labyrinth(3)[:20, :20], PIXEL, trained)) >= {"scale"}
-
-
-def test_reason_is_given_once_for_many_parts(trained):
-    given = image_reasons(np.full((300, 300), 0.2), PIXEL, trained)
-    assert given == ["no domains: all pixels have the same grey level"]
-    half = labyrinth(11, n=256, scale=1.1)
-    half[:, :64] = 0.5  # a quarter of the parts
-    assert image_reasons(half, PIXEL, trained) == []

@@ -13,7 +13,6 @@ mask. A model stores the range of the signs of its training views, see `trained_
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,13 +22,12 @@ import numpy as np
 from scipy import fft, ndimage
 
 from spinscope.errors import SpinscopeError
-from spinscope.physics.domain_images import resampled, tiles
 
 _CURVATURE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6
 _LOWER_QUARTILE = 0.31864  # of |x| for a normal distribution of unit variance
 _SMOOTHING = (0.0, 0.7, 1.0, 1.4, 2.0)  # standard deviations of Gaussians, px
 _WALLS = np.geomspace(0.3, 6.0, 14)  # standard deviations of smoothed walls, px
-_WALL_WIDTH = math.pi * math.sqrt(math.pi / 2)  # width of a tanh wall of the same slope
+_WALL_WIDTH = math.pi * math.sqrt(math.pi / 2)  # of a wall tanh(x / Δ), π Δ, for the same slope
 _NOISE = 0.12  # largest noise of an image that is divided into two levels, in units of contrast
 
 
@@ -50,8 +48,6 @@ class Signs:
 
     side: float
     """Shorter side of the image."""
-    pixels: int
-    """Number of pixels along the shorter side."""
     contrast: float
     """Difference of the two grey levels; 0 for a uniform image, whose other signs are 0."""
     noise: float = 0.0
@@ -199,12 +195,12 @@ def signs(image: np.ndarray, pixel_size: float) -> Signs:
     size = min(image.shape)
     side = size * pixel_size
     if np.ptp(image) <= 1e-6 * max(1.0, float(np.abs(image).max())):
-        return Signs(side, size, 0.0)
+        return Signs(side, 0.0)
     levels = _levels(image)
     upper = levels.upper
     sigma, contrast, residual, background = _fit(image, upper, levels.noise)
     if not contrast > 0:
-        return Signs(side, size, 0.0)
+        return Signs(side, 0.0)
     length = max(_wall_length(upper), 1e-6)
     radius = max(1.0, min(0.15 / length, size / 20))
     smooth = ndimage.gaussian_filter(upper.astype(np.float32), radius) > 0.5
@@ -215,7 +211,6 @@ def signs(image: np.ndarray, pixel_size: float) -> Signs:
     ]
     return Signs(
         side=side,
-        pixels=size,
         contrast=contrast,
         noise=levels.noise / contrast,
         slope=float(np.ptp(background)) / contrast,
@@ -262,10 +257,8 @@ _RULES = {
     "pieces": _Rule("not a domain image", "domains per square of their width", high=True),
 }
 _TOLERANCE = 0.1  # of the sides
-_FEWEST_PIXELS = 0.75  # of the training views
 _MARGIN = 0.1  # of a limit, relative to its distance from the median
 _MOST_SCALES = 12
-_MOST_TILES = 36
 
 
 def trained_range(examples: Sequence[Signs]) -> dict[str, Any]:
@@ -282,8 +275,7 @@ def trained_range(examples: Sequence[Signs]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `pixels` of a view; `sides` in m; and `limits`: for each sign the lowest and the highest
-        value at each side.
+        `sides` in m; `limits`: for each sign the lowest and the highest value at each side.
 
     Raises
     ------
@@ -301,7 +293,6 @@ def trained_range(examples: Sequence[Signs]) -> dict[str, Any]:
         low, high = zip(*(_limits(values[group], rule) for group in groups), strict=True)
         limits[sign] = [list(low), list(high)]
     return {
-        "pixels": int(np.median([example.pixels for example in usable])),
         "sides": [float(np.median(sides[group])) for group in groups],
         "limits": limits,
     }
@@ -313,20 +304,15 @@ def reasons(found: Signs, trained: Mapping[str, Any]) -> list[str]:
     Parameters
     ----------
     found : Signs
-        Signs of an image no larger than a training view; see `image_reasons` for others.
+        Signs of an image no larger than a training view, with as many pixels.
     trained : dict
         See `trained_range`.
     """
-    sides, pixels, given = trained["sides"], trained["pixels"], []
+    sides, given = trained["sides"], []
     if not (1 - _TOLERANCE) * sides[0] <= found.side <= (1 + _TOLERANCE) * sides[-1]:
         given.append(
             f"scale: the image is {_nm(found.side)} wide; the training has {_nm(sides[0])} to "
             f"{_nm(sides[-1])}"
-        )
-    if found.pixels < _FEWEST_PIXELS * pixels:
-        given.append(
-            f"scale: the image is {found.pixels} px wide; the training has {pixels} px, of which "
-            f"{_FEWEST_PIXELS:.0%} are needed"
         )
     if found.contrast == 0:
         return [*given, "no domains: all pixels have the same grey level"]
@@ -344,49 +330,6 @@ def reasons(found: Signs, trained: Mapping[str, Any]) -> list[str]:
     if not _has_domains(found):
         given.append("no domains: two levels do not rise above the noise, or one is hardly present")
     return given
-
-
-def image_reasons(image: np.ndarray, pixel_size: float, trained: Mapping[str, Any]) -> list[str]:
-    """Why an image of any size is outside the range of a training; [] if it is inside.
-
-    The image is cut into parts of at most the largest training view and reduced to its pixels, as
-    before an estimate. A reason is given if half of the parts have it.
-
-    Parameters
-    ----------
-    image : (H, W) array
-        Grey levels.
-    pixel_size : float
-        Edge of a pixel, m.
-    trained : dict
-        See `trained_range`.
-    """
-    image, pixels = _checked(image), trained["pixels"]
-    cut = tiles(image, max(1, math.floor(trained["sides"][-1] / pixel_size + 1e-6)))
-    if len(cut) > _MOST_TILES:
-        cut = [cut[k] for k in np.linspace(0, len(cut) - 1, _MOST_TILES).astype(int)]
-    found = [reasons(_tile_signs(tile, pixel_size, pixels), trained) for tile in cut]
-    counts = Counter(word for given in found for word in {_word(reason) for reason in given})
-    frequent = [word for word, count in counts.items() if 2 * count >= len(cut)]
-    shown: dict[str, str] = {}
-    for given in found:
-        for reason in given:
-            if _word(reason) in frequent:
-                shown.setdefault(reason.partition(" is ")[0], reason)
-    return list(shown.values())
-
-
-def _tile_signs(tile: np.ndarray, pixel_size: float, pixels: int) -> Signs:
-    """Signs of a part of an image, reduced to the pixels of a training view."""
-    side = min(tile.shape)
-    if side > pixels:
-        rows, columns = (round(n * pixels / side) for n in tile.shape)
-        tile, pixel_size = resampled(tile, (rows, columns)), pixel_size * side / pixels
-    return signs(tile, pixel_size)
-
-
-def _word(reason: str) -> str:
-    return reason.partition(":")[0]
 
 
 def _nm(length: float) -> str:

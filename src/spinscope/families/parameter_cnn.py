@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from spinscope.inference.parameters import ParameterPredictor
     from spinscope.training.domains import FilmViews
 
+_SIGNS = 150
+"""Largest number of training views per imaging scale whose signs are measured."""
 _REFERENCES, _REFERENCE_PX = 48, 64
 """Number and side in px of the training films that a model folder contains."""
 
@@ -96,15 +98,18 @@ class ParameterCnn(Family):
     def completed(
         self, network: keras.Model, splits: Splits, params: Params
     ) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """Calibrate the uncertainty on views of validation films; add films of the training.
+        """Calibrate the uncertainty on views of validation films; describe those of the training.
 
         The half width of the interval is the standard deviation of the network times a factor with
-        which it contains 90 % of the values (split conformal prediction).
+        which it contains 90 % of the values (split conformal prediction). The folder also contains
+        the range of the signs of training views, and training films.
         """
         from spinscope.inference.parameters import FILMS, LEVEL
 
         calibration = self._calibration(network, splits.validation, params, LEVEL)
-        return {"calibration": calibration}, {FILMS: self._references(splits.train)}
+        trained = self._trained(splits.train, params)
+        info = {"calibration": calibration, "trained": trained}
+        return info, {FILMS: self._references(splits.train)}
 
     def info(self, params: Params) -> dict[str, Any]:
         """Architecture and input of the network."""
@@ -122,12 +127,10 @@ class ParameterCnn(Family):
 
     def training_code(self) -> str:
         """Digest of the code that decides the outcome of a training."""
-        names = ("_views", "_examples", "_calibration", "_references")
+        names = ("_views", "_examples", "_calibration", "_trained", "_references")
         extra = tuple(getattr(type(self), name) for name in names)
-        return (
-            code_digest(("physics/domain_images", "inference/parameters"), extra)
-            + super().training_code()
-        )
+        modules = ("physics/domain_images", "inference/parameters", "analysis/domains")
+        return code_digest(modules, extra) + super().training_code()
 
     def _is(self, architecture: str, params: Params) -> bool:
         return self.options(params).architecture == architecture
@@ -207,6 +210,17 @@ class ParameterCnn(Family):
             "sd": max(float(np.sqrt(np.mean(errors**2))), 1e-6),
             "interval": max(float(np.quantile(errors, rank, method="higher")), 1e-6),
         }
+
+    def _trained(self, frames: Dataset, params: Params) -> dict[str, Any]:
+        """Range of the signs of domains in views as the training shows them."""
+        from spinscope.analysis.domains import signs, trained_range
+        from spinscope.models.parameter_networks import SCALED
+
+        views, degrade = self._views(frames, params), self._is(SCALED, params)
+        rng = np.random.default_rng(params.seed)
+        number = len(views.scales) * min(_SIGNS, 10 * len(views.films))
+        examples = (views.example(rng, degrade=degrade) for _ in range(number))
+        return trained_range([signs(image, scale / views.pixels) for image, scale, _ in examples])
 
     def _references(self, frames: Dataset) -> bytes:
         """Evenly chosen training films as a NumPy archive."""

@@ -15,7 +15,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.inference.engine import OpenVinoEngine, has_openvino
 from spinscope.models.scaled_input import canvas
 from spinscope.models.store import EXPORT, load_model, model_info
-from spinscope.physics.domain_images import resampled, tiles
+from spinscope.physics.domain_images import resampled
 
 FILMS = "films.npz"
 """File of a model folder with training films: `images`, `values` and `pixel_size`."""
@@ -135,9 +135,8 @@ class ParameterPredictor:
         pixel_size : float
             Edge of a pixel, m.
         """
-        most = max(1, math.floor(self.scales[-1] / pixel_size + 1e-6))
-        cut = tiles(np.asarray(image, np.float32), most)
-        inputs = np.stack([network_input(tile, pixel_size, self.info) for tile in cut])
+        tiles = self._tiles(np.asarray(image, np.float32), pixel_size)
+        inputs = np.stack([network_input(tile, pixel_size, self.info) for tile in tiles])
         return self.distribution(np.asarray(self._engine(inputs)))
 
     def distribution(self, output: np.ndarray) -> Distribution:
@@ -149,6 +148,12 @@ class ParameterPredictor:
         sd, reach = (float(np.sqrt(np.square(value).mean())) for value in (sd, reach))
         value, span = low + mean * (high - low), high - low
         return Distribution(value, sd * span, value - reach * span, value + reach * span)
+
+    def _tiles(self, image: np.ndarray, pixel_size: float) -> list[np.ndarray]:
+        """Parts of an image of at most the largest training view, which cover it evenly."""
+        most = max(1, math.floor(self.scales[-1] / pixel_size + 1e-6))
+        rows, columns = (_parts(n, most) for n in image.shape)
+        return [image[row, column] for row in rows for column in columns]
 
 
 def export(folder: Path, target: Path) -> None:
@@ -188,3 +193,12 @@ def spread(output: np.ndarray, calibration: dict[str, float]) -> tuple[np.ndarra
     """
     sd = np.exp(output[:, 1]) if output.shape[1] > 1 else np.ones(len(output))
     return sd * calibration["sd"], sd * calibration["interval"]
+
+
+def _parts(n: int, most: int) -> list[slice]:
+    """Parts of at most `most` of n pixels, evenly placed."""
+    count = math.ceil(n / most)
+    if count == 1:
+        return [slice(0, n)]
+    starts = np.rint(np.linspace(0, n - most, count)).astype(int)
+    return [slice(start, start + most) for start in starts.tolist()]

@@ -10,7 +10,6 @@ thickness t, the poles of both surfaces give, for every wave vector k,
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import numpy as np
@@ -105,20 +104,6 @@ def resampled(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """
     rows, columns = (_area_weights(float(n), m) for n, m in zip(image.shape, shape, strict=True))
     return rows @ np.asarray(image, np.float32) @ columns.T
-
-
-def tiles(image: np.ndarray, most: int) -> list[np.ndarray]:
-    """Cut an image into parts of at most `most` pixels a side, evenly placed; they may overlap."""
-    rows, columns = (_parts(n, most) for n in image.shape)
-    return [image[row, column] for row in rows for column in columns]
-
-
-def _parts(n: int, most: int) -> list[slice]:
-    count = math.ceil(n / most)
-    if count == 1:
-        return [slice(0, n)]
-    starts = np.rint(np.linspace(0, n - most, count)).astype(int)
-    return [slice(start, start + most) for start in starts.tolist()]
 
 
 def kerr_image(m_z: np.ndarray) -> np.ndarray:
