@@ -396,6 +396,23 @@ class CrossValidation(Section):
     base: Overrides
 
 
+Micrometres = Annotated[float, Field(gt=0, le=2.048)]
+
+
+class ScaledNetwork(Section):
+    parameter: Literal["dmi", "ms"]
+    architecture: Literal["published", "scaled"]
+    scales_um: tuple[Micrometres, ...] = Field(min_length=1)
+
+
+class ScalesStudy(Section):
+    seeds: int = Field(ge=1)
+    views: int = Field(ge=1)
+    test_scales_um: tuple[Micrometres, ...] = Field(min_length=1)
+    networks: dict[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")], ScaledNetwork]
+    base: Overrides
+
+
 class Params(Section):
     """All settings: params.yaml with a profile, a family and overrides applied."""
 
@@ -425,6 +442,7 @@ class Params(Section):
     relabelling: Relabelling
     probes: Probes
     cross_validation: CrossValidation
+    scales_study: ScalesStudy
     options: dict[str, Any]
 
     @model_validator(mode="after")

@@ -88,6 +88,29 @@ class Subject:
         return {"name": self.name, "ref": self.ref, "sha256": self.sha256, **info}
 
 
+def named_refs(given: Sequence[str]) -> list[tuple[str, str]]:
+    """Names and references of models.
+
+    Parameters
+    ----------
+    given : sequence of str
+        REF or NAME=REF each; a model without a name has that of its reference.
+
+    Raises
+    ------
+    SpinscopeError
+        If two have the same name.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        named = re.fullmatch(r"([\w .-]+)=(.+)", text)
+        name, ref = named.groups() if named and not Path(text).exists() else (text, text)
+        if name in found:
+            raise SpinscopeError(f"two models are named {name!r}; name them as --model NAME=REF")
+        found[name] = ref
+    return list(found.items())
+
+
 def subject(params: Params, given: str) -> Subject:
     """Model of a reference REF, or of NAME=REF.
 
@@ -98,8 +121,7 @@ def subject(params: Params, given: str) -> Subject:
     given : str
         REF or NAME=REF.
     """
-    named = re.fullmatch(r"([\w .-]+)=(.+)", given)
-    name, ref = named.groups() if named and not Path(given).exists() else (given, given)
+    ((name, ref),) = named_refs([given])
     digest = sha256(resolve(params.tracking, ref) / NETWORK)
     return Subject(name, ref, digest, predictor(params, ref), params.evaluation.tta)
 
@@ -121,8 +143,5 @@ def subjects(params: Params, given: Sequence[str]) -> list[Subject]:
     """
     if not given:
         raise SpinscopeError("a study needs at least one --model")
-    chosen = [subject(params, one) for one in given]
-    names = [one.name for one in chosen]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SpinscopeError(f"two models are named {twice[0]!r}; name them as --model NAME=REF")
-    return chosen
+    named_refs(given)  # two of the same name fail before anything is loaded
+    return [subject(params, one) for one in given]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spinscope.studies.field.measures import DENOISING, ITERATIONS, mean_sd
+from spinscope.studies.field.measures import DENOISING, ITERATIONS
 from spinscope.studies.report import Row, judged, noted
+from spinscope.studies.statistics import mean_sd, over_seeds
 
 SOURCE = "Lee et al., Sci. Rep. 11, 22937 (2021)"
 
@@ -49,20 +48,6 @@ def findings(trainings: Mapping[str, Seeds], references: Mapping[str, Any]) -> l
         rows += _generation(name, seeds, references)
         rows += _response(name, seeds, references)
     return rows
-
-
-def over_seeds(seeds: Seeds, *path: str | int, factor: float = 1.0) -> dict[str, Any]:
-    """Mean, sd and n over the seeds of a training.
-
-    Parameters
-    ----------
-    seeds : sequence of mapping
-    *path : str or int
-        Keys and places that lead to the number in the measurements of a seed.
-    factor : float, default 1
-        Factor of the number.
-    """
-    return mean_sd([factor * functools.reduce(operator.getitem, path, one) for one in seeds])
 
 
 def annealed(references: Mapping[str, Any]) -> Mapping[str, Any]:

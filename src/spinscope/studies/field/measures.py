@@ -30,6 +30,7 @@ from spinscope.physics.lattice import (
 )
 from spinscope.physics.recursion import recursion
 from spinscope.physics.topology import topological_charge
+from spinscope.studies.statistics import mean_sd
 
 ALPHAS = (0.5, 1.0, 1.5, 2.0, 2.5)
 """Published strengths of the noise."""
@@ -176,13 +177,6 @@ class Tests:
 def only_z(m: np.ndarray) -> np.ndarray:
     """Spins of which only m_z is known: (0, 0, m_z)."""
     return m * np.array([0, 0, 1], np.float32)
-
-
-def mean_sd(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (None for one value) and number."""
-    values = np.asarray(values, np.float64)
-    sd = float(values.std(ddof=1)) if len(values) > 1 else None
-    return {"mean": float(values.mean()), "sd": sd, "n": len(values)}
 
 
 def denoise(field: Field, tests: Tests) -> list[dict[str, Any]]:

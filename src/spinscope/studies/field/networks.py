@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
 from spinscope.models.store import NETWORK, SUMS, model_info
 from spinscope.studies.field.measures import Field
+from spinscope.studies.models import named_refs
 from spinscope.tracking import resolve
 
 
@@ -78,16 +78,9 @@ def networks(given: Sequence[str]) -> list[Network]:
     SpinscopeError
         If there is none, two have the same name, or a training has no finished seed.
     """
-    found: dict[str, list[Network]] = {}
-    for text in given:
-        named = re.fullmatch(r"([\w .-]+)=(.+)", text)
-        name, ref = named.groups() if named and not Path(text).exists() else (text, text)
-        if name in found:
-            raise SpinscopeError(f"two models are named {name!r}; name them as --model NAME=REF")
-        found[name] = [Network(name, one) for one in _seeds(ref)]
-    if not found:
+    if not given:
         raise SpinscopeError("a study needs at least one --model")
-    return [one for many in found.values() for one in many]
+    return [Network(name, one) for name, ref in named_refs(given) for one in _seeds(ref)]
 
 
 def _seeds(ref: str) -> list[str]:

@@ -17,10 +17,10 @@ from spinscope.studies.field.findings import (
     denoising_steps,
     distance,
     iterations_until_near,
-    over_seeds,
 )
 from spinscope.studies.field.measures import Tests
 from spinscope.studies.report import Section
+from spinscope.studies.statistics import over_seeds
 
 Examples = Mapping[str, Mapping[str, np.ndarray]]
 """Name of a training → spins by the names of `measures.examples`."""
