@@ -107,7 +107,7 @@ def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
         "train-seeds": ["0 2 * * 6"], "evaluate-tta": ["0 6 * * 6"], "promote": ["0 9 1 * *"],
         "retrain": [], "corpus-ltem": [], "field": [], "ltem-study": [], "ablations": [],
         "search": [], "relabel": [], "cross-validate": [], "probes": [], "moke-study": [],
-        "field-study": [],
+        "field-study": [], "parameters-study": [],
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spinscope.analysis.domains import domain_width
+from spinscope.errors import SpinscopeError
 from spinscope.studies.parameters.views import Condition, Films
 
 CONDITIONS: dict[str, Condition] = {
@@ -123,6 +123,16 @@ def scores(tables: Sequence[Mapping[str, Sequence]], films: Films, group: str | 
     }
 
 
+def width_of(image: np.ndarray, pixel_size: float) -> float:
+    """Domain width of an image in m; NaN for one without domains."""
+    from spinscope.analysis.domains import domain_width
+
+    try:
+        return domain_width(image, pixel_size)
+    except SpinscopeError:
+        return float("nan")
+
+
 class WidthRegression:
     """Baseline: the constant as a polynomial of the logarithm of the domain width.
 
@@ -137,7 +147,7 @@ class WidthRegression:
     """
 
     def __init__(self, widths: np.ndarray, values: np.ndarray):
-        known = np.isfinite(widths) & (widths > 0)
+        known = np.isfinite(widths)
         logs, values = np.log(widths[known]), values[known]
         self.middle, self.limits = float(np.median(logs)), (logs.min(), logs.max())
         self.coefficients = np.polyfit(logs - self.middle, values, DEGREE)
@@ -160,7 +170,7 @@ class WidthRegression:
             Imaging conditions.
         """
         pairs = [
-            (domain_width(condition.applied(one.image, rng), one.pixel_size), one.film)
+            (width_of(condition.applied(one.image, rng), one.pixel_size), one.film)
             for width in sides
             for rng in [np.random.default_rng([films.seed, round(width * 1e12), 2])]
             for one in films.views(width)
@@ -175,8 +185,8 @@ class WidthRegression:
 
     def __call__(self, image: np.ndarray, pixel_size: float) -> tuple[float, float, float, float]:
         """Estimate of an image; the middle of the range where no width is found."""
-        width = domain_width(image, pixel_size)
-        if not (np.isfinite(width) and width > 0):
+        width = width_of(image, pixel_size)
+        if not np.isfinite(width):
             low, high = self.range
             return (low + high) / 2, (high - low) / 12**0.5, low, high
         mean = float(self.value(width))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,12 +114,12 @@ def corpus(job: Job, parameter: str, *, tests: bool = False) -> Path:
 
 
 def trained(params: Params) -> list[Network]:
-    """Networks that the study trains, in order: every configuration with all of its seeds."""
+    """Networks that the study trains, in order: every configuration, then the next seed."""
     study = params.scales_study
     return [
         Network(name, one.parameter, one.architecture, one.scales_um, params.seed + number)
-        for name, one in study.networks.items()
         for number in range(study.seeds)
+        for name, one in study.networks.items()
     ]
 
 
@@ -154,7 +155,7 @@ def settings(job: Job, network: Network) -> Params:
         params,
         [
             *params.scales_study.base,
-            f"data.path={corpus(job, network.parameter)}",
+            f"data.path={json.dumps(str(corpus(job, network.parameter)))}",
             f"options.parameter={network.parameter}",
             f"options.architecture={network.architecture}",
             f"options.scales_nm={sides}",
