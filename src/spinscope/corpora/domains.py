@@ -275,7 +275,7 @@ class DomainStore(ShardStore):
         SpinscopeError
             If the shard does not hold films.
         """
-        levels = self._frame(index // len(self.scales), 0)
+        levels = self._stored(self.row(index), self.names(index)[0])
         if levels.dtype != np.uint8 or levels.ndim != 2:
             raise SpinscopeError(
                 f"the films are {levels.dtype} of the shape {levels.shape}; they must be uint8 "

@@ -221,7 +221,10 @@ class ShardStore:
 
     def _frame(self, index: int, kind: int) -> np.ndarray:
         """Image (kind 0) or label (kind 1) of a frame as it is stored."""
-        row, name = self.rows[index], self.names(index)[kind]
+        return self._stored(self.rows[index], self.names(index)[kind])
+
+    def _stored(self, row: dict[str, str], name: str) -> np.ndarray:
+        """Array that a row of the manifest names, from the file of its shard."""
         try:
             if name not in self._maps:
                 self._maps[name] = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
