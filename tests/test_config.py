@@ -43,8 +43,16 @@ def test_every_profile_and_family_loads_and_lays_over_the_rest(profile, family):
         if isinstance(values, dict):
             expected = {}
             for layer in layers:
-                expected |= layer.get(section) or {}
+                expected = laid_over(expected, layer.get(section) or {})
             assert values == expected
+
+
+def laid_over(base, layer):
+    out = dict(base)
+    for key, value in layer.items():
+        nested = isinstance(value, dict) and isinstance(base.get(key), dict)
+        out[key] = laid_over(base[key], value) if nested else value
+    return out
 
 
 def test_profiles_are_the_promised_three():

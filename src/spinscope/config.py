@@ -147,6 +147,8 @@ class Lattice(Section):
 
 
 class DomainSet(Section):
+    size: int = Field(ge=32, multiple_of=2)
+    scales_nm: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
     ms: Positive
     a_ex: Positive
     dmi: Range
@@ -157,12 +159,10 @@ class DomainSet(Section):
 
 class Domains(Section):
     n: int = Field(gt=0)
-    size: int = Field(ge=32, multiple_of=2)
     cell_nm: Finite = Field(gt=0)
     thickness_nm: Finite = Field(gt=0)
     dmi_kind: Literal["interfacial", "bulk"]
     sets: dict[Literal["dmi", "ms"], DomainSet]
-    scales_nm: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
     pixels: int = Field(ge=32, multiple_of=2)
     tolerance: Finite = Field(gt=0)
     max_evaluations: int = Field(gt=0)
@@ -620,13 +620,20 @@ def load_params(
         )
     settings: dict[str, Any] = {"options": {}}
     for layer in layers:
-        for section, values in renamed(layer or {}, hint=True).items():
-            both = isinstance(values, dict) and isinstance(settings.get(section), dict)
-            settings[section] = settings[section] | values if both else values
+        settings = _merged(settings, renamed(layer or {}, hint=True))
     settings |= {"profile": name, "family": family}
     if uri := os.environ.get("SPINSCOPE_TRACKING_URI"):
         overrides = [*overrides, f"tracking.uri={json.dumps(uri)}"]
     return _overridden(settings, [*(_inherited_overrides() if inherited else ()), *overrides])
+
+
+def _merged(settings: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the values of a layer, at every depth."""
+    out = dict(settings)
+    for key, value in layer.items():
+        both = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = _merged(out[key], value) if both else value
+    return out
 
 
 def project_params(params: Params) -> Params:

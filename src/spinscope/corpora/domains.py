@@ -73,9 +73,10 @@ class DomainFilm:
         return Start(self.m, {key: value[0] for key, value in values.items()})
 
 
-def grid_of(settings: Domains) -> Grid:
-    """Return the grid of a corpus."""
-    return Grid(settings.size, settings.size, settings.cell_nm * 1e-9, settings.thickness_nm * 1e-9)
+def grid_of(parameter: Parameter, settings: Domains) -> Grid:
+    """Return the grid of the films of which a parameter varies."""
+    size = settings.sets[parameter].size
+    return Grid(size, size, settings.cell_nm * 1e-9, settings.thickness_nm * 1e-9)
 
 
 def draw_domain(
@@ -100,7 +101,7 @@ def draw_domain(
     """
     ranges: DomainSet = settings.sets[parameter]
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
-    shape = (settings.size, settings.size)
+    shape = (ranges.size, ranges.size)
     drawn = {
         key: writing.uniform(rng, getattr(ranges, key))
         for key in ("ms", "a_ex", "dmi", "ku", "ku_spread")
@@ -121,10 +122,10 @@ def draw_domain(
 
 
 def relaxed_domains(
-    films: Iterable[DomainFilm], settings: Domains
+    films: Iterable[DomainFilm], parameter: Parameter, settings: Domains
 ) -> Iterator[tuple[DomainFilm, Relaxed]]:
     """Relax films; yield them in the order in which they are done."""
-    grid = grid_of(settings)
+    grid = grid_of(parameter, settings)
     waiting: dict[int, DomainFilm] = {}
 
     def starts() -> Iterator[Start]:
@@ -146,9 +147,9 @@ def relaxed_domains(
 def corpus_header(parameter: Parameter, seed: int, settings: Domains) -> dict[str, Any]:
     """Header of a corpus; corpora of the same header and number of films are the same."""
     decisive = settings.model_dump(
-        mode="json", exclude={"n", "sets", "scales_nm", "pixels", "batch", "shard_films"}
+        mode="json", exclude={"n", "sets", "pixels", "batch", "shard_films"}
     )
-    ranges = settings.sets[parameter].model_dump(mode="json")
+    ranges = settings.sets[parameter].model_dump(mode="json", exclude={"scales_nm"})
     return {"kind": KIND, "generator": GENERATOR, "parameter": parameter, "seed": seed,
             **decisive, **ranges}  # fmt: skip
 
@@ -195,7 +196,7 @@ def make_domain_corpus(
     missing = writing.missing_chunks(settings.n, size, lambda chunk: _rows(parts, chunk))
     queue = [number for numbers in missing.values() for number in numbers]
     drawn = (draw_domain(number, seed, parameter, settings) for number in queue)
-    done = (film_row(film, result) for film, result in relaxed_domains(drawn, settings))
+    done = (film_row(film, result) for film, result in relaxed_domains(drawn, parameter, settings))
     films = progress(done, total=len(queue), desc="films")
     for chunk, items in writing.complete_chunks(films, missing, size):
         rows, levels = zip(*items, strict=True)
@@ -205,7 +206,11 @@ def make_domain_corpus(
         "not_converged": sum(not row["converged"] for row in rows),
         "saturated": sum(row["converged"] and row["saturated"] for row in rows),
     }
-    views = {"films": settings.n, "scales_nm": list(settings.scales_nm), "pixels": settings.pixels}
+    views = {
+        "films": settings.n,
+        "scales_nm": list(settings.sets[parameter].scales_nm),
+        "pixels": settings.pixels,
+    }
     write_corpus(path, _frames(parts), header={**header, **views, **left_out}, shard_frames=size)
     shutil.rmtree(parts)
     return path

@@ -39,7 +39,7 @@ class Options(Section):
 
     architecture: Literal["published", "scaled"]
     parameter: Literal["dmi", "ms"]
-    scales_nm: tuple[float, ...]
+    scales_nm: tuple[float, ...] | None
 
 
 class ParameterCnn(Family):
@@ -120,17 +120,25 @@ class ParameterCnn(Family):
             **super().info(params),
             "architecture": options.architecture,
             "parameter": options.parameter,
-            "scales": sorted(scale * 1e-9 for scale in options.scales_nm),
+            "scales": self._scales(params),
             "pixels": params.domains.pixels,
-            "canvas_pixel": canvas_pixel(max(params.domains.scales_nm) * 1e-9),
+            "canvas_pixel": canvas_pixel(
+                max(params.domains.sets[options.parameter].scales_nm) * 1e-9
+            ),
         }
 
     def training_code(self) -> str:
         """Digest of the code that decides the outcome of a training."""
-        names = ("_views", "_examples", "_calibration", "_trained", "_references")
+        names = ("_views", "_scales", "_examples", "_calibration", "_trained", "_references")
         extra = tuple(getattr(type(self), name) for name in names)
         modules = ("physics/domain_images", "inference/parameters", "analysis/domains")
         return code_digest(modules, extra) + super().training_code()
+
+    def _scales(self, params: Params) -> list[float]:
+        """Imaging scales of the training, m, ascending."""
+        options = self.options(params)
+        chosen = options.scales_nm or params.domains.sets[options.parameter].scales_nm
+        return sorted(scale * 1e-9 for scale in chosen)
 
     def _is(self, architecture: str, params: Params) -> bool:
         return self.options(params).architecture == architecture
@@ -155,7 +163,7 @@ class ParameterCnn(Family):
             films,
             (values - low) / (high - low),
             store.cell,
-            tuple(scale * 1e-9 for scale in options.scales_nm),
+            tuple(self._scales(params)),
             params.domains.pixels,
         )
 
@@ -264,7 +272,7 @@ class ParameterCnn(Family):
         header = {
             **corpus_header(parameter, params.seed, settings),
             "films": settings.n,
-            "scales_nm": list(settings.scales_nm),
+            "scales_nm": list(settings.sets[parameter].scales_nm),
             "pixels": settings.pixels,
         }
         return kept_corpus(
