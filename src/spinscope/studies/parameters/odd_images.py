@@ -7,13 +7,15 @@ imaging scales, widths of domains, materials, contrast against noise, and overex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from spinscope.analysis.domains import reasons, signs
 from spinscope.config import Domains, Kerr
 from spinscope.corpora.domains import Parameter, draw_domain, relaxed_domains
 from spinscope.corpora.kerr import draw_defects, draw_optics, kerr_frames
@@ -68,20 +70,21 @@ class OddImage(NamedTuple):
     """Pixel size that the user gives, m."""
 
 
-def not_domains(settings: Domains, kerr: Kerr, seed: int = 0) -> list[OddImage]:
+def not_domains(scales: Sequence[float], pixels: int, kerr: Kerr, seed: int = 0) -> list[OddImage]:
     """Images without domains, with pixel sizes inside the range of the training.
 
     Parameters
     ----------
-    settings : Domains
-        Pixels and scales of the training views.
+    scales : sequence of float
+        Sides of the training views, m.
+    pixels : int
+        Side of a view in px, at least 32.
     kerr : Kerr
         Settings of the Kerr frames.
     seed : int, default 0
     """
     rng = np.random.default_rng(seed)
-    n, makers = settings.pixels, _makers(settings.pixels, kerr, seed)
-    sizes = [scale * 1e-9 / n for scale in settings.scales_nm]
+    makers, sizes = _makers(pixels, kerr, seed), [scale / pixels for scale in scales]
     return [
         OddImage(kind, np.asarray(makers[kind](number, rng), np.float32), float(rng.choice(sizes)))
         for kind, count in KINDS.items()
@@ -196,7 +199,9 @@ def odd_films(parameter: Parameter, settings: Domains, seed: int = 0) -> list[np
 def outside_training(
     films: Sequence[np.ndarray],
     others: Sequence[np.ndarray],
-    settings: Domains,
+    cell: float,
+    scales: Sequence[float],
+    pixels: int,
     seed: int = 0,
 ) -> list[OddImage]:
     """Domain images outside the range of the training.
@@ -207,14 +212,17 @@ def outside_training(
         m_z of films of the range that is trained.
     others : sequence of (H, W) array
         m_z of films of materials outside it; see `odd_films`.
-    settings : Domains
-        Cell size, pixels and scales of the training views.
+    cell : float
+        Edge of a cell, m.
+    scales : sequence of float
+        Sides of the training views, m.
+    pixels : int
+        Side of a view in px.
     seed : int, default 0
     """
-    rng = np.random.default_rng(seed)
-    n, cell = settings.pixels, settings.cell_nm * 1e-9
-    low, high = min(settings.scales_nm) * 1e-9, max(settings.scales_nm) * 1e-9
-    inside = [scale * 1e-9 for scale in settings.scales_nm]
+    rng, n = np.random.default_rng(seed), pixels
+    inside = sorted(scales)
+    low, high = inside[0], inside[-1]
 
     def part(m_z: np.ndarray, side: float) -> np.ndarray:
         """Kerr image of a random part; larger parts than the film repeat it."""
@@ -234,8 +242,11 @@ def outside_training(
         return part(films[number % len(films)], side * factor), side / n
 
     def material(number: int) -> tuple[np.ndarray, float]:
-        side = inside[-1 - number % min(3, len(inside))]
-        return part(others[number % len(others)], side), side / n
+        """Films of another material, at trained scales no larger than the films."""
+        film = others[number % len(others)]
+        fitting = [side for side in inside if side <= cell * min(film.shape) * 1.001] or [low]
+        side = float(rng.choice(fitting))
+        return part(film, side), side / n
 
     def contrast(number: int) -> tuple[np.ndarray, float]:
         """Domains hidden by noise of four to eight times their contrast."""
@@ -262,3 +273,46 @@ def outside_training(
         for kind, count in OUTSIDE.items()
         for number in range(count)
     ]
+
+
+def count_marked(
+    trained: Mapping[str, Any],
+    odd: Iterable[OddImage],
+    views: Iterable[tuple[np.ndarray, float]],
+) -> dict[str, Any]:
+    """Count the odd images and the unseen views that the range of a training excludes.
+
+    Parameters
+    ----------
+    trained : mapping
+        Range of the signs of the training views, `trained` of a model folder.
+    odd : iterable of OddImage
+        Images that must be marked.
+    views : iterable of ((H, W) array, float)
+        Test views with their pixel sizes in m, which must not be marked.
+
+    Returns
+    -------
+    dict
+        `odd` with `n`, `marked` and both by kind in `kinds`; `views` with `n`, `marked` and the
+        number of marks by reason in `reasons`.
+    """
+    kinds: dict[str, dict[str, int]] = {}
+    for one in odd:
+        kind = kinds.setdefault(one.kind, {"n": 0, "marked": 0})
+        kind["n"] += 1
+        kind["marked"] += bool(reasons(signs(one.image, one.pixel_size), trained))
+    found = [reasons(signs(image, pixel_size), trained) for image, pixel_size in views]
+    words = Counter(word for given in found for word in {r.partition(":")[0] for r in given})
+    return {
+        "odd": {
+            "n": sum(kind["n"] for kind in kinds.values()),
+            "marked": sum(kind["marked"] for kind in kinds.values()),
+            "kinds": kinds,
+        },
+        "views": {
+            "n": len(found),
+            "marked": sum(bool(given) for given in found),
+            "reasons": dict(words),
+        },
+    }
