@@ -124,11 +124,10 @@ def ms_folder(tmp_path_factory) -> Path:
 
 
 def small_domains(path: Path, parameter: str) -> Path:
-    """A corpus of films of 64 x 64 cells, seen at 125 and 250 nm with 32 x 32 px."""
+    """The corpus of the profile `demo`: films of 64 x 64 cells, seen at 3 scales with 32 x 32 px."""
     from spinscope.corpora.domains import make_domain_corpus
 
-    small = {"n": 24, "size": 64, "scales_nm": [125, 250], "pixels": 32, "shard_films": 12}
-    return make_domain_corpus(path, parameter, 0, section("domains", **small))
+    return make_domain_corpus(path, parameter, 0, section("domains", shard_films=12))
 
 
 @pytest.fixture

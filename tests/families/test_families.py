@@ -29,7 +29,7 @@ def settings(family, request):
              "training.crop=32", "training.epochs=1", "data.train_batches=[0]",
              "data.validation_batches=[2]", "data.test_batches=[]"]  # fmt: skip
     if family.modality == "Domains":
-        given += ["options.scales_nm=[125, 250]", "options.parameter=dmi"]
+        given.append("options.parameter=dmi")
     fixtures = {"Spins": "lattice_folder", "Domains": "domains_folder"}
     folder = request.getfixturevalue(fixtures.get(family.modality, "moke_folder"))
     return load_params("demo", [*given, f"data.path={folder}"], family=family.name)
