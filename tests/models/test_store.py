@@ -13,6 +13,10 @@ from spinscope.models.store import CARD, INFO, load_model, model_info, resolve_l
 from spinscope.models.unet import unet
 
 
+LIMITS = {"field-fcn": 1_000_000, "parameter-cnn": 4_000_000, "parameter-cnn-ms": 4_000_000}
+"""Largest size in bytes of a bundled model of a family without masks."""
+
+
 @pytest.fixture
 def folder(tmp_path):
     model = unet(section("model", width=4, depth=2, stem=2, refine=2), 3, seed=5)
@@ -67,10 +71,7 @@ def test_bundled_models_load_and_are_small():
         _, info = load_model(resolve_local(f"bundled:{path.name}"))
         if "classes" in info:
             assert info["classes"][:2] == ["background", "skyrmion"]
-            limit = 8_000_000
-        else:
-            assert info["family"] == "field-fcn"
-            limit = 1_000_000
+        limit = LIMITS.get(info.get("family"), 8_000_000)
         assert sum(p.stat().st_size for p in path.iterdir()) <= limit
 
 

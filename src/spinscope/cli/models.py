@@ -63,7 +63,7 @@ def evaluate(
     out: output("none", "JSON file of the whole report") = None,
     batches: option(str, "Batch indices, comma-separated (all).") = None,
     sources: option(str, "Source ids, comma-separated (all).") = None,
-    image: option(Path, "PNG file of the frame with the most skyrmions.") = None,
+    image: option(Path, "PNG file of one frame with its label and prediction.") = None,
     tta: Tta = None,
     picture: former(Path, "--picture") = None,
 ) -> Answer:

@@ -373,6 +373,29 @@ class ParameterCnn(Family):
             "per_image": rows,
         }
 
+    def draw(
+        self,
+        predictor: ParameterPredictor,
+        frames: Dataset,
+        report: Mapping[str, Any],
+        views: int,
+        out: Path,
+    ) -> Path:
+        """Draw the least accurate view beside training films of the true and estimated value."""
+        from spinscope.drawing import label_panels, write_panels
+        from spinscope.physics.domain_images import resampled
+
+        errors = [abs(row["error"]) for row in report["per_image"]]
+        index = errors.index(max(errors))
+        row, image, films = report["per_image"][index], frames.image(index), predictor.films
+        side = round(frames.store.scale(frames.rows[index]) / films.pixel_size)
+        panels = [image]
+        for value in (row["true"], row["predicted"]):
+            film = films.images[films.nearest(value, 1)[0]] / np.float32(255)
+            panels.append(resampled(film[:side, :side], image.shape))
+        write_panels(out, [label_panels(panel, ())[0] for panel in panels])
+        return out
+
     def scoring_code(self) -> str:
         """Digest of the code that decides a report, that of the views included."""
         return (
