@@ -124,7 +124,7 @@ def ms_folder(tmp_path_factory) -> Path:
 
 
 def small_domains(path: Path, parameter: str) -> Path:
-    """The corpus of the profile `demo`: films of 64 x 64 cells, seen at 3 scales with 32 x 32 px."""
+    """The corpus of the profile `demo`: films of 64 x 64 cells, 3 scales, views of 32 x 32 px."""
     from spinscope.corpora.domains import make_domain_corpus
 
     return make_domain_corpus(path, parameter, 0, section("domains", shard_films=12))

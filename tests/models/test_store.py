@@ -12,7 +12,6 @@ from spinscope.errors import SpinscopeError
 from spinscope.models.store import CARD, INFO, load_model, model_info, resolve_local, save_model
 from spinscope.models.unet import unet
 
-
 LIMITS = {"field-fcn": 1_000_000, "parameter-cnn": 4_000_000, "parameter-cnn-ms": 4_000_000}
 """Largest size in bytes of a bundled model of a family without masks."""
 
