@@ -12,8 +12,8 @@ from spinscope.corpora.domains import open_domains
 
 
 def test_every_film_is_that_of_its_label(tmp_path):
-    settings = load_params("demo", family="parameter-cnn").domains
-    settings = settings.model_copy(update={"n": 7, "size": 128, "shard_films": 3})
+    changed = ["domains.n=7", "domains.sets.dmi.size=128", "domains.shard_films=3"]
+    settings = load_params("demo", changed, family="parameter-cnn").domains
     dataset = open_domains(write_films(tmp_path / "films", "dmi", 0, settings))
     store, limits = dataset.store, dataset.store.limits
     assert len(dataset) == 7 * len(store.scales)

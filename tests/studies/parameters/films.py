@@ -36,12 +36,12 @@ def write_films(path: Path, parameter: str, seed: int, settings: Domains) -> Pat
     def frames():
         for number in range(settings.n):
             value = float(rng.uniform(low, high))
-            m_z = labyrinth(settings.size, period(value, (low, high)), rng)
+            m_z = labyrinth(settings.sets[parameter].size, period(value, (low, high)), rng)
             levels = np.rint(127.5 * (m_z + 1)).astype(np.uint8)
             row = {"name": f"{number:05d}", "source": number, "batch": number % BATCHES}
             yield {**row, parameter: f"{value:.6g}"}, levels, None
 
     header = corpus_header(parameter, seed, settings)
-    views = {"films": settings.n, "scales_nm": list(settings.scales_nm)}
+    views = {"films": settings.n, "scales_nm": list(settings.sets[parameter].scales_nm)}
     header |= {**views, "pixels": settings.pixels}
     return write_corpus(path, frames(), header=header, shard_frames=settings.shard_films)

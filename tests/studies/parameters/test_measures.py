@@ -9,6 +9,7 @@ import pytest
 from tests.studies.parameters.films import write_films
 from tests.studies.parameters.test_study import small
 
+from spinscope.config import overridden
 from spinscope.studies.parameters import STUDY
 from spinscope.studies.parameters.measures import CONDITIONS, baseline, estimates, scores
 from spinscope.studies.parameters.networks import side
@@ -25,7 +26,8 @@ from spinscope.studies.parameters.views import (
 def job(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpora")
     params = small()
-    settings = params.domains.model_copy(update={"n": 60, "size": 128, "cell_nm": 2.0})
+    changed = ["domains.n=60", "domains.sets.dmi.size=128", "domains.cell_nm=2"]
+    settings = overridden(params, changed).domains
     write_films(folder / "domains", "dmi", 0, settings)
     return STUDY.job(params, folder / "out", corpora=folder)
 
@@ -89,8 +91,8 @@ def test_noise_is_in_units_of_the_contrast(condition, spread):
 
 
 def test_the_domain_width_gives_the_constant_of_synthetic_films(job, films):
-    widths = scales(job)
-    assert widths[2.0] == side(2.0, job.params) == pytest.approx(250e-9)
+    widths = scales(job, "dmi")
+    assert widths[2.0] == side(2.0, job.params, "dmi") == pytest.approx(250e-9)
     found = baseline(films, training_films(job, "dmi"), widths, (1.0, 2.0))
     assert list(found["each"]) == list(found["pooled"]) == ["1", "1.5", "2"]
     assert list(found["conditions"]) == list(CONDITIONS)

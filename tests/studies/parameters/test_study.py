@@ -17,6 +17,7 @@ from spinscope.inference.parameters import ParameterPredictor
 from spinscope.models.store import model_info, save_model
 from spinscope.studies import report as study_report
 from spinscope.studies.parameters import STUDY, networks, study
+from spinscope.studies.parameters.measures import CONDITIONS
 from spinscope.studies.parameters.networks import settings, shrunk, trained
 from spinscope.studies.report import lines
 
@@ -82,6 +83,8 @@ def job(built, corpora, tmp_path):
 
 def test_a_study_measures_every_network_and_resumes(job, built, monkeypatch):
     monkeypatch.setattr(study_report, "png", partial(study_report.png, dpi=20))
+    for name in list(CONDITIONS)[2:]:
+        monkeypatch.delitem(CONDITIONS, name)
     report = study.report(job())
     assert report == json.loads((built / "parameters.json").read_text())
     assert list(report["networks"]) == list(NETWORKS)
@@ -114,7 +117,7 @@ def test_a_given_model_is_measured_beside_the_networks(job, built):
     assert (model.name, model.scales, model.parameter) == ("lab", (1.0, 2.0), "dmi")
     with pytest.raises(SpinscopeError, match="has the name of a network of the study"):
         networks.given(job(models=[f"dmi-own={folder}"]))
-    with pytest.raises(SpinscopeError, match="this study needs models of parameter-cnn"):
+    with pytest.raises(SpinscopeError, match="this study needs models of magnetic parameters"):
         networks.given(job(models=["bundled:ltem-unet"]))
 
 
@@ -132,17 +135,17 @@ def test_a_network_is_trained_at_its_scales_and_read_back(job, tmp_path, monkeyp
 
 
 def test_scales_shrink_with_the_films():
-    assert shrunk(load_params("paper")) == 1
-    laptop = load_params("laptop", family="parameter-cnn")
-    assert shrunk(laptop) == 0.5
+    paper, laptop = (load_params(name, family="parameter-cnn") for name in ("paper", "laptop"))
+    assert [shrunk(paper, one) for one in ("dmi", "ms")] == [1, 1]
+    assert [shrunk(laptop, one) for one in ("dmi", "ms")] == [1, 0.5]
     job = STUDY.job(laptop)
     one = next(one for one in trained(laptop) if one.name == "ms-neighbours")
     given = settings(job, one).options
     assert given["scales_nm"] == [250, 300, 400, 500, 750, 1000]
     assert given["parameter"] == "ms"
-    known = set(laptop.domains.scales_nm)
     for one in trained(laptop):  # a corpus must have the views on which an epoch is chosen
-        assert set(settings(job, one).options["scales_nm"]) <= known
+        known = laptop.domains.sets[one.parameter].scales_nm
+        assert set(settings(job, one).options["scales_nm"]) <= set(known)
 
 
 def test_the_study_needs_two_networks_to_compare():

@@ -80,20 +80,21 @@ class Network:
         return {**known, "sha256": sha256(folder / NETWORK)}
 
 
-def shrunk(params: Params) -> float:
+def shrunk(params: Params, parameter: str) -> float:
     """Side of our films relative to the published ones, and so of every scale."""
-    return params.domains.size * params.domains.cell_nm / (1e3 * PUBLISHED_FILM_UM)
+    domains = params.domains
+    return domains.sets[parameter].size * domains.cell_nm / (1e3 * PUBLISHED_FILM_UM)
 
 
-def side(scale: float, params: Params) -> float:
+def side(scale: float, params: Params, parameter: str) -> float:
     """Side of our views at a scale in µm of the published films, m."""
-    return scale * 1e-6 * shrunk(params)
+    return scale * 1e-6 * shrunk(params, parameter)
 
 
-def scale_label(scale: float, params: Params) -> str:
+def scale_label(scale: float, params: Params, parameter: str) -> str:
     """Scale of the paper and, where it differs, ours: "1.5 µm (750 nm)"."""
-    ours = f" ({side(scale, params) * 1e9:g} nm)"
-    return f"{scale:g} µm{'' if shrunk(params) == 1 else ours}"
+    ours = f" ({side(scale, params, parameter) * 1e9:g} nm)"
+    return f"{scale:g} µm{'' if shrunk(params, parameter) == 1 else ours}"
 
 
 def corpus(job: Job, parameter: str, *, tests: bool = False) -> Path:
@@ -136,13 +137,14 @@ def given(job: Job) -> list[Network]:
         if name in params.scales_study.networks:
             raise SpinscopeError(f"model {name!r} has the name of a network of the study")
         info = model_info(resolve(params.tracking, ref))
-        if info.get("family") != params.family:
+        if "parameter" not in info:
             raise SpinscopeError(
                 f"model {ref} is of the family {info.get('family')!r}; this study needs models of "
-                f"{params.family}"
+                "magnetic parameters"
             )
-        scales = tuple(round(1e6 * one / shrunk(params), 4) for one in info["scales"])
         parameter, architecture = info["parameter"], info["architecture"]
+        factor = shrunk(params, parameter)
+        scales = tuple(round(1e6 * one / factor, 4) for one in info["scales"])
         found.append(Network(name, parameter, architecture, scales, info.get("seed", 0), ref))
     return found
 
@@ -150,7 +152,7 @@ def given(job: Job) -> list[Network]:
 def settings(job: Job, network: Network) -> Params:
     """Settings of the training of a network."""
     params = job.params
-    sides = [round(1e9 * side(scale, params), 4) for scale in network.scales]
+    sides = [round(1e9 * side(scale, params, network.parameter), 4) for scale in network.scales]
     return overridden(
         params,
         [

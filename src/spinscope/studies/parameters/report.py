@@ -43,18 +43,7 @@ _PEERS = [
 
 def about(params: Params, tests: Mapping[str, Films], networks: Mapping[str, Network]) -> str:
     """Introduction of the page: films, scales, networks and the limits of every claim."""
-    domains, factor = params.domains, shrunk(params)
-    own_side = domains.size * domains.cell_nm
-    size = (
-        f"Films have {domains.size}² cells of {domains.cell_nm:g} nm ({own_side / 1e3:g} µm; "
-        "published: 512², 2.048 µm)."
-    )
-    if factor != 1:
-        size += (
-            f" Every scale is {factor:g} times the published one, and a view has "
-            f"{tests['dmi'].pixels}² px (published: 128²). Scales are named by the published "
-            "value, with ours in brackets."
-        )
+    sizes = [_sizes(params, parameter) for parameter in TITLES]
     counts = [
         f"{TITLES[parameter]}: {len(films.films)} test films that no network was trained on "
         f"({_counted(films)}), {films.n} views each at every scale."
@@ -70,7 +59,7 @@ def about(params: Params, tests: Mapping[str, Films], networks: Mapping[str, Net
     return "\n\n".join(
         [
             f"Published: {SOURCE}. No code, weights or images are public.",
-            size,
+            " ".join([*sizes, f"A view has {tests['dmi'].pixels}² px (published: 128²)."]),
             *counts,
             kinds,
             "Every claim holds for the constants of these films only: one thickness, one exchange "
@@ -123,17 +112,29 @@ def _counted(films: Films) -> str:
     return ", ".join(f"{groups.count(name)} {name}" for name in dict.fromkeys(groups))
 
 
+def _sizes(params: Params, parameter: str) -> str:
+    """Size of the films of a parameter in words."""
+    size, cell, factor = (
+        params.domains.sets[parameter].size, params.domains.cell_nm, shrunk(params, parameter)
+    )  # fmt: skip
+    text = f"Films of {TITLES[parameter]}: {size}² cells of {cell:g} nm, {size * cell / 1e3:g} µm"
+    if factor == 1:
+        return f"{text}, as published."
+    return (
+        f"{text} (published: 512², 2.048 µm); every scale is {factor:g} times the published one, "
+        "which names it, with ours in brackets."
+    )
+
+
 def _views(tests: Mapping[str, Films], params: Params) -> Section:
-    widths = {
-        scale_label(scale, params): side(scale, params)
-        for scale in params.scales_study.test_scales_um
-    }
-    drawn = {
-        f"{TITLES[parameter]}: smallest and largest value of the test films.": figures.view_figure(
-            films, widths
-        )
-        for parameter, films in tests.items()
-    }
+    drawn = {}
+    for parameter, films in tests.items():
+        widths = {
+            scale_label(scale, params, parameter): side(scale, params, parameter)
+            for scale in params.scales_study.test_scales_um
+        }
+        caption = f"{TITLES[parameter]}: smallest and largest value of the test films."
+        drawn[caption] = figures.view_figure(films, widths)
     text = "Views of one film at every scale, as the networks see them: m_z, averaged over a pixel."
     return Section("Views", text, drawn)
 

@@ -58,7 +58,7 @@ def measure(job: Job, network: Network) -> dict[str, Any]:
         `scales`, see `measures.estimates`; for networks that are compared with others also
         `conditions`, see `measures.under_conditions`.
     """
-    films, widths = unseen_films(job, network.parameter), scales(job)
+    films, widths = unseen_films(job, network.parameter), scales(job, network.parameter)
     load = functools.cache(lambda: measures.estimate_by(network.load(job)))
     runs: dict[str, Callable[..., Any]] = {"scales": measures.estimates}
     if network.ref or network.scales == several(job.params, network.parameter):
@@ -83,7 +83,9 @@ def measure_width(job: Job, parameter: str) -> dict[str, Any]:
     films, used = unseen_films(job, parameter), several(job.params, parameter)
 
     def run() -> dict[str, Any]:
-        return measures.baseline(films, training_films(job, parameter), scales(job), used)
+        return measures.baseline(
+            films, training_films(job, parameter), scales(job, parameter), used
+        )
 
     return _kept(job, films, ["width", used], run)
 
@@ -237,7 +239,7 @@ def _configuration(job: Job, network: Network) -> dict[str, Any]:
         "parameter": network.parameter,
         "architecture": network.architecture,
         "scales": list(network.scales),
-        "labels": {f"{scale:g}": scale_label(scale, params) for scale in every},
+        "labels": {f"{scale:g}": scale_label(scale, params, network.parameter) for scale in every},
         "given": network.ref is not None,
         "ref": network.ref,
         "seeds": [],

@@ -222,7 +222,7 @@ def _collected(
     return Films(parameter, tuple(films), store.cell, store.pixels, n, job.params.seed, key)
 
 
-def scales(job: Job) -> dict[float, float]:
+def scales(job: Job, parameter: str) -> dict[float, float]:
     """Test scales: µm of the published films → side of our views, m."""
     params = job.params
-    return {scale: side(scale, params) for scale in params.scales_study.test_scales_um}
+    return {scale: side(scale, params, parameter) for scale in params.scales_study.test_scales_um}
