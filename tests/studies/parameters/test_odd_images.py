@@ -11,9 +11,11 @@ from spinscope.physics.domain_images import degraded, kerr_image, view
 from spinscope.physics.domains import domain_pattern
 from spinscope.studies.parameters.odd_images import (
     KINDS,
+    MATERIALS,
     OUTSIDE,
     count_marked,
     not_domains,
+    odd_films,
     outside_training,
 )
 
@@ -77,3 +79,15 @@ def test_odd_images_are_marked_and_unseen_views_are_not(odd):
     assert found["odd"]["kinds"].keys() == KINDS.keys() | OUTSIDE.keys()
     assert found["views"]["n"] == 100
     assert found["views"]["marked"] <= 5
+
+
+def test_films_of_larger_ms_lose_their_perpendicular_magnetisation():
+    """The stray field exceeds the anisotropy from 0.8 MA/m on: walls cover the film."""
+    settings = load_params().domains
+    sets = {"ms": settings.sets["ms"].model_copy(update={"size": 64})}
+    settings = settings.model_copy(update={"sets": sets, "tolerance": 0.03})
+    films = odd_films("ms", settings)
+    assert [m_z.shape for m_z in films] == [(64, 64)] * len(MATERIALS["ms"])
+    normal = [float(np.abs(m_z).mean()) for m_z in films]
+    assert max(normal) < 0.9
+    assert normal == sorted(normal, reverse=True)

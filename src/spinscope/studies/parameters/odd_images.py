@@ -43,6 +43,7 @@ MATERIALS = {
 }
 """Values of D in J/m² and of Ms in A/m beyond the range of the corpora; two views of each."""
 
+_ODD_CELLS = 256
 _PHOTOGRAPHS = (
     "camera",
     "moon",
@@ -179,7 +180,7 @@ def _scaled(image: np.ndarray) -> np.ndarray:
 
 
 def odd_films(parameter: Parameter, settings: Domains, seed: int = 0) -> list[np.ndarray]:
-    """Relaxed films of `MATERIALS`, m_z (H, W) of each.
+    """Relaxed films of `MATERIALS`, of at most 256 cells a side: m_z (H, W) of each.
 
     Parameters
     ----------
@@ -188,11 +189,15 @@ def odd_films(parameter: Parameter, settings: Domains, seed: int = 0) -> list[np
         Size, cells and tolerance.
     seed : int, default 0
     """
+    films = settings.sets[parameter]
+    small = films.model_copy(update={"size": min(films.size, _ODD_CELLS)})
+    settings = settings.model_copy(update={"sets": {**settings.sets, parameter: small}})
     drawn = (
         draw_domain(number, seed, parameter, settings, value=value)
         for number, value in enumerate(MATERIALS[parameter])
     )
-    found = {film.number: result.m[2] for film, result in relaxed_domains(drawn, settings)}
+    relaxed = relaxed_domains(drawn, parameter, settings)
+    found = {film.number: result.m[2] for film, result in relaxed}
     return [found[number] for number in sorted(found)]
 
 
