@@ -12,6 +12,7 @@ from prefect.schedules import Cron
 import study
 from _arguments import end_stale_runs
 from corpus_ltem import corpus_ltem
+from estimate import estimate
 from field import field
 from promote import promote
 from retrain import retrain
@@ -42,6 +43,7 @@ def deployments(schedules: Flows) -> list:
         deployment(promote, schedules.promote_cron, "promotion"),
         deployment(retrain, None, "training", "review"),
         deployment(field, None, "field"),
+        deployment(estimate, None, "estimate"),
         deployment(corpus_ltem, schedules.corpus_ltem_cron, "corpus", "training"),
         *(
             deployment(study.FLOWS[part.flow], part.cron and getattr(schedules, part.cron), "study")

@@ -333,9 +333,9 @@ def test_flows_are_listed(run):
     code, out, _ = run("flow", "list")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
-        "ablations", "corpus-ltem", "cross-validate", "evaluate-tta", "field", "field-study",
-        "ltem-study", "moke-study", "parameters-study", "probes", "promote", "relabel", "retrain",
-        "search", "train-seeds",
+        "ablations", "corpus-ltem", "cross-validate", "estimate", "evaluate-tta", "field",
+        "field-study", "ltem-study", "moke-study", "parameters-study", "probes", "promote",
+        "relabel", "retrain", "search", "train-seeds",
     ]  # fmt: skip
 
 
@@ -507,3 +507,57 @@ def test_bad_spins_are_one_sentence_and_leave_nothing(run, tmp_path, monkeypatch
     assert code == 1 and out == ""
     assert err.startswith("error: ") and says in err and err.count("\n") == 1
     assert not Path("out").exists()
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """A model of magnetic parameters in place of a trained one."""
+    from tests.jobs.test_estimate import Network
+
+    from spinscope.jobs import estimate
+
+    found = Network()
+    monkeypatch.setattr(estimate, "open_parameters", lambda *_: found)
+    return found
+
+
+def test_a_parameter_is_estimated_refined_and_written(run, network, tmp_path, monkeypatch):
+    from tests.jobs.test_refining import PIXEL, Patterns, image_of
+
+    from spinscope.jobs.refining import FilmBank
+
+    pixels = np.rint(255 * image_of(0.7e-3, 1)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    words = ["estimate", tmp_path / "a.png", "--pixel-size", PIXEL * 1e9]
+    code, out, _ = run(*words)
+    assert code == 0 and out.startswith(f"{tmp_path / 'a.png'}: D = 0.4")
+    assert "mJ/m², 90 % interval" in out and "holds for films of Ms 1500 kA/m" in out
+    monkeypatch.setattr(FilmBank, "of_corpus", lambda _: Patterns())
+    code, out, _ = run(*words, "--refine", "--out", tmp_path / "out", "--json")
+    summary = json.loads(out)
+    assert code == 0 and summary["refined"]["value"] == pytest.approx(0.7, abs=0.08)
+    assert (tmp_path / "out/refined.png").is_file()
+    code, out, _ = run(*words[:2], "--pixel-size", 3)
+    assert code == 0 and "outside the range of the training: scale" in out
+    assert "the error of this value is unknown" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["grey.png"], "grey.png contains no pixel size"),
+        (["grey.png", "--pixel-size", "0.01"], "--pixel-size 0.01 nm must be a pixel size"),
+        (["colour.png", "--pixel-size", "10"], "must be grayscale"),
+        (["none.png", "--pixel-size", "10"], "does not exist"),
+        (["grey.png", "--pixel-size", "10", "--model", "bundled:field-fcn"], "family field-fcn"),
+        (["grey.png", "--pixel-size", "10", "--parameter", "ku"], "must be one of dmi, ms"),
+        (["grey.png", "--pixel-size", "10", "--out", "grey.png"], "is a file"),
+    ],
+)
+def test_a_bad_domain_image_is_one_sentence(run, tmp_path, monkeypatch, words, says):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save("grey.png")
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("colour.png")
+    code, out, err = run("estimate", *words)
+    assert code == 1 and out == ""
+    assert err.startswith("error: ") and says in err and err.count("\n") == 1

@@ -105,9 +105,9 @@ def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
     }
     assert crons == {
         "train-seeds": ["0 2 * * 6"], "evaluate-tta": ["0 6 * * 6"], "promote": ["0 9 1 * *"],
-        "retrain": [], "corpus-ltem": [], "field": [], "ltem-study": [], "ablations": [],
-        "search": [], "relabel": [], "cross-validate": [], "probes": [], "moke-study": [],
-        "field-study": [], "parameters-study": [],
+        "retrain": [], "corpus-ltem": [], "field": [], "estimate": [], "ltem-study": [],
+        "ablations": [], "search": [], "relabel": [], "cross-validate": [], "probes": [],
+        "moke-study": [], "field-study": [], "parameters-study": [],
     }  # fmt: skip
 
 
@@ -122,7 +122,8 @@ def test_bad_words_end_a_flow_with_a_sentence():
 
 def test_every_flow_takes_the_settings_on_its_command_line():
     programs = [
-        (f"{name}.py",) for name in ("train_seeds", "promote", "retrain", "corpus_ltem", "field")
+        (f"{name}.py",)
+        for name in ("train_seeds", "promote", "retrain", "corpus_ltem", "field", "estimate")
     ]
     for program, *name in [*programs, ("study.py", "evaluate-tta"), ("study.py", "probes")]:
         done = subprocess.run(

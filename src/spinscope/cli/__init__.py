@@ -8,7 +8,18 @@ import warnings
 
 import typer
 
-from spinscope.cli import corpus, data, field, flows, models, project, recordings, registry, studies
+from spinscope.cli import (
+    corpus,
+    data,
+    estimate,
+    field,
+    flows,
+    models,
+    project,
+    recordings,
+    registry,
+    studies,
+)
 from spinscope.errors import SpinscopeError, SpinscopeWarning
 
 app = typer.Typer(
@@ -22,6 +33,7 @@ app.add_typer(corpus.app, name="corpus")
 app.add_typer(models.app)
 app.add_typer(recordings.app)
 app.add_typer(field.app, name="field")
+app.add_typer(estimate.app)
 app.add_typer(registry.app, name="registry")
 app.add_typer(studies.app, name="study")
 app.add_typer(flows.app, name="flow")
