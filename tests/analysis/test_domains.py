@@ -207,10 +207,13 @@ def test_scale_outside_the_training_is_the_only_reason_for_a_known_pattern(train
     (given,) = reasons(replace(found, side=2 * side), trained)
     assert given == "scale: the image is 1024 nm wide; the training has 512 nm to 512 nm"
     assert reasons(replace(found, side=1.05 * side), trained) == []
+    (given,) = reasons(replace(found, pixels=40), trained)
+    assert given == "scale: 512 nm have 40 px; the training has 64 px, of which 75% are needed"
 
 
 def test_range_is_plain_json(trained):
     assert json.loads(json.dumps(trained)) == trained
+    assert trained["pixels"] == 64
     assert trained["sides"] == [pytest.approx(64 * PIXEL)]
 
 

@@ -68,6 +68,8 @@ class Signs:
     """Length of the walls, relative to that of smoothed walls."""
     pieces: float = 0.0
     """Connected domains in an area of width × width."""
+    pixels: int = 0
+    """Number of pixels along the shorter side."""
 
 
 def domain_width(image: np.ndarray, pixel_size: float) -> float:
@@ -221,6 +223,7 @@ def signs(image: np.ndarray, pixel_size: float) -> Signs:
         wall=_WALL_WIDTH * sigma * pixel_size,
         roughness=length / max(_wall_length(smooth), 0.2 * length),
         pieces=pieces / max(1.0, image.size * length**2),
+        pixels=size,
     )
 
 
@@ -257,6 +260,7 @@ _RULES = {
     "pieces": _Rule("not a domain image", "domains per square of their width", high=True),
 }
 _TOLERANCE = 0.1  # of the sides
+_FEWEST = 0.75  # pixels, relative to those of the training views
 _MARGIN = 0.1  # of a limit, relative to its distance from the median
 _MOST_SCALES = 12
 
@@ -275,7 +279,8 @@ def trained_range(examples: Sequence[Signs]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `sides` in m; `limits`: for each sign the lowest and the highest value at each side.
+        `pixels` of a view; `sides` in m; `limits`: for each sign the lowest and the highest value
+        at each side.
 
     Raises
     ------
@@ -293,6 +298,7 @@ def trained_range(examples: Sequence[Signs]) -> dict[str, Any]:
         low, high = zip(*(_limits(values[group], rule) for group in groups), strict=True)
         limits[sign] = [list(low), list(high)]
     return {
+        "pixels": int(np.median([example.pixels for example in usable])),
         "sides": [float(np.median(sides[group])) for group in groups],
         "limits": limits,
     }
@@ -316,6 +322,11 @@ def reasons(found: Signs, trained: Mapping[str, Any]) -> list[str]:
         )
     if found.contrast == 0:
         return [*given, "no domains: all pixels have the same grey level"]
+    if found.pixels < _FEWEST * trained["pixels"]:
+        given.append(
+            f"scale: {_nm(found.side)} have {found.pixels} px; the training has "
+            f"{trained['pixels']} px, of which {_FEWEST:.0%} are needed"
+        )
     place = math.log(found.side)
     for sign, rule in _RULES.items():
         low, high = (
