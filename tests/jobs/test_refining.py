@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import section
 
 from spinscope.analysis.domains import domain_width
-from spinscope.corpora.domains import corpus_header
+from spinscope.corpora.domains import corpus_header, open_domains
+from spinscope.datasets.shards import read_header
 from spinscope.errors import SpinscopeError
 from spinscope.jobs.refining import FILMS, STEPS, FilmBank, conditions_of, refine, square_tiles
 from spinscope.physics.domain_images import degraded, kerr_image, view
@@ -147,3 +148,11 @@ def test_films_are_relaxed_once_for_all_images(bank, monkeypatch):
 def test_a_model_without_a_corpus_cannot_be_refined():
     with pytest.raises(SpinscopeError, match="does not describe the films"):
         FilmBank.of_corpus({"kind": "lattice"})
+
+
+def test_the_films_are_those_of_a_complete_corpus(domains_folder):
+    store = open_domains(domains_folder).store
+    bank = FilmBank.of_corpus(read_header(domains_folder))
+    assert (bank.parameter, bank.cell) == (store.parameter, store.cell)
+    assert (bank.values[0], bank.values[-1]) == store.limits
+    assert round(bank.side / bank.cell) == store.levels(0).shape[0]

@@ -88,10 +88,9 @@ class FilmBank:
         """
         try:
             ranges = DomainSet(**{key: header[key] for key in DomainSet.model_fields})
-            settings = Domains(
-                **{key: header[key] for key in Domains.model_fields if key in header},
-                n=FILMS, batch=FILMS, shard_films=FILMS, sets={header["parameter"]: ranges},
-            )  # fmt: skip
+            ours = {"n": FILMS, "batch": FILMS, "shard_films": FILMS}
+            decisive = {key: header[key] for key in Domains.model_fields if key in header}
+            settings = Domains(**(decisive | ours), sets={header["parameter"]: ranges})
         except (KeyError, ValidationError) as error:
             raise SpinscopeError(
                 "the model does not describe the films that it was trained on, so an estimate "
