@@ -46,7 +46,7 @@ def published_network(pixels: int = 128, seed: int = 0) -> keras.Model:
     Parameters
     ----------
     pixels : int, default 128
-        Side of the image in px, at least 64.
+        Side of the image in px; below 64 the last poolings are left out.
     seed : int, default 0
 
     Returns

@@ -1,0 +1,55 @@
+"""Training examples of magnetic parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spinscope.physics.domain_images import kerr_image, view
+from spinscope.training.domains import FilmViews, degraded_as_trained
+
+CELL = 4e-9
+
+
+def films(n=3, size=64):
+    rng = np.random.default_rng(0)
+    return FilmViews(
+        rng.integers(0, 256, (n, size, size)).astype(np.uint8),
+        np.array([0.0, 0.4, 1.0])[:n],
+        CELL,
+        (64 * CELL, 32 * CELL),
+        32,
+    )
+
+
+def test_an_example_is_a_rotated_view_of_the_film_whose_value_it_has():
+    source = films()
+    for seed in range(6):
+        image, scale, value = source.example(np.random.default_rng(seed), degrade=False)
+        index = int(np.abs(source.values - value).argmin())
+        m_z = source.films[index].astype(np.float32) * np.float32(2 / 255) - 1
+        views = (kerr_image(view(m_z, CELL, scale, o, 32)) for o in np.ndindex(64, 64))
+        assert any(np.array_equal(np.rot90(v, k), image) for v in views for k in range(4))
+
+
+def test_examples_are_a_function_of_the_seed_and_cover_films_and_scales():
+    source = films()
+    drawn = [source.example(np.random.default_rng(n), degrade=True) for n in range(60)]
+    again = [source.example(np.random.default_rng(n), degrade=True) for n in range(60)]
+    for (a, *rest), (b, *same) in zip(drawn, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert rest == same
+    assert {scale for _, scale, _ in drawn} == set(source.scales)
+    assert len({float(value) for *_, value in drawn}) == 3
+
+
+def test_degraded_examples_have_noise_or_blur_and_others_are_clean():
+    image = np.full((32, 32), 0.5, np.float32)
+    spread = [degraded_as_trained(image, np.random.default_rng(n)).std() for n in range(20)]
+    assert max(spread) > 0.2 and min(spread) < 0.1
+    source = films()
+    clean = 0
+    for n in range(100):
+        a, *_ = source.example(np.random.default_rng(n), degrade=False)
+        b, *_ = source.example(np.random.default_rng(n), degrade=True)
+        clean += np.array_equal(a, b)
+    assert 25 < clean < 55  # 40 of 100
