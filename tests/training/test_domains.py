@@ -45,11 +45,11 @@ def test_examples_are_a_function_of_the_seed_and_cover_films_and_scales():
 def test_degraded_examples_have_noise_or_blur_and_others_are_clean():
     image = np.full((32, 32), 0.5, np.float32)
     spread = [degraded_as_trained(image, np.random.default_rng(n)).std() for n in range(20)]
-    assert max(spread) > 0.2 and min(spread) < 0.1
+    assert max(spread) > 0.15 and min(spread) < 0.1
     source = films()
     clean = 0
     for n in range(100):
         a, *_ = source.example(np.random.default_rng(n), degrade=False)
         b, *_ = source.example(np.random.default_rng(n), degrade=True)
         clean += np.array_equal(a, b)
-    assert 25 < clean < 55  # 40 of 100
+    assert 35 < clean < 65  # 50 of 100

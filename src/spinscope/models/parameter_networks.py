@@ -21,7 +21,7 @@ from spinscope.models.scaled_input import SIDE
 
 PUBLISHED, SCALED = "published", "scaled"
 _FILTERS = (16, 32, 64, 64, 128, 128)
-_WIDTHS = (16, 24, 48, 64)
+_WIDTHS = (24, 24, 48, 64)
 _LOG_SD = (-5.0, 1.0)
 """Range of the logarithm of the standard deviation."""
 
@@ -77,17 +77,17 @@ def scaled_network(seed: int = 0) -> keras.Model:
     Returns
     -------
     keras.Model
-        (N, 128, 128, 2) of `scaled_input.canvas` → (N, 2): mean, logarithm of the SD.
+        (N, 256, 256, 2) of `scaled_input.canvas` → (N, 2): mean, logarithm of the SD.
     """
     seeds = _seeds(seed)
     canvas = keras.Input((SIDE, SIDE, 2), name="canvas")
     x, inside = canvas, canvas[..., 1:]
     for number, filters in enumerate(_WIDTHS):
-        size, stride = (5, 2) if number == 0 else (3, 1)
+        size, stride = (8, 4) if number == 0 else (3, 1)
         x = layers.Conv2D(
             filters, size, stride, padding="same", kernel_initializer=_initial(seeds)
         )(x)
-        inside = layers.AveragePooling2D(2)(inside)
+        inside = layers.AveragePooling2D(2 if number else stride)(inside)
         if number:
             x = layers.AveragePooling2D(2)(x)
         x = layers.ReLU()(x) * inside

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-SIDE = 128
+SIDE = 256
 """Side of the canvas, px."""
-_STEPS = 125
+_STEPS = 250
 """Pixels of the canvas along the largest imaging scale."""
 
 
@@ -23,13 +23,13 @@ def canvas(image: np.ndarray, pixel_size: float, pixel: float) -> np.ndarray:
     Parameters
     ----------
     image : (H, W) array
-        Image of at most 128 canvas pixels along each side; the rest is cut off.
+        Image of at most 256 canvas pixels along each side; the rest is cut off.
     pixel_size, pixel : float
         Pixel sizes of image and canvas, m.
 
     Returns
     -------
-    (128, 128, 2) float32 array
+    (256, 256, 2) float32 array
         Grey levels of mean 0 and standard deviation 1, 0 outside the image; and 1 inside the
         image, 0 outside.
     """

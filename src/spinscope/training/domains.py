@@ -11,9 +11,9 @@ import numpy as np
 
 from spinscope.physics.domain_images import degraded, kerr_image, view
 
-CLEAN = 0.4
+CLEAN = 0.5
 """Share of the examples without noise, blur and background."""
-NOISE, BLUR_PX, BACKGROUND = 0.4, 1.2, 0.5
+NOISE, BLUR_PX, BACKGROUND = 0.3, 1.0, 0.5
 """Largest noise and background, in units of the contrast, and largest blur of an example, px."""
 
 
