@@ -428,14 +428,15 @@ class ParameterCnn(Family):
         network, batch = published_network(128), np.zeros((1, 128, 128, 1), np.float32)
         return lambda: network(batch, training=False)
 
-    answer_columns = ("parameter", "unit", "value", "sd", "interval", "pixel_size_nm")
+    answer_columns = ("parameter", "unit", "value", "sd", "interval", "in_range", "reasons",
+                      "pixel_size_nm")  # fmt: skip
     answer_options: ClassVar = {"pixel_size_nm": 0.0}
     answer_example: ClassVar = {"pixel_size_nm": 15.625}
 
     def answers(
         self, predictor: ParameterPredictor, options: Mapping[str, Any]
     ) -> Callable[[np.ndarray, float | None], dict[str, Any]]:
-        """Function that answers with the estimate of an image, in the units of its edge.
+        """Function that answers with the estimate of an image, and whether it is in range.
 
         Parameters
         ----------
@@ -443,6 +444,7 @@ class ParameterCnn(Family):
         options : mapping
             `pixel_size_nm`: overrides the file, 0 for that of the file.
         """
+        from spinscope.evaluation.estimates import judged, with_error
         from spinscope.inference.parameters import SHOWN
 
         given = requested_pixel_size(options)
@@ -455,13 +457,16 @@ class ParameterCnn(Family):
                     "image: its pixel size, on which the estimate depends, must be in the file or "
                     "in pixel_size_nm"
                 )
-            found = predictor(image, pixel_size)
+            network, _, why = judged(predictor, image, pixel_size)
+            found = with_error(network, why, predictor.limits)
             return {
                 "parameter": predictor.parameter,
                 "unit": unit,
-                "value": found.mean * factor,
-                "sd": found.sd * factor,
-                "interval": [found.low * factor, found.high * factor],
+                "value": found and found.mean * factor,
+                "sd": found and found.sd * factor,
+                "interval": found and [found.low * factor, found.high * factor],
+                "in_range": not why,
+                "reasons": why,
                 "pixel_size_nm": pixel_size * 1e9,
             }
 
