@@ -12,7 +12,8 @@ from spinscope.analysis.domains import domain_width
 from spinscope.corpora.domains import corpus_header, open_domains
 from spinscope.datasets.shards import read_header
 from spinscope.errors import SpinscopeError
-from spinscope.jobs.refining import FILMS, STEPS, FilmBank, conditions_of, refine, square_tiles
+from spinscope.evaluation.estimates import square_tiles
+from spinscope.jobs.refining import FILMS, STEPS, FilmBank, conditions_of, refine
 from spinscope.physics.domain_images import degraded, kerr_image, view
 
 CELL, SIZE = 4e-9, 256

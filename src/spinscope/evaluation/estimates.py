@@ -52,7 +52,7 @@ def judged(
             f"({largest * 1e9:.4g} nm) has {width} px; at least {FEWEST_PX}"
         )
         return None, signs(np.zeros((8, 8)), pixel_size), [why]
-    tiles = square_tiles(image, pixel_size, largest, int(info["pixels"]))
+    tiles = square_tiles(image, pixel_size, largest, int(info.get("pixels", 64)))
     side = min(*image.shape, width) * pixel_size
     return predictor(image, pixel_size), *_marks(tiles, side / tiles.shape[1], info.get("trained"))
 

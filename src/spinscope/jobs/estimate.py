@@ -15,21 +15,18 @@ from typing import Any
 import numpy as np
 
 from spinscope import families
-from spinscope.analysis.domains import Signs, reasons, signs
+from spinscope.analysis.domains import Signs, signs
 from spinscope.config import Params
 from spinscope.errors import SpinscopeError
+from spinscope.evaluation.estimates import judged, square_tiles, with_error
 from spinscope.inference.parameters import SHOWN, Distribution, ParameterPredictor
-from spinscope.jobs.refining import FilmBank, Refined, refine, square_tiles
+from spinscope.jobs.refining import FilmBank, Refined, refine
 from spinscope.progress import Progress, no_progress
 from spinscope.recordings import image_of, open_recording
 
 FAMILY = "parameter-cnn"
 BUNDLED = {"dmi": "bundled:parameter-cnn", "ms": "bundled:parameter-cnn-ms"}
 """Parameter → model that is shipped with the code."""
-NO_ESTIMATE = ("no domains", "not a domain image", "pixel size")
-"""Beginnings of the reasons for which there is no estimate at all."""
-FEWEST_PX = 16
-"""Smallest side in px of a part of an image that is as large as the largest training view."""
 _CANDIDATES, _NEAREST = 16, 4
 """Training films with the nearest parameter, and those among them with the nearest width."""
 
@@ -117,13 +114,7 @@ class Estimated:
         The error of an estimate outside the range of the training is unknown, so its interval is
         the range of the parameter in the training.
         """
-        if self.network is None or any(one.startswith(NO_ESTIMATE) for one in self.reasons):
-            return None
-        if self.in_range:
-            return self.network
-        low, high = self.limits
-        value = float(np.clip(self.network.mean, low, high))
-        return Distribution(value, (high - low) / 12**0.5, low, high)
+        return with_error(self.network, self.reasons, self.limits)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -193,7 +184,7 @@ def open_parameters(
     ref = model_ref or BUNDLED[parameter or "dmi"]
     folder = resolve(params.tracking, ref)
     family = families.of_model(model_info(folder))
-    if family.name != FAMILY:
+    if family.modality != families.get(FAMILY).modality:
         raise SpinscopeError(
             f"model {ref} is of the family {family.name}; magnetic parameters need {FAMILY}"
         )
@@ -297,47 +288,13 @@ def estimated(predictor: ParameterPredictor, given: DomainImage, *, model: str =
         Reference of the model.
     """
     started = time.perf_counter()
-    info, largest = predictor.info, predictor.scales[-1]
-    width = int(largest / given.pixel_size * (1 + 1e-9))
-    if width < FEWEST_PX:
-        network, marks = None, signs(np.zeros((8, 8)), given.pixel_size)
-        why = [
-            f"pixel size: {given.pixel_size * 1e9:.4g} nm, so that a view of the training "
-            f"({largest * 1e9:.4g} nm) has {width} px; at least {FEWEST_PX}"
-        ]
-    else:
-        network = predictor(given.image, given.pixel_size)
-        tiles = square_tiles(given.image, given.pixel_size, largest, _pixels(info))
-        side = min(*given.image.shape, width) * given.pixel_size
-        marks, why = _marked(tiles, side / tiles.shape[1], info.get("trained"))
+    network, marks, why = judged(predictor, given.image, given.pixel_size)
     value = np.mean(predictor.limits) if network is None else network.mean
     return Estimated(
         given, model, predictor.parameter, network, tuple(why), predictor.limits, marks,
         nearest_films(predictor, float(value), marks.width) if marks.contrast else (),
-        material_of(info.get("corpus", {})), time.perf_counter() - started,
+        material_of(predictor.info.get("corpus", {})), time.perf_counter() - started,
     )  # fmt: skip
-
-
-def _pixels(info: Mapping[str, Any]) -> int:
-    """Side of the training views of a model, px."""
-    return int(info.get("pixels", 64))
-
-
-def _marked(
-    tiles: np.ndarray, pixel_size: float, trained: Mapping[str, Any] | None
-) -> tuple[Signs, list[str]]:
-    """Signs of the tile with the median domain width, and reasons that most of the tiles give."""
-    found = sorted((signs(tile, pixel_size) for tile in tiles), key=lambda one: one.width)
-    middle = found[len(found) // 2]
-    if trained is None:
-        return middle, ["training: the model does not contain the range of its training images"]
-    given: dict[str, list[str]] = {}
-    for one in found:
-        for reason in reasons(one, trained):
-            given.setdefault(reason.partition(" is ")[0], []).append(reason)
-    return middle, [
-        texts[len(texts) // 2] for texts in given.values() if 2 * len(texts) > len(found)
-    ]
 
 
 def with_refinement(
@@ -365,7 +322,9 @@ def with_refinement(
     started = time.perf_counter()
     bank = bank or FilmBank.of_corpus(predictor.info.get("corpus", {}))
     given, network = found.given, found.network
-    tiles = square_tiles(given.image, given.pixel_size, bank.side, _pixels(predictor.info))
+    tiles = square_tiles(
+        given.image, given.pixel_size, bank.side, int(predictor.info.get("pixels", 64))
+    )
     side = min(*given.image.shape, int(bank.side / given.pixel_size * (1 + 1e-9)))
     refined = refine(
         tiles, side * given.pixel_size / tiles.shape[1], (network.mean, network.sd),

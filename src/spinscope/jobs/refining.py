@@ -44,7 +44,7 @@ STEPS = 15
 FILMS = 3
 """Films relaxed at each value."""
 _SEED = 20_240_812  # of the films, which no corpus has
-_TILES, _VIEWS = 16, 9  # largest numbers of tiles of an image and of views of a film
+_VIEWS = 9  # largest number of views of a film
 _ROUNDS = 8
 _EDGE = 0.05  # density at an end of the search, relative to its peak, above which it goes on
 _FEWEST_SHARE = 0.02  # of the area that each kind of domain covers in a compared view
@@ -269,34 +269,6 @@ def _middle(image: np.ndarray, contrast: float) -> float:
 
     smooth = ndimage.gaussian_filter(image.astype(np.float64), 1)
     return float(image.mean() - contrast * (np.mean(smooth > threshold_otsu(smooth)) - 0.5))
-
-
-def square_tiles(image: np.ndarray, pixel_size: float, side: float, pixels: int) -> np.ndarray:
-    """Cut an image into square tiles of at most `side`, without overlap.
-
-    Parameters
-    ----------
-    image : (H, W) array
-    pixel_size : float
-        In m.
-    side : float
-        Largest side of a tile, m.
-    pixels : int
-        Largest side of a tile in px; a tile of more pixels is averaged to this number.
-
-    Returns
-    -------
-    (n, p, p) float32 array
-        At most 16 tiles, evenly spread over the image.
-    """
-    n = min(*image.shape, int(side / pixel_size * (1 + 1e-9)))
-    places = [np.linspace(0, length - n, length // n).round().astype(int) for length in image.shape]
-    corners = [(y, x) for y in places[0] for x in places[1]]
-    chosen = np.unique(np.linspace(0, len(corners) - 1, _TILES).round().astype(int))
-    tiles = [image[y : y + n, x : x + n] for y, x in (corners[k] for k in chosen)]
-    if n > pixels:
-        tiles = [view(tile, pixel_size, n * pixel_size, pixels=pixels) for tile in tiles]
-    return np.stack(tiles).astype(np.float32)
 
 
 def refine(
