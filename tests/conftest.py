@@ -271,8 +271,9 @@ def evaluate() -> Callable:
     ):
         n = len(m)
         ms = np.broadcast_to(ms, (n, *grid.shape))
-        values = (np.broadcast_to(value, n) for value in (a_ex, dmi, ku, b_ext))
-        films = arrays(grid, ms, *values, exchange)
+        a_ex, dmi, b_ext = (np.broadcast_to(value, n) for value in (a_ex, dmi, b_ext))
+        ku = np.broadcast_to(ku, n) if np.ndim(ku) < 2 else ku
+        films = arrays(grid, ms, a_ex, dmi, ku, b_ext, exchange)
         return tuple(map(np.asarray, compiled(grid, kind)(np.float32(m), films)))
 
     return of

@@ -152,7 +152,7 @@ def test_terms_of_neighbours_become_neuralmags_in_long_waves(peer, evaluate, ter
 
 @pytest.mark.parametrize("kind", ["interfacial", "bulk"])
 def test_the_field_is_the_gradient_of_the_energy(kind):
-    """It is - dE/dm / (mu_0 Ms V), also with grains and weak links between them."""
+    """It is - dE/dm / (mu_0 Ms V), also with grains, weak links and an anisotropy of each cell."""
     require_jax()
     import jax
 
@@ -163,7 +163,7 @@ def test_the_field_is_the_gradient_of_the_energy(kind):
         rng.uniform(1.5e5, 3e5, (2, *GRID.shape)),
         A_EX * two,
         DMI * np.array([1, -0.5]),
-        KU * two,
+        KU * rng.uniform(0.5, 1.5, (2, *GRID.shape)),
         B_EXT * two,
         rng.uniform(0.5, 1, (2, 2, *GRID.shape)),
     )
@@ -185,6 +185,16 @@ def test_a_uniform_film_has_its_closed_form(evaluate):
     assert h[0, 2] == pytest.approx(np.full(GRID.shape, along), rel=1e-5)
     density = -MS * B_EXT - KU - 0.5 * MU_0 * n_zz * MS**2
     assert energy[0] == pytest.approx(density * VOLUME * up[0, 0].size, rel=1e-5)
+
+
+def test_the_anisotropy_of_each_cell_acts_there(evaluate):
+    """Field 2 Ku m_z / (mu_0 Ms) and energy -Ku V of each cell."""
+    up = np.broadcast_to([[[0.0]], [[0.0]], [[1.0]]], (1, 3, *GRID.shape))
+    ku = KU * np.random.default_rng(0).uniform(0.5, 1.5, (1, *GRID.shape))
+    h, energy = evaluate(up, GRID, ku=ku)
+    h_without, energy_without = evaluate(up, GRID)
+    assert (h - h_without)[0, 2] == pytest.approx(2 * ku[0] / (MU_0 * MS), rel=1e-4)
+    assert energy[0] - energy_without[0] == pytest.approx(-ku.sum() * VOLUME, rel=1e-4)
 
 
 def test_a_uniform_film_has_no_exchange_field(evaluate):

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spinscope.physics.effective_field import Grid, arrays, require_jax
-from spinscope.physics.film import MU_0
+from spinscope.physics.effective_field import Grid, arrays, field_and_energy, require_jax
+from spinscope.physics.film import MU_0, Material
 from spinscope.physics.minimise import Start, prolong, relax, smoother
+from spinscope.physics.stripes import stripes
 from spinscope.physics.topology import state
 
 # A film on FINE forms its domains on COARSE, which is the grid of the small corpora as well: all
@@ -171,3 +172,55 @@ def test_the_smoother_divides_each_wave_by_its_stiffness(starts):
     stiffness = 1 + 2 * 1.5e-11 / (MU_0 * MS**2) * squared
     assert smooth[0, 0] == pytest.approx(wave / stiffness, abs=1e-5)
     assert smooth[0, 1] == pytest.approx(2 * wave / stiffness, abs=1e-5)
+
+
+WALLS = Material(1e4, 1e-11, 0.0, 2e5, cell=2e-9, thickness=2e-9)
+"""Film with hardly any stray field, in which only the external field moves walls."""
+LINE = Grid(16, 64, WALLS.cell, WALLS.thickness)
+FRICTION = 1e3
+
+
+def stripes_in_a_field(pressure: float, m=None, friction: float | None = FRICTION) -> Start:
+    """A domain up and one down, on whose walls the field exerts a pressure in units of FRICTION."""
+    one = np.ones(1)
+    values = arrays(
+        LINE,
+        WALLS.ms * np.ones((1, *LINE.shape)),
+        WALLS.a_ex * one,
+        0 * one,
+        WALLS.ku * one,
+        pressure * FRICTION / (2 * WALLS.ms) * one,
+        friction=None if friction is None else friction * one,
+    )
+    if m is None:
+        m = stripes(WALLS, LINE.shape, 1)
+        m[1] = np.abs(m[1])  # two walls that turn alike would not annihilate
+    return Start(m, {key: value[0] for key, value in values.items()})
+
+
+def test_friction_holds_a_wall_up_to_its_pressure():
+    """A field exerts the pressure 2 Ms B: below the friction no spin moves, above it all do."""
+    free = relaxed(LINE, [stripes_in_a_field(0, friction=None)], "bulk")[0].m
+    starts = [stripes_in_a_field(pressure, free) for pressure in (0.9, 1.1)]
+    found = relaxed(LINE, starts, "bulk")
+    below, above = found[0], found[1]
+    assert below.m == pytest.approx(free, abs=1e-6)
+    assert below.torque == 0
+    assert above.m[2].min() > 0.99
+    alone = relaxed(LINE, [stripes_in_a_field(0.9, free, friction=None)], "bulk")[0]
+    assert alone.m[2].min() > 0.99
+
+
+def test_the_torque_that_is_left_is_that_of_the_friction():
+    """A wall that is too wide contracts until the friction holds it."""
+    wide = stripes(replace(WALLS, ku=5e4), LINE.shape, 1)
+    start = stripes_in_a_field(0, wide)
+    held = relaxed(LINE, [start], "bulk")[0]
+    films = {key: np.asarray(value)[None] for key, value in start.arrays.items()}
+    limit = FRICTION / (2 * MU_0 * WALLS.ms)
+    torques = []
+    for m in (wide, held.m):
+        h, _ = field_and_energy(LINE, "bulk")(m[None], films)
+        torques.append(np.linalg.norm(np.cross(m, np.asarray(h)[0], axis=0), axis=0).max())
+    assert torques[0] > 10 * limit
+    assert 0.5 * limit < torques[1] < limit + 1.1 * TOLERANCE * WALLS.ms
