@@ -21,6 +21,7 @@ from spinscope.errors import SpinscopeError
 
 app = group("Simulate corpora.")
 KERR, LORENTZ, SPINS = "moke-unet", "ltem-unet", "field-fcn"
+DOMAINS = {"dmi": "parameter-cnn", "ms": "parameter-cnn-ms"}
 
 
 @verb(app, as_json=False)
@@ -111,6 +112,42 @@ def lattice(
         from spinscope.corpora.preview import preview_lattices
 
         lines.append(f"preview: {preview_lattices(dataset, preview)}")
+    return Answer(lines)
+
+
+@verb(app, as_json=False)
+def domains(
+    settings: Settings,
+    parameter: option(str, "Constant that varies: dmi or ms (dmi).") = "dmi",
+    n: option(int, "Number of films (domains.n).", "--n") = None,
+    seed: Seed = None,
+    out: output("data.path of the family") = None,
+    preview: Preview = None,
+) -> Answer:
+    """Relax films with magnetic domains for many values of D or Ms."""
+    from spinscope import families, jobs
+    from spinscope.analysis.domains import domain_width
+    from spinscope.corpora.domains import films_of
+    from spinscope.datasets.shards import read_header
+
+    if parameter not in DOMAINS:
+        raise SpinscopeError(f"--parameter (={parameter}) must be {' or '.join(DOMAINS)}")
+    params = settings.load(DOMAINS[parameter], domains__n=n, seed=seed)
+    path = jobs.corpus(params, out or dataset_path(params), progress=show_progress)
+    dataset, header = families.of(params).open(path), read_header(path)
+    store, films = dataset.store, films_of(dataset)
+    width = [1e9 * domain_width(store.film(dataset.rows[index]), store.cell) for index in films]
+    mean, spread = statistics.fmean(width), statistics.pstdev(width)
+    size = f"{header['size']}×{header['size']}"
+    lines = [f"{len(films)} films of {size} cells, {len(dataset)} views in {path}",
+             f"domain width {mean:.1f} ± {spread:.1f} nm"]  # fmt: skip
+    for key, words in (("not_converged", "not converged"), ("saturated", "saturated")):
+        if header[key]:
+            lines.append(f"{words} and left out: {header[key]} films")
+    if preview is not None:
+        from spinscope.corpora.preview import preview_domains
+
+        lines.append(f"preview: {preview_domains(dataset, preview)}")
     return Answer(lines)
 
 

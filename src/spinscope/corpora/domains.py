@@ -38,7 +38,7 @@ HEADER = "films.json"
 Parameter = Literal["dmi", "ms"]
 """Constant of a film that a network estimates: D in J/m², or Ms in A/m."""
 
-_FEWEST = 0.02
+FEWEST = 0.02
 """Share of the film that each kind of domain covers at least; else the film is saturated."""
 _LEVELS = 255
 
@@ -233,7 +233,7 @@ def film_row(film: DomainFilm, relaxed: Relaxed) -> tuple[Row, np.ndarray]:
         "up": round(up, 4),
         "evaluations": round(relaxed.evaluations),
         "converged": relaxed.converged,
-        "saturated": not _FEWEST <= up <= 1 - _FEWEST,
+        "saturated": not FEWEST <= up <= 1 - FEWEST,
     }
     levels = np.rint(np.nan_to_num(kerr_image(m_z)) * _LEVELS).astype(np.uint8)
     return row, levels
@@ -323,6 +323,14 @@ class DomainStore(ShardStore):
     def depth(self, index: int) -> int:
         """Return the bits per pixel of a film."""
         return 8
+
+
+def films_of(dataset: Dataset) -> list[int]:
+    """Index of one view of each film, in the order of the dataset."""
+    first: dict[str, int] = {}
+    for index, row in enumerate(dataset.rows):
+        first.setdefault(dataset.store.row(row)["name"], index)
+    return list(first.values())
 
 
 def open_domains(path: Path | str) -> Dataset:

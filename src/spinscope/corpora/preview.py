@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from spinscope.classes import COLOURS
+from spinscope.corpora.domains import films_of
 from spinscope.datasets import Dataset
 from spinscope.drawing import film_colours
 from spinscope.errors import SpinscopeError
@@ -65,6 +66,17 @@ def preview_lattices(
 ) -> Path:
     """Draw the first `n` lattices of a dataset in colour, `width` pixels wide."""
     shown = [dataset.image(index) for index in range(min(n, len(dataset)))]
+    return _coloured(shown, path, columns, width)
+
+
+def preview_domains(
+    dataset: Dataset, path: Path | str, *, n: int = 8, columns: int = 4, width: int = 1000
+) -> Path:
+    """Draw m_z of `n` films of a dataset, evenly chosen by their constant in ascending order."""
+    store = dataset.store
+    rows = sorted((dataset.rows[index] for index in films_of(dataset)), key=store.label)
+    chosen = dict.fromkeys(np.linspace(0, len(rows) - 1, n).round().astype(int)) if rows else ()
+    shown = [store.film(rows[index])[..., None] * np.float32([0, 0, 1]) for index in chosen]
     return _coloured(shown, path, columns, width)
 
 

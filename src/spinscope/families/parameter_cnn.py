@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
+    from spinscope.datasets.validate import Validation
     from spinscope.inference.parameters import ParameterPredictor
     from spinscope.training.domains import FilmViews
 
@@ -286,6 +287,20 @@ class ParameterCnn(Family):
         from spinscope.corpora.domains import open_domains
 
         return open_domains(folder)
+
+    def check(
+        self,
+        dataset: Dataset,
+        splits: Splits | None,
+        out: Path | None,
+        *,
+        either_contrast: bool = False,
+        progress: Progress = no_progress,
+    ) -> Validation:
+        """Check a corpus of domain films: torque, domains, constants, sides and copies."""
+        from spinscope.corpora.domain_rules import validate_domains
+
+        return validate_domains(dataset, splits, out, progress=progress)
 
     def data_info(self, dataset: Dataset) -> dict[str, Any]:
         """Header of the corpus, and the range of the parameter."""
