@@ -24,7 +24,12 @@ LTEM = "pipelines/ltem/dvc.yaml"
 LTEM_STAGES = ["corpus-films", "corpus-ltem", "train-ltem", "evaluate-ltem", "register-ltem"]
 FIELD = "pipelines/field/dvc.yaml"
 FIELD_STAGES = ["corpus-lattice", "train-field", "evaluate-field", "register-field"]
-FAMILIES = {LTEM: "ltem-unet", FIELD: "field-fcn"}
+PARAMETERS = "pipelines/parameters/dvc.yaml"
+PARAMETERS_STAGES = [
+    f"{name}{suffix}"
+    for suffix in ("", "-ms")
+    for name in ("corpus-domains", "train-parameters", "evaluate-parameters", "register-parameters")
+]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     for name in (".dvcignore", ".gitignore", "data.dvc", "dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, folder / name)
-    for pipeline in (LTEM, FIELD, MOKE):
+    for pipeline in (LTEM, FIELD, PARAMETERS, MOKE):
         (folder / pipeline).parent.mkdir(parents=True)
         shutil.copy(ROOT / pipeline, folder / pipeline)
     (folder / ".dvc").mkdir()
@@ -61,7 +66,7 @@ def test_every_stage_would_run_in_a_fresh_clone(checkout):
     order = [said.index(f"'{name}'") for name in ("validate", "train", "evaluate", "register")]
     assert order == sorted(order)
     assert LTEM not in said  # a lab without Lorentz images has nothing to do with them
-    assert FIELD not in said
+    assert FIELD not in said and PARAMETERS not in said
 
 
 def test_the_long_parts_of_the_kerr_study_run_only_on_request(checkout):
@@ -69,11 +74,15 @@ def test_the_long_parts_of_the_kerr_study_run_only_on_request(checkout):
     assert all(f"Running stage '{MOKE}:{name}'" in said for name in MOKE_STAGES)
 
 
-@pytest.mark.parametrize(("pipeline", "stages"), [(LTEM, LTEM_STAGES), (FIELD, FIELD_STAGES)])
+@pytest.mark.parametrize(
+    ("pipeline", "stages"),
+    [(LTEM, LTEM_STAGES), (FIELD, FIELD_STAGES), (PARAMETERS, PARAMETERS_STAGES)],
+)
 def test_the_stages_of_a_family_run_only_on_request(checkout, pipeline, stages):
     said = dvc(checkout, "repro", "--dry", "--force", pipeline)
-    places = [said.index(f"Running stage '{pipeline}:{name}'") for name in stages]
-    assert places == sorted(places)
+    for chain in (stages[:4], stages[4:]) if pipeline == PARAMETERS else (stages,):
+        places = [said.index(f"Running stage '{pipeline}:{name}'") for name in chain]
+        assert places == sorted(places)
     assert said.count("Running stage") == len(stages)
 
 
@@ -95,10 +104,13 @@ def test_stages_read_sections_and_run_verbs_that_exist():
     assert list(more) == LTEM_STAGES
     field = yaml.safe_load((ROOT / FIELD).read_text())["stages"]
     assert list(field) == FIELD_STAGES
+    parameters = yaml.safe_load((ROOT / PARAMETERS).read_text())["stages"]
+    assert list(parameters) == PARAMETERS_STAGES
     shipped = yaml.safe_load((ROOT / "params.yaml").read_text())
     long = yaml.safe_load((ROOT / MOKE).read_text())["stages"]
     assert list(long) == MOKE_STAGES
-    for stage in [*stages.values(), *more.values(), *field.values(), *long.values()]:
+    chains = (stages, more, field, parameters, long)
+    for stage in [stage for chain in chains for stage in chain.values()]:
         assert stage["cmd"].startswith("spinscope ")
         assert [key for key in stage["params"] if not has(shipped, key)] == []
         assert all(
@@ -115,10 +127,18 @@ def has(settings: dict, key: str) -> bool:
     return True
 
 
+def family_of(name: str) -> str | None:
+    """Family with settings of its own that a stage of a pipeline belongs to."""
+    file, stage = name.split(":")
+    if file == PARAMETERS:
+        return "parameter-cnn-ms" if stage.endswith("-ms") else "parameter-cnn"
+    return {LTEM: "ltem-unet", FIELD: "field-fcn"}.get(file)
+
+
 def all_stages() -> dict[str, dict]:
     return {
         f"{file}:{name}": stage
-        for file in ("dvc.yaml", LTEM, FIELD, MOKE)
+        for file in ("dvc.yaml", LTEM, FIELD, PARAMETERS, MOKE)
         for name, stage in yaml.safe_load((ROOT / file).read_text())["stages"].items()
     }
 
@@ -127,7 +147,7 @@ def all_stages() -> dict[str, dict]:
 def test_a_stage_depends_on_the_profiles_of_its_own_sections_alone(name):
     """`profiles` as a whole would repeat every stage for any setting of a profile."""
     shipped = yaml.safe_load((ROOT / "params.yaml").read_text())
-    family = FAMILIES.get(name.split(":")[0])
+    family = family_of(name)
     listed = all_stages()[name]["params"]
     own = [key for key in listed if key.split(".")[0] not in ("profiles", "families", "profile")]
     over = [f"profiles.{profile}" for profile in shipped["profiles"]]

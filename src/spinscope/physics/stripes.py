@@ -32,7 +32,9 @@ from __future__ import annotations
 import numpy as np
 
 from spinscope.errors import SpinscopeError
+from spinscope.physics.effective_field import Grid, arrays
 from spinscope.physics.film import MU_0, Material
+from spinscope.physics.minimise import Start, relax
 
 WIDEST = 1e-4
 """Longest period of stripes that is distinguished from a uniform film, m."""
@@ -156,3 +158,92 @@ def stripes(material: Material, shape: tuple[int, int], pairs: int) -> np.ndarra
     in_plane = np.sqrt(1 - m_z**2) * np.sign(np.cos(phase)) * (-1 if material.dmi < 0 else 1)
     row = np.stack([np.cos(angle) * in_plane, np.sin(angle) * in_plane, m_z])
     return np.repeat(row[:, None].astype(np.float32), shape[0], axis=1)
+
+
+def sharp_period(material: Material) -> float:
+    r"""Period of stripes with sharp walls of the energy :math:`4\sqrt{A K_\mathrm{eff}} - \pi |D|`.
+
+    The approximation of Kooy and Enz for a rigid magnetisation, valid where walls are much narrower
+    than the film is thick.
+
+    Parameters
+    ----------
+    material : Material
+        Constants and thickness; the DMI counts as in a bulk film.
+
+    Raises
+    ------
+    SpinscopeError
+        If the film is not magnetised along its normal, or a wall has no energy.
+    """
+    from scipy.optimize import minimize_scalar
+
+    wall = 4 * material.a_ex / wall_width(material) - np.pi * abs(material.dmi)
+    if wall <= 0:
+        raise SpinscopeError(
+            f"dmi (={material.dmi:g} J/m²) must be below {4 / np.pi:.3g} √(A K_eff): walls have no "
+            "energy"
+        )
+    n = np.arange(1, 200001, 2)
+
+    def energy(log_period: float) -> float:
+        period = np.exp(log_period)
+        kt = 2 * np.pi * n * material.thickness / period
+        surfaces = np.sum(8 / (np.pi * n) ** 2 * -np.expm1(-kt) / kt) - 1
+        return 2 * wall / period + MU_0 * material.ms**2 / 2 * surfaces
+
+    bounds = (np.log(material.thickness / 10), np.log(WIDEST))
+    best = minimize_scalar(energy, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(best.x)) if best.x < bounds[1] - 1e-2 else float("inf")
+
+
+def relaxed_period(
+    material: Material, *, height: float = 192e-9, columns: int = 384, pairs: range = range(1, 7)
+) -> float:
+    """Period of lowest energy among relaxed stripes, by interpolation between those that fit, m.
+
+    Parameters
+    ----------
+    material : Material
+        Constants, cell and thickness.
+    height : float, default 192e-9
+        Height of the periodic film, m.
+    columns : int, default 384
+        Cells of the film across the stripes.
+    pairs : range, default 1 to 6
+        Pairs of domains in the films that are relaxed.
+
+    Raises
+    ------
+    SpinscopeError
+        If the stripes of a film do not persist, or the lowest energy is at an end of `pairs`.
+    """
+    from scipy.interpolate import CubicSpline
+
+    shape = (round(height / material.cell), columns)
+    grid, one = Grid(*shape, material.cell, material.thickness), np.ones(1)
+    constants = arrays(
+        grid,
+        np.full((1, *shape), material.ms),
+        material.a_ex * one,
+        material.dmi * one,
+        material.ku * one,
+        0 * one,
+    )
+    constants = {key: value[0] for key, value in constants.items()}
+    starts = (Start(stripes(material, shape, number), constants) for number in pairs)
+    found = dict(relax(grid, material.dmi_kind, starts, tolerance=1e-3, batch=len(pairs)))
+    for index, number in enumerate(pairs):
+        up = found[index].m[2] > 0
+        walls = (up != np.roll(up, 1, axis=1)).sum(1)
+        if not found[index].converged or (walls != 2 * number).any():
+            raise SpinscopeError(f"the stripes of {number} pairs of domains must persist")
+    energy = CubicSpline(pairs, [found[index].energy for index in range(len(pairs))])
+    fine = np.linspace(pairs[0], pairs[-1], 2001)
+    best = fine[energy(fine).argmin()]
+    if best in (pairs[0], pairs[-1]):
+        raise SpinscopeError(
+            f"the period must be from {columns * material.cell / pairs[-1]:g} to "
+            f"{columns * material.cell / pairs[0]:g} m; change columns or pairs"
+        )
+    return float(columns * material.cell / best)
