@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -450,6 +452,22 @@ def test_lattices_are_annealed_once_and_drawn(run, tmp_path):
     code, _, error = run(*words, "--set", "lattice.size=15")
     assert code == 1
     assert "lattice.size" in error
+
+
+def test_domain_films_are_kept_and_drawn(run, domains_folder, tmp_path):
+    """The complete corpus of the same settings is not made again."""
+    shutil.copytree(domains_folder, tmp_path / "c")
+    words = ["corpus", "domains", "--profile", "demo", "--out", tmp_path / "c"]
+    words += ["--set", "domains.shard_films=12"]
+    made = (tmp_path / "c" / "corpus.json").stat().st_mtime_ns
+    code, said, error = run(*words, "--preview", tmp_path / "p.png")
+    assert code == 0, error
+    assert re.search(r"^\d+ films of 64×64 cells, \d+ views in .*\ndomain width [\d.]+ ± ", said)
+    assert (tmp_path / "c" / "corpus.json").stat().st_mtime_ns == made
+    assert Image.open(tmp_path / "p.png").size == (1000, 500)
+    code, _, error = run(*words, "--parameter", "ku")
+    assert code == 1
+    assert "--parameter (=ku) must be dmi or ms" in error
 
 
 def test_spins_are_generated_completed_and_written(run, tmp_path):
