@@ -60,7 +60,7 @@ REFINED = {"dmi": [{"true": 5e-4, "before": 5.4e-4, "after": 5.1e-4}] * 3}
 
 
 def rows(found: dict[str, dict], **given):
-    given = {"marked": MARKED, "refined": REFINED} | given
+    given = {"marked": {"dmi": MARKED}, "refined": REFINED} | given
     return findings(found, BASELINES, **given)
 
 
@@ -110,8 +110,8 @@ def test_each_finding_can_fail(name, path, value, row):
 @pytest.mark.parametrize(
     ("given", "row"),
     [
-        ({"marked": {**MARKED, "odd": {"n": 100, "marked": 94}}}, "Images without a valid"),
-        ({"marked": {**MARKED, "views": {"n": 100, "marked": 6}}}, "Unseen test views"),
+        ({"marked": {"ms": {**MARKED, "odd": {"n": 100, "marked": 94}}}}, "Ms: images without a"),
+        ({"marked": {"dmi": {**MARKED, "views": {"n": 99, "marked": 6}}}}, "D: unseen test views"),
         ({"refined": {"ms": [{"true": 4e5, "before": 4.1e5, "after": 3.8e5}]}}, "Closed loop: Ms"),
     ],
 )

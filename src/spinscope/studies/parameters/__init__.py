@@ -19,9 +19,9 @@ STUDY = Part(
         Option("corpora", "Folder of the corpora of domain films (build/corpus).", Path),
         Option(
             "n",
-            "Test films whose estimate is refined (20 of each).",
+            "Test films whose estimate is refined (10 of each).",
             int,
-            20,
+            10,
             minimum=0,
             flag="--n",
         ),

@@ -188,6 +188,33 @@ def coverage_figure(networks: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
+def refined_figure(parameter: str, films: Sequence[Mapping[str, Any]]) -> Figure:
+    """Estimated against true values before and after refinement, with 90 % intervals after.
+
+    Parameters
+    ----------
+    parameter : str
+        "dmi" or "ms".
+    films : sequence of mapping
+        Results of `closed_loop.refined`.
+    """
+    unit, factor = UNITS[parameter]
+    true, before, after, low, high = (
+        factor * np.array([one[key] for one in films])
+        for key in ("true", "before", "after", "low", "high")
+    )
+    figure = new_figure(4.4, 4.0)
+    axes = figure.subplots()
+    ends = true.min(), true.max()
+    axes.plot(ends, ends, "k-", lw=0.8)
+    axes.plot(true, before, "s", ms=4, color=colour(1), label="network")
+    bars = np.maximum(0, [after - low, high - after])
+    axes.errorbar(true, after, bars, fmt=".", capsize=2, color=colour(0), label="refined")
+    name = TITLES[parameter]
+    finish(axes, xlabel=f"true {name}, {unit}", ylabel=f"estimated {name}, {unit}")
+    return figure
+
+
 def _bars(found: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
     """Means and their bars."""
     return [row["mean"] for row in found], [row["sd"] or 0 for row in found]

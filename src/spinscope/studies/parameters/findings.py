@@ -54,7 +54,7 @@ def findings(
     baselines : mapping
         Parameter → scores of the domain width, see `study.summaries`.
     marked : mapping, optional
-        Marked images, see `odd_images`.
+        Parameter → marked images, see `odd_images.count_marked`.
     refined : mapping, optional
         Parameter → refined estimates, see `closed_loop`.
     """
@@ -65,7 +65,8 @@ def findings(
     for parameter in TITLES:
         rows += _own(networks, baselines, parameter)
     rows += _coverage(networks)
-    rows += _marked(marked) if marked else []
+    for parameter, counts in (marked or {}).items():
+        rows += _marked(parameter, counts)
     for parameter, films in (refined or {}).items():
         rows += _refined(parameter, films)
     return rows
@@ -238,17 +239,18 @@ def _coverage(networks: Mapping[str, Network]) -> Iterator[Row]:
             )
 
 
-def _marked(marked: Mapping[str, Any]) -> Iterator[Row]:
+def _marked(parameter: str, marked: Mapping[str, Any]) -> Iterator[Row]:
     """Images without a valid estimate, and test views that are marked."""
     for key, title, holds, why in (
-        ("odd", "Images without a valid estimate that are marked, %",
+        ("odd", "images without a valid estimate that are marked, %",
          lambda share: share >= MARKED, f"reproduced from {MARKED:g} %"),
-        ("views", "Unseen test views that are marked, %",
+        ("views", "unseen test views that are marked, %",
          lambda share: share <= FALSELY, f"reproduced up to {FALSELY:g} %"),
     ):  # fmt: skip
         n, count = marked[key]["n"], marked[key]["marked"]
         share = {"mean": 100 * count / n, "sd": None, "n": n}
-        yield judged(title, None, share, holds(share["mean"]), why)
+        name = f"{TITLES[parameter]}: {title}"
+        yield judged(name, None, share, holds(share["mean"]), why)
 
 
 def _refined(parameter: str, films: Sequence[Mapping[str, Any]]) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spinscope.analysis.domains import domain_width
 from spinscope.errors import SpinscopeError
 from spinscope.studies.parameters.views import Condition, Films
 
@@ -125,8 +126,6 @@ def scores(tables: Sequence[Mapping[str, Sequence]], films: Films, group: str | 
 
 def width_of(image: np.ndarray, pixel_size: float) -> float:
     """Domain width of an image in m; NaN for one without domains."""
-    from spinscope.analysis.domains import domain_width
-
     try:
         return domain_width(image, pixel_size)
     except SpinscopeError:

@@ -149,6 +149,26 @@ def given(job: Job) -> list[Network]:
     return found
 
 
+def used(job: Job, parameter: str) -> Network:
+    """Network whose marks and refinement are measured: a given model, else our own.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    parameter : str
+        "dmi" or "ms".
+    """
+    scales = several(job.params, parameter)
+    every = [*given(job), *trained(job.params)]
+    return next(
+        one
+        for one in every
+        if one.parameter == parameter
+        and (one.ref or (one.architecture == OWN and one.scales == scales))
+    )
+
+
 def settings(job: Job, network: Network) -> Params:
     """Settings of the training of a network."""
     params = job.params

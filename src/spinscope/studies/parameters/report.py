@@ -101,6 +101,72 @@ def sections(
     ]
 
 
+def marked_section(marked: Mapping[str, Mapping[str, Any]]) -> Section:
+    """Section of the images of which no estimate is valid.
+
+    Parameters
+    ----------
+    marked : mapping
+        Parameter → result of `odd_images.count_marked`.
+    """
+    header = ["parameter", "images", "n", "marked"]
+    rows: list[list[Any]] = []
+    for parameter, counts in marked.items():
+        title = TITLES[parameter]
+        rows += [
+            [title, kind, one["n"], one["marked"]] for kind, one in counts["odd"]["kinds"].items()
+        ]
+        rows.append([title, "all of these", counts["odd"]["n"], counts["odd"]["marked"]])
+        rows.append([title, "unseen test views", counts["views"]["n"], counts["views"]["marked"]])
+    text = (
+        "Images that show no domains, or domains outside the range of the training, and test views "
+        "of unseen films at the scales of the training, which must not be marked. A mark names its "
+        "reason: scale, contrast, domain width, no domains, not a domain image."
+    )
+    return Section("Images without a valid estimate", text, table=(header, rows))
+
+
+def refined_section(parameter: str, films: Sequence[Mapping[str, Any]]) -> Section:
+    """Section of the closed loop.
+
+    Parameters
+    ----------
+    parameter : str
+        "dmi" or "ms".
+    films : sequence of mapping
+        Results of `closed_loop.refined`.
+    """
+    title, (unit, factor) = TITLES[parameter], UNITS[parameter]
+    header = [
+        "film", f"true, {unit}", "network", "refined", "90 % interval", "width before, %",
+        "after", "correlation before", "after", "films",
+    ]  # fmt: skip
+    rows = []
+    for one in films:
+        residuals: list[Any] = [None] * 4
+        if "width_before" in one:
+            residuals = [
+                100 * one["width_before"],
+                100 * one["width_after"],
+                one["correlation_before"],
+                one["correlation_after"],
+            ]
+        interval = f"{factor * one['low']:.4g} – {factor * one['high']:.4g}"
+        values = [float(f"{factor * one[key]:.4g}") for key in ("true", "before", "after")]
+        rows.append([one["film"], *values, interval, *residuals, one["films"]])
+    text = (
+        "Films are relaxed at and around the estimate, seen at the scale and with the contrast of "
+        "the image, and compared with it. Width: domain width of the films over that of the image, "
+        "minus 1. Correlation: root mean square difference of the two-point correlations."
+    )
+    drawn = {
+        f"Error before and after refinement of {len(films)} films.": (
+            figures.refined_figure(parameter, films)
+        )
+    }
+    return Section(f"Closed loop: {title}", text, drawn, (header, rows))
+
+
 def related() -> Section:
     """Section of the peers, the last one."""
     return Section("Related work", table=(["source", "what it estimates", "relation"], _PEERS))

@@ -13,8 +13,9 @@ from typing import Any
 from spinscope.code import code_digest
 from spinscope.config import Params
 from spinscope.files import digest, kept
+from spinscope.models.store import model_info
 from spinscope.studies.base import Job, Stage
-from spinscope.studies.parameters import measures
+from spinscope.studies.parameters import closed_loop, measures, odd_images
 from spinscope.studies.parameters import report as parameters_report
 from spinscope.studies.parameters.findings import SOURCE, TITLES, findings
 from spinscope.studies.parameters.networks import (
@@ -24,6 +25,7 @@ from spinscope.studies.parameters.networks import (
     several,
     train,
     trained,
+    used,
 )
 from spinscope.studies.parameters.views import Films, scales, training_films, unseen_films
 from spinscope.studies.report import lines as lines
@@ -35,6 +37,11 @@ TITLE = "Magnetic parameters from domain images"
 
 _CODE = ("analysis/domains", "inference/parameters", "models", "physics/domain_images")
 _CODE += ("studies/parameters/measures", "studies/parameters/views")
+_MARKING = ("corpora/kerr", "studies/parameters/odd_images")
+_REFINING = ("jobs/estimate", "jobs/refining", "studies/parameters/closed_loop")
+
+_ODD = 12
+"""Test films from which images outside the range of the training are made."""
 
 
 def networks(job: Job) -> list[Network]:
@@ -90,10 +97,65 @@ def measure_width(job: Job, parameter: str) -> dict[str, Any]:
     return _kept(job, films, ["width", used], run)
 
 
+def mark(job: Job, parameter: str) -> dict[str, Any]:
+    """Count the images without a valid estimate, and the test views, that are marked.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    parameter : str
+        "dmi" or "ms".
+    """
+    films, network = unseen_films(job, parameter), used(job, parameter)
+    info = model_info(network.folder(job))
+
+    def run() -> dict[str, Any]:
+        sides, pixels, params = info["scales"], films.pixels, job.params
+        some = [films.films[number].m_z for number in closed_loop.chosen(films, _ODD)]
+        others = odd_images.odd_films(parameter, params.domains)
+        odd = [
+            *odd_images.not_domains(sides, pixels, params.kerr),
+            *odd_images.outside_training(some, others, films.cell, sides, pixels),
+        ]
+        views = ((one.image, one.pixel_size) for side in sides for one in films.views(side, 1))
+        return odd_images.count_marked(info["trained"], odd, views)
+
+    return _kept(job, films, ["mark", info["trained"], code_digest(_MARKING)], run)
+
+
+def films_to_refine(job: Job) -> list[tuple[str, int]]:
+    """Parameter and number of the test films whose estimates are refined."""
+    return [
+        (parameter, number)
+        for parameter in TITLES
+        for number in closed_loop.chosen(unseen_films(job, parameter), job.options["n"])
+    ]
+
+
+def refine(job: Job, unit: tuple[str, int]) -> dict[str, Any]:
+    """Refine the estimate of one film at the largest scale, see `closed_loop.refined`.
+
+    Parameters
+    ----------
+    job : Job
+        Call of the part.
+    unit : (str, int)
+        Parameter and number of the film.
+    """
+    parameter, number = unit
+    films, network = unseen_films(job, parameter), used(job, parameter)
+    width = max(scales(job, parameter).values())
+    key = ["refine", number, network.about(job)["sha256"], code_digest(_REFINING)]
+    return _kept(job, films, key, lambda: closed_loop.refined(job, network, films, number, width))
+
+
 STAGES = (
     Stage("train", train, lambda job: trained(job.params), isolated=True),
     Stage("measure", measure, networks, isolated=True),
     Stage("width", measure_width, lambda job: list(TITLES)),
+    Stage("mark", mark, lambda job: list(TITLES), isolated=True),
+    Stage("refine", refine, films_to_refine, isolated=True),
 )
 
 
@@ -129,9 +191,15 @@ def report(job: Job) -> dict[str, Any]:
             "pooled": summaries(pooled, films, used),
             "each": summaries({"scales": by_width["each"]}, films, used),
         }
-    rows = findings(found, baselines)
+    marked = {parameter: mark(job, parameter) for parameter in TITLES}
+    refined: dict[str, list[dict[str, Any]]] = {}
+    for unit in films_to_refine(job):
+        refined.setdefault(unit[0], []).append(refine(job, unit))
+    rows = findings(found, baselines, marked, refined)
     sections = [
         *parameters_report.sections(found, baselines, tables, tests, params),
+        parameters_report.marked_section(marked),
+        *(parameters_report.refined_section(*item) for item in refined.items()),
         parameters_report.related(),
     ]
     return publish(
@@ -154,6 +222,8 @@ def report(job: Job) -> dict[str, Any]:
             "seed": params.seed,
             "networks": found,
             "baselines": baselines,
+            "marked": marked,
+            "refined": refined,
         },
         data_hash=tests["dmi"].digest,
         metrics={
