@@ -6,19 +6,22 @@ import json
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.conftest import tracking_at
-from tests.studies.parameters.films import write_films
+from tests.studies.parameters.films import labyrinth, write_films
 
-from spinscope.config import Params, load_params
+from spinscope.analysis.domains import signs, trained_range
+from spinscope.config import Params, load_params, overridden
 from spinscope.errors import SpinscopeError
 from spinscope.families import of
-from spinscope.inference.parameters import ParameterPredictor
+from spinscope.inference.parameters import Distribution
+from spinscope.jobs.data import split
 from spinscope.models.store import model_info, save_model
 from spinscope.studies import report as study_report
-from spinscope.studies.parameters import STUDY, networks, study
+from spinscope.studies.parameters import STUDY, closed_loop, networks, odd_images, study
 from spinscope.studies.parameters.measures import CONDITIONS
-from spinscope.studies.parameters.networks import settings, shrunk, trained
+from spinscope.studies.parameters.networks import Network, settings, shrunk, trained
 from spinscope.studies.report import lines
 
 NETWORKS = {
@@ -29,6 +32,9 @@ NETWORKS = {
     "ms-added": ("ms", "published", [1.0, 1.5, 2.0]),
     "ms-own": ("ms", "scaled", [1.0, 2.0]),
 }
+
+
+REFINED = {"true": 5e-4, "before": 4e-4, "after": 4.9e-4, "low": 4e-4, "high": 6e-4, "films": 0}
 
 
 def small(**changed) -> Params:
@@ -54,25 +60,40 @@ def corpora(tmp_path_factory) -> Path:
     return folder
 
 
+class Guess:
+    """Estimates that do not depend on the image, in place of a network."""
+
+    def __init__(self, limits: tuple[float, float], seed: int = 0):
+        self.limits, self.rng = limits, np.random.default_rng(seed)
+
+    def __call__(self, image: np.ndarray, pixel_size: float) -> Distribution:
+        low, high = self.limits
+        mean = float(self.rng.uniform(low, high))
+        return Distribution(mean, 0.1 * (high - low), mean - 1e-5, mean + 1e-5)
+
+
 @pytest.fixture(scope="module")
 def built(corpora, tmp_path_factory) -> Path:
-    """Output folder with a network of random weights for every configuration."""
+    """Output folder with a model for every configuration; their networks are not used."""
     params, out = small(), tmp_path_factory.mktemp("networks") / "out"
     job = STUDY.job(params, out, corpora=corpora)
+    network = of(params).network(overridden(params, ["options.architecture=published"]))
+    trained_on: dict[str, dict] = {}
     for one in trained(params):
-        save(one.folder(job), settings(job, one), one.seed, corpora)
+        own, folder = settings(job, one), one.folder(job)
+        dataset, splits = split(own)
+        if one.parameter not in trained_on:
+            store, films = dataset.store, splits.train
+            seen = [signs(films.image(k), store.pixel_size(films.rows[k])) for k in range(24)]
+            trained_on[one.parameter] = trained_range(seen)
+        family = of(own)
+        info = {
+            "family": family.name, **family.info(own), **family.data_info(dataset),
+            "trained": trained_on[one.parameter], "parameters": 9, "seed": one.seed,
+        }  # fmt: skip
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        save_model(folder, network, info, "# A card\n")
     return out
-
-
-def save(folder: Path, params: Params, seed: int, corpora: Path) -> None:
-    family = of(params)
-    corpus = corpora / Path(params.data.path).name
-    info = {
-        "family": family.name, **family.info(params), **family.data_info(family.open(corpus)),
-        "calibration": {"sd": 0.1, "interval": 0.2}, "parameters": 9, "seed": seed,
-    }  # fmt: skip
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    save_model(folder, family.network(params, seed), info, "# A card\n")
 
 
 @pytest.fixture
@@ -85,7 +106,13 @@ def test_a_study_measures_every_network_and_resumes(job, built, monkeypatch):
     monkeypatch.setattr(study_report, "png", partial(study_report.png, dpi=20))
     for name in list(CONDITIONS)[2:]:
         monkeypatch.delitem(CONDITIONS, name)
-    report = study.report(job())
+    rng = np.random.default_rng(0)
+    others = [labyrinth(64, 0.05, rng) for _ in range(2)]
+    monkeypatch.setattr(odd_images, "odd_films", lambda *_: others)
+    monkeypatch.setattr(closed_loop, "refined", lambda *given: {**REFINED, "film": str(given[3])})
+    guess = {"dmi": Guess((1e-4, 1e-3)), "ms": Guess((2e5, 7e5))}
+    monkeypatch.setattr(Network, "load", lambda one, _: guess[one.parameter])
+    report = study.report(job(n=2))
     assert report == json.loads((built / "parameters.json").read_text())
     assert list(report["networks"]) == list(NETWORKS)
     assert report["films"]["dmi"]["groups"] == {"held back": 4, "another seed": 6}
@@ -95,17 +122,22 @@ def test_a_study_measures_every_network_and_resumes(job, built, monkeypatch):
     (seed,) = own["seeds"]
     assert seed["scores"]["1"]["n"] == 10
     assert (seed["trained"]["n"], seed["unseen"]["n"], seed["all"]["n"]) == (20, 10, 30)
-    # Random weights estimate nothing; the domain width of these films is a function of D.
+    # A guess estimates nothing; the domain width of these films is a function of D.
     assert seed["all"]["r2"] < 0.5 < report["baselines"]["dmi"]["pooled"]["all"]["r2"]
     assert report["networks"]["ms-added"]["seeds"][0]["conditions"] == {}
     page = (built / "parameters.html").read_text()
-    for word in ("Fig. 2", "Fig. 5", "2603.28812", "1.5 µm (187.5 nm)", "0.125 times"):
+    assert report["marked"]["dmi"]["odd"]["n"] == 100
+    assert report["marked"]["dmi"]["odd"]["kinds"]["uniform"] == {"n": 3, "marked": 3}
+    assert [len(films) for films in report["refined"].values()] == [2, 2]
+    for word in ("Fig. 2", "Fig. 5", "2603.28812", "1.5 µm (187.5 nm)", "0.125 times", "Closed"):
         assert word in page
     assert len(lines(report)) == len(report["rows"])
 
     # A second call reads what is kept: no network is loaded, and the numbers are the same.
-    monkeypatch.setattr(ParameterPredictor, "load", None)
-    assert study.report(job())["rows"] == report["rows"]
+    monkeypatch.setattr(Network, "load", None)
+    monkeypatch.setattr(odd_images, "odd_films", None)
+    monkeypatch.setattr(closed_loop, "refined", None)
+    assert study.report(job(n=2))["rows"] == report["rows"]
     shipped = json.dumps(STUDY.load().shipped(job().params, report))
     assert str(built) not in shipped
     assert "mean" not in shipped  # no single estimate
@@ -130,6 +162,8 @@ def test_a_network_is_trained_at_its_scales_and_read_back(job, tmp_path, monkeyp
     info = model_info(one.folder(chosen))
     assert info["parameter"] == "ms"
     assert info["scales"] == pytest.approx([125e-9, 187.5e-9, 250e-9])
+    found = one.load(chosen)(np.eye(32), 125e-9 / 32)
+    assert found.low < found.mean < found.high
     monkeypatch.setattr("spinscope.training.fit.compiled", None)
     assert networks.train(chosen, one) == row
 
