@@ -135,7 +135,7 @@ def films_to_refine(job: Job) -> list[tuple[str, int]]:
 
 
 def refine(job: Job, unit: tuple[str, int]) -> dict[str, Any]:
-    """Refine the estimate of one film at the largest scale, see `closed_loop.refined`.
+    """Refine the estimate of one film at half of its side, see `closed_loop.refined`.
 
     Parameters
     ----------
@@ -146,7 +146,8 @@ def refine(job: Job, unit: tuple[str, int]) -> dict[str, Any]:
     """
     parameter, number = unit
     films, network = unseen_films(job, parameter), used(job, parameter)
-    width = max(scales(job, parameter).values())
+    half = films.films[number].m_z.shape[0] * films.cell / 2
+    width = min(scales(job, parameter).values(), key=lambda side: abs(side - half))
     key = ["refine", number, network.about(job)["sha256"], code_digest(_REFINING)]
     return _kept(job, films, key, lambda: closed_loop.refined(job, network, films, number, width))
 
