@@ -34,7 +34,7 @@ app = typer.Typer()
 @verb(app)
 def train(
     settings: Settings,
-    family: Annotated[str, typer.Argument(help=f"Family: {', '.join(families.names())}.")],
+    family: Annotated[str, typer.Argument(help=f"{', '.join(families.names())}.")],
     out: output("build/train/FAMILY") = None,
     seeds: option(int, "Number of seeds (training.seeds).") = None,
     steps: option(str, "Steps: train, evaluate, register, comma-separated (all).") = None,
