@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spinscope.analysis.domains import signs, trained_range
+from spinscope.analysis.domains import reasons, signs, trained_range
 from spinscope.config import load_params
 from spinscope.physics.domain_images import degraded, kerr_image, view
 from spinscope.physics.domains import domain_pattern
@@ -73,7 +73,11 @@ def test_odd_images_are_marked_and_unseen_views_are_not(odd):
     seen = [film(100 + k, rng.uniform(2, 3)) for k in range(14)]
     unseen = [film(200 + k, rng.uniform(2, 3)) for k in range(10)]
     trained = trained_range([signs(image, pixel) for image, pixel in views(seen, 300, 2)])
-    found = count_marked(trained, [*odd[0], *odd[1]], views(unseen, 100, 3))
+
+    def mark(image, pixel_size):
+        return reasons(signs(image, pixel_size), trained)
+
+    found = count_marked(mark, [*odd[0], *odd[1]], views(unseen, 100, 3))
     assert found["odd"]["n"] == 100
     assert found["odd"]["marked"] >= 95
     assert found["odd"]["kinds"].keys() == KINDS.keys() | OUTSIDE.keys()

@@ -8,14 +8,13 @@ imaging scales, widths of domains, materials, contrast against noise, and overex
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from spinscope.analysis.domains import reasons, signs
 from spinscope.config import Domains, Kerr
 from spinscope.corpora.domains import Parameter, draw_domain, relaxed_domains
 from spinscope.corpora.kerr import draw_defects, draw_optics, kerr_frames
@@ -281,16 +280,17 @@ def outside_training(
 
 
 def count_marked(
-    trained: Mapping[str, Any],
+    mark: Callable[[np.ndarray, float], Sequence[str]],
     odd: Iterable[OddImage],
     views: Iterable[tuple[np.ndarray, float]],
 ) -> dict[str, Any]:
-    """Count the odd images and the unseen views that the range of a training excludes.
+    """Count the odd images and the unseen views that are marked.
 
     Parameters
     ----------
-    trained : mapping
-        Range of the signs of the training views, `trained` of a model folder.
+    mark : callable
+        Image (H, W) and pixel size in m → reasons why it is outside the range of a training, each
+        a word, a colon and the details; none if it is inside.
     odd : iterable of OddImage
         Images that must be marked.
     views : iterable of ((H, W) array, float)
@@ -306,8 +306,8 @@ def count_marked(
     for one in odd:
         kind = kinds.setdefault(one.kind, {"n": 0, "marked": 0})
         kind["n"] += 1
-        kind["marked"] += bool(reasons(signs(one.image, one.pixel_size), trained))
-    found = [reasons(signs(image, pixel_size), trained) for image, pixel_size in views]
+        kind["marked"] += bool(mark(one.image, one.pixel_size))
+    found = [mark(image, pixel_size) for image, pixel_size in views]
     words = Counter(word for given in found for word in {r.partition(":")[0] for r in given})
     return {
         "odd": {
