@@ -8,8 +8,10 @@ from typing import Any
 from spinscope.errors import SpinscopeError
 from spinscope.studies.parameters.measures import CONDITIONS
 from spinscope.studies.parameters.networks import OWN, PUBLISHED
+from spinscope.studies.parameters.views import HELD, OTHER, Condition
 from spinscope.studies.report import Row, judged, noted
 from spinscope.studies.statistics import mean_sd, over_seeds
+from spinscope.training.domains import BACKGROUND, BLUR_PX, NOISE
 
 SOURCE = "Watanabe, Nakatani, Awano and Tanabe, arXiv:2408.12181 (2024)"
 
@@ -30,6 +32,9 @@ MARKED = 95.0
 """Images without a valid estimate that must be marked, %."""
 FALSELY = 5.0
 """Test views that may be marked, %."""
+
+_GROUPS = {HELD: "held-back films", OTHER: "films of another seed"}
+"""Groups of test films in words."""
 
 TITLES = {"dmi": "D", "ms": "Ms"}
 UNITS = {"dmi": ("mJ/m²", 1e3), "ms": ("kA/m", 1e-3)}
@@ -213,22 +218,36 @@ def _own(
         )
 
 
+def coverage_paths(one: Network) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Where and under which conditions coverage is measured → its place in the scores of a seed."""
+    first = one["seeds"][0]
+    yield "trained scales", ("trained",)
+    yield "unseen scales", ("unseen",)
+    for name in first["groups"]:
+        yield _GROUPS[name], ("groups", name)
+    for name in first["conditions"]:
+        if name != "ideal":
+            new = "" if _trained_with(CONDITIONS[name]) else " (not trained)"
+            yield f"{name}{new}", ("conditions", name, "all")
+
+
+def _trained_with(condition: Condition) -> bool:
+    """Whether views of the training of our own network had conditions like these."""
+    return (
+        condition.noise <= NOISE
+        and condition.blur_px <= BLUR_PX
+        and condition.background <= BACKGROUND
+        and condition.contrast == 1
+        and condition.blocks == 1
+    )
+
+
 def _coverage(networks: Mapping[str, Network]) -> Iterator[Row]:
     """Coverage of the intervals of our own networks."""
     low, high = COVERED
     for parameter, title in TITLES.items():
         one = over_scales(networks, parameter, OWN)
-        paths = {
-            "trained scales": ("trained",),
-            "unseen scales": ("unseen",),
-            **{f"films of {name}": ("groups", name) for name in one["seeds"][0]["groups"]},
-            **{
-                name: ("conditions", name, "all")
-                for name in CONDITIONS
-                if name != "ideal" and name in one["seeds"][0]["conditions"]
-            },
-        }
-        for name, path in paths.items():
+        for name, path in coverage_paths(one):
             found = over_seeds(one["seeds"], *path, "coverage", factor=100)
             yield judged(
                 f"Coverage of the 90 % intervals, {title}, {name}, %",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spinscope.config import Params
@@ -14,6 +14,7 @@ from spinscope.studies.parameters.findings import (
     UNITS,
     Network,
     chosen,
+    coverage_paths,
     over_scales,
 )
 from spinscope.studies.parameters.measures import CONDITIONS, DEGREE
@@ -317,6 +318,8 @@ def _side_by_side(
         for key, scaled in (("rmse", factor), ("r2", 1.0)):
             cells += [
                 over_seeds(one["seeds"], part, key, factor=scaled)["mean"]
+                if one["seeds"][0][part]
+                else None
                 for part in ("trained", "unseen")
             ]
         for condition in names:
@@ -356,7 +359,7 @@ def _coverage(networks: Mapping[str, Network]) -> Section:
     rows = []
     for name, (parameter, one) in shown.items():
         unit, factor = UNITS[parameter]
-        for where, path in _coverage_paths(one):
+        for where, path in coverage_paths(one):
             found = over_seeds(one["seeds"], *path, "coverage", factor=100)
             half = over_seeds(one["seeds"], *path, "half_width", factor=factor)["mean"]
             n = over_seeds(one["seeds"], *path, "n")["mean"]
@@ -372,17 +375,6 @@ def _coverage(networks: Mapping[str, Network]) -> Section:
         )
     }
     return Section("Coverage of the intervals", text, drawn, (header, rows))
-
-
-def _coverage_paths(one: Network) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Places of the coverage in the scores of a seed, by their names."""
-    first = one["seeds"][0]
-    yield "trained scales", ("trained",)
-    yield "unseen scales", ("unseen",)
-    yield from ((f"films of {name}", ("groups", name)) for name in first["groups"])
-    yield from (
-        (name, ("conditions", name, "all")) for name in first["conditions"] if name != "ideal"
-    )
 
 
 def _pair(networks: Mapping[str, Network], parameter: str) -> dict[str, Network]:

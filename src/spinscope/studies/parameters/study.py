@@ -37,7 +37,7 @@ TITLE = "Magnetic parameters from domain images"
 
 _CODE = ("analysis/domains", "inference/parameters", "models", "physics/domain_images")
 _CODE += ("studies/parameters/measures", "studies/parameters/views")
-_MARKING = ("corpora/kerr", "jobs/estimate", "studies/parameters/odd_images")
+_MARKING = ("corpora/kerr", "studies/parameters/odd_images")
 _REFINING = ("jobs/estimate", "jobs/refining", "studies/parameters/closed_loop")
 
 _ODD = 12
@@ -119,10 +119,9 @@ def mark(job: Job, parameter: str) -> dict[str, Any]:
             *odd_images.outside_training(some, others, films.cell, sides, pixels),
         ]
         views = ((one.image, one.pixel_size) for side in sides for one in films.views(side, 1))
-        return odd_images.count_marked(closed_loop.marks(network.load(job)), odd, views)
+        return odd_images.count_marked(info["trained"], odd, views)
 
-    key = ["mark", network.about(job)["sha256"], code_digest(_MARKING)]
-    return _kept(job, films, key, run)
+    return _kept(job, films, ["mark", info["trained"], code_digest(_MARKING)], run)
 
 
 def films_to_refine(job: Job) -> list[tuple[str, int]]:
@@ -191,7 +190,9 @@ def report(job: Job) -> dict[str, Any]:
         pooled = {"scales": by_width["pooled"], "conditions": by_width["conditions"]}
         baselines[parameter] = {
             "pooled": summaries(pooled, films, used),
-            "each": summaries({"scales": by_width["each"]}, films, used),
+            "each": summaries(
+                {"scales": by_width["each"]}, films, params.scales_study.test_scales_um
+            ),
         }
     marked = {parameter: mark(job, parameter) for parameter in TITLES}
     refined: dict[str, list[dict[str, Any]]] = {}
