@@ -49,6 +49,7 @@ _ROUNDS = 8
 _EDGE = 0.05  # density at an end of the search, relative to its peak, above which it goes on
 _FEWEST_SHARE = 0.02  # of the area that each kind of domain covers in a compared view
 _BLURS = (0.0, 0.7, 1.5, 2.5, 4.0)  # px
+_SAME, _SAME_BLUR = 0.02, 0.2  # differences of grey levels, in units of the contrast, and px
 _NOISIEST = 0.7  # largest noise of an image with domains, in units of their contrast
 _COMPONENTS = 2  # principal components of the correlation that are compared
 _FEWEST = 9  # views from which the scatter cannot be estimated
@@ -217,6 +218,13 @@ class Conditions:
     blur_px: float = 0.0
     """Standard deviation of the blur, px."""
 
+    def like(self, other: Conditions) -> bool:
+        """Whether other conditions differ by less than their uncertainty."""
+        contrast = self.high - self.low
+        differences = (self.low - other.low, self.high - other.high, self.noise - other.noise)
+        levels = max(map(abs, differences)) < _SAME * contrast
+        return levels and abs(self.blur_px - other.blur_px) < _SAME_BLUR
+
     def rendered(self, m_z: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Image of a view (n, n) of m_z."""
         contrast = self.high - self.low
@@ -373,11 +381,13 @@ class _Loop:
         if not full:
             raise SpinscopeError("no relaxed film has domains, so the estimate cannot be refined")
         near = min(full, key=lambda node: abs(self.bank.values[node] - value))
-        self.conditions = conditions_of(self.tiles, self.nodes[near], self.pixel_size)
-        self.rows = []
-        for node, views in self.nodes.items():
+        conditions = conditions_of(self.tiles, self.nodes[near], self.pixel_size)
+        if self.conditions is None or not self.conditions.like(conditions):
+            self.conditions, self.rows = conditions, []
+        rendered = {row[0] for row in self.rows}
+        for node in self.nodes.keys() - rendered:
             rng = np.random.default_rng([_SEED, node, 1])
-            for m_z in views:
+            for m_z in self.nodes[node]:
                 image = self.conditions.rendered(m_z, rng)
                 if (found := self.described(image)) is not None:
                     self.rows.append((node, *found, image))
