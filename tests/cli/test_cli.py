@@ -550,7 +550,7 @@ def test_a_parameter_is_estimated_refined_and_written(run, network, tmp_path, mo
     code, out, _ = run(*words)
     assert code == 0 and out.startswith(f"{tmp_path / 'a.png'}: D = 0.4")
     assert "mJ/m², 90 % interval" in out and "holds for films of Ms 1500 kA/m" in out
-    monkeypatch.setattr(FilmBank, "of_corpus", lambda _: Patterns())
+    monkeypatch.setattr(FilmBank, "of_corpus", lambda *_: Patterns())
     code, out, _ = run(*words, "--refine", "--out", tmp_path / "out", "--json")
     summary = json.loads(out)
     assert code == 0 and summary["refined"]["value"] == pytest.approx(0.7, abs=0.08)

@@ -43,7 +43,7 @@ class Patterns:
     def films(self, node: int) -> np.ndarray:
         self.asked.append(node)
         rng = np.random.default_rng([7, node])
-        return np.stack([pattern(self.values[node], rng) for _ in range(FILMS)])
+        return np.stack([pattern(self.values[node], rng) for _ in range(3)])
 
 
 def biased(image: np.ndarray, pixel_size: float) -> float:
@@ -72,7 +72,7 @@ def test_the_bias_of_an_estimate_is_corrected(value):
     assert value < 0.5e-3 or result.before.width > 0.1  # films of the estimate are too wide
     assert result.after.correlation < 0.6 * result.before.correlation
     assert result.probability > 0.01
-    assert len(bank.asked) == len(set(bank.asked)) == result.films / FILMS
+    assert len(bank.asked) == len(set(bank.asked)) == result.films / 3
 
 
 @pytest.mark.parametrize("blur", [0.0, 0.7, 1.5])
@@ -132,18 +132,28 @@ def test_a_tile_of_many_pixels_is_averaged():
 def bank(tmp_path):
     header = {**corpus_header("dmi", 0, section("domains", tolerance=0.05)), "pixels": 32}
     header |= {"size": 32, "scales_nm": [128], "dmi": [1e-3, 3e-3], "friction": 0.0}
-    return replace(FilmBank.of_corpus(header), folder=tmp_path)
+    return replace(FilmBank.of_corpus(header), folder=tmp_path, count=2)
 
 
 def test_films_are_relaxed_once_for_all_images(bank, monkeypatch):
     films = bank.films(10)
-    assert films.shape[1:] == (32, 32) and 1 <= len(films) <= FILMS
+    assert films.shape[1:] == (32, 32) and 1 <= len(films) <= 2
     assert np.abs(films).max() <= 1 and films.std() > 0.3
     monkeypatch.setattr(FilmBank, "_relaxed", None)
     np.testing.assert_array_equal(bank.films(10), films)
+    np.testing.assert_array_equal(replace(bank, count=1).films(10), films[:1])
+    with pytest.raises(TypeError):  # further films are missing
+        replace(bank, count=3).films(10)
     other = replace(bank, settings=bank.settings.model_copy(update={"tolerance": 0.04}))
     with pytest.raises(TypeError):  # another film is not read in place of this one
         other.films(10)
+
+
+def test_views_of_a_large_film_count_as_films(bank):
+    header = {**corpus_header("dmi", 0, section("domains")), "size": 512, "cell_nm": 4.0,
+              "pixels": 64, "scales_nm": [500]}  # fmt: skip
+    counts = [FilmBank.of_corpus(header, side).count for side in (2.0e-6, 1.2e-6, 1e-6, 3e-7)]
+    assert counts == [FILMS, FILMS, 1, 1]
 
 
 def test_a_model_without_a_corpus_cannot_be_refined():

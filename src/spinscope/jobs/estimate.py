@@ -320,11 +320,9 @@ def with_refinement(
     if found.estimate is None:
         return replace(found, note="the image shows no domains that films can be compared with")
     started = time.perf_counter()
-    bank = bank or FilmBank.of_corpus(predictor.info.get("corpus", {}))
-    given, network = found.given, found.network
-    tiles = square_tiles(
-        given.image, given.pixel_size, bank.side, int(predictor.info.get("pixels", 64))
-    )
+    given, network, info = found.given, found.network, predictor.info
+    bank = bank or FilmBank.of_corpus(info.get("corpus", {}), min(given.field_of_view))
+    tiles = square_tiles(given.image, given.pixel_size, bank.side, int(info.get("pixels", 64)))
     side = min(*given.image.shape, int(bank.side / given.pixel_size * (1 + 1e-9)))
     refined = refine(
         tiles, side * given.pixel_size / tiles.shape[1], (network.mean, network.sd),

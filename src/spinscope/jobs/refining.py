@@ -19,7 +19,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ Measure = Callable[[np.ndarray, float], float]
 
 STEPS = 15
 """Intervals between the values of the parameter at which films are relaxed."""
-FILMS = 3
-"""Films relaxed at each value."""
+FILMS = 4
+"""Films relaxed at each value, fewer where a film is larger than two fields of view."""
 _SEED = 20_240_812  # of the films, which no corpus has
 _VIEWS = 9  # largest number of views of a film
 _ROUNDS = 8
@@ -65,22 +65,27 @@ class FilmBank:
     parameter : {"dmi", "ms"}
     settings : Domains
         Material and grid of the films.
+    count : int, default 4
+        Films at each value.
     folder : Path, optional
         By default `spinscope/films` in the cache folder of the platform.
     """
 
     parameter: str
     settings: Domains
+    count: int = FILMS
     folder: Path = field(default_factory=lambda: user_cache_path("spinscope") / "films")
 
     @classmethod
-    def of_corpus(cls, header: Mapping[str, Any]) -> FilmBank:
+    def of_corpus(cls, header: Mapping[str, Any], side: float | None = None) -> FilmBank:
         """Films like those of a corpus.
 
         Parameters
         ----------
         header : mapping
             Header of a corpus of domain films, as a model stores it.
+        side : float, optional
+            Field of view in m; the views of a film count as films.
 
         Raises
         ------
@@ -97,7 +102,9 @@ class FilmBank:
                 "the model does not describe the films that it was trained on, so an estimate "
                 "cannot be refined"
             ) from error
-        return cls(header["parameter"], settings)
+        bank = cls(header["parameter"], settings)
+        views = 1 if side is None else separate_views(bank.side, side) ** 2
+        return replace(bank, count=max(1, FILMS // views))
 
     @property
     def values(self) -> np.ndarray:
@@ -124,25 +131,41 @@ class FilmBank:
         SpinscopeError
             If they must be relaxed and the extra ``sim`` is missing.
         """
-        key = {**corpus_header(self.parameter, _SEED, self.settings), "films": FILMS,
-               "value": float(f"{self.values[node]:.6g}")}  # fmt: skip
-        stored = kept(self.folder / f"{digest(key)}.json", key, lambda: self._relaxed(node))
-        levels = np.frombuffer(zlib.decompress(base64.b64decode(stored)), np.uint8)
+        files = {}
+        for number in range(node * FILMS, node * FILMS + self.count):
+            key = {**corpus_header(self.parameter, _SEED, self.settings), "number": number,
+                   "value": float(f"{self.values[node]:.6g}")}  # fmt: skip
+            files[number] = self.folder / f"{digest(key)}.json", key
+        missing = [number for number, (path, _) in files.items() if not path.is_file()]
+        relaxed = self._relaxed(missing, float(self.values[node])) if missing else {}
+        stored = [kept(*file, lambda n=number: relaxed[n]) for number, file in files.items()]
+        found = [
+            np.frombuffer(zlib.decompress(base64.b64decode(levels)), np.uint8)
+            for levels in stored
+            if levels
+        ]
         size = self.settings.sets[self.parameter].size
-        return levels.reshape(-1, size, size).astype(np.float32) * np.float32(2 / 255) - 1
+        films = np.array(found, np.float32).reshape(-1, size, size)
+        return films * np.float32(2 / 255) - 1
 
-    def _relaxed(self, node: int) -> str:
-        """Relax the films of a value; returns their levels as text."""
-        value = float(self.values[node])
-        numbers = range(node * FILMS, (node + 1) * FILMS)
+    def _relaxed(self, numbers: Sequence[int], value: float) -> dict[int, str]:
+        """Relax films of a value; returns the levels of each as text, empty if it is left out."""
+        settings = self.settings.model_copy(update={"batch": len(numbers)})
         draws = (
-            draw_domain(number, _SEED, self.parameter, self.settings, value=value)
-            for number in numbers
+            draw_domain(number, _SEED, self.parameter, settings, value=value) for number in numbers
         )
-        rows = [film_row(*film) for film in relaxed_domains(draws, self.parameter, self.settings)]
-        rows.sort(key=lambda one: one[0]["number"])
-        good = [m_z for row, m_z in rows if row["converged"] and not row["saturated"]]
-        return base64.b64encode(zlib.compress(b"".join(m_z.tobytes() for m_z in good))).decode()
+        films = {}
+        for film in relaxed_domains(draws, self.parameter, settings):
+            row, m_z = film_row(*film)
+            good = row["converged"] and not row["saturated"]
+            levels = base64.b64encode(zlib.compress(m_z.tobytes())).decode() if good else ""
+            films[row["number"]] = levels
+        return films
+
+
+def separate_views(side: float, view_side: float) -> int:
+    """Views of a side that fit beside each other on a film of another side."""
+    return max(1, int(side / view_side * (1 + 1e-9)))
 
 
 @dataclass(frozen=True)
@@ -341,6 +364,7 @@ class _Loop:
     def __init__(self, tiles: np.ndarray, pixel_size: float, measure: Measure, bank: FilmBank):
         self.pixel_size, self.measure, self.bank = pixel_size, measure, bank
         self.side = tiles.shape[1] * pixel_size
+        self.films = 0
         self.conditions: Conditions | None = None
         self.nodes: dict[int, list[np.ndarray]] = {}
         """m_z of the views of the films at each value."""
@@ -367,6 +391,7 @@ class _Loop:
         """Read or relax the films at the value `node`."""
         rng = np.random.default_rng([_SEED, node])
         films = self.bank.films(node)
+        self.films += len(films)
         views = [one for film in films for one in self.views(film, rng)]
         share = [float(np.mean(m_z > 0)) for m_z in views]
         self.nodes[node] = [
@@ -394,7 +419,7 @@ class _Loop:
 
     def views(self, film: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
         """Separate parts of a film with the field of view of the tiles, m_z."""
-        per_side = max(1, int(self.bank.side / self.side * (1 + 1e-9)))
+        per_side = separate_views(self.bank.side, self.side)
         start = rng.integers(film.shape[0], size=2)
         places = np.arange(per_side) * film.shape[0] // per_side
         origins = [(int(start[0] + y), int(start[1] + x)) for y in places for x in places]
@@ -490,7 +515,7 @@ class _Loop:
             *residuals, float(probability), self.r,
             {"image": self.curve, "before": at[0, 1:], "after": at[1, 1:]},
             {"image": tile, "before": self._nearest(first), "after": self._nearest(mean)},
-            self.conditions, len(self.nodes) * FILMS,
+            self.conditions, self.films,
         )  # fmt: skip
 
     def _nearest(self, value: float) -> np.ndarray:
