@@ -27,6 +27,7 @@ pages = [
     st.Page(HERE / "likeness.py", title="Simulated and real", icon=":material/compare:"),
     st.Page(HERE / "lorentz.py", title="Lorentz", icon=":material/blur_on:"),
     st.Page(HERE / "field.py", title="Effective field", icon=":material/explore:"),
+    st.Page(HERE / "estimate.py", title="Parameters", icon=":material/straighten:"),
     st.Page(HERE / "probes.py", title="Probes", icon=":material/experiment:"),
 ]
 st.navigation(pages).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from spinscope.classes import BACKGROUND, CLASSES, SKYRMION
 from spinscope.drawing import grey_levels
@@ -76,6 +77,46 @@ def enlarged(image: np.ndarray, min_width: int = 640) -> np.ndarray:
     """Repeat every pixel until the image is `min_width` wide, so that pixels stay sharp."""
     times = max(1, -(-min_width // image.shape[1]))
     return image.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def with_scale_bar(image: np.ndarray, pixel_size: float) -> np.ndarray:
+    """Enlarged image with a bar of a round length in its lower left corner.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 array
+    pixel_size : float
+        Edge of a pixel, m.
+
+    Returns
+    -------
+    (n H, n W, 3) uint8 array
+    """
+    length = scale_bar(image.shape[1] * pixel_size)
+    large = enlarged(image)
+    pixels = round(length / pixel_size * large.shape[1] / image.shape[1])
+    drawn = Image.fromarray(large)
+    draw, unit = ImageDraw.Draw(drawn), large.shape[1] / 64
+    left, bottom = round(2 * unit), large.shape[0] - round(2 * unit)
+    text = f"{length * 1e9:g} nm" if length < 1e-6 else f"{length * 1e6:g} µm"
+    font = ImageFont.load_default(size=3.5 * unit)
+    top = bottom - round(unit)
+    width = max(pixels, draw.textlength(text, font=font))
+    box = (left - unit, top - 5.5 * unit, left + width + unit, bottom + unit)
+    draw.rectangle(box, fill="black")
+    draw.rectangle((left, top, left + pixels - 1, bottom), fill="white")
+    draw.text((left, top - unit), text, fill="white", font=font, anchor="ls")
+    return np.asarray(drawn)
+
+
+def scale_bar(width: float) -> float:
+    """Largest of 1, 2 and 5 times a power of ten that is at most a third of a width.
+
+    >>> scale_bar(1.0)
+    0.2
+    """
+    power = 10.0 ** np.floor(np.log10(width / 3))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= width / 3))
 
 
 def css(rgb: tuple[int, int, int] | np.ndarray) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -18,6 +18,9 @@ from spinscope.errors import SpinscopeError
 from spinscope.families import Family
 from spinscope.physics.recursion import Field
 from spinscope.tracking import Store
+
+if TYPE_CHECKING:
+    from spinscope.inference.parameters import ParameterPredictor
 
 
 @dataclass(frozen=True)
@@ -281,3 +284,21 @@ def _infer_field(digest: str, folder: str, engine: str, _params: Params) -> Fiel
     from spinscope.jobs.field import open_field
 
     return open_field(_params, folder)
+
+
+def parameter_predictor(params: Params, model: Model) -> ParameterPredictor:
+    """Function of an image that returns a magnetic parameter, loaded once per model.
+
+    Raises
+    ------
+    SpinscopeError
+        If the model is not one of magnetic parameters.
+    """
+    return _parameter_predictor(model.digest, str(model.folder), params.inference.engine, params)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Loading the model …")
+def _parameter_predictor(digest: str, folder: str, engine: str, _params: Params):
+    from spinscope.jobs.estimate import open_parameters
+
+    return open_parameters(_params, folder)

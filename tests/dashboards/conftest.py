@@ -38,6 +38,7 @@ PAGES = {
     "likeness.py": "Simulated and real",
     "lorentz.py": "Lorentz",
     "field.py": "Effective field",
+    "estimate.py": "Parameters",
     "probes.py": "Probes",
 }
 SHOTS = project_root() / "build/test-output/screenshots"

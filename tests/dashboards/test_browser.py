@@ -16,6 +16,7 @@ SAYS = {
     "Simulated and real": "90 % is expected of identical distributions",
     "Lorentz": "There is no study of Lorentz models yet",
     "Effective field": "The answers hold for classical spins on a periodic square lattice",
+    "Parameters": "from an image of its domains",
     "Probes": "No model has been probed yet",
 }
 CHARTS = {"Sizes": 2, "Seeds": 3, "Registry": 1, "Effective field": 1, "Simulated and real": 3}

@@ -57,6 +57,18 @@ def test_enlarged_pixels_stay_sharp(load):
     assert (large[::3, ::3] == small).all()
 
 
+@pytest.mark.parametrize(
+    ("pixel_size", "length"), [(15.625e-9, 200e-9), (4e-9, 50e-9), (1.1e-7, 2e-6)]
+)
+def test_a_scale_bar_has_its_length(load, pixel_size, length):
+    images = load("images")
+    assert images.scale_bar(64 * pixel_size) == pytest.approx(length)
+    drawn = images.with_scale_bar(np.zeros((64, 64, 3), np.uint8), pixel_size)
+    assert drawn.shape == (640, 640, 3)
+    white = (drawn == 255).all(axis=-1).sum(axis=1)
+    assert white.max() == pytest.approx(10 * length / pixel_size, abs=1)
+
+
 def test_the_area_between_the_curves_is_the_wasserstein_distance(load):
     cumulative = load("charts").cumulative
     rng = np.random.default_rng(2)

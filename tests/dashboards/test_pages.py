@@ -47,6 +47,7 @@ def test_a_page_opens_without_an_error(opened, name, title):
         ("seeds.py", "spinscope train FAMILY"),
         ("registry.py", "spinscope train FAMILY"),
         ("likeness.py", "spinscope corpus kerr"),
+        ("estimate.py", "spinscope train parameter-cnn"),
         ("probes.py", "spinscope study probes"),
     ],
 )
