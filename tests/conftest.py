@@ -37,6 +37,7 @@ LONGEST = (  # groups of half a minute or more, which start first
     "studies/kerr/test_cross_validation.py",
     "jobs/test_training.py",
     "jobs/test_field_fcn.py",
+    "jobs/test_parameter_cnn.py",
     "studies/kerr/test_relabelling.py",
     "studies/kerr/test_ablations.py",
     "jobs/test_ltem.py",

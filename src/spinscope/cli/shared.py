@@ -351,5 +351,7 @@ def table_answer(table, empty: str) -> Answer:
     empty : str
         Text for a table without rows.
     """
-    text = empty if table.empty else table.to_string(index=False, max_colwidth=48)
+    if table.empty:
+        return Answer([empty], [])
+    text = table.to_string(index=False, max_colwidth=48)
     return Answer([text], json.loads(table.to_json(orient="records")))
