@@ -1,11 +1,13 @@
-"""Closed loop: estimates of test films, refined by films that are relaxed at and around them."""
+"""A network as a laboratory uses it: marks of images, and estimates refined by relaxed films."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from spinscope.inference.parameters import ParameterPredictor
 from spinscope.jobs.estimate import DomainImage, estimated, with_refinement
 from spinscope.studies.base import Job
 from spinscope.studies.parameters.networks import Network
@@ -25,6 +27,21 @@ def chosen(films: Films, n: int) -> list[int]:
     order = np.argsort(films.values, kind="stable")
     count = min(n, len(order))
     return [int(order[(2 * k + 1) * len(order) // (2 * count)]) for k in range(count)]
+
+
+def marks(predictor: ParameterPredictor) -> Callable[[np.ndarray, float], Sequence[str]]:
+    """Function of an image and its pixel size in m that returns why its estimate is not valid.
+
+    Parameters
+    ----------
+    predictor : ParameterPredictor
+        Loaded network.
+    """
+
+    def mark(image: np.ndarray, pixel_size: float) -> Sequence[str]:
+        return estimated(predictor, DomainImage(np.asarray(image, np.float32), pixel_size)).reasons
+
+    return mark
 
 
 def refined(job: Job, network: Network, films: Films, number: int, width: float) -> dict[str, Any]:

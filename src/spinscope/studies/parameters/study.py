@@ -37,7 +37,7 @@ TITLE = "Magnetic parameters from domain images"
 
 _CODE = ("analysis/domains", "inference/parameters", "models", "physics/domain_images")
 _CODE += ("studies/parameters/measures", "studies/parameters/views")
-_MARKING = ("corpora/kerr", "studies/parameters/odd_images")
+_MARKING = ("corpora/kerr", "jobs/estimate", "studies/parameters/odd_images")
 _REFINING = ("jobs/estimate", "jobs/refining", "studies/parameters/closed_loop")
 
 _ODD = 12
@@ -119,9 +119,10 @@ def mark(job: Job, parameter: str) -> dict[str, Any]:
             *odd_images.outside_training(some, others, films.cell, sides, pixels),
         ]
         views = ((one.image, one.pixel_size) for side in sides for one in films.views(side, 1))
-        return odd_images.count_marked(info["trained"], odd, views)
+        return odd_images.count_marked(closed_loop.marks(network.load(job)), odd, views)
 
-    return _kept(job, films, ["mark", info["trained"], code_digest(_MARKING)], run)
+    key = ["mark", network.about(job)["sha256"], info["trained"], code_digest(_MARKING)]
+    return _kept(job, films, key, run)
 
 
 def films_to_refine(job: Job) -> list[tuple[str, int]]:
