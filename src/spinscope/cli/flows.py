@@ -36,7 +36,7 @@ def flow_commands() -> dict[str, tuple[str, list[str]]]:
 @verb(app, "list", settings=False, as_json=False)
 def list_flows() -> Answer:
     """List the flows."""
-    return Answer([f"{name:<16}{text}" for name, (text, _) in flow_commands().items()])
+    return Answer([f"{name:<18}{text}" for name, (text, _) in flow_commands().items()])
 
 
 @app.command("run", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
