@@ -70,7 +70,8 @@ def project(tmp_path_factory) -> tuple[Path, Params]:
 def make_project(root: Path) -> Params:
     """Frames, a corpus, a training of two seeds, two versions, two promotions and a rollback."""
     (root / "models").mkdir()
-    (root / "models/field-fcn").symlink_to(project_root() / "models/field-fcn")
+    for name in ("field-fcn", "parameter-cnn", "parameter-cnn-ms"):
+        (root / "models" / name).symlink_to(project_root() / "models" / name)
     write_moke(root / "data/moke", _frames(20, 7))
     corpus = (
         ({"name": r.name, "source": r.source, "batch": r.batch}, np.uint8(255 * image), label)

@@ -31,10 +31,11 @@ def predictor():
 
     class Network:
         info = {"pixels": 64, "trained": trained_range(views)}  # noqa: RUF012
-        scales = (64 * PIXEL,)
+        scales, limits, parameter = (64 * PIXEL,), LIMITS, "dmi"
+        found = FOUND
 
         def __call__(self, image, pixel_size):
-            return FOUND
+            return self.found
 
     return Network()
 
@@ -66,6 +67,15 @@ def test_an_image_without_domains_has_no_estimate(predictor):
     assert with_error(network, why, LIMITS) is None
 
 
+def test_a_value_far_outside_the_training_is_marked(predictor, monkeypatch):
+    monkeypatch.setattr(predictor, "found", Distribution(1.43e-3, 1e-4, 1.2e-3, 1.6e-3))
+    network, _, why = judged(predictor, stripes(64, seed=99), PIXEL)
+    assert why == ["value: D is 1.43 mJ/m²; the training has 0.1 to 1 mJ/m²"]
+    assert with_error(network, why, LIMITS).mean == LIMITS[1]
+    monkeypatch.setattr(predictor, "found", Distribution(1.05e-3, 1e-4, 9e-4, 1.2e-3))
+    assert judged(predictor, stripes(64, seed=99), PIXEL)[2] == []
+
+
 def test_pixels_that_are_too_large_are_named(predictor):
     network, _, why = judged(predictor, stripes(64), 40e-9)
     assert network is None
@@ -76,7 +86,9 @@ def test_pixels_that_are_too_large_are_named(predictor):
 
 
 def test_a_model_without_the_range_of_its_training_is_never_certain():
-    bare = SimpleNamespace(info={"pixels": 64}, scales=(64 * PIXEL,))
+    bare = SimpleNamespace(
+        info={"pixels": 64}, scales=(64 * PIXEL,), limits=LIMITS, parameter="dmi"
+    )
     bare = type("Bare", (), {**vars(bare), "__call__": lambda *_: FOUND})()
     network, _, why = judged(bare, stripes(64), PIXEL)
     assert why == ["training: the model does not contain the range of its training images"]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from spinscope.analysis.domains import Signs, reasons, signs
-from spinscope.inference.parameters import Distribution, ParameterPredictor
+from spinscope.inference.parameters import SHOWN, Distribution, ParameterPredictor
 from spinscope.physics.domain_images import view
 
 NO_ESTIMATE = ("no domains", "not a domain image", "pixel size")
@@ -54,7 +54,19 @@ def judged(
         return None, signs(np.zeros((8, 8)), pixel_size), [why]
     tiles = square_tiles(image, pixel_size, largest, int(info.get("pixels", 64)))
     side = min(*image.shape, width) * pixel_size
-    return predictor(image, pixel_size), *_marks(tiles, side / tiles.shape[1], info.get("trained"))
+    found = predictor(image, pixel_size)
+    middle, why = _marks(tiles, side / tiles.shape[1], info.get("trained"))
+    return found, middle, [*why, *_beyond(found, predictor)]
+
+
+def _beyond(found: Distribution, predictor: ParameterPredictor) -> list[str]:
+    """Reason of an estimate that is further outside the range of the training than its SD."""
+    low, high = predictor.limits
+    if low - found.sd <= found.mean <= high + found.sd:
+        return []
+    name, unit, factor = SHOWN[predictor.parameter]
+    trained = f"{low * factor:.3g} to {high * factor:.3g} {unit}"
+    return [f"value: {name} is {found.mean * factor:.3g} {unit}; the training has {trained}"]
 
 
 def with_error(
