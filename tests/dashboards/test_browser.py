@@ -16,10 +16,17 @@ SAYS = {
     "Simulated and real": "90 % is expected of identical distributions",
     "Lorentz": "There is no study of Lorentz models yet",
     "Effective field": "The answers hold for classical spins on a periodic square lattice",
-    "Parameters": "from an image of its domains",
+    "Parameters": "90 % interval",
     "Probes": "No model has been probed yet",
 }
-CHARTS = {"Sizes": 2, "Seeds": 3, "Registry": 1, "Effective field": 1, "Simulated and real": 3}
+CHARTS = {
+    "Sizes": 2,
+    "Seeds": 3,
+    "Registry": 1,
+    "Effective field": 1,
+    "Parameters": 1,
+    "Simulated and real": 3,
+}
 
 
 @pytest.mark.browser
