@@ -214,7 +214,7 @@ class ParameterCnn(Family):
         inputs, values = self._examples(frames, params, degrade=scaled, repeats=2 if scaled else 1)
         output = network.predict(inputs, batch_size=32, verbose=0).astype(np.float64)
         errors = np.abs(output[:, 0] - values[:, 0]) / spread(output, one)[0]
-        rank = min(1.0, level * (1 + 1 / len(errors)))
+        rank = min(1.0, level * (1 + 1 / len(frames.sources)))  # views of a film err together
         return {
             "sd": max(float(np.sqrt(np.mean(errors**2))), 1e-6),
             "interval": max(float(np.quantile(errors, rank, method="higher")), 1e-6),

@@ -13,7 +13,7 @@ import numpy as np
 
 from spinscope.errors import SpinscopeError
 from spinscope.inference.engine import OpenVinoEngine, has_openvino
-from spinscope.models.scaled_input import canvas
+from spinscope.models.scaled_input import canvas, canvases
 from spinscope.models.store import EXPORT, load_model, model_info
 from spinscope.physics.domain_images import resampled
 
@@ -136,7 +136,7 @@ class ParameterPredictor:
             Edge of a pixel, m.
         """
         tiles = self._tiles(np.asarray(image, np.float32), pixel_size)
-        inputs = np.stack([network_input(tile, pixel_size, self.info) for tile in tiles])
+        inputs = np.concatenate([network_inputs(tile, pixel_size, self.info) for tile in tiles])
         return self.distribution(np.asarray(self._engine(inputs)))
 
     def distribution(self, output: np.ndarray) -> Distribution:
@@ -160,6 +160,19 @@ def export(folder: Path, target: Path) -> None:
     """Write the OpenVINO network of a model folder into `target`."""
     model, _ = load_model(folder)
     model.export(str(target / EXPORT), format="openvino", verbose=False)
+
+
+def network_inputs(image: np.ndarray, pixel_size: float, info: dict[str, Any]) -> np.ndarray:
+    """Inputs of the network of a model that cover one image, (n, H, W, C) float32.
+
+    Parameters
+    ----------
+    image, pixel_size, info
+        See `network_input`.
+    """
+    if info["architecture"] == "scaled":
+        return canvases(image, pixel_size, info["canvas_pixel"])
+    return network_input(image, pixel_size, info)[None]
 
 
 def network_input(image: np.ndarray, pixel_size: float, info: dict[str, Any]) -> np.ndarray:
