@@ -47,7 +47,7 @@ def test_a_study_without_a_report_is_one_sentence(tmp_path, name, says):
 
 
 def test_the_results_of_every_study_are_shipped():
-    assert [path.stem for path in SHIPPED] == ["field", "ltem", "moke"]
+    assert [path.stem for path in SHIPPED] == ["field", "ltem", "moke", "parameters"]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
