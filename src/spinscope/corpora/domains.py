@@ -8,7 +8,7 @@ of the dataset is the view of a film at one scale; its label is the drawn consta
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -190,7 +190,7 @@ def make_domain_corpus(
     own_folder(path, CORPUS)
     header = corpus_header(parameter, seed, settings)
     parts = path.with_name(f".{path.name}.parts")
-    if (parts / HEADER).is_file() and not _same(parts, header):
+    if (parts / HEADER).is_file() and not writing.same_corpus(parts / HEADER, header):
         shutil.rmtree(parts)
     writing.claim_folder(parts, HEADER, header)
     missing = writing.missing_chunks(settings.n, size, lambda chunk: _rows(parts, chunk))
@@ -237,12 +237,6 @@ def film_row(film: DomainFilm, relaxed: Relaxed) -> tuple[Row, np.ndarray]:
     }
     levels = np.rint(np.nan_to_num(kerr_image(m_z)) * _LEVELS).astype(np.uint8)
     return row, levels
-
-
-def _same(parts: Path, header: Mapping[str, Any]) -> bool:
-    """Whether an unfinished corpus is one of these settings."""
-    found = writing.chunk_header(parts / HEADER)
-    return all(found.get(key) == value for key, value in header.items())
 
 
 def _rows(parts: Path, chunk: int) -> list[Row]:

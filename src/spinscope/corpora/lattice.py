@@ -106,7 +106,7 @@ def make_lattice_corpus(
     own_folder(path, CORPUS)
     header = corpus_header(seed, settings)
     parts = path.with_name(f".{path.name}.parts")
-    if (parts / HEADER).is_file() and not _same(parts, header):
+    if (parts / HEADER).is_file() and not writing.same_corpus(parts / HEADER, header):
         shutil.rmtree(parts)
     writing.claim_folder(parts, HEADER, header)
     missing = writing.missing_chunks(settings.n, size, lambda chunk: _rows(parts, chunk))
@@ -120,12 +120,6 @@ def make_lattice_corpus(
     write_corpus(path, _frames(parts), header=header, shard_frames=size)
     shutil.rmtree(parts)
     return path
-
-
-def _same(parts: Path, header: dict[str, Any]) -> bool:
-    """Whether an unfinished corpus is one of these settings."""
-    found = writing.chunk_header(parts / HEADER)
-    return all(found.get(key) == value for key, value in header.items())
 
 
 def _rows(parts: Path, chunk: int) -> list[Row]:

@@ -127,6 +127,12 @@ def chunk_header(file: Path) -> dict[str, Any]:
         raise SpinscopeError(f"{file} must be JSON: {error}") from error
 
 
+def same_corpus(file: Path, header: Mapping[str, Any]) -> bool:
+    """Whether a header on disk has all entries of another one."""
+    found = chunk_header(file)
+    return all(found.get(key) == value for key, value in header.items())
+
+
 def write_chunk(path: Path, chunk: int, rows: list[Row], arrays: Mapping[str, np.ndarray]) -> None:
     """Write the arrays of a chunk, then its rows."""
     for name, array in arrays.items():

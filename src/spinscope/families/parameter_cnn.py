@@ -146,6 +146,7 @@ class ParameterCnn(Family):
 
     def _views(self, frames: Dataset, params: Params) -> FilmViews:
         """Films of a dataset in memory, with the scales of the training."""
+        from spinscope.corpora.domains import films_of
         from spinscope.training.domains import FilmViews
 
         options, store = self.options(params), frames.store
@@ -154,11 +155,9 @@ class ParameterCnn(Family):
                 f"{frames.path} holds films of which {store.parameter} varies; options.parameter "
                 f"(={options.parameter}) must be the same"
             )
-        first: dict[int, int] = {}
-        for index, row in zip(range(len(frames)), frames.rows, strict=True):
-            first.setdefault(frames.records[index].source, row)
-        films = np.stack([store.levels(row) for row in first.values()])
-        values = np.array([float(store.label(row)[0]) for row in first.values()])
+        rows = [frames.rows[index] for index in films_of(frames)]
+        films = np.stack([store.levels(row) for row in rows])
+        values = np.array([float(store.label(row)[0]) for row in rows])
         low, high = store.limits
         return FilmViews(
             films,
@@ -233,16 +232,14 @@ class ParameterCnn(Family):
 
     def _references(self, frames: Dataset) -> bytes:
         """Evenly chosen training films as a NumPy archive."""
+        from spinscope.corpora.domains import films_of
         from spinscope.physics.domain_images import resampled
 
-        store = frames.store
-        first: dict[int, int] = {}
-        for record, row in zip(frames.records, frames.rows, strict=True):
-            first.setdefault(record.source, row)
-        values = np.array([float(store.label(row)[0]) for row in first.values()])
+        store, films = frames.store, [frames.rows[index] for index in films_of(frames)]
+        values = np.array([float(store.label(row)[0]) for row in films])
         order = np.argsort(values, kind="stable")
         chosen = order[np.linspace(0, len(order) - 1, min(_REFERENCES, len(order))).astype(int)]
-        rows = [list(first.values())[k] for k in chosen]
+        rows = [films[k] for k in chosen]
         shape = (_REFERENCE_PX, _REFERENCE_PX)
         images = [resampled(store.levels(row).astype(np.float32), shape) for row in rows]
         pixel_size = store.levels(rows[0]).shape[0] * store.cell / _REFERENCE_PX
@@ -376,9 +373,10 @@ class ParameterCnn(Family):
                 }
             )
         scales = sorted({row["scale_nm"] for row in rows})
+        every = _summary(rows)
         return {
-            **_summary(rows),
-            "rmse_si": _summary(rows)["rmse"] * (high - low),
+            **every,
+            "rmse_si": every["rmse"] * (high - low),
             "bias": statistics.fmean(row["error"] for row in rows),
             "scales": {
                 f"{scale:g}": _summary([row for row in rows if row["scale_nm"] == scale])

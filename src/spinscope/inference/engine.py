@@ -114,6 +114,29 @@ def has_openvino() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
+def uses_export(folder: Path, engine: str) -> bool:
+    """Whether the OpenVINO network that a model folder contains is used.
+
+    Parameters
+    ----------
+    folder : Path
+        Model folder.
+    engine : {"auto", "openvino", "keras"}
+        "auto" is OpenVINO if it is installed and the folder holds its network, else Keras.
+
+    Raises
+    ------
+    SpinscopeError
+        If OpenVINO is requested and missing.
+    """
+    available = has_openvino() and (folder / EXPORT).is_file()
+    if engine == "openvino" and not available:
+        raise SpinscopeError(
+            f"engine 'openvino' needs OpenVINO and the file {folder / EXPORT}; use engine 'keras'"
+        )
+    return available and engine != "keras"
+
+
 def precisions() -> tuple[str, ...]:
     """Return the precisions of OpenVINO on this processor: f32, and bf16 where it is supported."""
     import openvino as ov

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spinscope.errors import SpinscopeError
-from spinscope.inference.engine import Engine, KerasEngine, OpenVinoEngine, has_openvino
+from spinscope.inference.engine import Engine, KerasEngine, OpenVinoEngine, uses_export
 from spinscope.models.linear_field import linear_field, linear_weights, size_multiple
 from spinscope.models.store import EXPORT, load_model, model_info
 from spinscope.physics.lattice import checked_sides
@@ -71,14 +70,10 @@ class FieldPredictor:
         SpinscopeError
             If the folder is damaged, or OpenVINO is requested and missing.
         """
-        network = Path(folder) / EXPORT
-        if engine == "openvino" and not (has_openvino() and network.is_file()):
-            raise SpinscopeError(
-                f"engine 'openvino' needs OpenVINO and the file {network}; use engine 'keras'"
-            )
-        if engine != "keras" and has_openvino() and network.is_file():
+        folder = Path(folder)
+        if uses_export(folder, engine):
             # In single precision: the field of a clean lattice is exact to six digits.
-            info, linear = model_info(folder), Path(folder) / LINEAR
+            info, linear, network = model_info(folder), folder / LINEAR, folder / EXPORT
             weights = np.load(linear) if linear.is_file() else None
             return cls(lambda shape: OpenVinoEngine(network, "f32", streams, shape), info, weights)
         model, info = load_model(folder)

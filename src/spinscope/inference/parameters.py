@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from spinscope.errors import SpinscopeError
-from spinscope.inference.engine import OpenVinoEngine, has_openvino
+from spinscope.inference.engine import OpenVinoEngine, uses_export
 from spinscope.models.scaled_input import canvas, canvases
 from spinscope.models.store import EXPORT, load_model, model_info
 from spinscope.physics.domain_images import resampled
@@ -96,13 +96,8 @@ class ParameterPredictor:
             If the folder is damaged, or OpenVINO is requested and missing.
         """
         folder = Path(folder)
-        network = folder / EXPORT
-        if engine == "openvino" and not (has_openvino() and network.is_file()):
-            raise SpinscopeError(
-                f"engine 'openvino' needs OpenVINO and the file {network}; use engine 'keras'"
-            )
-        if engine != "keras" and has_openvino() and network.is_file():
-            return cls(OpenVinoEngine(network, "f32"), model_info(folder), folder)
+        if uses_export(folder, engine):
+            return cls(OpenVinoEngine(folder / EXPORT, "f32"), model_info(folder), folder)
         model, info = load_model(folder)
         return cls(lambda batch: model(batch, training=False).numpy(), info, folder)
 
