@@ -313,8 +313,8 @@ def refine(
 ) -> Refined:
     """Refine an estimate of a magnetic parameter by films that are relaxed at and around it.
 
-    The search begins with five values or more, two SD on each side of the estimate, and goes on
-    towards an end at which the posterior is not small.
+    The search starts with at least five values, up to two SD on either side of the estimate. While
+    the posterior at an end of these values is not small, it continues beyond that end.
 
     Parameters
     ----------

@@ -333,8 +333,8 @@ def _side_by_side(
         "together or of each scale for itself; the latter has no unseen scales. Noise and "
         f"background are in units of the contrast. {RIVAL}, estimates D of single bubbles under "
         "noise, pixelation and sample inhomogeneity; only its abstract could be read. Its "
-        "conditions are met in kind by the columns of noise and blocks of pixels, on demagnetised "
-        "films in place of bubbles, so that its numbers cannot stand in this table."
+        "conditions are similar to the columns of noise and blocks of pixels. Its images show "
+        "single bubbles, ours whole domain patterns, so the numbers cannot be compared."
     )
     return Section(
         f"Side by side: {title}",
