@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -228,3 +229,25 @@ def test_standardised_frames_forget_offset_and_scale():
     spike = np.zeros((64, 64), dtype=np.float32)
     spike[0, 0] = 1
     assert standardise(spike).max() == 6
+
+
+def test_a_label_of_an_unknown_colour_takes_no_more_memory_than_its_pixels(tmp_path):
+    Image.new("RGB", (3000, 3000), (7, 7, 7)).save(tmp_path / "grey.png")
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnknownColour, match=r"\(7, 7, 7\) at \(y=0, x=0\)"):
+            read_label(tmp_path / "grey.png")
+        assert tracemalloc.get_traced_memory()[1] < 3 * 3000**2
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_label_of_several_bands_is_read_whole(tmp_path):
+    label = np.random.default_rng(2).integers(0, 5, (700, 900)).astype(np.uint8)
+    write_label(tmp_path / "a.png", label)
+    np.testing.assert_array_equal(read_label(tmp_path / "a.png"), label)
+    rgb = COLOURS[label]
+    rgb[650, 40] = (1, 2, 3)
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    with pytest.raises(UnknownColour, match=r"\(1, 2, 3\) at \(y=650, x=40\)"):
+        read_label(tmp_path / "a.png")

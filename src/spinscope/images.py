@@ -31,6 +31,9 @@ MAX_PIXELS = 2**29
 MIN_SIDE = 8
 """Smallest side of an image in px."""
 
+_BAND_PX = 2**18
+"""Pixels of a label that are converted at once."""
+
 _TIFF = {".tif", ".tiff"}
 _PILLOW = threading.Lock()
 _DEPTH = {"L": 255.0, "I;16": 65535.0, "I;16B": 65535.0, "I": 65535.0, "1": 1.0}
@@ -111,17 +114,22 @@ def read_label(path: Path | str) -> np.ndarray:
     """
     path = Path(path)
     with _open(path) as file:
-        rgb = np.asarray(_decode(file, path).convert("RGB"))
-    label = _CLASS_OF_CORNER[(rgb[..., 0] & 4) | (rgb[..., 1] & 2) | (rgb[..., 2] & 1)]
-    pure = (rgb == 0) | (rgb == 255)
-    if not pure.all():
-        label[~pure.all(axis=-1)] = 255
-    if (label == 255).any():
-        y, x = np.argwhere(label == 255)[0]
-        raise UnknownColour(
-            f"{path}: colour {tuple(int(v) for v in rgb[y, x])} at (y={y}, x={x}) must be one of "
-            "red, green, blue, yellow, cyan"
-        )
+        image = _decode(file, path)
+        label = np.empty((image.height, image.width), dtype=np.uint8)
+        rows = max(1, _BAND_PX // image.width)
+        for top in range(0, image.height, rows):
+            bottom = min(top + rows, image.height)
+            rgb = np.asarray(image.crop((0, top, image.width, bottom)).convert("RGB"))
+            classes = _CLASS_OF_CORNER[(rgb[..., 0] & 4) | (rgb[..., 1] & 2) | (rgb[..., 2] & 1)]
+            classes[~((rgb == 0) | (rgb == 255)).all(axis=-1)] = 255
+            unknown = classes == 255
+            if unknown.any():
+                y, x = np.unravel_index(np.argmax(unknown), unknown.shape)
+                raise UnknownColour(
+                    f"{path}: colour {tuple(int(v) for v in rgb[y, x])} at (y={top + y}, x={x}) "
+                    "must be one of red, green, blue, yellow, cyan"
+                )
+            label[top:bottom] = classes
     return label
 
 

@@ -283,3 +283,21 @@ def test_trackpy_is_quiet_and_its_logger_as_before(capsys, caplog):
 def test_bad_input_is_named(call, rule):
     with pytest.raises(SpinscopeError, match=rule):
         call()
+
+
+def test_frames_far_apart_cost_no_time():
+    """An empty stretch of recording changes no figure and takes neither time nor memory."""
+    table = skyrmions(frames=40, count=20)
+    later = table.assign(frame=table["frame"] + 10**15)
+    far = pd.concat([table, later], ignore_index=True)
+    tracks = link(far, search_range_px=10, memory=2)
+    near = pd.concat([table, table.assign(frame=table["frame"] + 60)], ignore_index=True)
+    near = link(near, search_range_px=10, memory=2)
+    assert tracks["track"].nunique() == near["track"].nunique()
+    assert np.isfinite(subtract_drift(tracks)[["y_px", "x_px"]]).all(axis=None)
+    found, expected = diffusion(tracks, drift=True), diffusion(near, drift=True)
+    assert found["steps"] == expected["steps"]
+    assert found["diffusion_px2_per_frame"] == pytest.approx(expected["diffusion_px2_per_frame"])
+    msd = mean_squared_displacement(tracks, max_lag=10**12)
+    assert msd["lag_frames"].max() == 39
+    assert lifetimes(tracks)["lifetime_frames"].max() == 40

@@ -33,7 +33,14 @@ from spinscope.tracking import (
     version,
     versions,
 )
-from spinscope.tracking.registry import current, predictions, stored_predictions, version_folder
+from spinscope.tracking.registry import (
+    current,
+    names,
+    predictions,
+    same_version,
+    stored_predictions,
+    version_folder,
+)
 from spinscope.tracking.runs import log_datasets, log_report
 
 
@@ -222,3 +229,16 @@ def test_two_stand_ins_differ(tmp_path):
     folders = [threshold_folder(tmp_path / str(level), level) for level in (0.2, 0.8)]
     masks = [threshold(folder, frames(1))[0].mean() for folder in folders]
     assert masks == pytest.approx([0.2, 0.8], abs=0.05)
+
+
+def test_names_without_a_version_hide_no_other(store, registered):
+    """Other programs create such names, and an interrupted registration leaves one."""
+    registered()
+    for name in ("empty", "Kerr model of another program"):
+        store.client.create_registered_model(name)
+    store.client.create_model_version("Kerr model of another program", "/nowhere")
+    assert names(store) == ["moke-unet"]
+    assert versions(store)["name"].tolist() == ["moke-unet"]
+    assert same_version(store, "empty", {}) is None
+    with pytest.raises(SpinscopeError, match=r"'empty' is not registered.*: moke-unet"):
+        version(store, "empty")

@@ -169,3 +169,21 @@ def test_a_deleted_experiment_is_named(store, tracking):
     store.client.delete_experiment(store.experiment_id)
     with pytest.raises(SpinscopeError, match="experiment 'moke-unet' was deleted"):
         open_store(tracking)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "ftp://kerr:secret@lab/x",
+        "kerr:secret@lab",
+        "http://kerr:8/secret@lab",
+        "http://kerr:12@secret@lab:port",
+        "postgres://lab/x?password=secret",
+        "postgresql+none://kerr:secret@lab/x",
+        "postgresql://kerr:secret@lab:port/x",
+    ],
+)
+def test_a_refused_address_is_named_without_its_password(uri, tmp_path):
+    with pytest.raises(SpinscopeError, match=r"tracking") as caught:
+        open_store(tracking_at(tmp_path).model_copy(update={"uri": uri}))
+    assert "secret" not in str(caught.value)

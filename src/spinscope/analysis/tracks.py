@@ -106,10 +106,9 @@ def subtract_drift(tracks: pd.DataFrame) -> pd.DataFrame:
     With n objects per frame, this removes 1/n of their own motion; `diffusion` corrects for it.
     """
     first, second = _steps(tracks)
-    frame = tracks["frame"].to_numpy()
-    start = frame.min() if len(frame) else 0
-    mean, _ = _mean_step(tracks, first, second)
-    moved = np.concatenate([np.zeros((1, 2)), np.cumsum(mean, axis=0)])[frame - start]
+    starts, mean, _, _ = _mean_step(tracks, first, second)
+    moved = np.concatenate([np.zeros((1, 2)), np.cumsum(mean, axis=0)])
+    moved = moved[np.searchsorted(starts, tracks["frame"].to_numpy())]
     return tracks.assign(y_px=tracks["y_px"] - moved[:, 0], x_px=tracks["x_px"] - moved[:, 1])
 
 
@@ -385,8 +384,8 @@ def _linked(frame: np.ndarray, place: np.ndarray, memory: int, search_range: flo
     """Track of each row, (n,); `frame` ascends and `place` is in units of the search range."""
     import trackpy
 
-    first, last = int(frame[0]), int(frame[-1])
-    bounds = np.searchsorted(frame, np.arange(first, last + 2))
+    frame = _closer(frame, memory + 2)
+    bounds = np.searchsorted(frame, np.arange(frame[-1] + 2))
     stacks = ((k, place[a:b]) for k, (a, b) in enumerate(pairwise(bounds)))
     try:
         with _quiet():
@@ -421,7 +420,8 @@ def _steps(tracks: pd.DataFrame, lag: int = 1) -> tuple[np.ndarray, np.ndarray]:
     frame, track = tracks["frame"].to_numpy(), tracks["track"].to_numpy()
     if not len(frame):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    key = track.astype(np.int64) * (np.ptp(frame) + lag + 1) + (frame - frame.min())
+    frame = _closer(frame, lag + 1)
+    key = track.astype(np.int64) * (frame.max() + lag + 1) + frame
     order = np.argsort(key, kind="stable")
     key = key[order]
     later = np.minimum(np.searchsorted(key, key + lag), len(key) - 1)
@@ -429,15 +429,22 @@ def _steps(tracks: pd.DataFrame, lag: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return order[found], order[later[found]]
 
 
-def _mean_step(tracks, first, second) -> tuple[np.ndarray, np.ndarray]:
-    """Mean step (frames - 1, 2) from each frame to the next, and its number of objects."""
+def _closer(frame: np.ndarray, longest: int) -> np.ndarray:
+    """Frame numbers from 0, with gaps of more than `longest` frames shortened to that."""
+    numbers, which = np.unique(frame, return_inverse=True)
+    gaps = np.minimum(np.diff(numbers), longest)
+    return np.concatenate([[0], np.cumsum(gaps, dtype=np.int64)])[which]
+
+
+def _mean_step(tracks, first, second) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Frames from which an object steps to the next one, mean step (frames, 2) and number of
+    objects of each, and which of them each step starts from.
+    """
     frame, place = tracks["frame"].to_numpy(), tracks[["y_px", "x_px"]].to_numpy()
-    count = int(np.ptp(frame)) if len(frame) else 0
-    at = frame[first] - frame.min() if len(frame) else frame
+    starts, at, objects = np.unique(frame[first], return_inverse=True, return_counts=True)
     steps = place[second] - place[first]
-    objects = np.bincount(at, minlength=count)
-    sums = np.stack([np.bincount(at, steps[:, axis], minlength=count) for axis in (0, 1)], -1)
-    return sums / np.maximum(objects, 1)[:, None], objects
+    sums = [np.bincount(at, steps[:, axis], minlength=len(starts)) for axis in (0, 1)]
+    return starts, np.stack(sums, -1) / objects[:, None], objects, at
 
 
 def _moments(tracks: pd.DataFrame, drift: bool) -> pd.DataFrame:
@@ -451,9 +458,7 @@ def _moments(tracks: pd.DataFrame, drift: bool) -> pd.DataFrame:
     place = tracks[["y_px", "x_px"]].to_numpy()
     step = place[second] - place[first]
     if drift:
-        mean, objects = _mean_step(tracks, first, second)
-        frame = tracks["frame"].to_numpy()
-        at = frame[first] - (frame.min() if len(frame) else 0)
+        _, mean, objects, at = _mean_step(tracks, first, second)
         several = objects[at] > 1
         first, second, at = first[several], second[several], at[several]
         # the mean of n steps holds 1/n of each
@@ -488,7 +493,8 @@ def _displacements(tracks: pd.DataFrame, max_lag: int) -> Iterator[tuple]:
     if max_lag < 1:
         raise SpinscopeError(f"max_lag (={max_lag}) must be at least 1")
     place, track = tracks[["y_px", "x_px"]].to_numpy(), tracks["track"].to_numpy()
-    longest = int(np.ptp(tracks["frame"])) if len(tracks) else 0
+    frames = tracks.groupby("track")["frame"]
+    longest = int((frames.max() - frames.min()).max()) if len(tracks) else 0
     for lag in range(1, min(max_lag, longest) + 1):
         first, second = _steps(tracks, lag)
         if len(first):

@@ -33,6 +33,7 @@ LAB = "lab"
 RECORD = "promotion."
 """Prefix of the tags of a registered name that record the moves of `lab`."""
 _MODEL, _PREDICTIONS = "model", "predictions.npz"
+_NAME = re.compile(r"[\w.-]+")
 _OF_SOME = ("count_error", "coverage")
 """Numbers of the reports of some families that the table of versions repeats."""
 _MAX_DESCRIPTION = 5000
@@ -174,9 +175,13 @@ def predictions(family: Family, folder: Path, images: Sequence[np.ndarray]) -> l
 
 
 def names(store: Store) -> list[str]:
-    """Registered model names, sorted."""
+    """Registered names that have a version, sorted.
+
+    Names that other programs gave and no reference can contain are left out.
+    """
     with reachable(store.uri):
-        return sorted(model.name for model in store.client.search_registered_models())
+        models = pages(store.client.search_registered_models)
+    return sorted(m.name for m in models if m.latest_versions and _NAME.fullmatch(m.name))
 
 
 def version(store: Store, name: str, number: int | None = None) -> Version:
@@ -556,7 +561,7 @@ def _create_name(store: Store, name: str) -> None:
 
 def every(store: Store, name: str) -> list[Version]:
     """All versions of a name, newest first."""
-    if not re.fullmatch(r"[\w.-]+", name):
+    if not _NAME.fullmatch(name):
         raise SpinscopeError(f"model name {name!r} must be letters, digits, '-', '_' and '.'")
     with reachable(store.uri):
         entities = pages(store.client.search_model_versions, f"name = '{name}'")

@@ -108,7 +108,8 @@ def store_uri(tracking: Tracking) -> str:
     uri = tracking.uri.rstrip("/")
     if not re.match(r"(sqlite|postgresql|mysql|mssql|https?)(\+\w+)?://", uri):
         raise SpinscopeError(
-            f"tracking.uri (={tracking.uri!r}) must be sqlite:///FILE, a database URL or http(s)://"
+            f"tracking.uri (={public(tracking.uri)!r}) must be sqlite:///FILE, a database URL or "
+            "http(s)://"
         )
     if uri.startswith(_SQLITE):
         return f"{_SQLITE}{_absolute(uri.removeprefix(_SQLITE))}"
@@ -130,8 +131,13 @@ def reachable(uri: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-        text = " ".join(str(error).split())
+    except SpinscopeError:
+        raise
+    except (
+        *(MlflowException, RequestException, sqlalchemy.exc.SQLAlchemyError, OSError),
+        *(ImportError, ValueError),  # a missing driver, a port that is no number
+    ) as error:
+        text = " ".join(str(error).replace(uri, public(uri)).split())
         raise SpinscopeError(
             _locked(uri, text) or f"tracking store {public(uri)} failed: {text[:300]}"
         ) from error
@@ -163,12 +169,15 @@ def pages(search: Callable, *arguments: Any, **options: Any) -> list:
 
 
 def public(uri: str) -> str:
-    """Address without user and password.
+    """Address without user, password and query, which may contain one.
 
-    >>> public("https://kerr:secret@lab.example/mlflow")
+    >>> public("https://kerr:secret@lab.example/mlflow?token=secret")
     'https://lab.example/mlflow'
     """
-    return re.sub(r"//[^/@]*@", "//", uri)
+    if uri.startswith(_SQLITE):
+        return uri
+    scheme, mark, rest = uri.partition("://") if "://" in uri else ("", "", uri)
+    return scheme + mark + rest.rpartition("@")[2].partition("?")[0]
 
 
 def _is_server(uri: str) -> bool:
@@ -222,7 +231,11 @@ def _check_reachable(uri: str) -> None:
 
     try:
         answer = httpx.get(f"{uri}/health", timeout=5)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except httpx.InvalidURL:  # its text repeats what may be a part of the password
+        raise SpinscopeError(
+            f"tracking.uri (={public(uri)!r}) must be http(s)://HOST or http(s)://HOST:PORT"
+        ) from None
+    except httpx.HTTPError as error:
         raise SpinscopeError(
             f"tracking store {public(uri)} does not answer ({error}); start it, or set tracking.uri"
         ) from error
