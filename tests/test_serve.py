@@ -16,7 +16,7 @@ import pytest
 
 from spinscope.config import load_params, project_root
 from spinscope.errors import SpinscopeError
-from spinscope.serve import choose_ports, plan, serve
+from spinscope.serve import choose_ports, plan, post, project_environment, serve
 
 _FLOWS = """
 from prefect import flow, serve
@@ -59,7 +59,7 @@ def _children(process: subprocess.Popen) -> list[psutil.Process]:
 def _scheduled(prefect: str) -> list[dict]:
     """Runs that the server plans by itself; its scheduler looks every few seconds."""
     for _ in range(60):
-        if found := httpx.post(f"{prefect}/api/flow_runs/filter", json={}).json():
+        if found := post(f"{prefect}/api", "flow_runs/filter").json():
             return found
         time.sleep(0.5)
     return []
@@ -89,10 +89,11 @@ def test_three_addresses_answer_and_nothing_is_left(root):
                 break
         assert set(addresses) == {"mlflow", "prefect", "dashboard"}, _logs(root)
         assert "MLflow" in httpx.get(addresses["mlflow"]).text
-        found = httpx.post(f"{addresses['prefect']}/api/deployments/filter", json={}).json()
+        found = post(f"{addresses['prefect']}/api", "deployments/filter").json()
         assert [deployment["name"] for deployment in found] == ["hello"]
         assert _scheduled(addresses["prefect"]), _logs(root)
         assert "<title>Streamlit" in httpx.get(addresses["dashboard"]).text
+        _check_that_other_sites_are_refused(addresses)
         children = _children(process)
         listening = {
             connection.laddr
@@ -106,8 +107,50 @@ def test_three_addresses_answer_and_nothing_is_left(root):
     assert process.returncode == 0
     assert len(children) >= 4
     assert not _alive(children)
-    assert (root / "mlruns/mlflow.db").is_file()
-    assert (root / ".prefect").is_dir()
+    assert _mode(root / "mlruns/mlflow.db") == 0o600
+    assert _mode(root / "mlruns") == _mode(root / ".prefect") == 0o700
+
+
+def _check_that_other_sites_are_refused(addresses: dict[str, str]) -> None:
+    """Requests that a page of another site makes a browser send, and those of a rebound name."""
+    foreign = {"Origin": "http://attacker.example"}
+    mlflow, prefect, dashboard = (addresses[name] for name in ("mlflow", "prefect", "dashboard"))
+    name = b'{"name": "forged"}'  # without a Content-Type, so that a browser asks nobody first
+    forged = httpx.post(f"{prefect}/api/work_pools/", content=name, headers=foreign)
+    assert (forged.status_code, forged.json()["detail"]) == (403, "Missing CSRF token.")
+    read = httpx.get(f"{prefect}/api/csrf-token", params={"client": "x"}, headers=foreign)
+    assert "access-control-allow-origin" not in read.headers
+    create = f"{mlflow}/api/2.0/mlflow/experiments/create"
+    for headers in (foreign, {"Host": "attacker.example:5000"}, {"Host": "10.0.0.1"}):
+        assert httpx.post(create, content=name, headers=headers).status_code == 403
+    assert httpx.get(mlflow, headers={"Host": "attacker.example:5000"}).status_code == 403
+    assert _websocket(dashboard) == 101
+    assert _websocket(dashboard, Origin=foreign["Origin"]) == 403
+    rebound = "attacker.example:8501"
+    assert _websocket(dashboard, Host=rebound, Origin=f"http://{rebound}") == 403
+
+
+def _websocket(address: str, **headers: str) -> int:
+    """Status of the response to the opening of the dashboard's websocket."""
+    upgrade = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }  # fmt: skip
+    with httpx.stream("GET", f"{address}/_stcore/stream", headers=upgrade | headers) as response:
+        return response.status_code
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_only_the_owner_reads_the_database_of_the_flows(tmp_path):
+    (tmp_path / ".prefect").mkdir(mode=0o755)
+    for name in ("prefect.db", "prefect.db-wal"):
+        (tmp_path / ".prefect" / name).touch(0o644)
+    project_environment(tmp_path)
+    assert _mode(tmp_path / ".prefect") == 0o700
+    assert {_mode(path) for path in (tmp_path / ".prefect").iterdir()} == {0o600}
 
 
 _STAND_IN = """

@@ -41,8 +41,15 @@ def sha256_folder(folder: Path | str) -> str:
 
 
 @contextlib.contextmanager
-def atomic_file(target: Path | str) -> Iterator[Path]:
-    """Yield a path to write to; it is renamed to `target` on success and deleted on an error."""
+def atomic_file(target: Path | str, mode: int = 0o644) -> Iterator[Path]:
+    """Yield a path to write to; it is renamed to `target` on success and deleted on an error.
+
+    Parameters
+    ----------
+    target : Path or str
+    mode : int, default 0o644
+        Permissions of the finished file.
+    """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=f".{target.name}")
@@ -50,7 +57,7 @@ def atomic_file(target: Path | str) -> Iterator[Path]:
     partial = Path(name)
     try:
         yield partial
-        partial.chmod(0o644)
+        partial.chmod(mode)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -80,6 +87,12 @@ def atomic_folder(target: Path | str) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def make_private(path: Path) -> None:
+    """Let only its owner use a file or folder; one of another user keeps its permissions."""
+    with contextlib.suppress(PermissionError):
+        path.chmod(path.stat().st_mode & 0o700)
 
 
 @contextlib.contextmanager

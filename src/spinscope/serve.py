@@ -26,6 +26,7 @@ import psutil
 
 from spinscope.config import Params, Serve, project_root, settings_environment
 from spinscope.errors import SpinscopeError
+from spinscope.files import make_private
 
 HOST = "127.0.0.1"
 _MARK = "SPINSCOPE_SERVE"
@@ -40,12 +41,20 @@ _QUIET = {
 
 
 def project_environment(root: Path) -> dict[str, str]:
-    """Environment of a program of the project: its root, its Prefect home, no analytics."""
+    """Environment of a program of the project: its root, its Prefect home, no analytics.
+
+    The Prefect home is created if missing. Only its owner can read it.
+    """
+    home = root / ".prefect"
+    with contextlib.suppress(OSError):  # Prefect reports a folder that it cannot write
+        home.mkdir(mode=0o700, exist_ok=True)
+        for path in (home, *home.glob("prefect.db*")):
+            make_private(path)
     return {
         **os.environ,
         **_QUIET,
         "SPINSCOPE_ROOT": str(root),
-        "PREFECT_HOME": str(root / ".prefect"),
+        "PREFECT_HOME": str(home),
         # The server that Prefect starts for a single flow takes 20 s on a fresh database.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }
@@ -261,6 +270,9 @@ def plan(
                 "MLFLOW_BACKEND_STORE_URI": uri,
                 "MLFLOW_ARTIFACTS_DESTINATION": str((root / params.tracking.artifacts).resolve()),
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "false",
+                "MLFLOW_SERVER_ALLOWED_HOSTS": _hosts(ports["mlflow_port"]),
+                "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": mlflow,
             },
             lambda: _answers(f"{mlflow}/health"),
         ),
@@ -271,8 +283,10 @@ def plan(
             | {
                 "PREFECT_CLI_PROMPT": "false",
                 "PREFECT_UI_API_URL": f"{prefect}/api",
-                # Otherwise any web site could start flows from the user's browser.
+                # Otherwise any web site could start flows from the user's browser. Without the
+                # token it could still send requests, of which it cannot read the responses.
                 "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": prefect,
+                "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
             },
             lambda: _answers(f"{prefect}/api/health"),
         ),
@@ -301,10 +315,38 @@ def plan(
     return first, flows, addresses
 
 
+def _hosts(port: int) -> str:
+    """Values of the header Host that a browser on this machine sends."""
+    return f"{HOST}:{port},localhost:{port}"
+
+
 def _module(words: str, **options: object) -> tuple[str, ...]:
     """Command line of a Python module and its options."""
     flat = [text for key, value in options.items() for text in (f"--{key}", str(value))]
     return (sys.executable, "-m", *words.split(), *flat)
+
+
+def post(api: str, path: str) -> httpx.Response:
+    """Response of the Prefect server to a request without arguments.
+
+    The server refuses a request without a token, which a page of another site cannot read.
+
+    Parameters
+    ----------
+    api : str
+        Address of the server's API.
+    path : str
+        Path of the request below `api`.
+
+    Raises
+    ------
+    httpx.HTTPError
+        If the server does not answer.
+    """
+    client = f"spinscope-{os.getpid()}"
+    token = httpx.get(f"{api}/csrf-token", params={"client": client}, timeout=5).json()["token"]
+    headers = {"Prefect-Csrf-Client": client, "Prefect-Csrf-Token": token}
+    return httpx.post(f"{api}/{path}", json={}, headers=headers, timeout=5)
 
 
 def _answers(address: str) -> bool:
@@ -318,8 +360,8 @@ def _answers(address: str) -> bool:
 def _polled(api: str, since: float) -> bool:
     """Whether a runner has polled for scheduled runs since then."""
     try:
-        found = httpx.post(f"{api}/deployments/filter", json={}, timeout=5).json()
-    except (httpx.HTTPError, ValueError):
+        found = post(api, "deployments/filter").json()
+    except (httpx.HTTPError, ValueError, KeyError):
         return False
     times = (deployment.get("last_polled") for deployment in found)
     return any(datetime.fromisoformat(when).timestamp() >= since for when in times if when)

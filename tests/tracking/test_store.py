@@ -40,6 +40,19 @@ def test_relative_paths_are_taken_from_the_projects_root(tmp_path, fresh_store, 
     assert not list(elsewhere.iterdir())
 
 
+def test_only_the_owner_reads_a_store(tmp_path, tracking):
+    def mode(path) -> int:
+        return path.stat().st_mode & 0o777
+
+    database = tmp_path / "mlruns/mlflow.db"
+    database.chmod(0o644)
+    open_store(tracking)
+    assert mode(database) == 0o600
+    open_store(tracking_at(tmp_path / "new/store"))
+    assert mode(tmp_path / "new/store") == 0o700
+    assert mode(tmp_path / "new/store/mlflow.db") == 0o600
+
+
 def test_mlflows_global_state_is_left_alone(tracking):
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     open_store(tracking)

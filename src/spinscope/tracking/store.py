@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from spinscope.config import Tracking, project_root
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file, digest
+from spinscope.files import atomic_file, digest, make_private
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -194,7 +194,8 @@ def _lock(path: Path) -> Iterator[None]:
 
     lock = FileLock(path, timeout=_LOCK_SECONDS)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise SpinscopeError(
@@ -247,14 +248,19 @@ def _check_reachable(uri: str) -> None:
 
 
 def _prepare_database(database: Path, artifacts: str) -> None:
-    """Create the tables of a new database; update the locations in one that was moved."""
+    """Create the tables of a new database; update the locations in one that was moved.
+
+    Only the owner can read a database, new or not.
+    """
     home = str(database.parent)
+    if database.is_file():
+        make_private(database)
     if database.is_file() and _recorded_home(database) == home:
         return
     with _lock(database.parent / ".mlflow.lock"):
         if not database.is_file():
             # In another file that is renamed at the end: an interruption leaves nothing behind.
-            with atomic_file(database) as partial:
+            with atomic_file(database, 0o600) as partial:
                 _create_tables(partial, artifacts)
                 _record_home(partial, None, home)
         elif (recorded := _recorded_home(database)) != home:
