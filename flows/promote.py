@@ -21,13 +21,12 @@ def pass_gates(
     reason: str,
     profile: str | None,
     overrides: list[str],
-    override_gates: str | None,
 ) -> dict:
     """Measure the gates and move the alias; the table of gates is recorded in any case."""
     family = jobs.family_of_version(load_params(profile, overrides).tracking, name, version)
     params = load_params(profile, overrides, family=family)
     try:
-        step = jobs.promote(params, name, version, reason, override_gates=override_gates)
+        step = jobs.promote(params, name, version, reason)
     except PromotionRefused as refused:
         _table(refused.gates)
         raise
@@ -41,15 +40,15 @@ def promote(
     name: Annotated[str, "Registered name of the model."] = "moke-unet",
     version: Annotated[int | None, "Version; None: the newest."] = None,
     reason: Annotated[str, "Reason that the history records."] = "flow promote",
-    override_gates: Annotated[
-        str | None, "Reason to promote although gates fail; the history shows it in red."
-    ] = None,
     profile: Profile = DEFAULT_PROFILE,
     overrides: Overrides = [],  # noqa: B006
 ) -> dict:
-    """Promote a version to models:/NAME@lab, or fail with the gates that it does not pass."""
+    """Promote a version to models:/NAME@lab, or fail with the gates that it does not pass.
+
+    To override the gates, use `spinscope registry promote` or the Registry page of the dashboard.
+    """
     begin()
-    return pass_gates(name, version, reason, profile, list(overrides), override_gates)
+    return pass_gates(name, version, reason, profile, list(overrides))
 
 
 def _table(gates) -> None:

@@ -51,6 +51,20 @@ def test_the_form_explains_itself(deployments):
     assert parameters(found["search"])["workers"]["type"] == "integer"
 
 
+def test_no_form_overrides_the_gates(deployments):
+    form = parameters(deployments()["promote"])
+    assert set(form) == {"name", "version", "reason", "profile", "overrides"}
+
+
+def test_settings_of_a_flow_change_no_limit_of_the_gates(prefect, monkeypatch):
+    from spinscope import jobs
+
+    monkeypatch.setattr(jobs, "family_of_version", lambda *_: "moke-unet")
+    promote = importlib.import_module("promote").promote
+    with pytest.raises(SpinscopeError, match=r"gates\.min_recall.* limits of promotion are"):
+        promote(profile="demo", overrides=["gates.min_recall=0"])
+
+
 def test_schedules_have_a_time_zone(deployments):
     (planned,) = deployments("flows.timezone=Europe/Berlin")["train-seeds"].schedules
     assert (planned.schedule.cron, planned.schedule.timezone) == ("0 2 * * 6", "Europe/Berlin")
