@@ -13,6 +13,7 @@ from tests.tracking.conftest import THRESHOLD, Threshold, frame_row, report
 
 from spinscope.config import load_params
 from spinscope.errors import SpinscopeError, SpinscopeWarning
+from spinscope.models.store import write_sums
 from spinscope.tracking import MOVED, PromotionRefused, check, history, promotion, resolve, rollback
 from spinscope.tracking.registry import current, version_folder, versions
 
@@ -154,6 +155,20 @@ def test_a_stored_network_that_is_not_the_registered_one_is_never_used(store, re
         with pytest.raises(PromotionRefused, match=r"[0-9a-f]{12} was registered"):
             promote(override=override)
     assert _steps(store) == []
+
+
+def test_a_file_beside_the_network_that_is_not_the_registered_one_is_never_used(
+    store, registered, promote
+):
+    """Also where the list of checksums in the folder was changed with it."""
+    v = registered(level=0.5)
+    folder = version_folder(store, v)
+    (folder / "openvino.xml").write_text("<net/>")
+    write_sums(folder)
+    with pytest.raises(SpinscopeError, match=r"stored model folder of models:/moke-unet/1 has"):
+        resolve(store, v.ref)
+    with pytest.raises(PromotionRefused, match=r"[0-9a-f]{12} was registered"):
+        promote(override="urgent")
 
 
 # The comparison with the lab: paired scores on the same frames, as an interval.

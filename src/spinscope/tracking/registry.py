@@ -20,7 +20,7 @@ from spinscope import families
 from spinscope.config import Tracking, project_root
 from spinscope.errors import SpinscopeError, SpinscopeWarning
 from spinscope.families import Family
-from spinscope.files import atomic_folder, digest, sha256
+from spinscope.files import atomic_folder, digest, sha256, sha256_folder
 from spinscope.models.store import NETWORK
 from spinscope.tracking.lineage import installed
 from spinscope.tracking.runs import numbers, over_seeds
@@ -34,6 +34,8 @@ RECORD = "promotion."
 """Prefix of the tags of a registered name that record the moves of `lab`."""
 _MODEL, _PREDICTIONS = "model", "predictions.npz"
 _NAME = re.compile(r"[\w.-]+")
+_FILES = "files.sha256"
+"""Tag with the SHA-256 of all files of the model folder; earlier releases set none."""
 _OF_SOME = ("count_error", "coverage")
 """Numbers of the reports of some families that the table of versions repeats."""
 _MAX_DESCRIPTION = 5000
@@ -123,6 +125,7 @@ def register(
     tags = {
         **lineage,
         "network.sha256": sha256(folder / NETWORK),
+        _FILES: sha256_folder(folder),
         "seed": str(seed),
         "seeds": ",".join(map(str, sorted(reports))),
         "data.validated": str(validated).lower(),
@@ -201,17 +204,19 @@ def version(store: Store, name: str, number: int | None = None) -> Version:
 
 
 def intact(store: Store, of: Version) -> str | None:
-    """None if the stored network is the registered one, else a sentence with both checksums."""
-    registered = of.tags.get("network.sha256")
+    """None if the stored model is the registered one, else a sentence with both checksums."""
     try:
-        stored = sha256(version_folder(store, of) / NETWORK)
+        folder = version_folder(store, of)
+        stored = {"network": ("network.sha256", sha256(folder / NETWORK)),
+                  "model folder": (_FILES, sha256_folder(folder))}  # fmt: skip
     except (SpinscopeError, OSError) as error:
         return f"the network of {of.ref} cannot be read: {error}"
-    if registered is not None and stored != registered:
-        return (
-            f"the stored network of {of.ref} has sha256 {stored[:12]}, "
-            f"{registered[:12]} was registered"
-        )
+    for what, (tag_, found) in stored.items():
+        if (registered := of.tags.get(tag_, found)) != found:
+            return (
+                f"the stored {what} of {of.ref} has sha256 {found[:12]}, "
+                f"{registered[:12]} was registered"
+            )
     return None
 
 
@@ -302,7 +307,7 @@ def resolve(store: Store | Tracking, model_ref: str) -> Path:
     Raises
     ------
     SpinscopeError
-        If the reference is unknown (the sentence lists what exists), or the stored network is not
+        If the reference is unknown (the sentence lists what exists), or the stored model is not
         the registered one.
     """
     if not model_ref.startswith("models:"):
