@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +17,7 @@ import sys
 import time
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import mlflow
@@ -32,7 +35,7 @@ from spinscope.families.moke_unet import FAMILY
 from spinscope.files import sha256
 from spinscope.inference.predict import Predictor
 from spinscope.models.store import EXPORT
-from spinscope.tracking import lineage, open_store, register
+from spinscope.tracking import lineage, open_store, register, serving
 from spinscope.tracking.registry import version_folder
 from spinscope.tracking.runs import parent_run
 
@@ -198,8 +201,8 @@ def rgb() -> bytes:
     return buffer.getvalue()
 
 
-def bomb() -> bytes:
-    """A PNG whose header promises 200 000 x 200 000 pixels."""
+def bomb(side: int = 200_000) -> bytes:
+    """A PNG whose header promises many pixels."""
     import struct
     import zlib
 
@@ -207,7 +210,7 @@ def bomb() -> bytes:
         body = kind + content
         return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
-    header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     data = chunk(b"IDAT", zlib.compress(b"\0" * 10_000))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
 
@@ -221,6 +224,7 @@ BAD = {
     "colour": (rgb(), r"^row 1: image.png: mode RGB; a micrograph must be grayscale"),
     "tiny": (png(frame(4, 40)), r"^row 1: image.png: 40x4 pixels; a side must be at least 8"),
     "bomb": (bomb(), r"^row 1: image.png: the header promises 200000x200000 pixels; at most"),
+    "large": (bomb(20_000), r"^row 1: image.png: the header promises 20000x20000 pixels; at most"),
     "stack": (tiff(np.stack([frame(*SHAPE)] * 3)), r"^row 1: image.tif holds 3 frames"),
     "cube": (np.zeros((3, 9, 9), dtype="f4"), r"^row 1: image: a micrograph must be \(H, W\)"),
     "range": (np.full((9, 9), 255.0), r"^row 1: image: values span 255 to 255; they must lie in"),
@@ -236,6 +240,80 @@ def test_a_wrong_image_is_refused_in_one_sentence(served, name):
     assert caught.value.get_http_status_code() == 400
     assert "\n" not in caught.value.message
     assert "/" not in caught.value.message
+
+
+def test_the_pixels_of_a_request_are_bounded_together(served, monkeypatch):
+    monkeypatch.setattr(serving, "MAX_PIXELS", 2 * SHAPE[0] * SHAPE[1])
+    image = frame(*SHAPE)
+    assert len(served.predict(table(png(image), tiff(image)))) == 2
+    with pytest.raises(mlflow.MlflowException, match=r"^row 2: image.tif: .* at most 4346 pixels"):
+        served.predict(table(png(image), tiff(image), tiff(image)))
+
+
+def test_the_spins_of_a_request_are_bounded():
+    """The header of a NumPy file is read before memory is taken for its contents."""
+    buffer = io.BytesIO()
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (20_000, 20_000, 3)}
+    np.lib.format.write_array_header_1_0(buffer, shape)
+    model = model_of("spins", lambda m, pixel_size: {})
+    for cell in (buffer.getvalue(), base64.b64encode(buffer.getvalue()).decode()):
+        with pytest.raises(serving.Refused, match=r"^row 0: spins: the header promises the shape"):
+            model.predict(None, pd.DataFrame({"spins": [cell]}))
+
+
+def test_one_row_at_a_time_is_decoded(monkeypatch):
+    from spinscope import recordings
+
+    order = []
+
+    def opened(path):
+        order.append("read")
+        return open_recording(path)
+
+    def answer(image, pixel_size) -> dict:
+        order.append("answer")
+        return {}
+
+    open_recording = recordings.open_recording
+    monkeypatch.setattr(recordings, "open_recording", opened)
+    model_of("image", answer).predict(None, table(*[png(frame(*SHAPE))] * 3))
+    assert order == ["read", "answer"] * 3
+
+
+def model_of(column: str, answer) -> serving.Served:
+    """A served model with a stand-in for its family."""
+    model = serving.Served()
+    model.family = SimpleNamespace(
+        input=column, answer_options={}, answers=lambda predictor, options: answer
+    )
+    model.predictor, model.sha256 = None, ""
+    return model
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"[" * 100_000, "^the request is nested too deeply to be parsed"),
+        (b'{"dataframe_records": [{"image": 1' + b"0" * 5_000 + b"}]}", "^the request cannot be"),
+        (b" " * 2_000_000, "^the request has 2000000 bytes; at most 1000000 are read"),
+    ],
+    ids=["nested", "digits", "long"],
+)
+def test_a_request_that_cannot_be_parsed_is_refused(served, monkeypatch, body, says):
+    from mlflow.pyfunc import scoring_server
+
+    async def ask() -> httpx.Response:
+        app = httpx.ASGITransport(scoring_server.init(served), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=app, base_url="http://model") as client:
+            headers = {"Content-Type": "application/json"}
+            return await client.post("/invocations", content=body, headers=headers)
+
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")  # MLflow sets it for good
+    monkeypatch.setattr(serving, "MAX_BYTES", 1_000_000)
+    answer = asyncio.run(ask())
+    assert answer.status_code == 400
+    assert re.match(says, answer.json()["message"])
+    assert "\n" not in answer.json()["message"]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +344,7 @@ def test_mlflow_models_serve(registered, predictor, tmp_path):
     image = frame(*SHAPE)
     (tmp_path / "frame.png").write_bytes(png(image))
     text = base64.b64encode(png(image)).decode()
-    with serving(registered[0], tmp_path) as url:
+    with running(registered[0], tmp_path) as url:
 
         def ask(body) -> httpx.Response:
             return httpx.post(f"{url}/invocations", json=body, timeout=60)
@@ -316,7 +394,7 @@ def documented_curl() -> str:
 
 
 @contextlib.contextmanager
-def serving(tracking, folder: Path):
+def running(tracking, folder: Path):
     """URL of `mlflow models serve` on the lab's version; it ends with all its children."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
+import functools
 import io
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
+from mlflow.pyfunc import scoring_server
 
 from spinscope import families
 from spinscope.errors import SpinscopeError
@@ -22,6 +24,10 @@ from spinscope.files import sha256
 from spinscope.models.store import NETWORK, model_info
 
 SPINS = "spins"
+MAX_PIXELS = 2**26
+"""Largest number of pixels or spins in all rows of a request; 8192x8192."""
+MAX_BYTES = 2**28
+"""Largest size of a request to a server."""
 _NUMPY = b"\x93NUMPY"
 _SUFFIX = {b"\x89PNG\r\n\x1a\n": ".png", b"II*\0": ".tif", b"MM\0*": ".tif", b"II+\0": ".tif",
            b"MM\0+": ".tif"}  # fmt: skip
@@ -38,6 +44,7 @@ class Served(mlflow.pyfunc.PythonModel):
 
     def load_context(self, context) -> None:
         """Load the network once, its checksums verified."""
+        _bound_requests()
         folder = Path(context.artifacts["model"])
         self.family = families.of_model(model_info(folder))
         self.predictor = self.family.fast_predictor(folder)
@@ -59,13 +66,15 @@ class Served(mlflow.pyfunc.PythonModel):
         rows = list(model_input[column])
         if not rows:
             raise Refused(f"column {column!r} holds no row; it must hold at least one {column}")
-        read = _spins if column == SPINS else _frame
+        check, read = (_check_spins, _spins) if column == SPINS else (_check_file, _frame)
         try:
-            # All rows are read before the first is computed, which may take minutes.
-            frames = [read(cell, f"row {row}") for row, cell in enumerate(rows)]
+            # Sizes of all rows are checked first; then one row at a time is decoded and computed.
+            pixels = 0
+            for row, cell in enumerate(rows):
+                pixels = check(cell, f"row {row}", pixels)
             return [
-                {**_of_row(row, answer, *frame), "model": self.sha256}
-                for row, frame in enumerate(frames)
+                {**_of_row(row, answer, *read(cell, f"row {row}")), "model": self.sha256}
+                for row, cell in enumerate(rows)
             ]
         except SpinscopeError as error:
             raise Refused(str(error)) from None
@@ -88,6 +97,30 @@ class Refused(MlflowException):
         """Keep the sentence, which MLflow's server would prefix with the whole request."""
 
 
+def _bound_requests() -> None:
+    """Let MLflow's server of this process refuse requests that are too long or cannot be parsed.
+
+    The server has no such setting, and answers errors of its parser with status 500.
+    """
+    invocations = scoring_server.invocations
+    if hasattr(invocations, "__wrapped__"):
+        return
+
+    @functools.wraps(invocations)
+    def bounded(data, *arguments, **options):
+        if len(data) > MAX_BYTES:
+            raise Refused(f"the request has {len(data)} bytes; at most {MAX_BYTES} are read")
+        try:
+            return invocations(data, *arguments, **options)
+        except RecursionError:
+            raise Refused("the request is nested too deeply to be parsed") from None
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            words = " ".join(str(error).split())[:200]
+            raise Refused(f"the request cannot be parsed: {words}") from None
+
+    scoring_server.invocations = bounded
+
+
 def _options(family: families.Family, params: Mapping) -> dict:
     """Parameters of a request with the types of their defaults."""
     return {
@@ -102,6 +135,36 @@ def _of_row(row: int, answer: Callable[..., dict], *frame) -> dict:
         return answer(*frame)
     except SpinscopeError as error:
         raise SpinscopeError(f"row {row}: {error}") from None
+
+
+def _check_total(name: str, promised: str, pixels: int) -> int:
+    """Pixels of a request up to a row; SpinscopeError if they are too many."""
+    if pixels > MAX_PIXELS:
+        raise SpinscopeError(
+            f"{name}: the header promises {promised}; at most {MAX_PIXELS} pixels are read in all "
+            "rows of a request"
+        )
+    return pixels
+
+
+def _check_file(cell, name: str, before: int) -> int:
+    """Pixels of a request up to an image, whose size is read from its header."""
+    import tifffile
+    from PIL.PngImagePlugin import PngImageFile
+
+    if isinstance(cell, np.ndarray):
+        return before
+    content, suffix = _file(cell, name)
+    try:
+        if suffix == ".png":  # without Pillow's own limit, which gives warnings
+            width, height = PngImageFile(io.BytesIO(content)).size
+        else:
+            with tifffile.TiffFile(io.BytesIO(content)) as file:
+                height, width = file.pages[0].shape[:2]
+    except Exception:  # both libraries raise many kinds; reading the image gives the sentence
+        return before
+    promised = f"{width}x{height} pixels"
+    return _check_total(f"{name}: image{suffix}", promised, before + height * width)
 
 
 def _frame(cell, name: str) -> tuple[np.ndarray, float | None]:
@@ -127,26 +190,49 @@ def _frame(cell, name: str) -> tuple[np.ndarray, float | None]:
     return image, recording.pixel_size
 
 
+def _check_spins(cell, name: str, before: int) -> int:
+    """Sites of a request up to a row, whose number is read from the header of a NumPy file."""
+    if not isinstance(cell, str | bytes | bytearray | memoryview):
+        return before
+    file = io.BytesIO(_numpy_file(cell, name))
+    try:
+        first = np.lib.format.read_magic(file) == (1, 0)
+        kind = np.lib.format
+        shape, _, _ = (kind.read_array_header_1_0 if first else kind.read_array_header_2_0)(file)
+    except ValueError:  # reading the spins gives the sentence
+        return before
+    return _check_total(f"{name}: spins", f"the shape {shape}", before + math.prod(shape) // 3)
+
+
 def _spins(cell, name: str) -> tuple[np.ndarray, None]:
     """Spins (H, W, 3) float32 of length 1; no pixel size."""
     from spinscope.physics.lattice import checked_spins
 
-    name = f"{name}: spins"
     if isinstance(cell, str | bytes | bytearray | memoryview):
-        content = cell.encode() if isinstance(cell, str) else bytes(cell)
-        files = (one for one in (content, _decoded(content)) if one.startswith(_NUMPY))
-        with contextlib.suppress(ValueError, EOFError, StopIteration):
-            return checked_spins(np.load(io.BytesIO(next(files)), allow_pickle=False), name), None
-        raise SpinscopeError(
-            f"{name} must be nested lists or the bytes of a NumPy file (base64 in JSON); these "
-            f"{len(content)} bytes begin with {content[:8]!r}"
-        )
-    try:
-        # The rows of a table are objects that hold arrays of arrays.
-        m = np.array(np.asarray(cell).tolist(), np.float32)
-    except (TypeError, ValueError):
-        raise SpinscopeError(f"{name} must be an array of numbers (H, W, 3)") from None
-    return checked_spins(m, name), None
+        content = _numpy_file(cell, name)
+        try:
+            m = np.load(io.BytesIO(content), allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise SpinscopeError(f"{name}: spins cannot be read: {error}") from None
+    else:
+        try:
+            # The rows of a table are objects that hold arrays of arrays.
+            m = np.array(np.asarray(cell).tolist(), np.float32)
+        except (TypeError, ValueError):
+            raise SpinscopeError(f"{name}: spins must be an array of numbers (H, W, 3)") from None
+    return checked_spins(m, f"{name}: spins"), None
+
+
+def _numpy_file(cell, name: str) -> bytes:
+    """Contents of a NumPy file; base64 text is decoded."""
+    content = cell.encode() if isinstance(cell, str) else bytes(cell)
+    for candidate in (content, _decoded(content)):
+        if candidate.startswith(_NUMPY):
+            return candidate
+    raise SpinscopeError(
+        f"{name}: spins must be nested lists or the bytes of a NumPy file (base64 in JSON); these "
+        f"{len(content)} bytes begin with {content[:8]!r}"
+    )
 
 
 def _file(cell, name: str) -> tuple[bytes, str]:
