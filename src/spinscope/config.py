@@ -403,7 +403,6 @@ class ScaledNetwork(Section):
     parameter: Literal["dmi", "ms"]
     architecture: Literal["published", "scaled"]
     scales_um: tuple[Micrometres, ...] = Field(min_length=1)
-    epochs: int | None = Field(None, ge=1)
 
 
 class ScalesStudy(Section):

@@ -12,6 +12,7 @@ from spinscope.inference.parameters import (
     FILMS,
     ParameterPredictor,
     network_input,
+    outputs,
     spread,
 )
 
@@ -20,7 +21,6 @@ INFO = {
     "limits": [1e-4, 1e-3],
     "architecture": "scaled",
     "pixels": 64,
-    "canvas_pixel": 8e-9,
     "scales": [2.5e-7, 1e-6],
     "calibration": {"sd": 1.2, "interval": 2.0},
 }
@@ -59,7 +59,7 @@ def test_a_network_without_spread_has_that_of_its_calibration():
 def test_a_larger_image_is_cut_into_tiles_whose_estimates_are_averaged(shape, tiles):
     engine = constant(np.arange(tiles) / 10, np.log(0.1))
     found = ParameterPredictor(engine, INFO)(np.random.default_rng(0).random(shape), 1e-6 / 64)
-    assert engine.calls == [(tiles, 256, 256, 2)]
+    assert engine.calls == [(tiles, 64, 64, 2)] * 16
     assert found.mean == pytest.approx(1e-4 + np.mean(np.arange(tiles) / 10) * 9e-4, rel=1e-6)
     assert found.sd == pytest.approx(0.12 * 9e-4, rel=1e-5)
 
@@ -71,13 +71,43 @@ def test_tiles_cover_every_pixel_of_the_image():
     assert np.unique(np.concatenate([tile.ravel() for tile in tiles])).size == image.size
 
 
-def test_the_published_network_sees_a_square_part_at_its_number_of_pixels():
+def test_an_image_that_is_not_square_is_cut_into_squares():
+    predictor = ParameterPredictor(constant([0], 0), INFO)
+    tiles = predictor._tiles(np.zeros((30, 50), np.float32), 1e-6 / 64)
+    assert [tile.shape for tile in tiles] == [(30, 30)] * 2
+
+
+def test_the_published_network_sees_grey_levels_at_its_number_of_pixels():
     info = {**INFO, "architecture": "published", "pixels": 32}
-    image = np.zeros((64, 100), np.float32)
-    image[:, 18:82] = 1
-    inputs = network_input(image, 1e-8, info)
+    inputs = network_input(np.full((64, 64), 0.75, np.float32), 1e-8, info)
     assert inputs.shape == (32, 32, 1)
-    np.testing.assert_allclose(inputs, 1)  # the middle of the longer side, -1 and 1 for 0 and 1
+    np.testing.assert_allclose(inputs, 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("pixels", [64, 96])
+def test_the_own_network_sees_standard_levels_and_the_scale(pixels):
+    image = np.random.default_rng(0).random((pixels, pixels))
+    a = network_input(image, 5e-7 / pixels, INFO)
+    b = network_input(0.3 + 0.05 * image, 5e-7 / pixels, INFO)
+    np.testing.assert_allclose(a, b, atol=1e-4)
+    np.testing.assert_allclose([a[..., 0].mean(), a[..., 0].std()], [0, 1], atol=1e-3)
+    np.testing.assert_allclose(a[..., 1], 0, atol=1e-6)  # half the largest scale
+    assert network_input(image, 2.5e-7 / pixels, INFO)[0, 0, 1] == pytest.approx(-1)
+
+
+def test_an_estimate_does_not_depend_on_orientation_and_polarity():
+    weights = np.random.default_rng(1).random((64, 64, 2))
+
+    def network(inputs):
+        return np.stack([(inputs * weights).sum((1, 2, 3)), inputs[:, 0, 0, 0]], 1)
+
+    image = np.random.default_rng(0).random((64, 64))
+    found = [
+        outputs(network, network_input(one, 1e-8, INFO)[None], INFO)
+        for one in (image, 1 - image, np.rot90(image), image[::-1], image.T)
+    ]
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-4, atol=1e-4)
 
 
 def test_training_films_are_found_by_their_values(tmp_path):

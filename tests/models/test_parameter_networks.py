@@ -14,12 +14,6 @@ from spinscope.models.parameter_networks import (
     published_network,
     scaled_network,
 )
-from spinscope.models.scaled_input import SIDE, canvas, canvas_pixel, canvases
-
-
-def stripes(side, period, pixels):
-    x = (np.arange(pixels) + 0.5) * side / pixels
-    return np.broadcast_to(np.sin(2 * np.pi * x / period), (pixels, pixels)).astype(np.float32)
 
 
 def test_the_published_network_has_the_weights_of_its_table():
@@ -43,35 +37,16 @@ def test_equal_seeds_give_equal_weights(architecture):
     )
 
 
-def test_the_same_stripes_at_two_imaging_scales_have_one_width_on_the_canvas():
-    pixel, period = canvas_pixel(1e-6), 160e-9
-    peaks = []
-    for side in (500e-9, 1000e-9):
-        image = canvas(stripes(side, period, 64), side / 64, pixel)
-        inside = image[..., 1] > 0
-        assert inside.sum() == round(side / pixel) ** 2
-        line = image[0, inside[0], 0]
-        spectrum = np.abs(np.fft.rfft(line, 4096))
-        peaks.append(4096 / spectrum.argmax() * pixel)
-    np.testing.assert_allclose(peaks, period, rtol=0.03)
-
-
-def test_the_canvas_ignores_brightness_and_contrast_and_marks_the_image():
-    image = stripes(496e-9, 120e-9, 62)
-    a = canvas(image, 8e-9, 8e-9)
-    b = canvas(0.3 + 0.05 * image, 8e-9, 8e-9)
-    assert a.shape == (SIDE, SIDE, 2)
-    np.testing.assert_allclose(a, b, atol=1e-4)
-    np.testing.assert_allclose(a[:62, :62, 0].std(), 1, rtol=1e-3)
-    assert a[:62, :62, 1].all() and a[..., 1].sum() == 62**2 and not a[62:, :, 0].any()
-
-
-def test_the_scaled_network_ignores_what_lies_outside_the_image():
-    network = scaled_network(0)
-    inputs = canvas(stripes(512e-9, 120e-9, 64), 8e-9, 8e-9)[None]
-    changed = inputs.copy()
-    changed[:, 80:, 80:, 0] = 5  # outside, and beyond the reach of the first convolution
-    np.testing.assert_allclose(network(inputs), network(changed), atol=1e-5)
+def test_the_scaled_network_is_told_the_scale():
+    network, rng = scaled_network(64), np.random.default_rng(0)
+    weights = [rng.normal(0, 0.3, w.shape) if w.ndim == 2 else w for w in network.get_weights()]
+    network.set_weights(weights)  # the first weights of the modulation are zero
+    view = rng.normal(size=(1, 64, 64, 1))
+    small, large = (
+        np.asarray(network(np.concatenate([view, np.full_like(view, scale)], -1)))
+        for scale in (-1, 1)
+    )
+    assert abs(small[0, 0] - large[0, 0]) > 0.01
 
 
 def test_the_likelihood_is_that_of_a_normal_distribution():
@@ -89,18 +64,3 @@ def test_the_error_is_the_root_mean_square_over_all_batches():
     metric.update_state(np.array([[0.0], [1.0]]), np.array([[0.3, 9.0], [1.0, 9.0]]))
     metric.update_state(np.array([[0.5]]), np.array([[0.1, 9.0]]))
     assert float(metric.result()) == pytest.approx(np.sqrt((0.09 + 0.16) / 3), rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("side", "parts"), [(500e-9, 1), (600e-9, 4), (750e-9, 1), (800e-9, 4), (1000e-9, 1)]
-)
-def test_an_image_is_cut_into_parts_whose_sides_the_training_had(side, parts):
-    pixel = canvas_pixel(2e-6)
-    image = np.random.default_rng(0).random((64, 64))
-    found = canvases(image, side / 64, pixel)
-    assert len(found) == parts
-    unit = 250e-9 / pixel
-    for part in found:
-        inside = part[..., 1].sum() ** 0.5
-        assert abs(inside - unit * round(inside / unit)) < 1
-    np.testing.assert_array_equal(found[0], canvas(image, side / 64, pixel))

@@ -24,7 +24,7 @@ def films(n=3, size=64):
 def test_an_example_is_a_rotated_view_of_the_film_whose_value_it_has():
     source = films()
     for seed in range(6):
-        image, scale, value = source.example(np.random.default_rng(seed), degrade=False)
+        image, scale, value = source.example(np.random.default_rng(seed), varied=False)
         index = int(np.abs(source.values - value).argmin())
         m_z = source.films[index].astype(np.float32) * np.float32(2 / 255) - 1
         views = (kerr_image(view(m_z, CELL, scale, o, 32)) for o in np.ndindex(64, 64))
@@ -33,8 +33,8 @@ def test_an_example_is_a_rotated_view_of_the_film_whose_value_it_has():
 
 def test_examples_are_a_function_of_the_seed_and_cover_films_and_scales():
     source = films()
-    drawn = [source.example(np.random.default_rng(n), degrade=True) for n in range(60)]
-    again = [source.example(np.random.default_rng(n), degrade=True) for n in range(60)]
+    drawn = [source.example(np.random.default_rng(n), varied=True) for n in range(60)]
+    again = [source.example(np.random.default_rng(n), varied=True) for n in range(60)]
     for (a, *rest), (b, *same) in zip(drawn, again, strict=True):
         np.testing.assert_array_equal(a, b)
         assert rest == same
@@ -49,7 +49,7 @@ def test_degraded_examples_have_noise_or_blur_and_others_are_clean():
     source = films()
     clean = 0
     for n in range(100):
-        a, *_ = source.example(np.random.default_rng(n), degrade=False)
-        b, *_ = source.example(np.random.default_rng(n), degrade=True)
-        clean += np.array_equal(a, b)
+        a, *_ = source.example(np.random.default_rng(n), varied=False)
+        b, *_ = source.example(np.random.default_rng(n), varied=True)
+        clean += any(np.allclose(np.sort(one.ravel()), np.sort(b.ravel())) for one in (a, 1 - a))
     assert 35 < clean < 65  # 50 of 100

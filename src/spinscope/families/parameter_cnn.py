@@ -9,6 +9,7 @@ import io
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -74,17 +75,17 @@ class ParameterCnn(Family):
         return [RelativeError()]
 
     def training_batches(self, frames: Dataset, params: Params, *, seed: int, start: int = 0):
-        """Views at random places and orientations; degraded ones for the architecture `scaled`."""
+        """Views at random places and orientations; varied ones for the architecture `scaled`."""
         from spinscope.inference.parameters import network_input
         from spinscope.models.parameter_networks import SCALED
         from spinscope.training.pipeline import drawn_batches
 
         views, info = self._views(frames, params), self._input_info(frames, params)
-        degrade = self._is(SCALED, params)
+        varied = self._is(SCALED, params)
 
         def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
             rng = np.random.default_rng([seed, number])
-            image, scale, value = views.example(rng, degrade=degrade)
+            image, scale, value = views.example(rng, varied=varied)
             inputs = network_input(image, scale / views.pixels, info)
             return inputs, np.array([value], np.float32)
 
@@ -114,8 +115,6 @@ class ParameterCnn(Family):
 
     def info(self, params: Params) -> dict[str, Any]:
         """Architecture and input of the network."""
-        from spinscope.models.scaled_input import canvas_pixel
-
         options = self.options(params)
         return {
             **super().info(params),
@@ -123,9 +122,6 @@ class ParameterCnn(Family):
             "parameter": options.parameter,
             "scales": self._scales(params),
             "pixels": params.domains.pixels,
-            "canvas_pixel": canvas_pixel(
-                max(params.domains.sets[options.parameter].scales_nm) * 1e-9
-            ),
         }
 
     def training_code(self) -> str:
@@ -205,13 +201,14 @@ class ParameterCnn(Family):
     def _calibration(
         self, network: keras.Model, frames: Dataset, params: Params, level: float
     ) -> dict[str, float]:
-        from spinscope.inference.parameters import spread
+        from spinscope.inference.parameters import outputs, spread
         from spinscope.models.parameter_networks import SCALED
 
         one = {"sd": 1.0, "interval": 1.0}
         scaled = self._is(SCALED, params)
         inputs, values = self._examples(frames, params, degrade=scaled, repeats=2 if scaled else 1)
-        output = network.predict(inputs, batch_size=32, verbose=0).astype(np.float64)
+        predict = partial(network.predict, batch_size=64, verbose=0)
+        output = outputs(predict, inputs, self.info(params)).astype(np.float64)
         errors = np.abs(output[:, 0] - values[:, 0]) / spread(output, one)[0]
         rank = min(1.0, level * (1 + 1 / len(frames.sources)))  # views of a film err together
         return {
@@ -224,10 +221,10 @@ class ParameterCnn(Family):
         from spinscope.analysis.domains import signs, trained_range
         from spinscope.models.parameter_networks import SCALED
 
-        views, degrade = self._views(frames, params), self._is(SCALED, params)
+        views, varied = self._views(frames, params), self._is(SCALED, params)
         rng = np.random.default_rng(params.seed)
         number = len(views.scales) * min(_SIGNS, 10 * len(views.films))
-        examples = (views.example(rng, degrade=degrade) for _ in range(number))
+        examples = (views.example(rng, varied=varied) for _ in range(number))
         return trained_range([signs(image, scale / views.pixels) for image, scale, _ in examples])
 
     def _references(self, frames: Dataset) -> bytes:

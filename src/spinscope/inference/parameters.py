@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,6 @@ import numpy as np
 
 from spinscope.errors import SpinscopeError
 from spinscope.inference.engine import OpenVinoEngine, uses_export
-from spinscope.models.scaled_input import canvas, canvases
 from spinscope.models.store import EXPORT, load_model, model_info
 from spinscope.physics.domain_images import resampled
 
@@ -23,6 +23,7 @@ UNITS = {"dmi": "J/m²", "ms": "A/m"}
 """Unit of a parameter."""
 SHOWN = {"dmi": ("D", "mJ/m²", 1e3), "ms": ("Ms", "kA/m", 1e-3)}
 """Parameter → symbol, unit at the edge of the program, and factor from SI units to it."""
+_SCALED = "scaled"  # as in models.parameter_networks, which would load Keras
 LEVEL = 0.9
 """Probability with which a value lies in the interval of a distribution."""
 
@@ -58,8 +59,8 @@ class ReferenceFilms:
 class ParameterPredictor:
     """Function of an image and its pixel size that returns the distribution of a parameter.
 
-    An image larger than the largest training view is cut into tiles, whose estimates are averaged;
-    the standard deviation stays that of a tile, because the tiles of a film err together.
+    An image is cut into square tiles of at most the largest training view, whose estimates are
+    averaged; the standard deviation stays that of a tile, because the tiles of a film err together.
 
     Parameters
     ----------
@@ -131,8 +132,8 @@ class ParameterPredictor:
             Edge of a pixel, m.
         """
         tiles = self._tiles(np.asarray(image, np.float32), pixel_size)
-        inputs = np.concatenate([network_inputs(tile, pixel_size, self.info) for tile in tiles])
-        return self.distribution(np.asarray(self._engine(inputs)))
+        inputs = np.stack([network_input(tile, pixel_size, self.info) for tile in tiles])
+        return self.distribution(outputs(self._engine, inputs, self.info))
 
     def distribution(self, output: np.ndarray) -> Distribution:
         """Distribution of the outputs (N, 1) or (N, 2) of the network for the tiles of an image."""
@@ -145,8 +146,8 @@ class ParameterPredictor:
         return Distribution(value, sd * span, value - reach * span, value + reach * span)
 
     def _tiles(self, image: np.ndarray, pixel_size: float) -> list[np.ndarray]:
-        """Parts of an image of at most the largest training view, which cover it evenly."""
-        most = max(1, math.floor(self.scales[-1] / pixel_size + 1e-6))
+        """Squares of at most the largest training view, which cover an image evenly."""
+        most = max(1, min(*image.shape, math.floor(self.scales[-1] / pixel_size + 1e-6)))
         rows, columns = (_parts(n, most) for n in image.shape)
         return [image[row, column] for row in rows for column in columns]
 
@@ -157,36 +158,53 @@ def export(folder: Path, target: Path) -> None:
     model.export(str(target / EXPORT), format="openvino", verbose=False)
 
 
-def network_inputs(image: np.ndarray, pixel_size: float, info: dict[str, Any]) -> np.ndarray:
-    """Inputs of the network of a model that cover one image, (n, H, W, C) float32.
+def network_input(image: np.ndarray, pixel_size: float, info: Mapping[str, Any]) -> np.ndarray:
+    """Input of the network of a model for one image, (P, P, C) float32.
+
+    The published network sees grey levels from -1 to 1. The own one, `scaled`, sees levels of mean
+    0 and standard deviation 1, and as a second channel the binary logarithm of the side of the
+    image, relative to half the largest scale of the training.
 
     Parameters
     ----------
-    image, pixel_size, info
-        See `network_input`.
-    """
-    if info["architecture"] == "scaled":
-        return canvases(image, pixel_size, info["canvas_pixel"])
-    return network_input(image, pixel_size, info)[None]
-
-
-def network_input(image: np.ndarray, pixel_size: float, info: dict[str, Any]) -> np.ndarray:
-    """Input of the network of a model for one image, (H, W, C) float32.
-
-    Parameters
-    ----------
-    image : (H, W) array
+    image : (N, N) array
+        Square image, or part of one.
     pixel_size : float
         Edge of a pixel, m.
     info : mapping
-        Description of the model: `architecture`, `pixels` and `canvas_pixel`.
+        Description of the model: `architecture`, `pixels` P and `scales`.
     """
-    if info["architecture"] == "scaled":
-        return canvas(image, pixel_size, info["canvas_pixel"])
-    side, pixels = min(image.shape), info["pixels"]
-    top, left = ((n - side) // 2 for n in image.shape)
-    square = image[top : top + side, left : left + side]
-    return (2 * resampled(square, (pixels, pixels)) - 1)[..., None]
+    pixels = info["pixels"]
+    small = image if len(image) == pixels else resampled(image, (pixels, pixels))
+    if info["architecture"] != _SCALED:
+        return (2 * np.asarray(small, np.float32) - 1)[..., None]
+    standard = (small - small.mean()) / max(float(small.std()), 1e-6)
+    scale = math.log2(2 * len(image) * pixel_size / max(info["scales"]))
+    return np.stack([standard, np.full_like(standard, scale)], axis=-1).astype(np.float32)
+
+
+def outputs(
+    network: Callable[[np.ndarray], Any], inputs: np.ndarray, info: Mapping[str, Any]
+) -> np.ndarray:
+    """Outputs of the network of a model, (N, 1) or (N, 2).
+
+    A film that is turned, mirrored or reversed has the same parameters: the outputs of `scaled` are
+    means over the eight symmetries of the square and both polarities.
+
+    Parameters
+    ----------
+    network : callable
+    inputs : (N, P, P, C) array
+        See `network_input`.
+    info : mapping
+        Description of the model.
+    """
+    if info["architecture"] != _SCALED:
+        return np.asarray(network(inputs))
+    reversed_ = inputs * np.array([-1, 1], np.float32)
+    turned = (np.rot90(one, turn, (1, 2)) for one in (inputs, reversed_) for turn in range(4))
+    both = [image for one in turned for image in (one, one[:, :, ::-1])]
+    return np.mean([np.asarray(network(np.ascontiguousarray(one))) for one in both], axis=0)
 
 
 def spread(output: np.ndarray, calibration: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,15 +1,15 @@
 """Networks that estimate a magnetic parameter from a domain image.
 
 `published_network` is the one of Watanabe et al.: it sees pixels only, so that a pattern at another
-imaging scale looks like one of another parameter. `scaled_network` is told the pixel size: its
-images are resampled to one pixel size (`scaled_input`), so that a domain has the same width in
-pixels at every imaging scale, and averages over the field of view. It returns a mean and the
-logarithm of a standard deviation. Values are relative: 0 and 1 are the ends of the range of the
-training films.
+imaging scale looks like one of another parameter. `scaled_network` is told the imaging scale, which
+shifts and stretches the features of every convolution (Perez et al.), and averages the features
+over the field of view. It returns a mean and the logarithm of a standard deviation. Values are
+relative: 0 and 1 are the ends of the range of the training films.
 
 References
 ----------
 Watanabe, Nakatani, Awano and Tanabe, arXiv:2408.12181 (2024).
+Perez, Strub, de Vries, Dumoulin and Courville, AAAI (2018), arXiv:1709.07871.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from __future__ import annotations
 import numpy as np
 
 from spinscope.models.backend import keras, layers, ops
-from spinscope.models.scaled_input import SIDE
 
 PUBLISHED, SCALED = "published", "scaled"
 _FILTERS = (16, 32, 64, 64, 128, 128)
-_WIDTHS = (24, 24, 48, 64)
+_WIDTHS = (16, 32, 64, 96)
 _LOG_SD = (-5.0, 1.0)
 """Range of the logarithm of the standard deviation."""
 
@@ -33,11 +32,11 @@ def parameter_network(architecture: str, pixels: int, seed: int = 0) -> keras.Mo
     ----------
     architecture : {"published", "scaled"}
     pixels : int
-        Side of an image in px, for the published network.
+        Side of an image in px.
     seed : int, default 0
         Equal seeds give equal initial weights.
     """
-    return published_network(pixels, seed) if architecture == PUBLISHED else scaled_network(seed)
+    return (published_network if architecture == PUBLISHED else scaled_network)(pixels, seed)
 
 
 def published_network(pixels: int = 128, seed: int = 0) -> keras.Model:
@@ -67,42 +66,48 @@ def published_network(pixels: int = 128, seed: int = 0) -> keras.Model:
     return keras.Model(image, x, name=PUBLISHED)
 
 
-def scaled_network(seed: int = 0) -> keras.Model:
-    """Convolutions on the canvas, then mean and spread of the features over the image.
+def scaled_network(pixels: int = 64, seed: int = 0) -> keras.Model:
+    """Convolutions modulated by the imaging scale, then mean and spread of the features.
 
     Parameters
     ----------
+    pixels : int, default 64
+        Side of the image in px, at least 8.
     seed : int, default 0
 
     Returns
     -------
     keras.Model
-        (N, 256, 256, 2) of `scaled_input.canvas` → (N, 2): mean, logarithm of the SD.
+        (N, pixels, pixels, 2), an image of mean 0 and standard deviation 1 and, in every pixel, the
+        logarithm of the imaging scale → (N, 2): mean, logarithm of the SD.
     """
     seeds = _seeds(seed)
-    canvas = keras.Input((SIDE, SIDE, 2), name="canvas")
-    x, inside = canvas, canvas[..., 1:]
+    view = keras.Input((pixels, pixels, 2), name="view")
+    x, scale = view[..., :1], ops.mean(view[..., 1], axis=(1, 2))[:, None]
+    told = layers.Dense(32, activation="gelu", kernel_initializer=_initial(seeds))(
+        layers.Concatenate()([scale, scale * scale])
+    )
     for number, filters in enumerate(_WIDTHS):
-        size, stride = (8, 4) if number == 0 else (3, 1)
-        x = layers.Conv2D(
-            filters, size, stride, padding="same", kernel_initializer=_initial(seeds)
-        )(x)
-        inside = layers.AveragePooling2D(2 if number else stride)(inside)
         if number:
-            x = layers.AveragePooling2D(2)(x)
-        x = layers.ReLU()(x) * inside
-    x = layers.Conv2D(_WIDTHS[-1], 3, padding="same", kernel_initializer=_initial(seeds))(x)
-    x = layers.ReLU()(x) * inside
-    area = ops.sum(inside, axis=(1, 2)) + 1e-3
-    mean = ops.sum(x, axis=(1, 2)) / area
-    square = ops.sum(x * x, axis=(1, 2)) / area
-    spread = ops.sqrt(ops.relu(square - mean * mean) + 1e-4)
-    x = layers.Concatenate()([mean, spread, ops.log(area)])
+            x = layers.MaxPooling2D(2)(x)
+        x = layers.Conv2D(
+            filters,
+            3 if number else 5,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=_initial(seeds),
+        )(x)
+        x = layers.BatchNormalization(momentum=0.9)(x)
+        factors = layers.Dense(2 * filters, kernel_initializer="zeros")(told)[:, None, None]
+        x = layers.ReLU()(x * (1 + factors[..., :filters]) + factors[..., filters:])
+    mean = ops.mean(x, axis=(1, 2))
+    spread = ops.sqrt(ops.relu(ops.mean(x * x, axis=(1, 2)) - mean * mean) + 1e-4)
+    x = layers.Concatenate()([mean, spread, told])
     x = layers.Dense(64, activation="relu", kernel_initializer=_initial(seeds))(x)
     value = layers.Dense(1, kernel_initializer=_initial(seeds), name="value")(x)
     log_sd = layers.Dense(1, kernel_initializer="zeros", name="log_sd")(x)
     return keras.Model(
-        canvas, layers.Concatenate()([value + 0.5, ops.clip(log_sd - 1, *_LOG_SD)]), name=SCALED
+        view, layers.Concatenate()([value + 0.5, ops.clip(log_sd - 1, *_LOG_SD)]), name=SCALED
     )
 
 

@@ -13,7 +13,7 @@ from spinscope.physics.domain_images import degraded, kerr_image, view
 
 CLEAN = 0.5
 """Share of the examples without noise, blur and background."""
-NOISE, BLUR_PX, BACKGROUND = 0.3, 1.0, 0.5
+NOISE, BLUR_PX, BACKGROUND = 0.45, 1.5, 0.5
 """Largest noise and background, in units of the contrast, and largest blur of an example, px."""
 
 
@@ -42,15 +42,16 @@ class FilmViews:
     pixels: int
 
     def example(
-        self, rng: np.random.Generator, *, degrade: bool
+        self, rng: np.random.Generator, *, varied: bool
     ) -> tuple[np.ndarray, float, np.float32]:
         """Draw a view of a film at a random place, scale and orientation.
 
         Parameters
         ----------
         rng : numpy.random.Generator
-        degrade : bool
-            Whether to add noise, blur and a background to a part of the examples.
+        varied : bool
+            Whether examples are also mirrored and reversed, and a part of them has noise, blur and
+            a background.
 
         Returns
         -------
@@ -66,8 +67,11 @@ class FilmViews:
         image = np.rot90(
             kerr_image(view(film, self.cell, scale, origin, self.pixels)), int(rng.integers(4))
         )
-        if degrade and rng.random() > CLEAN:
-            image = degraded_as_trained(image, rng)
+        if varied:
+            image = image[:, ::-1] if rng.random() < 0.5 else image
+            image = 1 - image if rng.random() < 0.5 else image
+            if rng.random() > CLEAN:
+                image = degraded_as_trained(image, rng)
         return np.ascontiguousarray(image, np.float32), scale, np.float32(self.values[index])
 
 

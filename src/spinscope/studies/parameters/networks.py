@@ -173,12 +173,10 @@ def settings(job: Job, network: Network) -> Params:
     """Settings of the training of a network."""
     params = job.params
     sides = [round(1e9 * side(scale, params, network.parameter), 4) for scale in network.scales]
-    epochs = params.scales_study.networks[network.name].epochs
     return overridden(
         params,
         [
             *params.scales_study.base,
-            *([f"training.epochs={epochs}"] if epochs else ()),
             f"data.path={json.dumps(str(corpus(job, network.parameter)))}",
             f"options.parameter={network.parameter}",
             f"options.architecture={network.architecture}",
