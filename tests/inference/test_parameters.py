@@ -59,7 +59,7 @@ def test_a_network_without_spread_has_that_of_its_calibration():
 def test_a_larger_image_is_cut_into_tiles_whose_estimates_are_averaged(shape, tiles):
     engine = constant(np.arange(tiles) / 10, np.log(0.1))
     found = ParameterPredictor(engine, INFO)(np.random.default_rng(0).random(shape), 1e-6 / 64)
-    assert engine.calls == [(tiles, 64, 64, 2)] * 16
+    assert engine.calls == [(16 * tiles, 64, 64, 2)]
     assert found.mean == pytest.approx(1e-4 + np.mean(np.arange(tiles) / 10) * 9e-4, rel=1e-6)
     assert found.sd == pytest.approx(0.12 * 9e-4, rel=1e-5)
 

@@ -23,6 +23,7 @@ UNITS = {"dmi": "J/m²", "ms": "A/m"}
 """Unit of a parameter."""
 SHOWN = {"dmi": ("D", "mJ/m²", 1e3), "ms": ("Ms", "kA/m", 1e-3)}
 """Parameter → symbol, unit at the edge of the program, and factor from SI units to it."""
+_REVERSED = np.array([-1, 1], np.float32)  # levels, and the scale, of a reversed film
 _SCALED = "scaled"  # as in models.parameter_networks, which would load Keras
 LEVEL = 0.9
 """Probability with which a value lies in the interval of a distribution."""
@@ -201,10 +202,10 @@ def outputs(
     """
     if info["architecture"] != _SCALED:
         return np.asarray(network(inputs))
-    reversed_ = inputs * np.array([-1, 1], np.float32)
-    turned = (np.rot90(one, turn, (1, 2)) for one in (inputs, reversed_) for turn in range(4))
-    both = [image for one in turned for image in (one, one[:, :, ::-1])]
-    return np.mean([np.asarray(network(np.ascontiguousarray(one))) for one in both], axis=0)
+    turned = [np.rot90(one, turn, (1, 2)) for one in (inputs, inputs * _REVERSED)
+              for turn in range(4)]  # fmt: skip
+    both = np.concatenate([*turned, *(one[:, :, ::-1] for one in turned)])
+    return np.asarray(network(both)).reshape(len(turned) * 2, len(inputs), -1).mean(0)
 
 
 def spread(output: np.ndarray, calibration: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
