@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from spinscope.physics.domain_images import kerr_image, view
 from spinscope.training.domains import FilmViews, degraded_as_trained
@@ -53,3 +54,17 @@ def test_degraded_examples_have_noise_or_blur_and_others_are_clean():
         b, *_ = source.example(np.random.default_rng(n), varied=True)
         clean += any(np.allclose(np.sort(one.ravel()), np.sort(b.ravel())) for one in (a, 1 - a))
     assert 35 < clean < 65  # 50 of 100
+
+
+def test_a_part_of_a_view_is_a_view_at_a_smaller_scale():
+    rng = np.random.default_rng(0)
+    x = np.arange(128) * 4e-9
+    stripes = np.rint(127.5 + 127.5 * np.sin(2 * np.pi * x / 64e-9)) * np.ones((128, 1))
+    source = FilmViews(stripes.astype(np.uint8)[None], np.array([0.5]), 4e-9, (256e-9, 512e-9), 64)
+    drawn = [source.example(rng, varied=False, zoom=1.0) for _ in range(40)]
+    sides = np.array([scale for _, scale, _ in drawn])
+    assert sides.min() >= 256e-9 * 0.99 and len(np.unique(sides)) > 10
+    for image, scale, _ in drawn:
+        spectrum = np.abs(np.fft.fft2(image - image.mean(), s=(1024, 1024)))[0:512, 0:512]
+        peak = np.hypot(*np.unravel_index(spectrum.argmax(), spectrum.shape)) / 1024 * 64
+        assert scale / peak == pytest.approx(64e-9, rel=0.07)

@@ -78,14 +78,16 @@ class ParameterCnn(Family):
         """Views at random places and orientations; varied ones for the architecture `scaled`."""
         from spinscope.inference.parameters import network_input
         from spinscope.models.parameter_networks import SCALED
+        from spinscope.training.domains import ZOOM
         from spinscope.training.pipeline import drawn_batches
 
         views, info = self._views(frames, params), self._input_info(frames, params)
         varied = self._is(SCALED, params)
+        zoom = ZOOM if varied else 0.0
 
         def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
             rng = np.random.default_rng([seed, number])
-            image, scale, value = views.example(rng, varied=varied)
+            image, scale, value = views.example(rng, varied=varied, zoom=zoom)
             inputs = network_input(image, scale / views.pixels, info)
             return inputs, np.array([value], np.float32)
 

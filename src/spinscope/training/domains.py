@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from spinscope.physics.domain_images import degraded, kerr_image, view
 
+ZOOM = 0.5
+"""Share of the examples that are magnified parts of views."""
 CLEAN = 0.5
 """Share of the examples without noise, blur and background."""
 NOISE, BLUR_PX, BACKGROUND = 0.45, 1.5, 0.5
@@ -42,7 +45,7 @@ class FilmViews:
     pixels: int
 
     def example(
-        self, rng: np.random.Generator, *, varied: bool
+        self, rng: np.random.Generator, *, varied: bool, zoom: float = 0.0
     ) -> tuple[np.ndarray, float, np.float32]:
         """Draw a view of a film at a random place, scale and orientation.
 
@@ -52,6 +55,9 @@ class FilmViews:
         varied : bool
             Whether examples are also mirrored and reversed, and a part of them has noise, blur and
             a background.
+        zoom : float, default 0
+            Share of the examples that are a part of a view, magnified to its number of pixels, and
+            so fill the scales between those of the training.
 
         Returns
         -------
@@ -67,12 +73,25 @@ class FilmViews:
         image = np.rot90(
             kerr_image(view(film, self.cell, scale, origin, self.pixels)), int(rng.integers(4))
         )
+        if zoom and rng.random() < zoom:
+            image, scale = self._magnified(image, scale, rng)
         if varied:
             image = image[:, ::-1] if rng.random() < 0.5 else image
             image = 1 - image if rng.random() < 0.5 else image
             if rng.random() > CLEAN:
                 image = degraded_as_trained(image, rng)
         return np.ascontiguousarray(image, np.float32), scale, np.float32(self.values[index])
+
+    def _magnified(
+        self, image: np.ndarray, scale: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, float]:
+        """Random part of a view, from the smallest scale on, with as many pixels as the view."""
+        smallest = max(0.5, min(self.scales) / scale)
+        side = round(self.pixels * rng.uniform(smallest, 1))
+        top, left = rng.integers(self.pixels - side + 1, size=2)
+        part = image[top : top + side, left : left + side]
+        large = ndimage.zoom(part, self.pixels / side, order=1, mode="nearest", grid_mode=True)
+        return large, scale * side / self.pixels
 
 
 def degraded_as_trained(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
