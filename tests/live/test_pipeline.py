@@ -24,6 +24,7 @@ from spinscope.live.results import Chunks, open_results
 from spinscope.recordings import WatchedFolder, open_recording
 
 SETTINGS = {"models": [{"ref": "stand-in", "sha256": "0"}]}
+OTHER = {"models": [{"ref": "another", "sha256": "1"}]}
 
 
 def run(path, out, predictor, **options):
@@ -96,10 +97,10 @@ def test_a_stopped_recording_gives_the_same_error_again(stack, predictor, tmp_pa
 
 def test_other_settings_keep_the_earlier_results(stack, predictor, tmp_path):
     run(stack, tmp_path / "film", predictor)
-    run(stack, tmp_path / "film", predictor, settings={"models": "another"})
+    run(stack, tmp_path / "film", predictor, settings=OTHER)
     assert open_results(tmp_path / "film.1").summary["settings"]["models"] == SETTINGS["models"]
     assert open_results(tmp_path / "film").summary["previous"] == str(tmp_path / "film.1")
-    assert open_results(tmp_path / "film").summary["settings"]["models"] == "another"
+    assert open_results(tmp_path / "film").summary["settings"]["models"] == OTHER["models"]
 
 
 class Dies(Dark):
@@ -136,7 +137,7 @@ def test_a_killed_call_is_resumed(stack, predictor, tmp_path):
 def test_chunks_of_other_settings_are_not_resumed(stack, predictor, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(stack, tmp_path / "film", Predictor(Dies(), predictor.info), chunk_frames=2)
-    found = run(stack, tmp_path / "film", predictor, settings={"models": "another"})
+    found = run(stack, tmp_path / "film", predictor, settings=OTHER)
     assert found.summary["timing"]["frames"] == 10
 
 
@@ -179,7 +180,7 @@ def test_a_full_disk_at_the_end_leaves_the_earlier_results(stack, predictor, tmp
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    other = {"settings": {"models": "another"}}
+    other = {"settings": OTHER}
     with monkeypatch.context() as patch:
         patch.setattr(results_module, "_merge_tables", full)
         with pytest.raises(OSError, match="No space left"):

@@ -29,6 +29,7 @@ from spinscope.analysis.units import with_units
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, provenance, write_json
 from spinscope.live.frame import MeasuredFrame
+from spinscope.live.stored import check_summary, check_table, parse_json
 from spinscope.recordings import Recording, open_recording
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ FORMER_COLUMNS = {
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a summary, settings or a calibration, with the keys of earlier versions renamed."""
-    return json.loads(path.read_text(), object_pairs_hook=_present)
+    return parse_json(path, object_pairs_hook=_present)
 
 
 def _present(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -404,35 +405,63 @@ class Results:
 
     def table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read the table of objects or of frames, or some of its columns, by present names."""
-        import pandas as pd
         import pyarrow.parquet as pq
 
         path = self.folder / f"{name}.parquet"
-        if not path.is_file():
-            return pd.DataFrame()
-        stored = {present_column(name, column): column for column in pq.read_schema(path).names}
-        wanted = list(stored if columns is None else columns)
-        table = pd.read_parquet(path, columns=[stored.get(column, column) for column in wanted])
-        return table.set_axis(wanted, axis=1)
+        try:
+            stored = {present_column(name, column): column for column in pq.read_schema(path).names}
+            wanted = list(stored if columns is None else columns)
+            if missing := [column for column in wanted if column not in stored]:
+                raise SpinscopeError(f"{path} must have a column {missing[0]}")
+            read = pq.read_table(path, columns=[stored[column] for column in wanted])
+            table = read.to_pandas(ignore_metadata=True).set_axis(wanted, axis=1)
+        except SpinscopeError:
+            raise
+        except Exception as error:  # pyarrow raises many kinds on damaged files
+            text = " ".join(str(error).split())
+            raise SpinscopeError(f"{path} is not a readable table: {text[:300]}") from error
+        if name == "frames" and len(table) != self.n_frames:
+            raise SpinscopeError(
+                f"{path} has {len(table)} rows; {SUMMARY} has {self.n_frames} frames"
+            )
+        check_table(path, table, self.n_frames)
+        return table
 
     def mask(self, index: int) -> np.ndarray:
         """Read the mask of a frame, (H, W) uint8 class indices."""
-        import tifffile
-
         n = self.n_frames
         if not 0 <= index < n:
             raise SpinscopeError(f"{self.folder}: frame {index} must be from 0 to {n - 1}")
-        with tifffile.TiffFile(self.folder / MASKS) as file:
-            return file.pages[index].asarray()
+        with contextlib.closing(self._stack()) as stack:
+            return self._mask(stack, index)
 
     def masks(self) -> Iterator[np.ndarray]:
         """Iterate over all masks, one in memory at a time."""
-        import tifffile
+        with contextlib.closing(self._stack()) as stack:
+            for index in range(self.n_frames):
+                yield self._mask(stack, index)
 
-        if self.n_frames:
-            with tifffile.TiffFile(self.folder / MASKS) as file:
-                for page in file.pages:
-                    yield page.asarray()
+    def _stack(self) -> Recording:
+        """Open the stack of masks."""
+        path = self.folder / MASKS
+        stack = open_recording(path)
+        if (stack.n, tuple(stack.shape)) != (self.n_frames, self.shape):
+            stack.close()
+            raise SpinscopeError(
+                f"{path} has {stack.n} frames of shape {tuple(stack.shape)}; {SUMMARY} has "
+                f"{self.n_frames} of {self.shape}"
+            )
+        return stack
+
+    def _mask(self, stack: Recording, index: int) -> np.ndarray:
+        """Read a mask of the stack, and check its classes."""
+        mask, known = stack.read(index), len(self.classes)
+        if mask.dtype != np.uint8 or mask.max() >= known:
+            raise SpinscopeError(
+                f"{stack.path}: frame {index} ({mask.dtype} up to {mask.max()}) must contain "
+                f"class indices from 0 to {known - 1}"
+            )
+        return mask
 
     def recording(self) -> Recording:
         """Open the recording that was segmented.
@@ -444,7 +473,12 @@ class Results:
         """
         known = self.summary["recording"]
         only = list(self.frames["name"]) if known["watched"] else None
-        recording = open_recording(known["path"], pixel_size=self.pixel_size, only=only)
+        try:
+            recording = open_recording(known["path"], pixel_size=self.pixel_size, only=only)
+        except SpinscopeError:
+            raise
+        except (OSError, ValueError) as error:  # a path that no file can have
+            raise SpinscopeError(f"{known['path']!r} cannot be opened: {error}") from error
         if not known["watched"] and recording.fingerprint != known["fingerprint"]:
             raise SpinscopeError(
                 f"{known['path']} has changed since {self.folder} was made from it; segment it "
@@ -459,12 +493,14 @@ def open_results(folder: Path | str) -> Results:
     Raises
     ------
     SpinscopeError
-        Where it holds no summary.
+        Where it holds no summary, or one that `segment` cannot have written.
     """
     folder = Path(folder)
     if not (folder / SUMMARY).is_file():
         raise SpinscopeError(f"{folder} holds no {SUMMARY}: it must be a folder of `segment`")
-    return Results(folder, read_json(folder / SUMMARY))
+    content = read_json(folder / SUMMARY)
+    check_summary(folder / SUMMARY, content)
+    return Results(folder, content)
 
 
 def frame_tables(
