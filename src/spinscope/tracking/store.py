@@ -134,8 +134,12 @@ def reachable(uri: str) -> Iterator[None]:
     except SpinscopeError:
         raise
     except (
-        *(MlflowException, RequestException, sqlalchemy.exc.SQLAlchemyError, OSError),
-        *(ImportError, ValueError),  # a missing driver, a port that is no number
+        MlflowException,
+        RequestException,
+        sqlalchemy.exc.SQLAlchemyError,
+        OSError,
+        ImportError,  # a missing driver
+        ValueError,  # a port that is no number
     ) as error:
         text = " ".join(str(error).replace(uri, public(uri)).split())
         raise SpinscopeError(
