@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from tests import servers
+from tests.servers import Bucket, Postgres
 
 from spinscope.config import Films, Params, Tracking, load_params
 from spinscope.datasets import Record, write_moke
@@ -300,3 +302,17 @@ def reversed_disc() -> Callable:
         return Start(m / np.sqrt((m * m).sum(0)), {key: v[0] for key, v in values.items()})
 
     return start
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; every test makes its own database in it."""
+    with servers.postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory) -> Iterator[Bucket]:
+    """An S3 store on the disk; every test writes below its own prefix."""
+    with servers.s3_store(tmp_path_factory.mktemp("s3")) as bucket:
+        yield bucket

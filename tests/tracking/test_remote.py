@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from tests.servers import mlflow_server
 from tests.tracking.conftest import (
     MEASURES,
     THRESHOLD,
@@ -36,46 +33,15 @@ from spinscope.tracking.runs import log_curves, log_report
 pytestmark = pytest.mark.slow
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 @pytest.fixture(scope="session")
 def server(fresh_store: Path, tmp_path_factory) -> Iterator[str]:
     """Address of an MLflow server that keeps its artifacts itself."""
     folder = tmp_path_factory.mktemp("server")
     database = folder / "mlflow.db"
     database.write_bytes((fresh_store / "mlflow.db").read_bytes())
-    address = f"http://127.0.0.1:{_free_port()}"
-    command = [sys.executable, "-m", "mlflow", "server", "-w", "1", "--host", "127.0.0.1"]
-    command += [
-        "--port",
-        address.rpartition(":")[2],
-        "--backend-store-uri",
-        f"sqlite:///{database}",
-    ]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env=environment, cwd=folder, start_new_session=True
-        )
-    try:
-        transport = httpx.HTTPTransport()
-        with httpx.Client(transport=transport) as client:
-            while True:
-                assert process.poll() is None, (folder / "log").read_text()
-                try:
-                    if client.get(f"{address}/health", timeout=5).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    threading.Event().wait(0.2)
+    artifacts = str(folder / "artifacts")
+    with mlflow_server(folder, f"sqlite:///{database}", artifacts) as address:
         yield address
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait()
 
 
 @pytest.fixture

