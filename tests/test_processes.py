@@ -72,7 +72,10 @@ def test_ctrl_c_does_not_wait_for_work_and_reports_no_leak(tmp_path):
     (tmp_path / "program.py").write_text(f"if __name__ == '__main__':\n{_indented(program)}")
     note = tmp_path / "note"
     with subprocess.Popen(
-        [sys.executable, tmp_path / "program.py", note], stderr=subprocess.PIPE, text=True
+        [sys.executable, tmp_path / "program.py", note],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells may ignore it
     ) as process:
         until(note.is_file)
         process.send_signal(signal.SIGINT)

@@ -246,6 +246,7 @@ def test_strokes_outlive_a_step_to_another_frame_and_a_run_of_the_page(tab, hand
     name = tab.locator(".editor .name").filter(has_not_text="0000")
     name.wait_for()  # that frame is reviewed already
     tab.get_by_text("As recorded").click()
+    tab.get_by_text("uncertain, %").first.wait_for(state="detached")  # else a key has the old order
     settled(tab)
     for k in reversed(range(int(name.inner_text()))):
         hand.keys("p")
