@@ -135,6 +135,7 @@ def test_keys_without_a_name_show_a_hint_only(hand, project):
     assert not (project[0] / "reviews").exists()
     hand.tab.get_by_label("Your name").fill("Ada")
     hand.keys("Enter")
+    hand.tab.locator('.editor[data-frame$="/Ada"]').wait_for()
     settled(hand.tab)
 
 
@@ -305,6 +306,7 @@ def test_objects_outside_a_range_are_dimmed_and_deleted_in_one_step(tab, hand, r
     assert 0 < (after == 1).sum() < (start == 1).sum()
     assert (start[after == 1] == 1).all()
     tab.get_by_text("Filter objects by a measured quantity").click()
+    lower.wait_for(state="detached")
     settled(tab)
 
 
