@@ -6,9 +6,11 @@ import argparse
 import asyncio
 import contextlib
 import inspect
+import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from prefect import Flow, get_client, get_run_logger, tags
@@ -21,15 +23,17 @@ from prefect.client.schemas.filters import (
     TaskRunFilterStateType,
 )
 from prefect.futures import PrefectFuture
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Crashed
 from pydantic import BeforeValidator, Field
 
 from spinscope import families
-from spinscope.config import profile_names
+from spinscope.config import profile_names, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.processes import dead, this_process
 
+OWNERS = {"fetch", "flows", "gates", "serve", "tracking"}
+"""Sections of the settings that no override of a deployment changes."""
 PROCESS = "spinscope.process"
 """Label of a flow run: the process that runs it."""
 
@@ -136,13 +140,54 @@ def settings_of(overrides: Sequence[str], **values: Any) -> list[str]:
 
 
 def begin() -> Callable[[str], None]:
-    """Record which process runs the flow; returns the function that logs a warning of the run."""
+    """Record which process runs the flow; returns the function that logs a warning of the run.
+
+    Raises
+    ------
+    SpinscopeError
+        If a run of a deployment has parameters that `check_deployed` refuses.
+    """
     run = flow_run.get_id()
     if run is None:  # the function of the flow is called by itself
         return print
+    if deployment.get_id() is not None:
+        check_deployed(flow_run.get_parameters())
     with get_client(sync_client=True) as client:
         client.update_flow_run_labels(run, {PROCESS: this_process()})
     return get_run_logger().warning
+
+
+def check_deployed(parameters: Mapping[str, Any]) -> None:
+    """Refuse what only the owner of the machine may choose, not whoever opens Prefect's page.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Parameters of a run of a deployment.
+
+    Raises
+    ------
+    SpinscopeError
+        For an override of another store, dataset, download or gate, and for a folder outside of
+        the project.
+    """
+    for override in parameters.get("overrides") or ():
+        key = override.partition("=")[0]
+        sections = {key, key.partition(".")[0]}
+        if sections & OWNERS or key in ("data", "data.path"):
+            raise SpinscopeError(
+                f"override {override!r}: {key} cannot be changed in a deployment; set it in "
+                "params.yaml, or use `spinscope flow run`"
+            )
+    root = project_root()
+    for name in ("data", "films", "out"):
+        if given := parameters.get(name):
+            path = Path(os.path.abspath(root / given))  # noqa: PTH100  (links of the owner count)
+            if not path.is_relative_to(root):
+                raise SpinscopeError(
+                    f"{name} (={str(given)!r}) of a deployment must be below {root}; for another "
+                    "folder, use `spinscope flow run`"
+                )
 
 
 async def end_stale_runs() -> int:

@@ -44,7 +44,7 @@ def root(tmp_path: Path, monkeypatch) -> Path:
     root, checkout = tmp_path / "a project", project_root()
     (root / "flows").mkdir(parents=True)
     (root / "flows/serve.py").write_text(_FLOWS)
-    for name in ("dashboards", ".streamlit", "params.yaml"):
+    for name in ("dashboards", ".streamlit", "params.yaml", "flows/_server.py"):
         (root / name).symlink_to(checkout / name)
     for name in ("SPINSCOPE_SET", "SPINSCOPE_PROFILE", "SPINSCOPE_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
@@ -116,13 +116,20 @@ def _check_that_other_sites_are_refused(addresses: dict[str, str]) -> None:
     foreign = {"Origin": "http://attacker.example"}
     mlflow, prefect, dashboard = (addresses[name] for name in ("mlflow", "prefect", "dashboard"))
     name = b'{"name": "forged"}'  # without a Content-Type, so that a browser asks nobody first
-    forged = httpx.post(f"{prefect}/api/work_pools/", content=name, headers=foreign)
-    assert (forged.status_code, forged.json()["detail"]) == (403, "Missing CSRF token.")
+    local = {"Origin": "http://localhost:8888"}  # a page of another program on this machine
+    rebound = {"Host": "attacker.example:4200"}
+    for headers in (foreign, local, rebound):
+        forged = httpx.post(f"{prefect}/api/work_pools/", content=name, headers=headers)
+        assert (forged.status_code, forged.text[:10]) == (403, "The header")
+    assert httpx.post(f"{prefect}/api/work_pools/", content=name).status_code == 403  # no token
+    assert httpx.get(f"{prefect}/api/flows/count", headers=rebound).status_code == 403
     read = httpx.get(f"{prefect}/api/csrf-token", params={"client": "x"}, headers=foreign)
     assert "access-control-allow-origin" not in read.headers
     create = f"{mlflow}/api/2.0/mlflow/experiments/create"
-    for headers in (foreign, {"Host": "attacker.example:5000"}, {"Host": "10.0.0.1"}):
+    for headers in (foreign, local, {"Host": "attacker.example:5000"}, {"Host": "10.0.0.1"}):
         assert httpx.post(create, content=name, headers=headers).status_code == 403
+    file = f"{mlflow}/api/2.0/mlflow-artifacts/artifacts/model.keras"
+    assert httpx.put(file, content=b"forged", headers=local).status_code == 403
     assert httpx.get(mlflow, headers={"Host": "attacker.example:5000"}).status_code == 403
     assert _websocket(dashboard) == 101
     assert _websocket(dashboard, Origin=foreign["Origin"]) == 403

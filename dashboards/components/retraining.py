@@ -23,7 +23,7 @@ import psutil
 from spinscope.config import Params, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.files import write_json
-from spinscope.serve import project_environment
+from spinscope.serve import flow_environment
 from spinscope.training.checkpoint import finished_epochs
 
 JOBS = "build/retrain"
@@ -159,7 +159,7 @@ def start(params: Params, folders: Sequence[Path], model: str, seeds: int, epoch
         child = subprocess.Popen(
             line,
             cwd=root,
-            env=project_environment(root),
+            env=flow_environment(root),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -27,8 +27,8 @@ import psutil
 from spinscope.config import Params, Serve, project_root, settings_environment
 from spinscope.errors import SpinscopeError
 from spinscope.files import make_private
+from spinscope.origins import HOST, hosts
 
-HOST = "127.0.0.1"
 _MARK = "SPINSCOPE_SERVE"
 _START_SECONDS = 240  # MLflow and Prefect take 12 s each where the machine is idle
 _STOP_SECONDS = 10
@@ -58,6 +58,16 @@ def project_environment(root: Path) -> dict[str, str]:
         # The server that Prefect starts for a single flow takes 20 s on a fresh database.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }
+
+
+def flow_environment(root: Path) -> dict[str, str]:
+    """Environment of a flow; the server that Prefect starts for it answers only its processes."""
+    environment = project_environment(root)
+    if not {"PREFECT_API_URL", "PREFECT_API_AUTH_STRING"} & set(environment):
+        password = f"flow:{secrets.token_urlsafe(24)}"
+        for name in ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"):
+            environment[name] = password
+    return environment
 
 
 @dataclass
@@ -177,7 +187,7 @@ def services(
     from spinscope.tracking import open_store
 
     root = project_root()
-    for name in ("dashboards/app.py", "flows/serve.py"):
+    for name in ("dashboards/app.py", "flows/serve.py", "flows/_server.py"):
         if not (root / name).is_file():
             raise SpinscopeError(f"{root / name} is missing; serve needs the project's checkout")
     ports = choose_ports(params.serve)
@@ -264,24 +274,30 @@ def plan(
     first = [
         Service(
             "mlflow",
-            _module("mlflow server", host=HOST, port=ports["mlflow_port"], workers=1),
+            (
+                *(sys.executable, "-m", "spinscope.tracking.web"),
+                *("--port", str(ports["mlflow_port"])),
+            ),
             environment
             | {
                 "MLFLOW_BACKEND_STORE_URI": uri,
                 "MLFLOW_ARTIFACTS_DESTINATION": str((root / params.tracking.artifacts).resolve()),
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                 "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "false",
-                "MLFLOW_SERVER_ALLOWED_HOSTS": _hosts(ports["mlflow_port"]),
+                "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(hosts(ports["mlflow_port"])),
                 "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": mlflow,
+                "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
             },
             lambda: _answers(f"{mlflow}/health"),
         ),
         Service(
             "prefect",
-            _module("prefect server start", host=HOST, port=ports["prefect_port"]),
+            (
+                *(sys.executable, str(root / "flows/_server.py")),
+                *("--port", str(ports["prefect_port"])),
+            ),
             environment
             | {
-                "PREFECT_CLI_PROMPT": "false",
                 "PREFECT_UI_API_URL": f"{prefect}/api",
                 # Otherwise any web site could start flows from the user's browser. Without the
                 # token it could still send requests, of which it cannot read the responses.
@@ -313,17 +329,6 @@ def plan(
         lambda: _polled(f"{prefect}/api", begun),
     )
     return first, flows, addresses
-
-
-def _hosts(port: int) -> str:
-    """Values of the header Host that a browser on this machine sends."""
-    return f"{HOST}:{port},localhost:{port}"
-
-
-def _module(words: str, **options: object) -> tuple[str, ...]:
-    """Command line of a Python module and its options."""
-    flat = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-    return (sys.executable, "-m", *words.split(), *flat)
 
 
 def post(api: str, path: str) -> httpx.Response:

@@ -65,6 +65,37 @@ def test_settings_of_a_flow_change_no_limit_of_the_gates(prefect, monkeypatch):
         promote(profile="demo", overrides=["gates.min_recall=0"])
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"overrides": ["tracking.uri=http://attacker.example"]},
+        {"overrides": ["tracking={uri: http://attacker.example}"]},
+        {"overrides": ["data.path=/home"]},
+        {"overrides": ["data={path: /home}"]},
+        {"overrides": ["fetch.api=http://attacker.example"]},
+        {"overrides": ["seed=1", "gates.min_recall=0"]},
+        {"out": "/home/other"},
+        {"out": "build/../../other"},
+        {"data": "/home/other"},
+    ],
+)
+def test_a_deployment_uses_the_store_and_the_folders_of_the_project(prefect, monkeypatch, given):
+    """Also where it is started through the interface of the server, as pages do."""
+    from prefect.runtime import deployment
+
+    train = importlib.import_module("train_seeds")
+    monkeypatch.setattr(deployment, "get_id", lambda: "a deployment", raising=False)
+    monkeypatch.setattr(train, "train_in_tasks", lambda *_: pytest.fail("was started"))
+    with pytest.raises(SpinscopeError, match="spinscope flow run"):
+        train.train_seeds(profile="demo", **given)
+
+
+def test_a_deployment_keeps_other_settings(monkeypatch):
+    check = importlib.import_module("_arguments").check_deployed
+    check({"overrides": ["training.epochs=1", "data.scheme=3"], "out": "build/here", "data": None})
+    check({"out": project_root() / "build/x", "films": "build/films"})
+
+
 def test_schedules_have_a_time_zone(deployments):
     (planned,) = deployments("flows.timezone=Europe/Berlin")["train-seeds"].schedules
     assert (planned.schedule.cron, planned.schedule.timezone) == ("0 2 * * 6", "Europe/Berlin")

@@ -45,11 +45,11 @@ def run(
     name: Annotated[str, typer.Argument(help="Name of the flow; its own options follow.")],
 ) -> None:
     """Run a flow in this process, with the options after its name."""
-    from spinscope.serve import project_environment
+    from spinscope.serve import flow_environment
 
     commands = flow_commands()
     if name not in commands:
         raise SpinscopeError(f"flow {name!r} must be one of {', '.join(commands)}")
     command = [*commands[name][1], *context.args]
-    environment = project_environment(project_root())
+    environment = flow_environment(project_root())
     raise typer.Exit(subprocess.run(command, env=environment).returncode)
