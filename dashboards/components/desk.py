@@ -15,10 +15,7 @@ from spinscope.classes import CLASSES
 from spinscope.config import project_root
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import confusion, scores
-from spinscope.reviews.folder import Review, Reviews, mask_sha256
-
-REVIEWS = "reviews"
-"""Folder of the project that holds the reviews of every recording."""
+from spinscope.reviews.folder import REVIEWS, Review, Reviews, mask_sha256
 
 SAMPLE = 40
 """Frames of a long recording whose uncertainty is computed to order them."""

@@ -11,12 +11,12 @@ import pandas as pd
 import streamlit as st
 
 from components import layout, retraining
-from components.desk import REVIEWS, reviews_folder
+from components.desk import reviews_folder
 from components.results_folder import review_counts
 from components.review_queue import Work
 from spinscope.config import Params, project_root
 from spinscope.evaluation.report import seen_text
-from spinscope.reviews.folder import Reviews
+from spinscope.reviews.folder import REVIEWS, Reviews
 
 FRAMES = {
     "held_out": "Corrected frames held back",

@@ -9,6 +9,7 @@ import warnings
 import typer
 
 from spinscope.cli import (
+    backups,
     corpus,
     data,
     estimate,
@@ -37,6 +38,7 @@ app.add_typer(estimate.app)
 app.add_typer(registry.app, name="registry")
 app.add_typer(studies.app, name="study")
 app.add_typer(flows.app, name="flow")
+app.add_typer(backups.app)
 app.add_typer(project.app)
 
 

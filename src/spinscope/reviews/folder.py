@@ -29,6 +29,8 @@ from spinscope.datasets.manifest import pixel_sha256
 from spinscope.errors import SpinscopeError
 from spinscope.images import check_image, read_image, read_label, write_image, write_label
 
+REVIEWS = "reviews"
+"""Folder of the project that holds the reviews of every recording."""
 STATUSES = ("accepted", "corrected", "rejected")
 
 FORMER_KEYS = {

@@ -122,7 +122,7 @@ def check(
         *_not_worse(store, of, quantities, report, measure, params.gates.confidence),
         Gate("frame time", "times that of the reference network, at most the limit", slow, limit,
              slow <= limit),
-        _reproduces(store, family, of),
+        reproduces(store, family, of),
     )  # fmt: skip
 
 
@@ -415,8 +415,16 @@ def _optimism(of: Version, report: Mapping[str, Any]) -> float:
     return of.number("optimism") or 0.0
 
 
-def _reproduces(store: Store, family: Family, of: Version) -> Gate:
-    """Mean difference between the stored predictions and those that the stored model now makes."""
+def reproduces(store: Store, family: Family, of: Version) -> Gate:
+    """Gate on the difference between the stored predictions and those the stored model now makes.
+
+    Parameters
+    ----------
+    store : Store
+    family : Family
+        How the model is applied.
+    of : Version
+    """
 
     def gate(rule: str, differing: float | None = None) -> Gate:
         passed = differing is not None and differing <= TOLERANCE

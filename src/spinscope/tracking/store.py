@@ -116,6 +116,23 @@ def store_uri(tracking: Tracking) -> str:
     return uri
 
 
+def local_files(tracking: Tracking) -> tuple[Path, Path]:
+    """SQLite file and artifact folder of a store, which need not exist.
+
+    Raises
+    ------
+    SpinscopeError
+        If the store is a server or another database.
+    """
+    uri = store_uri(tracking)
+    if not uri.startswith(_SQLITE):
+        raise SpinscopeError(
+            f"tracking.uri (={public(uri)!r}) must be sqlite:///FILE here; the files of a server "
+            "are on its own machine"
+        )
+    return Path(uri.removeprefix(_SQLITE)), _absolute(tracking.artifacts)
+
+
 @contextlib.contextmanager
 def reachable(uri: str) -> Iterator[None]:
     """Turn errors of MLflow, its HTTP client and the database into one sentence with the `uri`.
@@ -266,11 +283,11 @@ def _prepare_database(database: Path, artifacts: str) -> None:
             # In another file that is renamed at the end: an interruption leaves nothing behind.
             with atomic_file(database, 0o600) as partial:
                 _create_tables(partial, artifacts)
-                _record_home(partial, None, home)
+                record_home(partial, None, home)
         elif (recorded := _recorded_home(database)) != home:
             if recorded is None:
                 _create_tables(database, artifacts)
-            _record_home(database, recorded, home)
+            record_home(database, recorded, home)
 
 
 def _create_tables(database: Path, artifacts: str) -> None:
@@ -283,7 +300,7 @@ def _create_tables(database: Path, artifacts: str) -> None:
 
 def _recorded_home(database: Path) -> str | None:
     """Folder that this database was last opened in; None if it is not recorded."""
-    with contextlib.closing(_connect(database)) as connection:
+    with contextlib.closing(connect(database)) as connection:
         try:
             row = connection.execute(
                 "SELECT value FROM experiment_tags WHERE experiment_id = 0 AND key = ?", (_HOME,)
@@ -295,23 +312,46 @@ def _recorded_home(database: Path) -> str | None:
     return row[0] if row else None
 
 
-def _connect(database: Path) -> sqlite3.Connection:
+def connect(database: Path) -> sqlite3.Connection:
+    """Connection to an SQLite file, which waits for other processes."""
     return sqlite3.connect(database, timeout=_BUSY_SECONDS)
 
 
-def _record_home(database: Path, old: str | None, new: str) -> None:
-    """Record the folder of the database, and replace `old` by `new` in every location below it."""
-    with contextlib.closing(_connect(database)) as connection, connection:
+def locations(database: Path) -> set[str]:
+    """Every absolute location of artifacts in a database; references to logged models are none."""
+    found: set[str] = set()
+    with contextlib.closing(connect(database)) as connection:
+        for table, column in _LOCATIONS:
+            rows = connection.execute(f"SELECT DISTINCT {column} FROM {table}")
+            found |= {place for (place,) in rows if place and not place.startswith("models:")}
+    return found
+
+
+def record_home(database: Path, old: str | None, new: str, home: str | None = None) -> None:
+    """Record the folder of a database, and replace `old` by `new` in every location below it.
+
+    Parameters
+    ----------
+    database : Path
+        SQLite file of a store.
+    old : str or None
+        Folder in the locations; None replaces none.
+    new : str
+        Folder that takes its place.
+    home : str, optional
+        Folder of the database, by default `new`.
+    """
+    with contextlib.closing(connect(database)) as connection, connection:
         for table, column in _LOCATIONS if old else ():
             for before, after in ((old, new), (f"file://{old}", f"file://{new}")):
                 connection.execute(
                     f"UPDATE {table} SET {column} = :after || substr({column}, :tail) "
-                    f"WHERE substr({column}, 1, :tail) = :before || '/'",
+                    f"WHERE {column} = :before OR substr({column}, 1, :tail) = :before || '/'",
                     {"before": before, "after": after, "tail": len(before) + 1},
                 )
         connection.execute(
             "INSERT OR REPLACE INTO experiment_tags (experiment_id, key, value) VALUES (0, ?, ?)",
-            (_HOME, new),
+            (_HOME, home or new),
         )
 
 
