@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+from spinscope import files
 from spinscope.errors import SpinscopeError
 from spinscope.files import (
     atomic_file,
@@ -65,6 +68,73 @@ def test_a_folder_that_fails_leaves_the_old_one(tmp_path):
         raise KeyboardInterrupt
     assert [p.name for p in (tmp_path / "d").iterdir()] == ["a"]
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+_WRITES = """
+import os, signal, sys
+from pathlib import Path
+from spinscope.files import {kind}, partial_folder
+with {kind}(Path(sys.argv[1], "new")) as partial, partial_folder() as scratch:
+    print(partial, scratch, flush=True)
+    os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+"""
+
+
+def _writer(kind: str, folder: Path, number: str) -> tuple[subprocess.Popen, list[Path]]:
+    """A process that sends itself a signal while it writes, and its partial files."""
+    command = [sys.executable, "-c", _WRITES.format(kind=kind), str(folder), number]
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return process, [Path(name) for name in process.stdout.readline().split()]
+
+
+@pytest.mark.parametrize("kind", ["atomic_file", "atomic_folder"])
+def test_the_next_call_removes_what_killed_processes_left(tmp_path, kind):
+    stopped, alive = _writer(kind, tmp_path, "SIGSTOP")
+    process, left = _writer(kind, tmp_path, "SIGKILL")
+    process.wait()
+    host, rest = left[0].name.split("-", 1)
+    elsewhere = tmp_path / f"{host}elsewhere-{rest}"
+    elsewhere.touch()
+    try:
+        assert set(tmp_path.iterdir()) == {*left, *alive, elsewhere}
+        assert _writer(kind, tmp_path, "SIGCONT")[0].wait() == 0
+        assert set(tmp_path.iterdir()) == {*alive, elsewhere, tmp_path / "new"}
+    finally:
+        stopped.kill()
+        stopped.wait()
+
+
+def test_a_kill_between_two_renames_leaves_the_old_folder(tmp_path, monkeypatch):
+    """Without an exchange in one step the old folder is renamed first."""
+    monkeypatch.setattr(files, "_exchange", lambda *_: False)
+    with atomic_folder(tmp_path / "d") as partial:
+        (partial / "a").write_text("old")
+    with atomic_folder(tmp_path / "d") as partial:
+        (partial / "a").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+    assert (tmp_path / "d/a").read_text() == "new"
+    dead = files._partial_name(tmp_path / "d.old").replace(f"-{os.getpid()}-", "-999999999-")
+    (tmp_path / "d").rename(dead)
+    assert files.remove_partial(tmp_path) == []
+    assert (tmp_path / "d/a").read_text() == "new"
+
+
+def test_a_folder_is_exchanged_in_one_step(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    assert files._exchange(tmp_path / "a", tmp_path / "b") == (sys.platform == "linux")
+    assert (tmp_path / "a/b").exists() == (sys.platform == "linux")
+
+
+def test_a_link_to_a_folder_is_replaced_and_its_folder_kept(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with atomic_folder(tmp_path / "link") as partial:
+        (partial / "a").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"real", "link"}
+    assert (tmp_path / "link/a").is_file() and not any((tmp_path / "real").iterdir())
 
 
 def test_json_that_cannot_be_written_leaves_the_old(tmp_path):

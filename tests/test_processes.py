@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from spinscope.errors import SpinscopeError
@@ -15,13 +16,27 @@ from spinscope.processes import dead, side_by_side, this_process
 def test_a_process_is_dead_once_it_has_gone_or_its_number_is_of_another():
     machine, number, began = this_process().split()
     assert not dead(this_process())
-    assert not dead(f"{machine} {number} {float(began) + 1:.2f}")  # the clock was set
-    assert dead(f"{machine} {number} {float(began) - 60:.2f}")
-    assert dead("") and dead(f"{machine} no number")
+    assert dead(f"{machine} {number} 1{began}")  # its number is now of another process
+    assert dead("") and dead(f"{machine} no number") and dead(f"{machine} 0 {began}")
+    # Names of earlier releases hold the time of the start.
+    former = psutil.Process().create_time()
+    assert not dead(f"{machine} {number} {former + 1:.2f}")  # the clock was set
+    assert dead(f"{machine} {number} {former - 60:.2f}")
     assert not dead(f"elsewhere {number} {began}")
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
     assert dead(f"{machine} {gone.pid} {began}")
+
+
+def test_a_killed_process_is_dead_before_its_parent_knows(tmp_path):
+    code = "from spinscope.processes import this_process as p; print(p(), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        named = process.stdout.readline().strip()
+        assert not dead(named)
+        process.kill()
+        until(lambda: dead(named))  # a zombie, since nobody waited for it
 
 
 def test_items_come_in_order_and_a_process_that_dies_is_said():

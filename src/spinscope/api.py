@@ -13,7 +13,6 @@ Examples
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from pydantic import ValidationError
 from spinscope.config import Measure, first_error, load_params
 from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
+from spinscope.files import partial_folder
 from spinscope.recordings import Recording, check_pixel_size, image_of, open_recording
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def segment(
         recording.pixel_size = check_pixel_size(pixel_size)
     if interval is not None:
         recording.interval = interval
-    with tempfile.TemporaryDirectory(prefix="spinscope-") as folder:
+    with partial_folder() as folder:
         results = segment_recording(
             recording,
             load_model(model) if isinstance(model, str) else model,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import hashlib
 import inspect
 import json
+import math
 import os
+import re
+import secrets
 import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +25,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from spinscope.errors import SpinscopeError
+from spinscope.processes import dead, this_process
 
 
 def sha256(path: Path | str, chunk: int = 1 << 20) -> str:
@@ -51,10 +57,7 @@ def atomic_file(target: Path | str, mode: int = 0o644) -> Iterator[Path]:
         Permissions of the finished file.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=f".{target.name}")
-    os.close(handle)
-    partial = Path(name)
+    partial = partial_file(target)
     try:
         yield partial
         partial.chmod(mode)
@@ -70,23 +73,128 @@ def atomic_folder(target: Path | str) -> Iterator[Path]:
     A previous folder `target` is removed once the new one is complete.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    old = partial.with_name(partial.name + ".old")
-    try:
+    with partial_folder(target) as partial:
         yield partial
         partial.chmod(0o755)
-        if target.exists():
-            target.replace(old)
-        try:
+        if not target.exists():
             partial.replace(target)
-        except OSError:
-            if old.exists():
+        elif not _exchange(partial, target):
+            old = Path(_partial_name(target.with_name(f"{target.name}{_OLD}")))
+            target.replace(old)
+            try:
+                partial.replace(target)
+            except OSError:
                 old.replace(target)
-            raise
+                raise
+            _delete(old)
+
+
+def partial_file(target: Path) -> Path:
+    """Create an empty file beside `target`, which the caller renames or deletes.
+
+    Its name holds this process. If the process is killed, the next one that writes to the same
+    folder deletes the file.
+
+    Parameters
+    ----------
+    target : Path
+        File that it is to become; its folder is created.
+    """
+    partial = Path(_partial_name(target))
+    partial.touch(0o600, exist_ok=False)
+    return partial
+
+
+@contextlib.contextmanager
+def partial_folder(target: Path | None = None) -> Iterator[Path]:
+    """Yield an empty folder that is deleted at the end, or by the next process after a kill.
+
+    Parameters
+    ----------
+    target : Path, optional
+        The folder lies beside this path; by default in the folder for temporary files.
+    """
+    partial = Path(_partial_name(target or Path(tempfile.gettempdir(), "spinscope")))
+    partial.mkdir(0o700)
+    try:
+        yield partial
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _delete(partial)
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder; an interruption leaves nothing that looks complete."""
+    aside = Path(_partial_name(folder))
+    folder.rename(aside)
+    _delete(aside)
+
+
+def _delete(path: Path) -> None:
+    """Delete a folder, or the file or link in its place, as far as possible."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+
+
+_PARTIAL = re.compile(r"\.(.+)-(\d+)-([\d.]+(?:@[0-9a-f]+)?)~[0-9a-f]{8}\.(.+)", re.DOTALL)
+"""Name of a partial file or folder: machine, number and start of its process, final name."""
+_OLD = ".old"
+_SWEEP_SECONDS = 60.0
+_swept: dict[str, float] = {}
+
+
+def _partial_name(target: Path) -> str:
+    """A new partial name beside `target`; what killed processes left there is deleted."""
+    folder = Path(os.path.abspath(target.parent))  # noqa: PTH100  (a link keeps its own name)
+    folder.mkdir(parents=True, exist_ok=True)
+    now = time.monotonic()
+    if now - _swept.get(str(folder), -math.inf) > _SWEEP_SECONDS:
+        _swept[str(folder)] = now
+        remove_partial(folder)
+    process = this_process().replace(" ", "-")
+    return str(target.with_name(f".{process}~{secrets.token_hex(4)}.{target.name}"))
+
+
+def remove_partial(folder: Path) -> list[Path]:
+    """Delete the partial files and folders that processes of this machine left when killed.
+
+    Those of processes that run, and of other machines, are kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Only directly inside of it.
+
+    Returns
+    -------
+    list of Path
+        What was deleted.
+    """
+    removed = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _PARTIAL.fullmatch(entry.name)
+            if match is None or not dead(" ".join(match.groups()[:3])):
+                continue
+            path, final = Path(entry.path), Path(folder, match[4].removesuffix(_OLD))
+            if match[4].endswith(_OLD) and entry.is_dir() and not final.exists():
+                path.rename(final)  # killed between the two renames of `atomic_folder`
+            else:
+                _delete(path)
+                removed.append(path)
+    return removed
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two paths in one step; False where the system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    names = os.fsencode(one), os.fsencode(other)
+    return rename is not None and rename(here, names[0], here, names[1], exchange) == 0
 
 
 def make_private(path: Path) -> None:
@@ -141,13 +249,13 @@ def locked(
         lock.release()
 
 
-def exclusive(name: str) -> Callable[[Callable], Callable]:
-    """Decorator: the output folder in the argument `name` is `locked` during a call.
+def exclusive(*names: str) -> Callable[[Callable], Callable]:
+    """Decorator: the output folder in an argument is `locked` during a call.
 
     Parameters
     ----------
-    name : str
-        Name of the argument.
+    *names : str
+        Names of arguments; the first that is given counts.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -155,7 +263,8 @@ def exclusive(name: str) -> Callable[[Callable], Callable]:
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            with locked(signature.bind(*args, **kwargs).arguments[name]):
+            given = signature.bind(*args, **kwargs).arguments
+            with locked(next(given[name] for name in names if given.get(name) is not None)):
                 return function(*args, **kwargs)
 
         return call

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.tracking.conftest import (
+    Threshold,
     frames,
     mask_of,
     report,
@@ -35,6 +36,7 @@ from spinscope.tracking import (
 )
 from spinscope.tracking.registry import (
     current,
+    intact,
     names,
     predictions,
     same_version,
@@ -42,6 +44,27 @@ from spinscope.tracking.registry import (
     version_folder,
 )
 from spinscope.tracking.runs import log_datasets, log_report
+
+
+class Retrained(Threshold):
+    """A model whose folder another training writes while it is registered."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def predictor(self, folder, params=None, *, streams=1):
+        (self.folder / "model.keras").write_text("0.25")
+        return super().predictor(folder, params, streams=streams)
+
+
+def test_a_version_is_of_one_network_although_its_folder_changes(store, registered, tmp_path):
+    v = registered(level=0.5, family=Retrained(tmp_path / "model-0"))
+    assert intact(store, v) is None
+    image, output = stored_predictions(store, v)[0]
+    assert (output == (image < 0.5)).all()
+    with pytest.raises(SpinscopeError, match="model-1 is not the scored one"):
+        registered(tags_added={"network.sha256": "0" * 64})
+    assert len(versions(store)) == 1
 
 
 def test_a_version_has_its_measured_numbers_as_tags(store, registered, tags):

@@ -7,7 +7,6 @@ import math
 import os
 import re
 import stat
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from spinscope.config import Fetch
 from spinscope.datasets.layouts import open_dataset
 from spinscope.datasets.moke import TABLE
 from spinscope.errors import SpinscopeError
-from spinscope.files import exclusive
+from spinscope.files import exclusive, partial_folder
 from spinscope.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -305,8 +304,8 @@ def _verify(archive: Path, remote: Remote) -> None:
 
 def _unpack(archive: Path, target: Path, limit: int, progress: Progress) -> None:
     """Unpack beside `target`, check that the result is a dataset, then rename it."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-        folder = Path(scratch, "unpacked")
+    with partial_folder(target) as scratch:
+        folder = scratch / "unpacked"
         folder.mkdir()
         try:
             with zipfile.ZipFile(archive) as file:

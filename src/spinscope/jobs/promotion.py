@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from spinscope import families
 from spinscope.config import Params, Tracking, project_params, project_root
 from spinscope.datasets import data_hash
 from spinscope.errors import SpinscopeError
-from spinscope.files import sha256
+from spinscope.files import partial_folder, sha256
 from spinscope.jobs.data import checked_data, split
 from spinscope.jobs.evaluating import score_model
 from spinscope.jobs.training import (
@@ -68,7 +67,7 @@ def add(params: Params, model_ref: str, name: str) -> Version:
     store = open_store(params.tracking)
     with (
         added_run(store, params, tags, f"add {model_ref}") as run,
-        TemporaryDirectory() as temporary,
+        partial_folder() as temporary,
     ):
         log_datasets(run, {"validation": data.splits.validation}, data.hash)
         log_report(run, report, "validation")

@@ -18,7 +18,7 @@ from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, Splits, data_hash
 from spinscope.errors import SpinscopeError
 from spinscope.families.base import Family
-from spinscope.files import atomic_folder, exclusive, sha256, write_json
+from spinscope.files import atomic_folder, exclusive, locked, sha256, write_json
 from spinscope.jobs.data import checked_data, first_weights, split
 from spinscope.jobs.evaluating import EVIDENCE, evidence, score_model
 from spinscope.jobs.tables import write_curves, write_frames, write_metrics
@@ -92,6 +92,7 @@ def train(
     return result
 
 
+@exclusive("out")
 def train_networks(
     params: Params,
     out: Path,
@@ -199,7 +200,7 @@ def train_seed(
     dataset, splits = split(params)
     hash_ = data_hash(dataset)
     info = {"data_hash": hash_, "params": params.digest(), **family.data_info(dataset)}
-    with _seed_run(params, lineage(params, hash_, seed), parent_id) as run:
+    with locked(folder), _seed_run(params, lineage(params, hash_, seed), parent_id) as run:
         if run is not None:
             log_datasets(run, _uses(splits), hash_)
 
@@ -235,6 +236,7 @@ def train_seed(
     return row
 
 
+@exclusive("out", "training")
 def evaluate_training(
     params: Params, training: Path, out: Path | None = None, *, progress: Progress = no_progress
 ) -> dict:
@@ -374,24 +376,25 @@ def register_training(params: Params, out: Path, name: str | None = None) -> Ver
     name = name or params.tracking.experiment
     tags = lineage(params, hash_, seed) | {"network.sha256": now["network"]}
     tags |= evidence_tags(report)
-    if same := same_version(store, name, tags):
-        return same
     scores = {
         row["seed"]: json.loads((out / f"seed-{row['seed']}/validation.json").read_text())["value"]
         for row in report["seeds"]
     }
-    return register(
-        store,
-        family,
-        report["run_id"],
-        best,
-        name,
-        seed=seed,
-        reports=scores,
-        lineage=tags,
-        validated=report["validated"],
-        examples=examples(splits.validation),
-    )
+    with store.locked(f"registration-{name}"):
+        if same := same_version(store, name, tags):
+            return same
+        return register(
+            store,
+            family,
+            report["run_id"],
+            best,
+            name,
+            seed=seed,
+            reports=scores,
+            lineage=tags,
+            validated=report["validated"],
+            examples=examples(splits.validation),
+        )
 
 
 def evidence_tags(report: Mapping[str, Any]) -> dict[str, str]:

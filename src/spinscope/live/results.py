@@ -14,8 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ import numpy as np
 from spinscope.analysis.tables import arrow_table, csv_writer, rounded, write_parquet
 from spinscope.analysis.units import with_units
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_folder, provenance, write_json
+from spinscope.files import atomic_folder, discard, provenance, write_json
 from spinscope.live.frame import MeasuredFrame
 from spinscope.live.stored import check_summary, check_table, parse_json
 from spinscope.recordings import Recording, open_recording
@@ -176,13 +174,13 @@ class Chunks:
             former.rename(folder)
         kept = folder / SETTINGS
         if folder.exists() and not (kept.is_file() and same_settings(read_json(kept), settings)):
-            _discard(folder)
+            discard(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(kept, settings)
         following = set(self)
         for path in folder.iterdir():
             if path.is_dir() and path not in following:
-                _discard(path)
+                discard(path)
 
     def __iter__(self) -> Iterator[Path]:
         """Iterate over the folders of consecutive chunks, from the first frame."""
@@ -264,15 +262,7 @@ class Chunks:
 
     def remove(self) -> None:
         """Delete all chunks."""
-        _discard(self.folder)
-
-
-def _discard(folder: Path) -> None:
-    """Delete a folder; an interruption leaves nothing that looks complete."""
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
-    folder.rename(aside)
-    shutil.rmtree(aside, ignore_errors=True)
+        discard(self.folder)
 
 
 def finish(chunks: Chunks, folder: Path, summary: Callable[[], Mapping[str, Any]]) -> Results:

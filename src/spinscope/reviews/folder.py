@@ -14,7 +14,6 @@ import contextlib
 import errno
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ import numpy as np
 from spinscope.classes import CLASSES
 from spinscope.datasets.manifest import pixel_sha256
 from spinscope.errors import SpinscopeError
+from spinscope.files import partial_file
 from spinscope.images import check_image, read_image, read_label, write_image, write_label
 
 REVIEWS = "reviews"
@@ -327,12 +327,9 @@ def _numbered(folder: Path) -> list[Path]:
 
 def _publish(folder: Path, text: str) -> Path:
     """Write `text` whole to the next free `0001.json`, a number that no other process takes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".json")
-    partial = Path(name)
+    partial = partial_file(folder / "0000.json")
     try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
+        partial.write_text(text)
         partial.chmod(0o644)
         number = int(_numbered(folder)[-1].stem) if _numbered(folder) else 0
         while True:

@@ -7,7 +7,6 @@ import json
 import math
 import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from spinscope import families
 from spinscope.config import Tracking, project_root
 from spinscope.errors import SpinscopeError, SpinscopeWarning
 from spinscope.families import Family
-from spinscope.files import atomic_folder, digest, sha256, sha256_folder
+from spinscope.files import atomic_folder, digest, partial_folder, sha256, sha256_folder
 from spinscope.models.store import NETWORK
 from spinscope.tracking.lineage import installed
 from spinscope.tracking.runs import numbers, over_seeds
@@ -116,50 +115,54 @@ def register(
     """
     from mlflow.entities import LoggedModelOutput
 
-    folder = Path(folder)
     if seed not in reports:
         raise SpinscopeError(f"reports hold seeds {sorted(reports)}; seed {seed} must be one")
     if not examples:
         raise SpinscopeError(f"model {name!r}: examples must hold at least one frame")
-    card = (folder / "card.md").read_text() if (folder / "card.md").is_file() else ""
-    tags = {
-        **lineage,
-        "network.sha256": sha256(folder / NETWORK),
-        _FILES: sha256_folder(folder),
-        "seed": str(seed),
-        "seeds": ",".join(map(str, sorted(reports))),
-        "data.validated": str(validated).lower(),
-        **_measured(family, reports, seed),
-    }
-    outputs = predictions(family, folder, examples)
     client = store.client
-    with tempfile.TemporaryDirectory() as temporary, reachable(store.uri):
-        run = client.get_run(run_id)
-        logged = client.create_logged_model(
-            store.experiment_id,
-            name=name,
-            source_run_id=run_id,
-            model_type=family.name,
-            params=run.data.params,
-        )
-        packed = _pack(Path(temporary), family, folder, examples, outputs, run_id, logged.model_id)
-        client.log_model_artifacts(logged.model_id, str(packed))
-        client.finalize_logged_model(logged.model_id, "READY")
-        client.log_batch(run_id, metrics=_model_metrics(run, logged.model_id, reports[seed]))
-        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-        _create_name(store, name)
-        created = client.create_model_version(
-            name,
-            source=logged.artifact_location,
-            run_id=run_id,
-            tags=tags,
-            description=card[:_MAX_DESCRIPTION],
-            await_creation_for=0,
-            model_id=logged.model_id,
-        )
-        # A server links the logged model to its version; the client of a database does not.
-        link = json.dumps([{"name": name, "version": str(created.version)}])
-        client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
+    with partial_folder() as temporary:
+        # Of a copy, so that another process cannot change the folder meanwhile.
+        copy = Path(shutil.copytree(folder, temporary / _MODEL))
+        card = (copy / "card.md").read_text() if (copy / "card.md").is_file() else ""
+        tags = {
+            **lineage,
+            "network.sha256": sha256(copy / NETWORK),
+            _FILES: sha256_folder(copy),
+            "seed": str(seed),
+            "seeds": ",".join(map(str, sorted(reports))),
+            "data.validated": str(validated).lower(),
+            **_measured(family, reports, seed),
+        }
+        if lineage.get("network.sha256", tags["network.sha256"]) != tags["network.sha256"]:
+            raise SpinscopeError(f"model {name!r}: the network of {folder} is not the scored one")
+        outputs = predictions(family, copy, examples)
+        with reachable(store.uri):
+            run = client.get_run(run_id)
+            logged = client.create_logged_model(
+                store.experiment_id,
+                name=name,
+                source_run_id=run_id,
+                model_type=family.name,
+                params=run.data.params,
+            )
+            packed = _pack(temporary, family, examples, outputs, run_id, logged.model_id)
+            client.log_model_artifacts(logged.model_id, str(packed))
+            client.finalize_logged_model(logged.model_id, "READY")
+            client.log_batch(run_id, metrics=_model_metrics(run, logged.model_id, reports[seed]))
+            client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+            _create_name(store, name)
+            created = client.create_model_version(
+                name,
+                source=logged.artifact_location,
+                run_id=run_id,
+                tags=tags,
+                description=card[:_MAX_DESCRIPTION],
+                await_creation_for=0,
+                model_id=logged.model_id,
+            )
+            # A server links the logged model to its version; the client of a database does not.
+            link = json.dumps([{"name": name, "version": str(created.version)}])
+            client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
     return version(store, name, int(created.version))
 
 
@@ -468,17 +471,15 @@ def _model_metrics(run: Run, model_id: str, report: Mapping[str, Any]) -> list[M
 def _pack(
     temporary: Path,
     family: Family,
-    folder: Path,
     images: Sequence[np.ndarray],
     outputs: Sequence[np.ndarray],
     run_id: str,
     model_id: str,
 ) -> Path:
-    """Write the MLflow model: model folder, predictions, signature, code and requirements."""
+    """Write the MLflow model beside a copy of the model folder."""
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
-    shutil.copytree(folder, temporary / _MODEL)
     code = temporary / "spinscope"
     package = Path(families.__file__).parents[1]
     shutil.copytree(package, code, ignore=shutil.ignore_patterns("__pycache__", "_bundled"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from spinscope.config import Params
 from spinscope.datasets import Dataset
 from spinscope.errors import SpinscopeError
-from spinscope.files import digest
+from spinscope.files import digest, partial_folder
 from spinscope.processes import dead, this_process, this_user
 from spinscope.tracking.store import Store, open_store, pages, public, reachable
 
@@ -355,7 +354,7 @@ def log_figure(run: Run, image: Path | str | bytes, file: str) -> None:
         Name of the file.
     """
     content = image if isinstance(image, bytes) else Path(image).read_bytes()
-    with tempfile.TemporaryDirectory() as folder, reachable(run.store.uri):
+    with partial_folder() as folder, reachable(run.store.uri):
         path = Path(folder, file)
         path.write_bytes(content)
         run.store.client.log_artifact(run.run_id, str(path), "figures")

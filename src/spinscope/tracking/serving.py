@@ -7,7 +7,6 @@ import binascii
 import functools
 import io
 import math
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from mlflow.pyfunc import scoring_server
 
 from spinscope import families
 from spinscope.errors import SpinscopeError
-from spinscope.files import sha256
+from spinscope.files import partial_folder, sha256
 from spinscope.models.store import NETWORK, model_info
 
 SPINS = "spins"
@@ -176,7 +175,7 @@ def _frame(cell, name: str) -> tuple[np.ndarray, float | None]:
         scale = np.iinfo(cell.dtype).max if cell.dtype.kind == "u" else 1
         return check_image(cell.astype(np.float32) / np.float32(scale), f"{name}: image"), None
     content, suffix = _file(cell, name)
-    with tempfile.TemporaryDirectory(prefix="spinscope-") as folder:
+    with partial_folder() as folder:
         path = Path(folder, f"image{suffix}")
         path.write_bytes(content)
         try:

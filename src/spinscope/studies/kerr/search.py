@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from filelock import FileLock
 from spinscope import families, tuning
 from spinscope.classes import CLASSES, SKYRMION
 from spinscope.config import Params, overridden
-from spinscope.files import kept, write_json
+from spinscope.files import kept, partial_folder, write_json
 from spinscope.inference import engine
 from spinscope.inference.predict import Predictor
 from spinscope.jobs.training import exported_copy
@@ -205,7 +204,7 @@ def frame_time(params: Params, lock: Path) -> float:
         Milliseconds.
     """
     image = np.random.default_rng(params.seed).random(FRAME, dtype=np.float32)
-    with tempfile.TemporaryDirectory() as folder:
+    with partial_folder() as folder:
         predictor = untrained(params, Path(folder))
         with FileLock(lock):
             times = []
