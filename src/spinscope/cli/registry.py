@@ -15,9 +15,11 @@ from spinscope.cli.shared import (
     Settings,
     group,
     option,
+    show_progress,
     table_answer,
     verb,
 )
+from spinscope.errors import SpinscopeError
 
 app = group("Manage registered models and their promotion.")
 Name = Annotated[str, typer.Argument(help="Registered name.")]
@@ -124,6 +126,26 @@ def history(
             lines += [f"    {text}" for text in gate_lines(step.gates)]
     empty = [f"{name} has not been promoted yet"]
     return Answer(lines or empty, [asdict(step) for step in steps])
+
+
+@verb(app, "import")
+def import_store(
+    settings: Settings,
+    source: Annotated[
+        str, typer.Argument(help="Folder with mlflow.db, SQLite file or address of a store.")
+    ],
+    rename: option(list[str], "OLD=NEW: registered name in the target, repeatable.") = (),
+) -> Answer:
+    """Copy all runs and models of another store into tracking.uri."""
+    from spinscope.tracking.migration import import_store
+
+    names = dict(pair.partition("=")[::2] for pair in rename)
+    if not all(names.values()):
+        raise SpinscopeError(f"--rename (={list(rename)}) must be OLD=NEW")
+    counts = import_store(settings.load().tracking, source, rename=names, progress=show_progress)
+    lines = [f"{'':<18}{'source':>10}{'target':>10}"]
+    lines += [f"{count.kind:<18}{count.source:>10}{count.target:>10}" for count in counts]
+    return Answer(lines, [asdict(count) for count in counts])
 
 
 def gate_lines(gates) -> list[str]:

@@ -13,7 +13,7 @@ import re
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQLITE = "sqlite:///"
-_HOME = "spinscope.home"
+HOME = "spinscope.home"
+"""Tag of the experiment `Default` with the folder of an SQLite store."""
 _LOCK_SECONDS = 120
 _BUSY_SECONDS = 20
 """Longest wait for a database that another process has locked; MLflow's own is the same."""
@@ -79,11 +80,43 @@ def open_store(tracking: Tracking) -> Store:
     SpinscopeError
         If the store cannot be reached or read.
     """
-    uri = store_uri(tracking)
+    artifacts = None if _is_server(tracking.uri) else str(_absolute(tracking.artifacts))
+    opened = _opened(store_uri(tracking), artifacts, tracking.moved_alias)
+    with reachable(opened.uri):
+        experiment = _experiment(opened.client, tracking.experiment, artifacts)
+    return replace(opened, experiment_id=experiment)
+
+
+def open_source(tracking: Tracking, source: str) -> Store:
+    """Open an existing store to read it; no experiment is created.
+
+    Parameters
+    ----------
+    tracking : Tracking
+        Other settings than the address.
+    source : str
+        Address of a store, an SQLite file, or a folder that contains `mlflow.db`.
+
+    Raises
+    ------
+    SpinscopeError
+        If the store does not exist, or cannot be reached or read.
+    """
+    if "://" not in source:
+        path = Path(source).expanduser().resolve()
+        source = f"{_SQLITE}{path / 'mlflow.db' if path.is_dir() else path}"
+    uri = store_uri(tracking.model_copy(update={"uri": source}))
+    database = Path(uri.removeprefix(_SQLITE))
+    if uri.startswith(_SQLITE) and not database.is_file():
+        raise SpinscopeError(f"source: {database} must be the SQLite file of a store")
+    return _opened(uri, str(database.parent / "artifacts"), tracking.moved_alias)
+
+
+def _opened(uri: str, artifacts: str | None, moved_alias: str) -> Store:
+    """Store at an address, with the experiment `Default`."""
     if _is_server(uri):
         _check_reachable(uri)
     _configure_mlflow()
-    artifacts = None if _is_server(uri) else str(_absolute(tracking.artifacts))
     lock_folder = Path(tempfile.gettempdir()) / f"spinscope-{digest(f'{Path.home()} {uri}')}"
     with reachable(uri):
         if uri.startswith(_SQLITE):
@@ -93,8 +126,7 @@ def open_store(tracking: Tracking) -> Store:
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        experiment = _experiment(client, tracking.experiment, artifacts)
-        return Store(uri, client, experiment, lock_folder, tracking.moved_alias)
+        return Store(uri, client, "0", lock_folder, moved_alias)
 
 
 def store_uri(tracking: Tracking) -> str:
@@ -303,7 +335,7 @@ def _recorded_home(database: Path) -> str | None:
     with contextlib.closing(connect(database)) as connection:
         try:
             row = connection.execute(
-                "SELECT value FROM experiment_tags WHERE experiment_id = 0 AND key = ?", (_HOME,)
+                "SELECT value FROM experiment_tags WHERE experiment_id = 0 AND key = ?", (HOME,)
             ).fetchone()
         except sqlite3.OperationalError as error:
             if "no such table" not in str(error):
@@ -351,7 +383,7 @@ def record_home(database: Path, old: str | None, new: str, home: str | None = No
                 )
         connection.execute(
             "INSERT OR REPLACE INTO experiment_tags (experiment_id, key, value) VALUES (0, ?, ?)",
-            (_HOME, home or new),
+            (HOME, home or new),
         )
 
 
