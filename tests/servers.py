@@ -273,3 +273,77 @@ def mlflow_server(
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
+
+
+@dataclass(frozen=True)
+class Group:
+    """The store of a group: MLflow with logins on PostgreSQL, its artifacts in an S3 store.
+
+    Attributes
+    ----------
+    url : str
+        Address of the MLflow server.
+    bucket : Bucket
+        Store of the artifacts.
+    prefix : str
+        Folder of the artifacts within the bucket.
+    database : str
+        Address of the database of the runs.
+    users : dict
+        Name → password; the administrator is `admin`.
+    """
+
+    url: str
+    bucket: Bucket
+    prefix: str
+    database: str
+    users: dict[str, str]
+
+    def login(self, user: str) -> dict[str, str]:
+        """Environment variables of a user."""
+        return {
+            "MLFLOW_TRACKING_USERNAME": user,
+            "MLFLOW_TRACKING_PASSWORD": self.users[user],
+        }
+
+    def client(self, user: str) -> httpx.Client:
+        """Client of the REST interface."""
+        transport = httpx.HTTPTransport()  # without a proxy
+        login = (user, self.users[user])
+        return httpx.Client(base_url=self.url, auth=login, transport=transport, timeout=30)
+
+
+@contextlib.contextmanager
+def group(folder: Path, database: Postgres, bucket: Bucket) -> Iterator[Group]:
+    """A running MLflow server as docs/server.md describes it, with users without a role."""
+    users = {name: secrets.token_hex(16) for name in ("admin", "carla", "tim", "rosa", "nora")}
+    runs, logins = database.database(), database.database()
+    prefix = f"mlflow-{secrets.token_hex(4)}"
+    settings = folder / "auth.ini"
+    # The passwords of the databases come from the environment.
+    without = {uri: uri.replace(f":{database.password}@", "@") for uri in (runs, logins)}
+    settings.write_text(
+        f"[mlflow]\ndefault_permission = READ\nadmin_username = admin\n"
+        f"database_uri = {without[logins]}\nauth_cache_ttl_seconds = 60\n"
+        "grant_default_workspace_access = false\n"
+    )
+    environment = bucket.environment | {
+        "PGPASSWORD": database.password,
+        "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": users["admin"],
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),
+        "MLFLOW_ENABLE_WORKSPACES": "true",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    }
+    artifacts = f"{bucket.url}/{prefix}"
+    options = ("--app-name", "basic-auth")
+    with mlflow_server(folder, without[runs], artifacts, environment, *options) as url:
+        found = Group(url, bucket, prefix, runs, users)
+        with found.client("admin") as admin:
+            for name in set(users) - {"admin"}:
+                answer = admin.post(
+                    "/api/2.0/mlflow/users/create",
+                    json={"username": name, "password": users[name]},
+                )
+                assert answer.status_code == 200, answer.text
+        yield found

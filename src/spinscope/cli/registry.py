@@ -148,6 +148,19 @@ def import_store(
     return Answer(lines, [asdict(count) for count in counts])
 
 
+@verb(app, as_json=False)
+def grant(
+    settings: Settings,
+    user: Annotated[str, typer.Argument(help="Name of an existing user of the server.")],
+    role: Annotated[str, typer.Argument(help="reader, trainer or curator.")],
+) -> Answer:
+    """Give a user of the server a role: who writes runs, who promotes."""
+    from spinscope.tracking.roles import grant
+
+    grant(settings.load().tracking, user, role)
+    return Answer([f"{user} is {role}"])
+
+
 def gate_lines(gates) -> list[str]:
     """Table of promotion gates.
 

@@ -112,6 +112,24 @@ def open_source(tracking: Tracking, source: str) -> Store:
     return _opened(uri, str(database.parent / "artifacts"), tracking.moved_alias)
 
 
+def open_server(tracking: Tracking) -> str:
+    """Address of the server of the settings, which answers.
+
+    Raises
+    ------
+    SpinscopeError
+        If the store is not a server, or does not answer.
+    """
+    uri = store_uri(tracking)
+    if not _is_server(uri):
+        raise SpinscopeError(
+            f"tracking.uri (={public(uri)!r}) must be http(s)://; only a server has users"
+        )
+    _check_reachable(uri)
+    _configure_mlflow()
+    return uri
+
+
 def _opened(uri: str, artifacts: str | None, moved_alias: str) -> Store:
     """Store at an address, with the experiment `Default`."""
     if _is_server(uri):
@@ -192,7 +210,9 @@ def reachable(uri: str) -> Iterator[None]:
     ) as error:
         text = " ".join(str(error).replace(uri, public(uri)).split())
         raise SpinscopeError(
-            _locked(uri, text) or f"tracking store {public(uri)} failed: {text[:300]}"
+            _locked(uri, text)
+            or _forbidden(uri, error)
+            or f"tracking store {public(uri)} failed: {text[:300]}"
         ) from error
     except sqlite3.Error as error:
         raise SpinscopeError(
@@ -209,6 +229,24 @@ def _locked(uri: str, error: str) -> str | None:
         f"tracking store {public(uri)} is locked: another process has been writing to it for "
         f"more than {_BUSY_SECONDS} seconds; repeat the command when that process has finished"
     )
+
+
+def _forbidden(uri: str, error: Exception) -> str | None:
+    """Sentence for a login or a request that a server refuses; None for other errors."""
+    code = getattr(error, "error_code", "")
+    status = getattr(getattr(error, "response", None), "status_code", 0)
+    if code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED") or status == 401:
+        return (
+            f"tracking store {public(uri)} refuses the login; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD"
+        )
+    if code == "PERMISSION_DENIED" or status == 403:
+        user = os.environ.get("MLFLOW_TRACKING_USERNAME", "")
+        return (
+            f"tracking store {public(uri)} does not permit this to user {user!r}; another role "
+            "may do it (`spinscope registry grant`)"
+        )
+    return None
 
 
 def pages(search: Callable, *arguments: Any, **options: Any) -> list:
