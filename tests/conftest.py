@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +27,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ["XDG_CACHE_HOME"] = str(Path(__file__).parents[1] / "build/cache")
-for _name in ("ROOT", "SET", "PROFILE", "TRACKING_URI"):
+for _name in ("ROOT", "SET", "PROFILE", "TRACKING_URI", "NOTIFY_URL"):
     os.environ.pop(f"SPINSCOPE_{_name}", None)
 
 TESTS = Path(__file__).parent
@@ -316,3 +319,24 @@ def s3(tmp_path_factory) -> Iterator[Bucket]:
     """An S3 store on the disk; every test writes below its own prefix."""
     with servers.s3_store(tmp_path_factory.mktemp("s3")) as bucket:
         yield bucket
+
+
+@pytest.fixture
+def receiver():
+    """Endpoint of messages and what it has received; it refuses paths that contain `refuse`."""
+    received = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            received.append(body)
+            self.send_response(500 if "refuse" in self.path else 200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "http://{}:{}".format(*server.server_address), received
+        server.shutdown()

@@ -91,6 +91,9 @@ def test_profiles_are_the_promised_three():
         ("augmentation.symmetry=round", r"augmentation\.symmetry \(='round'\)"),
         ("augmentation.salt=0.1", r"augmentation\.salt \(=0\.1\) needs .*restandardise"),
         ("segment.scale=0", r"segment\.scale \(=0\)"),
+        ("notify.url=lab", r"notify\.url \(='lab'\) .*must be an address such as"),
+        ("notify.url=mailtos://a:b@host", r"a password belongs in \$SPINSCOPE_NOTIFY_URL"),
+        ("flows.retrain_corrections=0", r"flows\.retrain_corrections \(=0\)"),
     ],
 )
 def test_a_wrong_override_is_named(override, says):

@@ -11,6 +11,7 @@ import zoneinfo
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -351,8 +352,29 @@ class Flows(Section):
     promote_cron: str | None
     corpus_ltem_cron: str | None
     study_cron: str | None
+    intake_folder: str | None
+    intake_cron: str | None
+    retrain_cron: str | None
+    retrain_corrections: int = Field(ge=1)
+    retrain_nights: int = Field(ge=1)
     concurrency: int = Field(ge=1)
     retries: int = Field(ge=0)
+
+
+def _address(url: str | None) -> str | None:
+    """Check the address of messages: a URL without a password."""
+    if url is None:
+        return url
+    parts = urlsplit(url)
+    if not parts.scheme or not (parts.netloc or parts.path):
+        raise ValueError("it must be an address such as https://HOST/PATH or mailto://HOST?to=NAME")
+    if parts.password:
+        raise ValueError("an address with a password belongs in $SPINSCOPE_NOTIFY_URL")
+    return url
+
+
+class Notify(Section):
+    url: Annotated[str | None, AfterValidator(_address)]
 
 
 class Serve(Section):
@@ -436,6 +458,7 @@ class Params(Section):
     gates: Gates
     tracking: Tracking
     flows: Flows
+    notify: Notify
     serve: Serve
     ablations: Ablations
     search: Search
@@ -499,6 +522,14 @@ def shipped_results(name: str) -> Path:
 def moke_path() -> Path:
     """Folder of the published Kerr images: $SPINSCOPE_MOKE, else data/moke of the project."""
     return Path(os.environ.get("SPINSCOPE_MOKE") or project_root() / "data/moke")
+
+
+def notify_url(settings: Notify) -> str | None:
+    """Address of messages: $SPINSCOPE_NOTIFY_URL, else the setting; None for no messages.
+
+    An address of the environment may hold a password or token; it is not logged with the settings.
+    """
+    return os.environ.get("SPINSCOPE_NOTIFY_URL") or settings.url
 
 
 def ltem_path() -> Path:

@@ -12,6 +12,7 @@ from spinscope.config import load_params, overridden
 from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.images import write_label
+from spinscope.jobs.drifting import stored_reference
 from spinscope.models.store import EXPORT, NETWORK
 from spinscope.tracking import PromotionRefused, open_store, resolve
 from spinscope.tracking.registry import find
@@ -35,7 +36,9 @@ def changes(params) -> dict[str, str]:
     }
 
 
-def test_from_frames_to_the_lab(strict, tmp_path, template_store):
+def test_from_frames_to_the_lab(strict, tmp_path, template_store, receiver, monkeypatch):
+    address, messages = receiver
+    monkeypatch.setenv("SPINSCOPE_NOTIFY_URL", address)
     report = jobs.train(strict, tmp_path / "out")
     assert [row["seed"] for row in report["seeds"]] == [0, 1]
     assert report["registered"] == "models:/moke-unet/1"
@@ -46,9 +49,14 @@ def test_from_frames_to_the_lab(strict, tmp_path, template_store):
 
     promotion = jobs.promote(strict, "moke-unet", None, "first")
     assert (promotion.from_version, promotion.to_version) == (None, 1)
+    assert [one["event"] for one in messages] == ["promotion"]
+    assert messages[0]["text"].startswith("models:/moke-unet@lab is version 1, promoted by")
 
     batches = strict.data.validation_batches
     assert (resolve(strict.tracking, "models:/moke-unet@lab") / EXPORT).is_file()
+    stored = stored_reference(resolve(strict.tracking, "models:/moke-unet@lab"), "the lab's")
+    assert stored.sources == 8
+    assert {"noise", "gradient"} <= set(stored.ranges)
     keras = strict.model_copy(
         update={"inference": strict.inference.model_copy(update={"engine": "keras"})}
     )
@@ -109,15 +117,19 @@ def test_a_bundled_model_comes_before_the_gates(strict, tmp_path, template_store
 
 
 def test_the_bundled_network_does_not_pass_on_frames_it_was_trained_on(
-    strict, moke, template_store
+    strict, moke, template_store, receiver, monkeypatch
 ):
     """On the real frames its scores prove nothing, however good they are."""
     settings = overridden(strict, [f"data.path={moke}", "data.validation_batches=[3]",
                                    "data.train_batches=[0]"])  # fmt: skip
     version = jobs.add(settings, "bundled:moke-unet", "moke-unet")
     assert version.tags["seen_in_training"] == version.tags["n_images"] == "16"
+    monkeypatch.setenv("SPINSCOPE_NOTIFY_URL", receiver[0])
     with pytest.raises(PromotionRefused, match="unseen frames"):
         jobs.promote(settings, "moke-unet", None, "it has the best score")
+    (message,) = receiver[1]
+    assert (message["event"], message["version"]) == ("refusal", "models:/moke-unet/1")
+    assert "unseen frames" in message["failed"]
 
 
 def test_limits_on_the_command_line_are_refused(strict, tmp_path, template_store, moke_folder):

@@ -1,4 +1,4 @@
-"""``spinscope segment``, ``measure`` and ``export``: recordings to masks and tables."""
+"""``spinscope segment``, ``measure``, ``export`` and ``drift``: recordings to masks and tables."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from spinscope.cli.shared import (
     MODEL_HELP,
     Answer,
     FrameBar,
+    Model,
     Settings,
     Tta,
     former,
     option,
     output,
     renamed,
+    show_progress,
     verb,
 )
 from spinscope.errors import SpinscopeError
@@ -95,6 +97,47 @@ def export(
 
     written = {kind: str(path) for kind, path in jobs.export(folder, kinds, out).items()}
     return Answer(list(written.values()), written)
+
+
+@verb(app)
+def drift(
+    settings: Settings,
+    files: Annotated[
+        list[Path], typer.Argument(help="Images, TIFF stacks, AVI or MP4, folders of images.")
+    ],
+    model: Model = BUNDLED,
+    reference: option(Path, "Dataset to compare with (the model's training set).") = None,
+) -> Answer:
+    """Compare recordings with the training set of a model."""
+    from spinscope import jobs
+
+    rows = jobs.drift(
+        settings.load_of(model), files, model, reference=reference, progress=show_progress
+    )
+    return Answer([line for row in rows for line in drift_lines(row)], rows)
+
+
+def drift_lines(row: dict) -> list[str]:
+    """Lines about the drift of a recording: the answer, then one line per measure.
+
+    Parameters
+    ----------
+    row : dict
+        Drift report of the recording.
+    """
+    lines = [f"{row['file']}: {row['sentence']} ({row['frames']} frames)"]
+    for one in row["measures"]:
+        value = "not measured: no objects"
+        if one["value"] is not None:
+            value = f"{one['value']:.3g} {one['unit']}".rstrip()
+        limits = [
+            f"{word} {one[key]:.3g}"
+            for word, key in (("at least", "low"), ("at most", "high"))
+            if one[key] is not None
+        ]
+        end = ", out of range" if one["out"] else ""
+        lines.append(f"  {one['name']:<12}{value} ({', '.join(limits)}){end}")
+    return lines
 
 
 def segmentation_line(row: dict) -> str:

@@ -2,6 +2,7 @@
 
 from spinscope.jobs.corpora import corpus, film_lines, films, import_films, scripts
 from spinscope.jobs.data import CheckedData, checked_data, out_folder, split
+from spinscope.jobs.drifting import drift
 from spinscope.jobs.evaluating import evaluate_model, family_of, predictor
 from spinscope.jobs.promotion import (
     add,
@@ -31,6 +32,7 @@ __all__ = [
     "check_gates",
     "checked_data",
     "corpus",
+    "drift",
     "evaluate_model",
     "evaluate_training",
     "export",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from spinscope.jobs.training import (
     register_training,
 )
 from spinscope.models.store import resolve_local
+from spinscope.notify import tell
 
 if TYPE_CHECKING:
     from spinscope.tracking import Gate, Promotion, Store, Version
@@ -175,7 +177,7 @@ def promote(
     SpinscopeError
         If the settings change a limit of the project without `override_gates`.
     """
-    from spinscope.tracking import open_store
+    from spinscope.tracking import PromotionRefused, open_store
     from spinscope.tracking import promote as promote_version
 
     ours = _with_project_gates(params)
@@ -185,17 +187,27 @@ def promote(
             "--override-gates REASON"
         )
     store = open_store(ours.tracking)
-    return promote_version(
-        store,
-        families.of(ours),
-        name,
-        version,
-        reason=reason,
-        params=ours,
-        who=who,
-        override=override_gates,
-        **_measures(ours, store),
-    )
+    try:
+        step = promote_version(
+            store,
+            families.of(ours),
+            name,
+            version,
+            reason=reason,
+            params=ours,
+            who=who,
+            override=override_gates,
+            **_measures(ours, store),
+        )
+    except PromotionRefused as refused:
+        failed = [gate.name for gate in refused.gates if not gate.passed]
+        tell(ours.notify, "refusal", str(refused), {"version": refused.of.ref, "failed": failed})
+        raise
+    if step.from_version != step.to_version:
+        around = f"; gates overridden: {step.override}" if step.override else ""
+        text = f"{step.ref} is version {step.to_version}, promoted by {step.who}: {step.reason}"
+        tell(ours.notify, "promotion", text + around, {"promotion": asdict(step)})
+    return step
 
 
 def _with_project_gates(params: Params) -> Params:

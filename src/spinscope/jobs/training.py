@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from spinscope import families
 from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, Splits, data_hash
+from spinscope.drift.reference import IMAGING
 from spinscope.errors import SpinscopeError
 from spinscope.families.base import Family
 from spinscope.files import atomic_folder, exclusive, locked, sha256, write_json
 from spinscope.jobs.data import checked_data, first_weights, split
+from spinscope.jobs.drifting import training_reference
 from spinscope.jobs.evaluating import EVIDENCE, evidence, score_model
 from spinscope.jobs.tables import write_curves, write_frames, write_metrics
 from spinscope.progress import Progress, no_progress
@@ -333,7 +335,7 @@ def evaluate_training(
         "evidence": first[best_seed]["evidence"],
         **{name: over_seeds(reports[name]) for name in views_of},
     }
-    _keep_best(family, training / f"seed-{best_seed}" / "model", out / "best")
+    _keep_best(family, training / f"seed-{best_seed}" / "model", out / "best", splits.train)
     report["run_id"] = _track_scores(params, record, report, reports, frames)
     write_metrics(out, family, report, views_of)
     write_frames(out, family, first[best_seed])
@@ -447,16 +449,17 @@ def _history(out: Path, seed: int) -> dict[str, list[float]]:
     return json.loads((out / f"seed-{seed}" / "history.json").read_text())
 
 
-def _keep_best(family: Family, model: Path, best: Path) -> None:
+def _keep_best(family: Family, model: Path, best: Path, frames: Dataset) -> None:
     """Copy the best seed's model folder with its export, unless the copy exists."""
     from spinscope.models.store import EXPORT, NETWORK
 
     same = (best / NETWORK).is_file() and sha256(best / NETWORK) == sha256(model / NETWORK)
-    if not (same and (best / EXPORT).is_file()):
-        exported_copy(family, model, best)
+    added = [EXPORT, *([IMAGING] if family.masks else ())]
+    if not (same and all((best / name).is_file() for name in added)):
+        exported_copy(family, model, best, frames)
 
 
-def exported_copy(family: Family, model: Path, target: Path) -> Path:
+def exported_copy(family: Family, model: Path, target: Path, frames: Dataset | None = None) -> Path:
     """Copy a model folder and add the family's export; returns `target`.
 
     Parameters
@@ -466,6 +469,8 @@ def exported_copy(family: Family, model: Path, target: Path) -> Path:
         Model folder.
     target : Path
         Replaced if it exists.
+    frames : Dataset, optional
+        Training frames, whose imaging conditions are added for later reports of drift.
     """
     from spinscope.models.store import write_sums
 
@@ -473,6 +478,10 @@ def exported_copy(family: Family, model: Path, target: Path) -> Path:
         shutil.copytree(model, copy, dirs_exist_ok=True)
         family.export(copy)
         write_sums(copy)
+        reference = frames and training_reference(family, family.fast_predictor(copy), frames)
+        if reference:
+            write_json(copy / IMAGING, reference.to_json())
+            write_sums(copy)
     return target
 
 
