@@ -64,7 +64,7 @@ def _logging_seconds(folder: Path, params: Params, model) -> float:
     """Seconds of logging by this package."""
     from spinscope.models.store import save_model
     from spinscope.tracking import lineage, open_store, parent_run, register, seed_run
-    from spinscope.tracking.runs import log_curves, log_epoch, log_figure, log_report
+    from spinscope.tracking.runs import EpochLog, log_curves, log_figure, log_report
 
     info = {
         "classes": ["background", "skyrmion", "defect"],
@@ -84,8 +84,9 @@ def _logging_seconds(folder: Path, params: Params, model) -> float:
     store = open_store(tracking)
     tags = lineage(params, "md5:benchmark", seed=SEED)
     with parent_run(store, params, tags) as parent, seed_run(parent, tags) as run:
+        log_epoch = EpochLog(run)
         for epoch in range(params.training.epochs):
-            log_epoch(run, epoch, {key: values[epoch] for key, values in history.items()})
+            log_epoch(epoch, {key: values[epoch] for key, values in history.items()})
         log_curves(run, history)
         for name in REPORTS:
             log_report(run, report, name)

@@ -174,7 +174,7 @@ def train_in_tasks(params: Params, profile: str, overrides: list[str], folder: P
 
 def in_tasks(
     params: Params, profile: str | None, overrides: list[str], folder: Path
-) -> Callable[[list[int], str], list[dict]]:
+) -> Callable[[list[int], str | None], list[dict]]:
     """Function `run_seeds` of `jobs.train`: one task with retries per seed.
 
     Parameters
@@ -188,7 +188,7 @@ def in_tasks(
     """
     again = train_seed.with_options(retries=params.flows.retries)
 
-    def run_seeds(seeds: list[int], parent_id: str) -> list[dict]:
+    def run_seeds(seeds: list[int], parent_id: str | None) -> list[dict]:
         def submit(seed: int):
             return again.submit(seed, profile, overrides, str(folder), parent_id, params.family)
 

@@ -1,6 +1,7 @@
 """Training of a family over seeds in three steps: train, evaluate, register.
 
-Results are written to disk before they are tracked: a failing store loses no training.
+Results are written to disk before they are tracked: a failing store stops no training, and what it
+missed is recorded once it answers.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from spinscope import families
 from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, Splits, data_hash
 from spinscope.drift.reference import IMAGING
-from spinscope.errors import SpinscopeError
+from spinscope.errors import SpinscopeError, SpinscopeWarning
 from spinscope.families.base import Family
 from spinscope.files import atomic_folder, exclusive, locked, sha256, write_json
 from spinscope.jobs.data import checked_data, first_weights, split
@@ -49,7 +51,7 @@ def train(
     out: Path,
     *,
     steps: Sequence[str] = STEPS,
-    run_seeds: Callable[[list[int], str], list[dict]] | None = None,
+    run_seeds: Callable[[list[int], str | None], list[dict]] | None = None,
     on_epoch: Callable[[int, int, dict[str, float]], None] | None = None,
     progress: Progress = no_progress,
 ) -> dict:
@@ -99,7 +101,7 @@ def train_networks(
     params: Params,
     out: Path,
     *,
-    run_seeds: Callable[[list[int], str], list[dict]] | None = None,
+    run_seeds: Callable[[list[int], str | None], list[dict]] | None = None,
     on_epoch: Callable[[int, int, dict[str, float]], None] | None = None,
     progress: Progress = no_progress,
 ) -> dict:
@@ -112,8 +114,8 @@ def train_networks(
     out : Path
         Receives `seed-SEED/`, `validation/`, `curves.csv` and `training.json`.
     run_seeds : callable, optional
-        (seeds, id of the parent run) → rows of `train_seed`, for a caller with its own concurrency
-        and retries; by default one seed after the other.
+        (seeds, id of the parent run or None) → rows of `train_seed`, for a caller with its own
+        concurrency and retries; by default one seed after the other.
     on_epoch : callable, optional
         Called with (seed, epoch, logs) after every epoch.
     progress : callable, optional
@@ -127,45 +129,69 @@ def train_networks(
     Raises
     ------
     SpinscopeError
-        If the data is not fit to train on, or the tracking store fails.
+        If the data is not fit to train on. If the tracking store fails, the training goes on, and
+        is recorded at its end; the error is raised if the store still fails then.
     """
     from spinscope.evaluation import figures
     from spinscope.tracking import lineage, open_store, parent_run
     from spinscope.tracking.runs import log_datasets, log_figure
+    from spinscope.tracking.store import StoreDown
 
     data = checked_data(params, out / "validation", progress=progress)
-    store, metric = open_store(params.tracking), families.of(params).metric
-    with parent_run(store, params, lineage(params, data.hash)) as parent:
-        log_datasets(parent, _uses(data.splits), data.hash)
+    family, tags = families.of(params), lineage(params, data.hash)
 
-        def in_order(every: list[int], parent_id: str) -> list[dict]:
-            return [
-                train_seed(
-                    params,
-                    seed,
-                    out,
-                    parent_id=parent_id,
-                    on_epoch=on_epoch and partial(on_epoch, seed),
-                )
-                for seed in every
-            ]
+    def in_order(every: list[int], parent_id: str | None) -> list[dict]:
+        train = partial(train_seed, params, out=out, parent_id=parent_id)
+        return [train(seed, on_epoch=on_epoch and partial(on_epoch, seed)) for seed in every]
 
-        rows = (run_seeds or in_order)(seeds(params), parent.run_id)
+    with contextlib.ExitStack() as tracked:
+        parent: Run | None = None
+        with _training_goes_on(StoreDown):
+            store = open_store(params.tracking)
+            parent = tracked.enter_context(parent_run(store, params, tags))
+        rows = (run_seeds or in_order)(seeds(params), parent and parent.run_id)
         rows = sorted(rows, key=lambda row: row["seed"])
         histories = {row["seed"]: _history(out, row["seed"]) for row in rows}
-        curves = figures.training_curves(histories, metric.name, metric.title)
-        log_figure(parent, figures.png(curves), "curves.png")
-    record = {
-        "family": params.family,
-        "profile": params.profile,
-        "params": params.digest(),
-        "data": {"path": str(dataset_path(params)), "hash": data.hash, "validated": True},
-        "run_id": parent.run_id,
-        "seeds": rows,
-    }
-    write_curves(out, families.of(params), histories)
-    write_json(out / TRAINING, record)
-    return record
+        record = {
+            "family": params.family,
+            "profile": params.profile,
+            "params": params.digest(),
+            "data": {"path": str(dataset_path(params)), "hash": data.hash, "validated": True},
+            "run_id": parent and parent.run_id,
+            "seeds": rows,
+        }
+        write_curves(out, family, histories)
+        write_json(out / TRAINING, record)
+        try:
+            if parent is None:
+                store = open_store(params.tracking)
+                parent = tracked.enter_context(parent_run(store, params, tags))
+            log_datasets(parent, _uses(data.splits), data.hash)
+            for row in rows:  # those that the store missed
+                history = histories[row["seed"]]
+                row["run_id"] = row["run_id"] or _track_seed(
+                    params, parent.run_id, data.splits, data.hash, row, history
+                )
+            curves = figures.training_curves(histories, family.metric.name, family.metric.title)
+            log_figure(parent, figures.png(curves), "curves.png")
+        except SpinscopeError as error:
+            raise type(error)(
+                f"{error}; the training in {out} is complete, and the same command records it"
+            ) from error
+        write_json(out / TRAINING, record | {"run_id": parent.run_id})
+    return record | {"run_id": parent.run_id}
+
+
+@contextlib.contextmanager
+def _training_goes_on(errors: type[SpinscopeError] = SpinscopeError) -> Iterator[None]:
+    """Warn of a store that fails: all that it misses is on disk, and recorded at the end."""
+    try:
+        yield
+    except errors as error:
+        warnings.warn(
+            f"{error}; the training goes on and is recorded at its end", SpinscopeWarning,
+            stacklevel=3,
+        )  # fmt: skip
 
 
 def train_seed(
@@ -195,25 +221,19 @@ def train_seed(
     """
     from spinscope.models.store import NETWORK
     from spinscope.tracking import lineage
-    from spinscope.tracking.runs import log_datasets, log_epoch
     from spinscope.training.fit import fit
 
     family, folder = families.of(params), out / f"seed-{seed}"
     dataset, splits = split(params)
     hash_ = data_hash(dataset)
     info = {"data_hash": hash_, "params": params.digest(), **family.data_info(dataset)}
-    with locked(folder), _seed_run(params, lineage(params, hash_, seed), parent_id) as run:
-        if run is not None:
-            log_datasets(run, _uses(splits), hash_)
+    tags = lineage(params, hash_, seed)
+    with locked(folder), _live_run(params, tags, parent_id) as log_epoch:
 
         def every_epoch(epoch: int, logs: dict[str, float]) -> None:
-            if on_epoch is not None:
-                on_epoch(epoch, logs)
-            if run is not None:
-                # A store that fails for a moment must not end a training: all curves are logged
-                # again at its end.
-                with contextlib.suppress(SpinscopeError):
-                    log_epoch(run, epoch, logs)
+            for call in (on_epoch, log_epoch):
+                if call is not None:
+                    call(epoch, logs)
 
         result = fit(
             family,
@@ -225,16 +245,17 @@ def train_seed(
             info=info,
             on_epoch=every_epoch,
         )
-        row = {
-            "seed": seed,
-            "sha256": sha256(result.model / NETWORK),
-            "seconds": result.seconds,
-            f"val_{family.metric.name}": result.score,
-            "best_epoch": result.best_epoch,
-            "run_id": run and run.run_id,
-        }
-        if run is not None:
-            _track_seed(family, run, result.history, row)
+    row = {
+        "seed": seed,
+        "sha256": sha256(result.model / NETWORK),
+        "seconds": result.seconds,
+        f"val_{family.metric.name}": result.score,
+        "best_epoch": result.best_epoch,
+        "run_id": None,
+    }
+    if parent_id is not None:
+        with _training_goes_on():
+            row["run_id"] = _track_seed(params, parent_id, splits, hash_, row, result.history)
     return row
 
 
@@ -495,27 +516,47 @@ def _uses(splits: Splits) -> dict[str, Dataset]:
     return {"training": splits.train, "validation": splits.validation}
 
 
-def _seed_run(
+@contextlib.contextmanager
+def _live_run(
     params: Params, tags: dict[str, str], parent_id: str | None
-) -> contextlib.AbstractContextManager[Run | None]:
-    """The run of one seed; None without a parent."""
+) -> Iterator[Callable[[int, Mapping[str, float]], None] | None]:
+    """Function that logs the epochs of a seed while it trains, as far as the store answers."""
     from spinscope.tracking import Run, open_store, seed_run
+    from spinscope.tracking.runs import EpochLog
 
-    if parent_id is None:
-        return contextlib.nullcontext()
-    return seed_run(Run(open_store(params.tracking), parent_id), tags)
+    with contextlib.ExitStack() as tracked:
+        log = None
+        if parent_id is not None:
+            with _training_goes_on():
+                parent = Run(open_store(params.tracking), parent_id)
+                log = EpochLog(tracked.enter_context(seed_run(parent, tags)))
+        yield log
+        with _training_goes_on():
+            tracked.close()
 
 
-def _track_seed(family: Family, run: Run, history: dict[str, list[float]], row: dict) -> None:
-    """Log curves and figures of the training of one seed."""
+def _track_seed(
+    params: Params,
+    parent_id: str,
+    splits: Splits,
+    data: str,
+    row: dict,
+    history: dict[str, list[float]],
+) -> str:
+    """Log data, curves and figures of a trained seed, once; returns the id of its run."""
     from spinscope.evaluation import figures
-    from spinscope.tracking.runs import log_curves, log_figure, log_metrics
+    from spinscope.tracking import Run, lineage, open_store, seed_run
+    from spinscope.tracking.runs import log_curves, log_datasets, log_figure, log_metrics
 
-    log_curves(run, history)
-    log_metrics(run, {"seconds": row["seconds"], "best_epoch": row["best_epoch"]})
-    metric = family.metric
-    curves = figures.training_curves({row["seed"]: history}, metric.name, metric.title)
-    log_figure(run, figures.png(curves), "curves.png")
+    metric = families.of(params).metric
+    parent = Run(open_store(params.tracking), parent_id)
+    with seed_run(parent, lineage(params, data, row["seed"])) as run:
+        log_datasets(run, _uses(splits), data)
+        log_curves(run, history)
+        log_metrics(run, {"seconds": row["seconds"], "best_epoch": row["best_epoch"]})
+        curves = figures.training_curves({row["seed"]: history}, metric.name, metric.title)
+        log_figure(run, figures.png(curves), "curves.png")
+    return run.run_id
 
 
 def _track_scores(

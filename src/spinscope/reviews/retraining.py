@@ -52,7 +52,8 @@ def retrain(
     model_ref: str,
     out: Path,
     *,
-    run_seeds: Callable[[Params, Path], Callable[[list[int], str], list[dict]]] | None = None,
+    run_seeds: Callable[[Params, Path], Callable[[list[int], str | None], list[dict]]]
+    | None = None,
     on_epoch: Callable[[int, int, dict[str, float]], None] | None = None,
     progress: Progress = no_progress,
 ) -> dict:

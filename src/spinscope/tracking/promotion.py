@@ -2,7 +2,8 @@
 
 One operation of the registry moves the alias, so that it always points to a version. A record of
 the move is written before it and confirmed after it. If a process is interrupted in between, the
-alias shows whether the move took effect.
+alias shows whether the move took effect. Moves on several machines exclude each other by these
+records: whoever sees the unconfirmed record of another withdraws its own and waits.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import random
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,12 +26,14 @@ from spinscope.errors import SpinscopeError
 from spinscope.evaluation.intervals import Interval, interval, paired
 from spinscope.families import Family, Gate, Quantity
 from spinscope.files import digest
-from spinscope.processes import this_user
+from spinscope.processes import dead, this_process, this_user
 from spinscope.tracking import registry
 from spinscope.tracking.registry import LAB, RECORD, Version
 from spinscope.tracking.store import Store, reachable
 
 _MAX_REASON = 2000
+_MOVE_SECONDS = 30.0
+"""Time after which the unconfirmed move of another machine counts as interrupted."""
 TOLERANCE = 1e-4
 """Largest `Family.difference` between stored and repeated predictions."""
 MOVED = "moved outside the gates"
@@ -174,16 +178,20 @@ def promote(
     reason = _checked(reason)
     override = "" if override is None else _checked(override)
     with store.locked(f"promotion-{name}"):
-        of = registry.version(store, name, version)
-        table = check(store, family, of, params, measure=measure, frame_ratio=frame_ratio)
-        failed = [gate for gate in table if not gate.passed]
-        if failed and (not override or registry.intact(store, of)):
-            raise PromotionRefused(of, table)
-        return _move(
-            store, name, "promote", of.version, reason, who, table,
-            policy=digest(params.model_dump(mode="json", include={"gates", "evaluation"})),
-            override=override if failed else "",
-        )  # fmt: skip
+        while True:
+            lab = registry.current(store, name)
+            of = registry.version(store, name, version)
+            table = check(store, family, of, params, measure=measure, frame_ratio=frame_ratio)
+            failed = [gate for gate in table if not gate.passed]
+            if failed and (not override or registry.intact(store, of)):
+                raise PromotionRefused(of, table)
+            step = _move(
+                store, name, "promote", lab, of.version, reason, who, table,
+                policy=digest(params.model_dump(mode="json", include={"gates", "evaluation"})),
+                override=override if failed else "",
+            )  # fmt: skip
+            if step is not None:
+                return step
 
 
 def rollback(store: Store, name: str, *, reason: str, who: str | None = None) -> Promotion:
@@ -206,12 +214,15 @@ def rollback(store: Store, name: str, *, reason: str, who: str | None = None) ->
     """
     reason = _checked(reason)
     with store.locked(f"promotion-{name}"):
-        lab = registry.current(store, name)
-        before = _previous(history(store, name), lab.version if lab else None)
-        if before is None:
-            raise SpinscopeError(f"model {name!r} has no {LAB} version before the current one")
-        target = registry.version(store, name, before)
-        return _move(store, name, "rollback", target.version, reason, who)
+        while True:
+            lab = registry.current(store, name)
+            before = _previous(history(store, name), lab.version if lab else None)
+            if before is None:
+                raise SpinscopeError(f"model {name!r} has no {LAB} version before the current one")
+            target = registry.version(store, name, before)
+            step = _move(store, name, "rollback", lab, target.version, reason, who)
+            if step is not None:
+                return step
 
 
 def history(store: Store, name: str) -> list[Promotion]:
@@ -230,7 +241,8 @@ def history(store: Store, name: str) -> list[Promotion]:
     for _, record, effective in _records(store, name):
         if effective:
             gates = tuple(Gate(**gate) for gate in record.pop("gates"))
-            record.pop("state")
+            for key in ("state", "process"):
+                record.pop(key, None)
             moved_to(record["from_version"])
             steps.append(Promotion(name, **record, gates=gates))
     lab = registry.current(store, name)
@@ -451,29 +463,38 @@ def _move(
     store: Store,
     name: str,
     action: str,
+    lab: Version | None,
     target: int,
     reason: str,
     who: str | None,
     gates: tuple[Gate, ...] = (),
     policy: str = "",
     override: str = "",
-) -> Promotion:
-    """Record the move, move the alias, confirm the record."""
-    for key, record, effective in _records(store, name):  # of interrupted processes
-        if record["state"] == "begun":
-            _write(store, name, key, record, "done" if effective else "interrupted")
-    lab = registry.current(store, name)
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    before = lab.version if lab else None
-    who = who or this_user()
-    step = Promotion(name, action, before, target, who, when, reason, gates, policy, override)
-    # A move around the gates is recorded as passed, although the alias stays.
-    if before == target and registry.moved_outside(store, name) is None:
-        return step
-    record = {field: value for field, value in asdict(step).items() if field != "name"}
-    # A key of its own, so that two machines never overwrite each other's record.
-    key = f"{RECORD}{time.time_ns():020d}.{secrets.token_hex(4)}"
-    _write(store, name, key, record, "begun")
+) -> Promotion | None:
+    """Record the move, move the alias, confirm the record.
+
+    None if another machine has moved the alias since it pointed to `lab`.
+    """
+    before, who = lab.version if lab else None, who or this_user()
+    while True:
+        last = _settle(store, name)
+        if _number(store, name) != before:
+            return None
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        step = Promotion(name, action, before, target, who, when, reason, gates, policy, override)
+        # A move around the gates is recorded as passed, although the alias stays.
+        if before == target and registry.moved_outside(store, name) is None:
+            return step
+        record = {field: value for field, value in asdict(step).items() if field != "name"}
+        record["process"] = this_process()
+        # A key of its own, so that two machines never overwrite each other's record; later than
+        # the last one, also where the clock was set back.
+        key = f"{RECORD}{max(time.time_ns(), last + 1):020d}.{secrets.token_hex(4)}"
+        _write(store, name, key, record, "begun")
+        if _alone(store, name, key) and _number(store, name) == before:
+            break
+        _write(store, name, key, record, "interrupted")
+        time.sleep(random.random())
     _set_alias(store, name, target)
     # The alias has moved: the next move confirms a record that cannot be confirmed now.
     with contextlib.suppress(SpinscopeError):
@@ -481,27 +502,54 @@ def _move(
     return step
 
 
+def _settle(store: Store, name: str) -> int:
+    """Confirm or withdraw the records of interrupted moves; returns the time in the last key.
+
+    A move of another process that runs, or of another machine, is waited for.
+    """
+    seen: dict[str, float] = {}
+    while True:
+        waiting, records = False, _records(store, name)
+        for key, record, effective in records:
+            if record["state"] != "begun":
+                continue
+            process, now = record.get("process", ""), time.monotonic()
+            # In this process the lock of the store excludes other moves.
+            ended = process == this_process() or dead(process)
+            if ended or now - seen.setdefault(key, now) > _MOVE_SECONDS:
+                _write(store, name, key, record, "done" if effective else "interrupted")
+            else:
+                waiting = True
+        if not waiting:
+            return max((int(key.split(".")[1]) for key, _, _ in records), default=0)
+        time.sleep(0.2)
+
+
+def _alone(store: Store, name: str, key: str) -> bool:
+    """Whether no other move has begun."""
+    begun = [other for other, record, _ in _records(store, name) if record["state"] == "begun"]
+    return begun == [key]
+
+
+def _number(store: Store, name: str) -> int | None:
+    """Number of the version that `lab` points to."""
+    lab = registry.current(store, name)
+    return lab.version if lab else None
+
+
 def _records(store: Store, name: str) -> list[tuple[str, dict[str, Any], bool]]:
     """(key, record, whether it took effect) of every move that was begun, oldest first."""
-    lab = registry.current(store, name)
-    with reachable(store.uri):
-        tags = store.client.get_registered_model(name).tags
-    keys = sorted(key for key in tags if key.startswith(RECORD))
-    records = [json.loads(tags[key]) for key in keys]
-    return [
-        (
-            key,
-            record,
-            record["state"] == "done"
-            or (
-                record["state"] == "begun"
-                and key == keys[-1]
-                and lab is not None
-                and lab.version == record["to_version"]
-            ),
-        )
-        for key, record in zip(keys, records, strict=True)
-    ]
+    lab = _number(store, name)  # before the records: a move writes its record first
+    found = registry.move_records(store, name)
+    done = [k for k, (_, record) in enumerate(found) if record["state"] == "done"]
+    # Of those that are not confirmed, the first one that the alias shows.
+    shown = (
+        k
+        for k, (_, record) in enumerate(found)
+        if record["state"] == "begun" and record["to_version"] == lab and k > max(done, default=-1)
+    )
+    effective = {*done, next(shown, -1)}
+    return [(key, record, k in effective) for k, (key, record) in enumerate(found)]
 
 
 def _write(store: Store, name: str, key: str, record: dict[str, Any], state: str) -> None:

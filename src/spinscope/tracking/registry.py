@@ -244,15 +244,20 @@ def moved_outside(store: Store, name: str) -> tuple[int | None, int] | None:
     lab = current(store, name)
     if lab is None:
         return None
+    recorded, possible = None, {None}
+    for _, record in move_records(store, name):
+        if record["state"] == "done":
+            recorded, possible = record["to_version"], {record["to_version"]}
+        elif record["state"] == "begun":  # it may have taken effect or not
+            possible.add(record["to_version"])
+    return None if lab.version in possible else (recorded, lab.version)
+
+
+def move_records(store: Store, name: str) -> list[tuple[str, dict[str, Any]]]:
+    """Tags of a registered name that record moves of `lab`, oldest first: (key, record)."""
     with reachable(store.uri):
         tags = store.client.get_registered_model(name).tags
-    keys = sorted(key for key in tags if key.startswith(RECORD))
-    last = json.loads(tags[keys[-1]]) if keys else {"state": "done", "to_version": None}
-    # An interrupted move may have taken effect or not.
-    possible = {last["to_version"]}
-    if last["state"] != "done":
-        possible.add(last["from_version"])
-    return None if lab.version in possible else (last["to_version"], lab.version)
+    return [(key, json.loads(tags[key])) for key in sorted(tags) if key.startswith(RECORD)]
 
 
 def _check_moved(store: Store, lab: Version) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _PARENT = "mlflow.parentRunId"
 KIND = "spinscope.kind"
 _STUDY, _TRIAL = "spinscope.study", "spinscope.trial"
+_PAUSE_SECONDS = 30.0
+_unended: set[str] = set()
+"""Runs that ended in this process while the store could not record it."""
 _PARAMS_PER_CALL, _METRICS_PER_CALL = 100, 1000  # limits of MLflow's log_batch
 
 
@@ -286,18 +289,44 @@ def _log_rows(run: Run, rows: Sequence[Metric]) -> None:
         run.store.client.log_batch(run.run_id, metrics=chunk)
 
 
-def log_epoch(run: Run, epoch: int, logs: Mapping[str, float]) -> None:
-    """Log the values of one epoch; `log_curves` may repeat them at the end of the training.
+class EpochLog:
+    """Logs the epochs of a run as they end, and those that the store missed once it answers.
+
+    A store that fails is left alone for half a minute, and for ten times as long as the call took.
+    `log_curves` may repeat all epochs at the end of the training.
 
     Parameters
     ----------
     run : Run
-    epoch : int
-        Counted from 0.
-    logs : mapping
-        Name → value.
     """
-    log_curves(run, {key: [value] for key, value in logs.items()}, first_epoch=epoch)
+
+    def __init__(self, run: Run):
+        self.run = run
+        self._waiting: list[tuple[int, Mapping[str, float]]] = []
+        self._again = -math.inf
+
+    def __call__(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Log the values of an epoch, counted from 0."""
+        from mlflow.entities import Metric
+
+        self._waiting.append((epoch, dict(logs)))
+        started = time.monotonic()
+        if started < self._again:
+            return
+        try:
+            with reachable(self.run.store.uri):
+                start = self.run.store.client.get_run(self.run.run_id).info.start_time
+                rows = [
+                    Metric(key, float(value), start + number, number)  # as in `log_curves`
+                    for number, values in self._waiting
+                    for key, value in values.items()
+                ]
+                _log_rows(self.run, rows)
+        except SpinscopeError:
+            now = time.monotonic()
+            self._again = now + max(_PAUSE_SECONDS, 10 * (now - started))
+        else:
+            self._waiting.clear()
 
 
 def log_report(run: Run, report: Mapping[str, Any], name: str = "validation") -> None:
@@ -468,20 +497,27 @@ def _running(store: Store, known: MlflowRun | None, name: str, tags: dict) -> It
         if known is not None:
             client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
             client.update_run(run_id, "RUNNING")
+    _unended.discard(run_id)
     try:
         yield Run(store, run_id)
     except BaseException:
         # The first error counts, even if the store cannot record it.
-        with contextlib.suppress(SpinscopeError), reachable(store.uri):
-            client.set_terminated(run_id, "FAILED")
+        with contextlib.suppress(SpinscopeError):
+            _end(store, run_id, "FAILED")
         raise
+    _end(store, run_id, "FINISHED")
+
+
+def _end(store: Store, run_id: str, status: str) -> None:
+    _unended.add(run_id)
     with reachable(store.uri):
-        client.set_terminated(run_id, "FINISHED")
+        store.client.set_terminated(run_id, status)
+    _unended.discard(run_id)
 
 
 def _interrupted(run: MlflowRun) -> bool:
     """Whether a run failed, or is RUNNING in a process of this machine that no longer exists."""
-    if run.info.status in ("FAILED", "KILLED"):
+    if run.info.status in ("FAILED", "KILLED") or run.info.run_id in _unended:
         return True
     process = run.data.tags.get("process", "")
     return run.info.status == "RUNNING" and bool(process) and dead(process)

@@ -42,6 +42,10 @@ _LOCATIONS = (
 )
 
 
+class StoreDown(SpinscopeError):
+    """The store does not answer at present; the same call may succeed later."""
+
+
 @dataclass(frozen=True)
 class Store:
     """An open tracking store, and the experiment to which new runs belong."""
@@ -77,8 +81,10 @@ def open_store(tracking: Tracking) -> Store:
 
     Raises
     ------
+    StoreDown
+        If the store does not answer.
     SpinscopeError
-        If the store cannot be reached or read.
+        If the store cannot be read.
     """
     artifacts = None if _is_server(tracking.uri) else str(_absolute(tracking.artifacts))
     opened = _opened(store_uri(tracking), artifacts, tracking.moved_alias)
@@ -137,6 +143,8 @@ def _opened(uri: str, artifacts: str | None, moved_alias: str) -> Store:
     _configure_mlflow()
     lock_folder = Path(tempfile.gettempdir()) / f"spinscope-{digest(f'{Path.home()} {uri}')}"
     with reachable(uri):
+        if uri.startswith(("postgresql", "mysql")):
+            _check_database(uri)
         if uri.startswith(_SQLITE):
             database = Path(uri.removeprefix(_SQLITE))
             lock_folder = database.parent
@@ -189,8 +197,10 @@ def reachable(uri: str) -> Iterator[None]:
 
     Raises
     ------
+    StoreDown
+        If the store does not answer at present; a database that is locked is named as locked.
     SpinscopeError
-        For any of these errors; a database that is locked is named as locked.
+        For any other of these errors.
     """
     import sqlalchemy.exc
     from mlflow.exceptions import MlflowException
@@ -209,16 +219,33 @@ def reachable(uri: str) -> Iterator[None]:
         ValueError,  # a port that is no number
     ) as error:
         text = " ".join(str(error).replace(uri, public(uri)).split())
-        raise SpinscopeError(
+        kind = StoreDown if _passes(error) else SpinscopeError
+        raise kind(
             _locked(uri, text)
             or _forbidden(uri, error)
             or f"tracking store {public(uri)} failed: {text[:300]}"
         ) from error
     except sqlite3.Error as error:
+        if locked := _locked(uri, str(error)):
+            raise StoreDown(locked) from error
         raise SpinscopeError(
-            _locked(uri, str(error))
-            or f"tracking store {public(uri)} is not a readable MLflow database: {error}"
+            f"tracking store {public(uri)} is not a readable MLflow database: {error}"
         ) from error
+
+
+def _passes(error: Exception) -> bool:
+    """Whether an error of the store is one that the same call may not meet again later."""
+    import sqlalchemy.exc
+    from requests.exceptions import RequestException
+
+    kinds = (RequestException, OSError, sqlalchemy.exc.OperationalError,
+             sqlalchemy.exc.TimeoutError)  # fmt: skip
+    # MLflow hides an exhausted connection pool behind an error of the request.
+    hidden = (error, error.__cause__)
+    codes = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")
+    return any(isinstance(one, kinds) for one in hidden) or (
+        getattr(error, "error_code", None) in codes
+    )
 
 
 def _locked(uri: str, error: str) -> str | None:
@@ -328,14 +355,25 @@ def _check_reachable(uri: str) -> None:
             f"tracking.uri (={public(uri)!r}) must be http(s)://HOST or http(s)://HOST:PORT"
         ) from None
     except httpx.HTTPError as error:
-        raise SpinscopeError(
+        raise StoreDown(
             f"tracking store {public(uri)} does not answer ({error}); start it, or set tracking.uri"
         ) from error
     if answer.status_code >= 500:
-        raise SpinscopeError(
+        raise StoreDown(
             f"tracking store {public(uri)} answers with HTTP {answer.status_code}; "
             "it must be a running MLflow server"
         )
+
+
+def _check_database(uri: str) -> None:
+    """Connect once to a database server; MLflow itself would try for minutes."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": 5})
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 def _prepare_database(database: Path, artifacts: str) -> None:
