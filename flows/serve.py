@@ -1,4 +1,8 @@
-"""Serve the flows as deployments of the Prefect server at PREFECT_API_URL, with their schedules."""
+"""Serve the flows as deployments of the Prefect server at PREFECT_API_URL, with their schedules.
+
+With a work pool (`flows.work_pool`) the deployments are registered for it and the program ends; the
+workers of the pool run them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from estimate import estimate
 from field import field
 from promote import promote
 from retrain import retrain
-from spinscope.config import Flows, load_params
+from spinscope.config import Flows, load_params, project_root
 from spinscope.studies import PARTS
 from train_seeds import train_seeds
 
@@ -30,12 +34,18 @@ def deployments(schedules: Flows) -> list:
         Section ``flows``.
     """
     zone = schedules.timezone or local_zone()
+    folder = {"working_dir": str(project_root())}
 
     def deployment(chosen: Flow, cron: str | None, *tags: str):
         schedule = Cron(cron, timezone=zone) if cron else None
         text = chosen.description.partition("\n\nArgs:")[0]
         return chosen.to_deployment(
-            chosen.name, schedule=schedule, description=text, tags=list(tags)
+            chosen.name,
+            schedule=schedule,
+            description=text,
+            tags=list(tags),
+            work_pool_name=schedules.work_pool,
+            job_variables=folder if schedules.work_pool else None,
         )
 
     return [
@@ -59,5 +69,11 @@ def local_zone() -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(end_stale_runs())
-    serve(*deployments(load_params().flows))
+    settings = load_params().flows
+    if settings.work_pool is None:
+        asyncio.run(end_stale_runs())
+        serve(*deployments(settings))
+    else:
+        for one in deployments(settings):
+            one.apply()
+            print(f"{one.full_name}: work pool {settings.work_pool}")

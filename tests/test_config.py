@@ -90,6 +90,13 @@ def test_profiles_are_the_promised_three():
         ("ltem.film_states=[vortex]", r"ltem\.film_states\.0 \(='vortex'\)"),
         ("augmentation.symmetry=round", r"augmentation\.symmetry \(='round'\)"),
         ("augmentation.salt=0.1", r"augmentation\.salt \(=0\.1\) needs .*restandardise"),
+        ("flows.work_pool=''", r"flows\.work_pool \(=''\)"),
+        ("tuning.storage=sqlite:///x.db", r"tuning\.storage \(='sqlite:///x\.db'\)"),
+        ("tuning.storage=postgresql://lab", r"must be postgresql://USER@HOST/NAME or null"),
+        (
+            "tuning.storage=postgresql://lab:secret@host/trials",
+            r"\(='postgresql://host/trials'\) is not valid.*PGPASSWORD",
+        ),
         ("segment.scale=0", r"segment\.scale \(=0\)"),
         ("notify.url=lab", r"notify\.url \(='lab'\) .*must be an address such as"),
         ("notify.url=mailtos://a:b@host", r"a password belongs in \$SPINSCOPE_NOTIFY_URL"),

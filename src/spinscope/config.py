@@ -6,6 +6,7 @@ import difflib
 import functools
 import json
 import os
+import re
 import sys
 import zoneinfo
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -359,6 +360,7 @@ class Flows(Section):
     retrain_nights: int = Field(ge=1)
     concurrency: int = Field(ge=1)
     retries: int = Field(ge=0)
+    work_pool: Annotated[str | None, Field(min_length=1)]
 
 
 def _address(url: str | None) -> str | None:
@@ -391,6 +393,21 @@ class Ablations(Section):
     seeds: int = Field(ge=1)
     master_epochs: int = Field(ge=1)
     base: Overrides
+
+
+def _database(address: str | None) -> str | None:
+    """Check the address of a PostgreSQL database, which must not contain a password."""
+    if address is not None:
+        form = r"postgresql(\+psycopg2)?://([^:@/?]+@)?[^@/?]+/[^/@?]+"
+        if not re.fullmatch(form, address):
+            raise ValueError(
+                "it must be postgresql://USER@HOST/NAME or null; $PGPASSWORD holds the password"
+            )
+    return address
+
+
+class Tuning(Section):
+    storage: Annotated[str | None, AfterValidator(_database)]
 
 
 class Search(Section):
@@ -461,6 +478,7 @@ class Params(Section):
     notify: Notify
     serve: Serve
     ablations: Ablations
+    tuning: Tuning
     search: Search
     relabelling: Relabelling
     probes: Probes
@@ -732,7 +750,8 @@ def first_error(error: ValidationError, model: type[BaseModel], section: str = "
         return str(first["ctx"]["error"])  # a rule over several settings, which it names
     *parents, key = map(str, first["loc"])
     where = ".".join(filter(None, (section, *parents, key)))
-    sentence = f"{where} (={first.get('input')!r}) is not valid: "
+    value = re.sub(r"://[^\s'\"]*@", "://", repr(first.get("input")))  # without a password
+    sentence = f"{where} (={value}) is not valid: "
     if first["type"] != "extra_forbidden":
         return sentence + first["msg"].removeprefix("Value error, ")
     root = model

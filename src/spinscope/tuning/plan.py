@@ -40,6 +40,8 @@ class Plan:
         Complete trials before any is pruned and before the search draws other than at random.
     seed : int
         Seed of a search.
+    database : str, optional
+        Address of a PostgreSQL database that holds the study in place of ``optuna.db``.
     """
 
     out: Path
@@ -50,6 +52,7 @@ class Plan:
     trials: int = 0
     startup: int = 0
     seed: int = 0
+    database: str | None = None
 
     def folder(self, config: Config, number: int) -> Path:
         """Folder of a trial, named by its config, or in a search by its number.

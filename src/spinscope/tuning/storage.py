@@ -1,4 +1,7 @@
-"""Storage of studies: Optuna's relational one in ``OUT/optuna.db`` (SQLite).
+"""Storage of studies: Optuna's relational one in ``OUT/optuna.db`` (SQLite) or on PostgreSQL.
+
+A PostgreSQL database holds the studies of many output folders, so that the name of a study there
+ends with the digest of its folder. Its lock is an advisory one, which ends with the connection.
 
 SQLite rolls back what a killed process was writing, and the kernel releases its locks. Optuna's
 journal file can be left with half a line and with a stale lock file.
@@ -28,7 +31,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file
+from spinscope.files import atomic_file, digest
 from spinscope.processes import dead, this_process
 from spinscope.tuning.plan import Choice, Config, Plan, Space, Span, key
 
@@ -50,25 +53,66 @@ def study(plan: Plan) -> optuna.Study:
     plan : Plan
         Plan of the study.
     """
-    return _opened(plan.out.resolve(), plan.name, plan.directions)[0]
+    return _opened_of(plan)[0]
+
+
+def _opened_of(plan: Plan) -> tuple[optuna.Study, RDBStorage, int]:
+    return _opened(plan.out.resolve(), plan.name, plan.directions, plan.database)
 
 
 @functools.lru_cache(maxsize=8)
 def _opened(
-    out: Path, name: str, directions: tuple[str, ...]
+    out: Path, name: str, directions: tuple[str, ...], address: str | None
 ) -> tuple[optuna.Study, RDBStorage, int]:
     """Study, its storage and its number in the storage."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    database = out / DATABASE
-    if not database.is_file():
-        # Built aside and renamed: a killed process leaves no storage with half of its tables.
-        with atomic_file(database) as partial:
-            _storage(partial)
-    storage = _storage(database)
+    if address is not None:
+        storage, name = _server(address), f"{name}@{digest(str(out))}"
+    else:
+        database = out / DATABASE
+        if not database.is_file():
+            # Built aside and renamed: a killed process leaves no storage with half of its tables.
+            with atomic_file(database) as partial:
+                _storage(partial)
+        storage = _storage(database)
     found = optuna.create_study(
         storage=storage, study_name=name, directions=directions, load_if_exists=True
     )
     return found, storage, storage.get_study_id_from_name(name)
+
+
+@functools.cache
+def _server(address: str) -> RDBStorage:
+    """Storage on a PostgreSQL server."""
+    import sqlalchemy
+
+    # psycopg2 reads the password from $PGPASSWORD or ~/.pgpass.
+    options = {"pool_pre_ping": True}
+    try:
+        engine = sqlalchemy.create_engine(address, **options)
+        with engine.connect() as connection, _advisory(connection, "spinscope tables"):
+            return RDBStorage(address, engine_kwargs=options)
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        text = " ".join(str(getattr(error, "orig", error)).split())
+        raise SpinscopeError(
+            f"tuning.storage (={address!r}) cannot be used: {text}; it needs the packages of the "
+            "extra `server`, a running PostgreSQL and $PGPASSWORD"
+        ) from error
+
+
+@contextlib.contextmanager
+def _advisory(connection, name: str) -> Iterator[None]:
+    """Exclude other connections that ask for the same name; a dead one releases it."""
+    import sqlalchemy
+
+    number = int(digest(name), 16) - 2**63
+    connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:number)"), {"number": number})
+    try:
+        yield
+    finally:
+        connection.execute(
+            sqlalchemy.text("SELECT pg_advisory_unlock(:number)"), {"number": number}
+        )
 
 
 def _storage(database: Path) -> RDBStorage:
@@ -123,7 +167,7 @@ def take(plan: Plan) -> Trial | None:
         Plan of the study.
     """
     with locked(plan):
-        one, storage, study_id = _opened(plan.out.resolve(), plan.name, plan.directions)
+        one, storage, study_id = _opened_of(plan)
         wanted = _wanted(plan)
         running = [trial for trial in wanted if trial.state == TrialState.RUNNING]
         # Trials are taken under the lock, so that one without an owner was left by a dead process.
@@ -217,8 +261,9 @@ def results(plan: Plan, without: Collection[int] = ()) -> list[dict]:
         attributes = trial.user_attrs
         folder, curve = plan.folder(attributes[CONFIG], trial.number), attributes.get(CURVE, [])
         if not (folder / RESULT).is_file():
+            where = plan.database or plan.out / DATABASE
             raise SpinscopeError(
-                f"{folder / RESULT} is missing, which {plan.out / DATABASE} says was written; "
+                f"{folder / RESULT} is missing, which {where} says was written; "
                 "restore it, or remove that storage to start the study again"
             )
         single = {"curve": curve, "cost": attributes.get(COST), "epochs": len(curve)}
@@ -248,5 +293,13 @@ def locked(plan: Plan) -> Iterator[None]:
     from filelock import FileLock
 
     plan.out.mkdir(parents=True, exist_ok=True)
+    if plan.database is not None:
+        _, storage, study_id = _opened_of(plan)
+        with (
+            storage.engine.connect() as connection,
+            _advisory(connection, f"study {study_id}"),
+        ):
+            yield
+        return
     with FileLock(plan.out / f".{DATABASE}.lock"):
         yield

@@ -17,6 +17,7 @@ def one_at_a_time(
     *,
     workers: int = 1,
     on_result: Callable[[dict], None] | None = None,
+    database: str | None = None,
 ) -> list[dict]:
     """Try every config exactly once.
 
@@ -36,6 +37,8 @@ def one_at_a_time(
         Processes side by side; one alone is the calling process.
     on_result : callable, optional
         Called in this process with each result as it ends, those of earlier calls first.
+    database : str, optional
+        Address of a PostgreSQL database that holds the study in place of ``optuna.db``.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def one_at_a_time(
         If the objective fails, after the other workers have ended. The next call repeats that
         trial.
     """
-    plan = Plan(Path(out), name, configs=tuple(configs))
+    plan = Plan(Path(out), name, configs=tuple(configs), database=database)
     found = {key(row["config"]): row for row in run(objective, plan, workers, on_result)}
     return [found[key(config)] for config in configs]
 
@@ -65,6 +68,7 @@ def free_search(
     startup: int,
     workers: int = 1,
     on_result: Callable[[dict], None] | None = None,
+    database: str | None = None,
 ) -> list[dict]:
     """Search a space for two aims: the first value is maximised, the second minimised.
 
@@ -87,7 +91,7 @@ def free_search(
         Seed.
     startup : int
         Trials that are drawn at random and completed before any is pruned (`Watch.epoch`).
-    workers, on_result
+    workers, on_result, database
         As in `one_at_a_time`.
 
     Returns
@@ -108,6 +112,7 @@ def free_search(
         trials=trials,
         startup=startup,
         seed=seed,
+        database=database,
     )
     return run(objective, plan, workers, on_result)
 

@@ -208,6 +208,7 @@ def _each(
         job.out,
         study,
         workers=job.options["workers"],
+        database=base.tuning.storage,
     )
     name = study.partition("-")[0]
     set_ = functools.partial(setting, base)

@@ -118,6 +118,7 @@ def report(job: Job) -> dict[str, Any]:
         seed=params.seed,
         startup=params.search.startup,
         workers=workers,
+        database=params.tuning.storage,
     )
     with recorded(base, hash_, study, job.track, trials=True) as recorder:
         set_ = functools.partial(setting, base)

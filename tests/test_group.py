@@ -1,0 +1,135 @@
+"""Data and flows of a group on real servers: DVC in an S3 store, Prefect on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.servers import HOST, Bucket, Postgres, free_port, wait_for
+
+from spinscope.config import project_root
+
+pytestmark = pytest.mark.slow
+
+
+def test_data_are_pushed_to_the_store_and_pulled_elsewhere(s3: Bucket, tmp_path):
+    environment = {**os.environ, **s3.environment}
+
+    def run(*words: str, at: Path) -> None:
+        program = [sys.executable, "-m", "dvc"] if words[0] == "dvc" else [words[0]]
+        done = subprocess.run(
+            [*program, *words[1:]], cwd=at, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    laptop, server = tmp_path / "laptop", tmp_path / "server"
+    (laptop / "data").mkdir(parents=True)
+    for number in range(3):
+        (laptop / f"data/{number}").write_bytes(os.urandom(1 << 16))
+    run("git", "init", "-q", at=laptop)
+    run("dvc", "init", "-q", at=laptop)
+    run("dvc", "remote", "add", "-d", "lab", f"{s3.url}/dvc", at=laptop)
+    run("dvc", "remote", "modify", "lab", "endpointurl", s3.endpoint, at=laptop)
+    run("dvc", "remote", "modify", "lab", "verify", "true", at=laptop)
+    run("dvc", "add", "-q", "data", at=laptop)
+    run("dvc", "push", "-q", at=laptop)
+    config = (laptop / ".dvc/config").read_text()
+    assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in config
+    run("git", "add", "-A", at=laptop)
+    identity = ("-c", "user.name=lab", "-c", "user.email=lab@example.org")
+    run("git", *identity, "commit", "-qm", "data", at=laptop)
+    run("git", "clone", "-q", str(laptop), str(server), at=tmp_path)
+    run("dvc", "pull", "-q", at=server)
+    for number in range(3):
+        assert (server / f"data/{number}").read_bytes() == (laptop / f"data/{number}").read_bytes()
+
+
+def test_a_worker_of_the_group_runs_a_flow(postgres: Postgres, tmp_path):
+    """Prefect on PostgreSQL with a login; the flows are deployments of a work pool."""
+    port, login = free_port(), f"lab:{secrets.token_hex(8)}"
+    api = f"http://{HOST}:{port}/api"
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")},
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_API_URL": api,
+        "PREFECT_API_AUTH_STRING": login,
+        "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "SPINSCOPE_SET": json.dumps(
+            ["flows.work_pool=lab", "flows.train_cron=null", "flows.evaluate_cron=null"]
+        ),
+        "SPINSCOPE_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+    }
+    database = postgres.database().replace("postgresql:", "postgresql+asyncpg:")
+    server = environment | {
+        "PREFECT_SERVER_API_AUTH_STRING": login,
+        "PREFECT_API_DATABASE_CONNECTION_URL": database,
+    }
+    logs = {name: tmp_path / f"{name}.log" for name in ("server", "worker")}
+
+    def start(name: str, *command: str, env: dict[str, str]) -> subprocess.Popen:
+        with logs[name].open("w") as file:
+            return subprocess.Popen(
+                [sys.executable, "-m", "prefect", *command], env=env, cwd=project_root(),
+                stdout=file, stderr=file, start_new_session=True,
+            )  # fmt: skip
+
+    client = httpx.Client(auth=tuple(login.split(":")), transport=httpx.HTTPTransport(), timeout=30)
+
+    def ready() -> bool:
+        try:
+            return client.get(f"{api}/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    started = [start("server", "server", "start", "--host", HOST, "--port", str(port), env=server)]
+    try:
+        wait_for(ready, started[0], logs["server"])
+        stranger = httpx.post(f"{api}/flow_runs/filter", json={}, auth=("lab", "wrong"))
+        assert stranger.status_code == 401
+        pool = {"name": "lab", "type": "process"}
+        pool["base_job_template"] = process_template()
+        assert client.post(f"{api}/work_pools/", json=pool).status_code == 201
+        done = subprocess.run(
+            [sys.executable, "flows/serve.py"], cwd=project_root(), env=environment,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "promote/promote: work pool lab" in done.stdout
+        deployment = client.get(f"{api}/deployments/name/promote/promote").json()
+        assert deployment["work_pool_name"] == "lab"
+        parameters = {"name": "no-such-model", "reason": "a test"}
+        run = client.post(
+            f"{api}/deployments/{deployment['id']}/create_flow_run", json={"parameters": parameters}
+        ).json()
+        started.append(
+            start("worker", "worker", "start", "--pool", "lab", "--run-once", env=environment)
+        )
+        started[1].wait()
+        state = client.get(f"{api}/flow_runs/{run['id']}").json()["state"]
+        assert (state["type"], "'no-such-model' is not registered" in state["message"]) == (
+            "FAILED", True
+        ), (state, logs["worker"].read_text())  # fmt: skip
+        # The state is in PostgreSQL.
+        rows = postgres.execute("SELECT state_type FROM flow_run", database.rpartition("/")[2])
+        assert rows == [("FAILED",)]
+    finally:
+        client.close()
+        for process in reversed(started):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+
+def process_template() -> dict:
+    """Job template of a pool of processes, as `prefect work-pool create --type process` stores."""
+    from prefect.workers.process import ProcessWorker
+
+    return ProcessWorker.get_default_base_job_template()
