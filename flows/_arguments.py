@@ -28,11 +28,12 @@ from prefect.states import Crashed
 from pydantic import BeforeValidator, Field
 
 from spinscope import families
-from spinscope.config import profile_names, project_root
+from spinscope.config import load_params, profile_names, project_root
 from spinscope.errors import SpinscopeError
+from spinscope.notify import tell
 from spinscope.processes import dead, this_process
 
-OWNERS = {"fetch", "flows", "gates", "serve", "tracking"}
+OWNERS = {"fetch", "flows", "gates", "notify", "serve", "tracking"}
 """Sections of the settings that no override of a deployment changes."""
 PROCESS = "spinscope.process"
 """Label of a flow run: the process that runs it."""
@@ -190,6 +191,11 @@ def check_deployed(parameters: Mapping[str, Any]) -> None:
                 )
 
 
+def tell_failure(chosen: Flow, run: Any, state: Any) -> None:
+    """Hook of a flow: send a message about a run that failed or crashed."""
+    tell(load_params().notify, "failure", f"{chosen.name} ({run.name}): {state.message}")
+
+
 async def end_stale_runs() -> int:
     """Mark runs as crashed whose process has ended, with their tasks; returns their number."""
     running = ["RUNNING", "PENDING", "CANCELLING"]
@@ -202,6 +208,7 @@ async def end_stale_runs() -> int:
             process = run.labels.get(PROCESS)
             if process and dead(process):
                 await client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+                tell(load_params().notify, "failure", f"{run.name}: {message}")
                 ended += 1
         for task in await client.read_task_runs(task_run_filter=tasks):
             if task.flow_run_id is None:

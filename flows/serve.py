@@ -18,8 +18,10 @@ from _arguments import end_stale_runs
 from corpus_ltem import corpus_ltem
 from estimate import estimate
 from field import field
+from intake import intake
 from promote import promote
 from retrain import retrain
+from retrain_when_due import retrain_when_due
 from spinscope.config import Flows, load_params, project_root
 from spinscope.studies import PARTS
 from train_seeds import train_seeds
@@ -52,6 +54,8 @@ def deployments(schedules: Flows) -> list:
         deployment(train_seeds, schedules.train_cron, "training"),
         deployment(promote, schedules.promote_cron, "promotion"),
         deployment(retrain, None, "training", "review"),
+        deployment(retrain_when_due, schedules.retrain_cron, "training", "review"),
+        deployment(intake, schedules.intake_cron, "intake"),
         deployment(field, None, "field"),
         deployment(estimate, None, "estimate"),
         deployment(corpus_ltem, schedules.corpus_ltem_cron, "corpus", "training"),

@@ -21,6 +21,7 @@ from _arguments import (
     described,
     one_sentence,
     run_flow,
+    tell_failure,
 )
 from spinscope.errors import SpinscopeError
 from spinscope.files import locked
@@ -93,7 +94,8 @@ def flow_of(part: Part) -> Flow:
     run.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
     run.__name__ = run.__qualname__ = part.flow.replace("-", "_")
     run.__doc__ = part.help
-    return flow(name=part.flow, flow_run_name=f"{part.flow} {{profile}}")(described(run))
+    hooks = {"on_failure": [tell_failure], "on_crashed": [tell_failure]}
+    return flow(name=part.flow, flow_run_name=f"{part.flow} {{profile}}", **hooks)(described(run))
 
 
 def _form(option: Option) -> tuple[Any, Any]:

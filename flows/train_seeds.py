@@ -24,6 +24,7 @@ from _arguments import (
     described,
     run_flow,
     settings_of,
+    tell_failure,
 )
 from spinscope import families, jobs
 from spinscope.config import Params, load_params
@@ -126,7 +127,12 @@ def register(profile: str, overrides: list[str], out: str, family: str) -> dict:
     return jobs.train(params, Path(out), steps=["register"])
 
 
-@flow(name="train-seeds", flow_run_name="{family} {profile}")
+@flow(
+    name="train-seeds",
+    flow_run_name="{family} {profile}",
+    on_failure=[tell_failure],
+    on_crashed=[tell_failure],
+)
 @described
 def train_seeds(
     family: Family = "moke-unet",

@@ -73,6 +73,8 @@ def test_settings_of_a_flow_change_no_limit_of_the_gates(prefect, monkeypatch):
         {"overrides": ["data.path=/home"]},
         {"overrides": ["data={path: /home}"]},
         {"overrides": ["fetch.api=http://attacker.example"]},
+        {"overrides": ["notify.url=http://attacker.example"]},
+        {"overrides": ["flows.intake_folder=/home"]},
         {"overrides": ["seed=1", "gates.min_recall=0"]},
         {"out": "/home/other"},
         {"out": "build/../../other"},
@@ -127,7 +129,7 @@ def test_a_wrong_profile_ends_the_command_at_once():
     assert "invalid choice: 'nosuch'" in done.stderr
 
 
-def test_runs_of_ended_processes_are_marked_as_crashed(prefect, monkeypatch):
+def test_runs_of_ended_processes_are_marked_as_crashed(prefect, monkeypatch, receiver):
     from prefect import flow, get_client, task
     from prefect.states import Running
 
@@ -150,7 +152,11 @@ def test_runs_of_ended_processes_are_marked_as_crashed(prefect, monkeypatch):
         client.set_flow_run_state(run_id, Running(), force=True)
     assert asyncio.run(arguments.end_stale_runs()) == 0  # this process lives
     monkeypatch.setattr(arguments, "dead", lambda process: True)
+    monkeypatch.setenv("SPINSCOPE_NOTIFY_URL", receiver[0])
     assert asyncio.run(arguments.end_stale_runs()) == 1
+    (message,) = receiver[1]
+    assert message["event"] == "failure"
+    assert message["text"].endswith("The process of this run ended without a report.")
     with get_client(sync_client=True) as client:
         assert client.read_flow_run(run_id).state.is_crashed()
 

@@ -97,7 +97,9 @@ def test_no_more_seeds_at_once_than_allowed(monkeypatch):
 
 
 def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
-    schedules = load_params(overrides=["flows.promote_cron='0 9 1 * *'"]).flows
+    schedules = load_params(
+        overrides=["flows.promote_cron='0 9 1 * *'", "flows.intake_cron='0 3 * * *'"]
+    ).flows
     monkeypatch.delitem(sys.modules, "serve", raising=False)
     crons = {
         deployment.name: [planned.schedule.cron for planned in deployment.schedules or ()]
@@ -105,7 +107,8 @@ def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
     }
     assert crons == {
         "train-seeds": ["0 2 * * 6"], "evaluate-tta": ["0 6 * * 6"], "promote": ["0 9 1 * *"],
-        "retrain": [], "corpus-ltem": [], "field": [], "estimate": [], "ltem-study": [],
+        "retrain": [], "retrain-when-due": [], "intake": ["0 3 * * *"],
+        "corpus-ltem": [], "field": [], "estimate": [], "ltem-study": [],
         "ablations": [], "search": [], "relabel": [], "cross-validate": [], "probes": [],
         "moke-study": [], "field-study": [], "parameters-study": [],
     }  # fmt: skip
@@ -123,7 +126,10 @@ def test_bad_words_end_a_flow_with_a_sentence():
 def test_every_flow_takes_the_settings_on_its_command_line():
     programs = [
         (f"{name}.py",)
-        for name in ("train_seeds", "promote", "retrain", "corpus_ltem", "field", "estimate")
+        for name in (
+            *("train_seeds", "promote", "retrain", "corpus_ltem", "field", "estimate"),
+            *("intake", "retrain_when_due"),
+        )
     ]
     for program, *name in [*programs, ("study.py", "evaluate-tta"), ("study.py", "probes")]:
         done = subprocess.run(

@@ -105,6 +105,7 @@ def measure_frame(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
         raise SpinscopeError(
             f"image {image.shape} and mask {mask.shape} must be (H, W) and of one size"
         )
+    gradient, level = _without_gradient(image, ~mask)
     differences = ndimage.convolve(image, _LAPLACIAN, mode="mirror")
     labelled, _ = ndimage.label(mask, structure=np.ones((3, 3)))
     area = np.bincount(labelled.ravel())
@@ -112,7 +113,7 @@ def measure_frame(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     large = area >= _MIN_PX
     values = {
         "noise": 100 * 1.4826 * float(np.median(np.abs(differences))),
-        "gradient": 100 * _gradient(image, ~mask),
+        "gradient": 100 * gradient,
         "objects": int(large.sum()),
     }
     lost = dict.fromkeys(("contrast", "edge_px", "diameter_px"), float("nan"))
@@ -120,8 +121,8 @@ def measure_frame(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     if values["objects"] < _MIN_OBJECTS:
         return values | lost
     objects = np.where(large[labelled], labelled, 0)
-    profile = _edge_profile(image, objects)
-    signed = label_contrast(image, (objects > 0).astype(np.uint8))
+    profile = _edge_profile(level, objects)
+    signed = label_contrast(level, (objects > 0).astype(np.uint8))
     return values | {
         "contrast": 100 * float(np.ptp(profile)),
         "edge_px": _edge_width(profile),
@@ -130,17 +131,19 @@ def measure_frame(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     }
 
 
-def _gradient(image: np.ndarray, background: np.ndarray) -> float:
-    """Largest difference of a plane fitted to the background."""
+def _without_gradient(image: np.ndarray, background: np.ndarray) -> tuple[float, np.ndarray]:
+    """Largest difference of a plane fitted to the background, and the image without the plane."""
     y, x = np.nonzero(background)
     if len(y) < 16:
-        return float("nan")
+        return float("nan"), image
     step = max(len(y) // 2**16, 1)
     y, x = y[::step], x[::step]
     height, width = image.shape
     terms = np.stack([np.ones(len(y)), x / width - 0.5, y / height - 0.5], axis=1)
     (_, along_x, along_y), *_ = np.linalg.lstsq(terms, image[y, x].astype(float), rcond=None)
-    return max(float(abs(along_x) + abs(along_y)), _TINY)
+    plane = along_y * (np.arange(height) / height - 0.5)[:, None]
+    plane = plane + along_x * (np.arange(width) / width - 0.5)
+    return max(float(abs(along_x) + abs(along_y)), _TINY), image - plane
 
 
 def _edge_profile(image: np.ndarray, objects: np.ndarray) -> np.ndarray:

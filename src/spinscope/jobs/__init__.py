@@ -4,6 +4,7 @@ from spinscope.jobs.corpora import corpus, film_lines, films, import_films, scri
 from spinscope.jobs.data import CheckedData, checked_data, out_folder, split
 from spinscope.jobs.drifting import drift
 from spinscope.jobs.evaluating import evaluate_model, family_of, predictor
+from spinscope.jobs.nightly import intake, nights
 from spinscope.jobs.promotion import (
     add,
     check_gates,
@@ -42,7 +43,9 @@ __all__ = [
     "film_lines",
     "films",
     "import_films",
+    "intake",
     "measure",
+    "nights",
     "out_folder",
     "predictor",
     "promote",

@@ -61,10 +61,10 @@ def training_reference(
         of_source.setdefault(record.source, []).append(index)
     if not family.masks or len(of_source) < MIN_SOURCES:
         return None
-    sources = _spread_evenly(sorted(of_source), _SOURCES)
+    sources = spread_evenly(sorted(of_source), _SOURCES)
     measured = []
     for source in progress(sources, total=len(sources), desc="imaging conditions"):
-        chosen = _spread_evenly(of_source[source], _PER_SOURCE)
+        chosen = spread_evenly(of_source[source], _PER_SOURCE)
         measured.append(
             _median([_measured(family, predictor, frames.image(index)) for index in chosen])
         )
@@ -172,7 +172,7 @@ def drift_of(
     """
     from spinscope.recordings import image_of
 
-    frames = _spread_evenly(range(recording.n or 1), FRAMES)
+    frames = spread_evenly(range(recording.n or 1), FRAMES)
     images = (image_of(recording.read(index), recording.scale) for index in frames)
     measured = [_searched(family, predictor, image) for image in images]
     judged = judge(_median(measured), reference)
@@ -245,7 +245,7 @@ def _median(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return medians
 
 
-def _spread_evenly(items: Sequence[Any], most: int) -> list[Any]:
+def spread_evenly(items: Sequence[Any], most: int) -> list[Any]:
     """At most so many items, evenly spread."""
     if len(items) <= most:
         return list(items)
