@@ -14,9 +14,10 @@ from spinscope import families
 from spinscope.config import load_params
 from spinscope.families import Gate, Metric
 from spinscope.jobs import check_gates, promote
+from spinscope.jobs.reproducing import REPRODUCED, verdict_text
 from spinscope.tracking import Promotion, Store, Version, compare, history, version, versions
 from spinscope.tracking.promotion import MOVED
-from spinscope.tracking.registry import LAB, names
+from spinscope.tracking.registry import LAB, VERDICT, names
 
 # Columns of the table of versions, besides the metric of the family; those without a value are
 # left out.
@@ -32,6 +33,7 @@ COLUMNS = {
     "commit": "commit",
     "dirty": "uncommitted changes",
     "data": "data",
+    "reproduced": "reproduced",
 }
 
 
@@ -162,6 +164,7 @@ def show_version(shown: Version, steps: list[Promotion]) -> None:
         show_gates(step.gates)
     else:
         st.caption("This version has not been promoted yet: see the tab Promote.")
+    show_verdict(shown)
     card, tags = st.columns(2, gap="large")
     with card:
         st.markdown(f"**Model card** of `{shown.ref}`")
@@ -175,6 +178,17 @@ def show_version(shown: Version, steps: list[Promotion]) -> None:
         st.markdown("**Lineage and measurements**")
         table = pd.DataFrame(sorted(shown.tags.items()), columns=["tag", "value"])
         layout.table(table, height=420)
+
+
+def show_verdict(shown: Version) -> None:
+    """Show whether a repeated training had the scores of a version."""
+    text = verdict_text(shown.tags)
+    if not text:
+        st.caption(f"The training has not been repeated yet: `spinscope reproduce {shown.ref}`")
+    elif shown.tags[VERDICT] == REPRODUCED:
+        st.success(text, icon=":material/replay:")
+    else:
+        st.warning(text, icon=":material/replay:")
 
 
 def show_comparison(store: Store, name: str, numbers: list[int]) -> None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from tests.jobs.test_reproducing import repository
 
-from spinscope.config import bundled_models, load_params, project_root
+from spinscope.config import bundled_models, load_params
 from spinscope.demo import demo
+from spinscope.jobs.reproducing import reproduce
 from spinscope.live.results import open_results
+from spinscope.tracking import open_store
 
 
 @pytest.mark.slow
 def test_demo_ends_with_table_picture_reference_and_command(
     tmp_path, fresh_store, monkeypatch, request
 ):
-    models, shipped = bundled_models(), project_root() / "params.yaml"
+    models = bundled_models()
     shutil.copytree(fresh_store, tmp_path / "mlruns")
-    shutil.copy(shipped, tmp_path)
     shutil.copytree(models, tmp_path / "models")
+    repository(tmp_path)
     monkeypatch.setenv("SPINSCOPE_ROOT", str(tmp_path))
     params = load_params(
         "demo",
@@ -48,6 +51,14 @@ def test_demo_ends_with_table_picture_reference_and_command(
     assert [line.split("] ")[1].split()[0] for line in said] == [
         "simulate", "validate", "promote", "segment",
     ]  # fmt: skip
+    again = reproduce(params.tracking, "models:/moke-unet-demo@lab")
+    assert again.verdict == "reproduced", again.why
+    mcc = again.scores[0]
+    # The same seeds on the same machine: the same scores.
+    assert mcc.retrained == pytest.approx(mcc.recorded, abs=1e-3)
+    known = open_store(params.tracking).client
+    runs = known.search_runs([e.experiment_id for e in known.search_experiments()])
+    assert len(runs) == 3, "the repeated training is recorded in a store of its own"
 
 
 def test_the_demo_continues_a_bundled_model_through_the_gates_as_shipped():

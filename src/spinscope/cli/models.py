@@ -1,8 +1,10 @@
-"""``spinscope train`` and ``spinscope evaluate``."""
+"""``spinscope train``, ``spinscope evaluate`` and ``spinscope reproduce``."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -101,6 +103,34 @@ def _evaluate_training(settings: Settings, folder: Path, out: Path | None, given
     params = settings.load(jobs.read_training(folder)["family"])
     report = jobs.evaluate_training(params, folder, out, progress=show_progress)
     return Answer(training_lines(report), report)
+
+
+@verb(app)
+def reproduce(
+    settings: Settings,
+    model: Annotated[str, typer.Argument(help="models:/NAME@ALIAS or models:/NAME/VERSION.")],
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Install the recorded packages anew in any case.")
+    ] = False,
+) -> Answer:
+    """Repeat the training of a version from its commit and compare scores."""
+    from spinscope.errors import SpinscopeError
+    from spinscope.jobs import reproducing
+
+    found = reproducing.reproduce(settings.tracking, model, fresh=fresh, say=_show_line)
+    lines = [f"{'':<22}{'recorded':>10}{'retrained':>11}{'expected':>20}"] if found.scores else []
+    for row in found.scores:
+        ends = f"{row.low:.4f} to {row.high:.4f}"
+        lines.append(f"{row.metric:<22}{row.recorded:>10.4f}{row.retrained:>11.4f}{ends:>20}")
+    sentence = f"{found.ref}: {found.verdict}, {found.why}"
+    if found.verdict != reproducing.REPRODUCED:
+        return Answer(lines, asdict(found), SpinscopeError(sentence))
+    return Answer([*lines, sentence], asdict(found))
+
+
+def _show_line(text: str) -> None:
+    """Print a line on standard error, beside the progress bars."""
+    print(text, file=sys.stderr)
 
 
 def training_lines(report: dict) -> list[str]:

@@ -109,9 +109,13 @@ def history(
     ] = False,
 ) -> Answer:
     """List promotions with their versions, reasons and limits."""
+    from spinscope.jobs.reproducing import verdict_text
     from spinscope.tracking import MOVED, history, open_store
+    from spinscope.tracking.registry import every
 
-    steps = history(open_store(settings.load().tracking), name)
+    store = open_store(settings.load().tracking)
+    steps = history(store, name)
+    verdicts = {version.version: verdict_text(version.tags) for version in every(store, name)}
     lines = []
     for step in steps:
         before = "none" if step.from_version is None else step.from_version
@@ -122,10 +126,33 @@ def history(
             line += f"  GATES OVERRIDDEN: {step.override}"
         unusual = step.override or step.action == MOVED
         lines.append(typer.style(line, fg="red") if unusual and sys.stdout.isatty() else line)
+        if verdict := verdicts.get(step.to_version):
+            lines.append(f"    {verdict}")
         if gates:
             lines += [f"    {text}" for text in gate_lines(step.gates)]
     empty = [f"{name} has not been promoted yet"]
-    return Answer(lines or empty, [asdict(step) for step in steps])
+    return Answer(
+        lines or empty,
+        [{**asdict(step), "reproduced": verdicts.get(step.to_version, "")} for step in steps],
+    )
+
+
+@verb(app)
+def prune(
+    settings: Settings,
+    days: option(float, "Leave out what is younger, days (1).") = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed.")] = False,
+) -> Answer:
+    """List what no version or run needs, and free its space with --yes."""
+    from spinscope.tracking.pruning import prune
+
+    rows = prune(settings.tracking, days=1 if days is None else days, free=yes)
+    if not rows:
+        return Answer(["every artifact is needed by a version or a run"], [])
+    lines = [f"{row.bytes / 1e6:>9.1f} MB  {row.id:<36}{row.name:<24}{row.why}" for row in rows]
+    total = f"{sum(row.bytes for row in rows) / 1e6:>9.1f} MB"
+    lines.append(f"{total}  {'freed' if yes else 'to free with --yes'}")
+    return Answer(lines, [{**asdict(row), "folder": str(row.folder)} for row in rows])
 
 
 @verb(app, "import")

@@ -37,6 +37,8 @@ _FILES = "files.sha256"
 """Tag with the SHA-256 of all files of the model folder; earlier releases set none."""
 _OF_SOME = ("count_error", "coverage")
 """Numbers of the reports of some families that the table of versions repeats."""
+VERDICT = "reproduced"
+"""Tag with the verdict of a repeated training; `reproduced.why` and others explain it."""
 _MAX_DESCRIPTION = 5000
 _SERVING = (
     *("keras", "tensorflow-cpu", "tensorflow", "openvino", "mlflow", "numpy", "pandas", "scipy"),
@@ -379,6 +381,7 @@ def versions(store: Store, name: str | None = None):
             "data": v.tags.get("data.hash", ""),
             "commit": v.tags.get("git.commit", "")[:10],
             "dirty": v.tags.get("git.dirty", ""),
+            "reproduced": v.tags.get(VERDICT),
             "run_id": v.run_id,
         }
         for model in ([name] if name else names(store))
