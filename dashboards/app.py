@@ -24,6 +24,7 @@ pages = [
     st.Page(HERE / "sizes.py", title="Sizes", icon=":material/bar_chart:"),
     st.Page(HERE / "seeds.py", title="Seeds", icon=":material/scatter_plot:"),
     st.Page(HERE / "registry.py", title="Registry", icon=":material/inventory_2:"),
+    st.Page(HERE / "drift.py", title="Drift", icon=":material/trending_up:"),
     st.Page(HERE / "likeness.py", title="Simulated and real", icon=":material/compare:"),
     st.Page(HERE / "lorentz.py", title="Lorentz", icon=":material/blur_on:"),
     st.Page(HERE / "field.py", title="Effective field", icon=":material/explore:"),

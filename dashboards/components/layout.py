@@ -23,7 +23,7 @@ REMEMBERED = (
 )
 """Keys of the widgets whose values are kept when another page is opened."""
 
-PALETTE = ("#2a6f97", "#e07a1f", "#5a8f3c", "#8e5ea2", "#b5483a")
+PALETTE = ("#2a6f97", "#e07a1f", "#5a8f3c", "#8e5ea2", "#b5483a", "#3aa6a0", "#7a5c3e")
 """Colours of models and seeds, in order."""
 
 RED = "#c62828"

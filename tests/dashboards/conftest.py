@@ -24,6 +24,7 @@ from spinscope import families, jobs, serve
 from spinscope.config import Params, Serve, load_params, project_root
 from spinscope.datasets import Record, data_hash, write_moke
 from spinscope.datasets.shards import write_corpus
+from spinscope.files import write_json
 from spinscope.tracking import lineage, open_store, register, rollback
 
 DASHBOARDS = project_root() / "dashboards"
@@ -35,6 +36,7 @@ PAGES = {
     "sizes.py": "Sizes",
     "seeds.py": "Seeds",
     "registry.py": "Registry",
+    "drift.py": "Drift",
     "likeness.py": "Simulated and real",
     "lorentz.py": "Lorentz",
     "field.py": "Effective field",
@@ -103,6 +105,7 @@ def make_project(root: Path) -> Params:
         ],
         family="moke-unet",
     )
+    _make_nights(root / "build/intake")
     report = jobs.train(params, root / "build/train")
     write_params(root, params)
     with pytest.MonkeyPatch.context() as patch:
@@ -112,6 +115,29 @@ def make_project(root: Path) -> Params:
         jobs.promote(params, "moke-unet", 2, REASON, who="Ada")
     rollback(open_store(params.tracking), "moke-unet", reason="counts drift", who="Emmy")
     return params
+
+
+def _make_nights(folder: Path) -> None:
+    """Intakes of three nights; the frames of the last are blurred."""
+    for day, (width, out) in enumerate(((1.9, False), (2.1, False), (5.2, True)), 1):
+        measures = [
+            {"name": "noise", "unit": "% of full scale", "value": 6.0, "low": None, "high": 19.0,
+             "distance": 0.2, "limit": 2.6, "out": False},
+            {"name": "blur", "unit": "px", "value": width, "low": None, "high": 3.9,
+             "distance": (width - 2) * 3, "limit": 5.7, "out": out},
+            {"name": "scale", "unit": "", "value": None, "low": 0.4, "high": 1.8,
+             "distance": None, "limit": None, "out": False},
+        ]  # fmt: skip
+        causes = ["blur"] if out else []
+        good = {"file": f"film{day}.tif", "fingerprint": f"a{day}", "valid": True, "objects": 40.0,
+                "sentence": "out of range: blur" if out else "in range", "frames": 8,
+                "out_of_range": causes, "measures": measures}  # fmt: skip
+        flat = {"file": f"flat{day}.png", "fingerprint": f"b{day}", "valid": False}
+        rule = {"file": flat["file"], "rule": "image not constant", "detail": "its SD is 0"}
+        night = {"night": f"2026-11-0{day}", "started_utc": f"2026-11-0{day}T02:00:00+00:00",
+                 "folder": "/data/inbox", "model": "models:/moke-unet@lab", "failures": [rule],
+                 "recordings": [good, flat], "out_of_range": causes, "summary": ""}  # fmt: skip
+        write_json(folder / night["night"] / "night.json", night)
 
 
 def _register_again(params: Params, report: dict) -> None:

@@ -46,6 +46,7 @@ def test_a_page_opens_without_an_error(opened, name, title):
         ("sizes.py", "spinscope corpus kerr"),
         ("seeds.py", "spinscope train FAMILY"),
         ("registry.py", "spinscope train FAMILY"),
+        ("drift.py", "spinscope flow run intake"),
         ("likeness.py", "spinscope corpus kerr"),
         ("estimate.py", "spinscope train parameter-cnn"),
         ("probes.py", "spinscope study probes"),
@@ -234,6 +235,20 @@ def test_the_metric_is_that_of_the_family(opened, monkeypatch, page):
     table = app.dataframe[0].value
     assert "MCC" not in table
     assert table["Jaccard index"].between(0, 1).all()
+
+
+def test_drift_over_the_nights(opened):
+    app = opened("drift.py")
+    assert _metrics(app) == {
+        "Last intake": "2026-11-03", "New recordings": "2", "Out of range": "1", "Not valid": "1",
+    }  # fmt: skip
+    assert app.warning[0].value == "out of range: blur"
+    assert app.selectbox(key="night").options == ["2026-11-03", "2026-11-02", "2026-11-01"]
+    recordings, failures = (frame.value for frame in app.dataframe)
+    assert recordings["conditions"][0] == "out of range: blur"
+    assert failures["rule"][0] == "image not constant"
+    app.selectbox(key="measure").set_value("scale").run()  # measured on no recording
+    assert not app.exception
 
 
 def test_simulated_against_real(opened):
