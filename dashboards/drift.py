@@ -46,7 +46,11 @@ def overview_chart(table: pd.DataFrame) -> alt.LayerChart:
         .mark_circle(size=70, opacity=0.8)
         .encode(
             x,
-            alt.Y("share:Q", title="distance / limit"),
+            alt.Y(
+                "share:Q",
+                title="distance / limit",
+                scale=alt.Scale(domain=[-2.5, 2.5], clamp=True),
+            ),
             charts.colour(colours, "measure"),
             tooltip=["night", "file", "measure", alt.Tooltip("value", format=".3g")],
         )
@@ -124,10 +128,12 @@ with layout.page("Drift", "New recordings against the training set of the model,
         st.altair_chart(overview_chart(table), width="stretch")
         st.caption(
             "Each point is one recording. Between the dashed lines it is like the training set; "
-            "sides without a limit have no points."
+            "sides without a limit have no points, and larger distances are drawn at ±2.5."
         )
         st.subheader("One measure")
-        name = st.selectbox("Measure", list(MEASURES), key="measure")
+        first = next(iter(last["out_of_range"]), "blur")
+        names = list(MEASURES)
+        name = st.selectbox("Measure", names, names.index(first), key="measure")
         st.caption(f"{MEASURES[name].meaning}; the dashed lines are its limits".capitalize() + ".")
         one = table[(table["measure"] == name) & table["value"].notna()]
         st.altair_chart(measure_chart(one, name), width="stretch")

@@ -125,7 +125,8 @@ def drift_lines(row: dict) -> list[str]:
     row : dict
         Drift report of the recording.
     """
-    lines = [f"{row['file']}: {row['sentence']} ({row['frames']} frames)"]
+    frames = "1 frame" if row["frames"] == 1 else f"{row['frames']} frames"
+    lines = [f"{row['file']}: {row['sentence']} ({frames})"]
     for one in row["measures"]:
         value = "not measured: no objects"
         if one["value"] is not None:
