@@ -136,6 +136,11 @@ class Postgres:
         """Address of a database, with user and password."""
         return f"postgresql://spinscope:{self.password}@{HOST}:{self.port}/{database}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which an address needs no host, port and password."""
+        return {"PGHOST": HOST, "PGPORT": str(self.port), "PGPASSWORD": self.password}
+
     def database(self, name: str | None = None, template: str = "template0") -> str:
         """Create a database, and return its address."""
         name = name or f"d{secrets.token_hex(6)}"
@@ -271,7 +276,8 @@ def mlflow_server(
         wait_for(lambda: answers(f"{address}/health"), process, log)
         yield address
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
@@ -313,31 +319,37 @@ class Group:
         return httpx.Client(base_url=self.url, auth=login, transport=transport, timeout=30)
 
 
+DOCUMENTED = Path(__file__).parents[1] / "docs/server"
+"""Folder of the files that docs/server.md describes."""
+
+
+def documented() -> dict[str, str]:
+    """Environment variables of docs/server/server.env."""
+    lines = (DOCUMENTED / "server.env").read_text().splitlines()
+    pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
+    return {key: value.strip("'") for key, value in pairs}
+
+
 @contextlib.contextmanager
 def group(folder: Path, database: Postgres, bucket: Bucket) -> Iterator[Group]:
     """A running MLflow server as docs/server.md describes it, with users without a role."""
     users = {name: secrets.token_hex(16) for name in ("admin", "carla", "tim", "rosa", "nora")}
     runs, logins = database.database(), database.database()
-    prefix = f"mlflow-{secrets.token_hex(4)}"
+    prefix, port = f"mlflow-{secrets.token_hex(4)}", free_port()
     settings = folder / "auth.ini"
-    # The passwords of the databases come from the environment.
-    without = {uri: uri.replace(f":{database.password}@", "@") for uri in (runs, logins)}
-    settings.write_text(
-        f"[mlflow]\ndefault_permission = READ\nadmin_username = admin\n"
-        f"database_uri = {without[logins]}\nauth_cache_ttl_seconds = 60\n"
-        "grant_default_workspace_access = false\n"
-    )
-    environment = bucket.environment | {
-        "PGPASSWORD": database.password,
+    written = (DOCUMENTED / "auth.ini").read_text()
+    settings.write_text(written.replace("@/logins", f"@/{logins.rpartition('/')[2]}"))
+    environment = documented() | bucket.environment | database.environment | {
         "MLFLOW_AUTH_CONFIG_PATH": str(settings),
         "MLFLOW_AUTH_ADMIN_PASSWORD": users["admin"],
         "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),
-        "MLFLOW_ENABLE_WORKSPACES": "true",
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    }
+        "MLFLOW_SERVER_ALLOWED_HOSTS": f"{HOST}:{port}",
+    }  # fmt: skip
+    address = f"postgresql://spinscope@/{runs.rpartition('/')[2]}"
     artifacts = f"{bucket.url}/{prefix}"
+    environment |= {"MLFLOW_BACKEND_STORE_URI": address, "MLFLOW_ARTIFACTS_DESTINATION": artifacts}
     options = ("--app-name", "basic-auth")
-    with mlflow_server(folder, without[runs], artifacts, environment, *options) as url:
+    with mlflow_server(folder, address, artifacts, environment, *options, port=port) as url:
         found = Group(url, bucket, prefix, runs, users)
         with found.client("admin") as admin:
             for name in set(users) - {"admin"}:

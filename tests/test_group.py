@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.servers import HOST, Bucket, Postgres, free_port, wait_for
+from tests.servers import HOST, Bucket, Postgres, documented, free_port, wait_for
 
 from spinscope.config import project_root
 
@@ -67,11 +67,13 @@ def test_a_worker_of_the_group_runs_a_flow(postgres: Postgres, tmp_path):
         ),
         "SPINSCOPE_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
     }
-    database = postgres.database().replace("postgresql:", "postgresql+asyncpg:")
-    server = environment | {
+    database = postgres.database().rpartition("/")[2]
+    written = documented()["PREFECT_API_DATABASE_CONNECTION_URL"]
+    server = environment | postgres.environment | {
         "PREFECT_SERVER_API_AUTH_STRING": login,
-        "PREFECT_API_DATABASE_CONNECTION_URL": database,
-    }
+        "PREFECT_API_DATABASE_CONNECTION_URL": written.replace("@/prefect", f"@/{database}"),
+        "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
+    }  # fmt: skip
     logs = {name: tmp_path / f"{name}.log" for name in ("server", "worker")}
 
     def start(name: str, *command: str, env: dict[str, str]) -> subprocess.Popen:
@@ -92,8 +94,11 @@ def test_a_worker_of_the_group_runs_a_flow(postgres: Postgres, tmp_path):
     started = [start("server", "server", "start", "--host", HOST, "--port", str(port), env=server)]
     try:
         wait_for(ready, started[0], logs["server"])
-        stranger = httpx.post(f"{api}/flow_runs/filter", json={}, auth=("lab", "wrong"))
+        assert client.get(f"{api}/admin/version").status_code == 200
+        stranger = client.get(f"{api}/admin/version", auth=("lab", "wrong"))
         assert stranger.status_code == 401
+        token = client.get(f"{api}/csrf-token", params={"client": "test"}).json()["token"]
+        client.headers.update({"Prefect-Csrf-Client": "test", "Prefect-Csrf-Token": token})
         pool = {"name": "lab", "type": "process"}
         pool["base_job_template"] = process_template()
         assert client.post(f"{api}/work_pools/", json=pool).status_code == 201
@@ -118,7 +123,7 @@ def test_a_worker_of_the_group_runs_a_flow(postgres: Postgres, tmp_path):
             "FAILED", True
         ), (state, logs["worker"].read_text())  # fmt: skip
         # The state is in PostgreSQL.
-        rows = postgres.execute("SELECT state_type FROM flow_run", database.rpartition("/")[2])
+        rows = postgres.execute("SELECT state_type FROM flow_run", database)
         assert rows == [("FAILED",)]
     finally:
         client.close()

@@ -398,7 +398,7 @@ class Ablations(Section):
 def _database(address: str | None) -> str | None:
     """Check the address of a PostgreSQL database, which must not contain a password."""
     if address is not None:
-        form = r"postgresql(\+psycopg2)?://([^:@/?]+@)?[^@/?]+/[^/@?]+"
+        form = r"postgresql(\+psycopg2)?://([^:@/?]+@)?[^@/?]*/[^/@?]+"
         if not re.fullmatch(form, address):
             raise ValueError(
                 "it must be postgresql://USER@HOST/NAME or null; $PGPASSWORD holds the password"

@@ -125,6 +125,8 @@ def test_the_life_of_a_model_on_the_store_of_a_group(group, login, version, para
         address = "/api/2.0/mlflow/registered-models/alias"
         found = rosa.get(address, params={"name": "moke-unet", "alias": "lab"}).json()
         assert found["model_version"]["version"] == "1"
+        foreign = rosa.get("/api/2.0/mlflow/experiments/search", headers={"Host": "lab.attacker"})
+        assert foreign.status_code == 403
 
 
 def test_who_may_only_write_runs_cannot_pass_the_gates(group, login, trained, version):
