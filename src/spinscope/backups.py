@@ -32,9 +32,11 @@ from spinscope.progress import Progress, no_progress
 from spinscope.reviews.folder import REVIEWS
 from spinscope.tracking import Store, open_store
 from spinscope.tracking.lineage import git_state
+from spinscope.tracking.migration import import_store
 from spinscope.tracking.promotion import reproduces
 from spinscope.tracking.registry import LAB, Version, every, intact, names
-from spinscope.tracking.snapshots import DATABASE, local_files, restore_database, snapshot
+from spinscope.tracking.snapshots import DATABASE, detach, restore_database, snapshot
+from spinscope.tracking.store import is_local, local_files
 
 RECORD = "backup.json"
 FORMAT = 1
@@ -50,7 +52,7 @@ def backup(tracking: Tracking, out: Path, *, progress: Progress = no_progress) -
     Parameters
     ----------
     tracking : Tracking
-        The store, an SQLite file.
+        The store. A server or another database is copied through its interface.
     out : Path
         New folder, or an earlier backup, which is replaced once the new one is complete.
     progress : callable, optional
@@ -66,21 +68,30 @@ def backup(tracking: Tracking, out: Path, *, progress: Progress = no_progress) -
     Raises
     ------
     SpinscopeError
-        If the store is a server, or `out` holds something else.
+        If there is no store, or `out` holds something else.
     """
     out = Path(out)
     if out.exists() and not (out.is_dir() and ((out / RECORD).is_file() or not any(out.iterdir()))):
         raise SpinscopeError(f"{out} must be a new folder, an empty one or an earlier backup")
-    database, artifacts = local_files(tracking)
-    if not database.is_file():
+    local = is_local(tracking)
+    if local and not (database := local_files(tracking)[0]).is_file():
         raise SpinscopeError(f"there is no store at {database} yet")
     store, root, cache = open_store(tracking), project_root(), dvc_cache(project_root())
     with store.locked("upkeep"), atomic_folder(out) as partial:
         (partial / STORE).mkdir(mode=0o700)
-        outside = snapshot(database, artifacts, partial / _DATABASE)
+        outside: list[str] = []
+        if local:
+            database, artifacts = local_files(tracking)
+            outside = snapshot(database, artifacts, partial / _DATABASE)
+        else:
+            _import(tracking, partial / STORE, progress)
+            artifacts = partial / ARTIFACTS
         files = {_DATABASE: _entry(partial / _DATABASE)}
+        files |= (
+            {} if local else {name: _entry(path) for path, name in _named(artifacts, ARTIFACTS)}
+        )
         wanted = [
-            *_named(artifacts, ARTIFACTS),
+            *(_named(artifacts, ARTIFACTS) if local else ()),
             # A review names masks and images, the listing of a folder the objects of its files.
             *_named(root / REVIEWS, REVIEWS, first="frames"),
             *_named(cache, DVC, first=".dir"),
@@ -140,7 +151,8 @@ def restore(
     Parameters
     ----------
     tracking : Tracking
-        Where the store is restored to, an SQLite file.
+        Where the store is restored to. A server gets the runs and models through its interface,
+        with new ids for runs.
     folder : Path
         Backup.
     partly : bool, default False
@@ -160,8 +172,7 @@ def restore(
         If the backup is damaged, or another file is where one of the backup belongs.
     """
     folder, files = Path(folder), _record(Path(folder))["files"]
-    database, artifacts = local_files(tracking)
-    root = project_root()
+    root, local = project_root(), is_local(tracking)
     broken = _broken(folder, files, progress)
     if _DATABASE in broken or (broken and not partly):
         name, problem = next(iter(broken.items()))
@@ -169,15 +180,17 @@ def restore(
             f"{folder} is damaged in {len(broken)} of {len(files)} files, {name}: {problem}; "
             "`spinscope backup --verify` lists them"
         )
-    places = {ARTIFACTS: artifacts, REVIEWS: root / REVIEWS, DVC: dvc_cache(root)}
+    places = {REVIEWS: root / REVIEWS, DVC: dvc_cache(root)}
+    if local:
+        database, places[ARTIFACTS] = local_files(tracking)
+        if database.exists():
+            raise SpinscopeError(f"{database} exists; restore into a project without a store")
     targets = {
         name: places[kind] / name.removeprefix(f"{kind}/")
         for name in files.keys() - broken.keys()
         for kind in places
         if name.startswith(f"{kind}/")
     }
-    if database.exists():
-        raise SpinscopeError(f"{database} exists; restore into a project without a store")
     missing = []
     for name, target in targets.items():
         if not target.exists():
@@ -189,9 +202,20 @@ def restore(
         with atomic_file(target, 0o444 if name.startswith(f"{DVC}/") else 0o644) as partial:
             _copied(folder / name, partial)
     # The database comes last: without it the restore is not finished.
-    restore_database(folder / _DATABASE, database, artifacts)
-    store = open_store(tracking)
-    return {**_size(database.parent, files), "models": _promoted(store)}
+    if local:
+        restore_database(folder / _DATABASE, database, places[ARTIFACTS])
+    else:
+        with _opened(folder) as (store, _):
+            import_store(tracking, store.uri, progress=progress)
+    return {**_size(root, files), "models": _promoted(open_store(tracking))}
+
+
+def _import(tracking: Tracking, home: Path, progress: Progress) -> None:
+    """Copy the runs and models of a server to a store in the folder of a backup."""
+    database, artifacts = home / DATABASE, home / "artifacts"
+    own = {"uri": f"sqlite:///{database}", "artifacts": str(artifacts)}
+    import_store(tracking.model_copy(update=own), tracking.uri, progress=progress)
+    detach(database, artifacts)
 
 
 def _named(folder: Path, prefix: str, first: str = "") -> list[tuple[Path, str]]:

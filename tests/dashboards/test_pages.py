@@ -20,7 +20,8 @@ from spinscope.evaluation.metrics import confusion, scores
 from spinscope.families import Metric
 from spinscope.images import to_scheme
 from spinscope.inference.predict import Predictor
-from spinscope.tracking import open_store, resolve
+from spinscope.tracking import open_store, resolve, version
+from spinscope.tracking.registry import tag
 
 CHECKOUT = project_root()
 
@@ -223,6 +224,18 @@ def test_the_registry_shows_who_when_and_why(opened):
     difference = next(d.value for d in app.dataframe if "key" in d.value)
     changed = difference.set_index("key")["change"]
     assert changed["mcc.mean"] == pytest.approx(0.01, abs=1e-6)
+
+
+def test_the_registry_shows_whether_a_training_was_reproduced(opened, project):
+    app = opened("registry.py")
+    assert "The training has not been repeated yet" in text(app)
+    store = open_store(project[1].tracking)
+    newest = version(store, "moke-unet")
+    why = {"reproduced": "not comparable", "reproduced.why": "the data have changed"}
+    tag(store, newest, {**why, "reproduced.when": "2026-11-28T12:00:00+00:00"})
+    app = opened("registry.py")
+    assert app.warning[0].value == "not comparable on 2026-11-28: the data have changed"
+    assert app.dataframe[0].value["reproduced"].tolist()[0] == "not comparable"
 
 
 @pytest.mark.parametrize("page", ["registry.py", "seeds.py"])

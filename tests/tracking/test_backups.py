@@ -259,11 +259,9 @@ def test_the_intact_files_of_a_damaged_backup_are_restored_on_request(
 
 
 KILLED = """
-import os, signal, sys
-from pathlib import Path
-from tests.conftest import tracking_at
-from spinscope.config import project_root
+import json, os, signal, sys
 from spinscope.backups import restore
+from spinscope.config import Tracking
 
 def until(items, desc="", **_):
     for k, item in enumerate(items):
@@ -271,7 +269,7 @@ def until(items, desc="", **_):
             os.kill(os.getpid(), signal.SIGKILL)
         yield item
 
-restore(tracking_at(Path(sys.argv[1])), Path(sys.argv[2]), progress=until)
+restore(Tracking(**json.loads(sys.argv[1])), sys.argv[2], progress=until)
 """
 
 
@@ -281,9 +279,8 @@ def test_a_killed_restore_is_resumed_and_other_files_are_kept(
     registered()
     backup(at(project), folder := tmp_path / "backup")
     new = elsewhere(tmp_path, monkeypatch)
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, new / "mlruns", folder], cwd=Path(__file__).parents[2]
-    )
+    settings = at(new).model_dump_json()
+    done = subprocess.run([sys.executable, "-c", KILLED, settings, folder])
     assert done.returncode == -signal.SIGKILL
     assert len(list(new.rglob("*.*"))) > 0 and not (new / "mlruns/mlflow.db").exists()
     review = next((folder / "reviews").rglob("*.json"))
@@ -325,3 +322,22 @@ def test_backup_and_restore_from_the_command_line(
     assert "models touched: models:/moke-unet/1" in said.err
     assert run("restore", folder) == 1
     assert "is damaged in 1 of" in capsys.readouterr().err
+
+
+def test_a_server_is_backed_up_and_restored_through_its_interface(
+    project, params, tags, tmp_path, postgres, monkeypatch
+):
+    server = {"uri": postgres.database(), "artifacts": str(tmp_path / "of the server")}
+    tracking = at(project).model_copy(update=server)
+    promoted(open_store(tracking), params, tags, tmp_path / "network")
+    done = backup(tracking, tmp_path / "backup")
+    assert done["models"] == [{"ref": "models:/moke-unet/1", "aliases": ["lab"], "problems": []}]
+    shutil.rmtree(tmp_path / "of the server")
+    new = elsewhere(tmp_path, monkeypatch)
+    other = {"uri": postgres.database(), "artifacts": str(tmp_path / "of another server")}
+    for target in (at(new), tracking.model_copy(update=other)):
+        (row,) = restore(target, tmp_path / "backup")["models"]
+        assert (row["ref"], row["passed"], row["difference"]) == (
+            "models:/moke-unet@lab", True, 0,
+        )  # fmt: skip
+    assert Reviews.open(new / "reviews/film-1").frames() == [".1"]

@@ -55,7 +55,7 @@ def restore(
         bool, typer.Option("--partly", help="Restore the intact files of a damaged backup.")
     ] = False,
 ) -> Answer:
-    """Restore a backup into a project without a store, and check its models."""
+    """Restore a backup into a project without a store; check models."""
     from spinscope import backups
 
     done = backups.restore(settings.tracking, folder, partly=partly, progress=show_progress)

@@ -66,7 +66,8 @@ class _Import:
         """Tags in which the ids of runs and logged models are those of the copies."""
         ids = {old: new.info.run_id for old, new in self.runs.items()}
         ids |= {old: new.model_id for old, new in self.models.items()}
-        return {key: ids.get(value, value) for key, value in tags.items() if key != HOME}
+        own = (HOME, FROM, END)  # a source may hold copies of a third store
+        return {key: ids.get(value, value) for key, value in tags.items() if key not in own}
 
 
 def import_store(
@@ -365,7 +366,8 @@ def _copy_name(copy: _Import, name: str, versions: Sequence[ModelVersion]) -> No
     if END in registered.tags:
         return
     for key, value in original.tags.items():
-        client.set_registered_model_tag(new, key, value)
+        if key not in (FROM, END):
+            client.set_registered_model_tag(new, key, value)
     for alias, number in original.aliases.items():
         client.set_registered_model_alias(new, alias, number)
     client.set_registered_model_tag(new, END, str(original.last_updated_timestamp))

@@ -8,9 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from spinscope.files import atomic_file
-from spinscope.tracking.store import connect, local_files, locations, record_home
-
-__all__ = ["DATABASE", "local_files", "restore_database", "snapshot"]
+from spinscope.tracking.store import connect, locations, record_home
 
 DATABASE = "mlflow.db"
 _PLACE = "/spinscope-backup"
@@ -40,8 +38,21 @@ def snapshot(database: Path, artifacts: Path, target: Path) -> list[str]:
         contextlib.closing(sqlite3.connect(target)) as copy,
     ):
         source.backup(copy)
-    record_home(target, str(artifacts), f"{_PLACE}/artifacts", _PLACE)
+    detach(target, artifacts)
     return sorted(place for place in locations(target) if not place.startswith(_PLACE))
+
+
+def detach(database: Path, artifacts: Path) -> None:
+    """Replace the artifact folder in the locations of a database by one that does not exist.
+
+    Parameters
+    ----------
+    database : Path
+        SQLite file that no other process uses.
+    artifacts : Path
+        Its artifact folder.
+    """
+    record_home(database, str(artifacts), f"{_PLACE}/artifacts", _PLACE)
 
 
 def restore_database(source: Path, database: Path, artifacts: Path) -> None:

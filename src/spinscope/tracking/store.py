@@ -174,6 +174,11 @@ def store_uri(tracking: Tracking) -> str:
     return uri
 
 
+def is_local(tracking: Tracking) -> bool:
+    """Whether the store is an SQLite file."""
+    return store_uri(tracking).startswith(_SQLITE)
+
+
 def local_files(tracking: Tracking) -> tuple[Path, Path]:
     """SQLite file and artifact folder of a store, which need not exist.
 
