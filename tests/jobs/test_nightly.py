@@ -14,7 +14,7 @@ from tests.drift.frames import draw
 
 from spinscope import families, jobs
 from spinscope.config import Params, load_params
-from spinscope.datasets import Record, write_moke
+from spinscope.datasets import Record, open_dataset, write_moke
 from spinscope.drift.reference import IMAGING
 from spinscope.errors import SpinscopeError
 from spinscope.files import write_json
@@ -162,3 +162,36 @@ def test_an_interrupted_intake_is_resumed_in_its_folder(params, model, tmp_path,
 def test_a_missing_folder_is_named(params, model, tmp_path):
     with pytest.raises(SpinscopeError, match="the folder of new recordings, does not exist"):
         jobs.intake(params, tmp_path / "absent", model, tmp_path / "intake")
+
+
+@pytest.mark.moke
+@pytest.mark.slow
+def test_real_frames_of_another_day_pass_and_changed_ones_are_named(moke, tmp_path):
+    """Frames of the films that are held out of training, with the shipped imaging conditions."""
+    held_out = open_dataset(moke).select(batches=[2])
+    first = [
+        next(k for k, record in enumerate(held_out.records) if record.source == source)
+        for source in held_out.sources
+    ]
+    film = held_out.image(first[held_out.sources.index(11)])
+    rng = np.random.default_rng(0)
+    changed = {
+        "polarity": 1 - film,
+        "noise": film + rng.normal(0, 0.3, film.shape),
+        "blur": ndimage.gaussian_filter(film, 4),
+        "scale": ndimage.zoom(film, 3, order=1)[:1024, :1344],
+        "contrast": 0.5 + (film - 0.5) / 4,
+    }
+    files = []
+    for name, image in {**{f"held-out {k}": held_out.image(k) for k in first}, **changed}.items():
+        files.append(tmp_path / f"{name}.png")
+        write_image(files[-1], np.clip(image, 0, 1), bits=16)
+    params = load_params(family="moke-unet")
+    rows = jobs.drift(params, files, "bundled:moke-unet")
+    found = {Path(row["file"]).stem: row["sentence"] for row in rows}
+    assert {name: found[name] for name in changed} == {
+        name: f"out of range: {name}" for name in changed
+    }
+    # Source 19 has a third of the usual contrast, less than any film of the training.
+    passed = [name for name in found if name not in changed and found[name] == "in range"]
+    assert len(passed) >= len(first) - 1

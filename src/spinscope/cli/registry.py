@@ -94,9 +94,13 @@ def promote(
 @verb(app, as_json=False)
 def rollback(settings: Settings, name: Name, reason: Reason = NO_REASON) -> Answer:
     """Roll the lab back to the previous version."""
+    from spinscope.notify import tell
     from spinscope.tracking import open_store, rollback
 
-    step = rollback(open_store(settings.load().tracking), name, reason=reason)
+    params = settings.load()
+    step = rollback(open_store(params.tracking), name, reason=reason)
+    text = f"{step.ref} is version {step.to_version} again, rolled back by {step.who}: {reason}"
+    tell(params.notify, "promotion", text, {"promotion": asdict(step)})
     return Answer([f"{step.ref} is version {step.to_version} again (was {step.from_version})"])
 
 
