@@ -70,13 +70,15 @@ def frame(change: str = "") -> np.ndarray:
     return np.clip(changed, 0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    "change", ["", "polarity", "noise", "blur", "scale", "contrast", "gradient"]
-)
-def test_a_changed_frame_is_named_by_its_cause(params, model, tmp_path, change):
-    write_image(tmp_path / "frame.png", frame(change), bits=16)
-    (row,) = jobs.drift(params, [tmp_path / "frame.png"], model)
-    assert row["sentence"] == (f"out of range: {change}" if change else "in range")
+def test_a_changed_frame_is_named_by_its_cause(params, model, tmp_path):
+    changes = ("polarity", "noise", "blur", "scale", "contrast", "gradient")
+    for change in ("", *changes):
+        write_image(tmp_path / f"{change or 'unchanged'}.png", frame(change), bits=16)
+    rows = jobs.drift(params, sorted(tmp_path.iterdir()), model)
+    assert {Path(row["file"]).stem: row["sentence"] for row in rows} == {
+        "unchanged": "in range",
+        **{change: f"out of range: {change}" for change in changes},
+    }
 
 
 def test_a_dataset_can_be_the_reference(params, data, tmp_path):
@@ -157,6 +159,23 @@ def test_an_interrupted_intake_is_resumed_in_its_folder(params, model, tmp_path,
     again = jobs.intake(params, inbox, model, out, clock=lambda: MORNING)
     assert [row["file"] for row in again["recordings"]] == ["good.png"]
     assert [path.name for path in sorted(out.iterdir())] == [again["night"]]
+
+
+def test_a_model_without_imaging_conditions_segments_recordings_of_one_name(params, tmp_path):
+    inbox, out = tmp_path / "inbox", tmp_path / "intake"
+    (inbox / "film").mkdir(parents=True)
+    write_image(inbox / "film.png", frame(), bits=16)
+    write_image(inbox / "film/0001.png", frame(), bits=16)
+    (inbox / "gone.png").symlink_to(inbox / "absent.png")
+    age(inbox / "film")
+    for path in (inbox / "film.png", inbox / "film"):
+        os.utime(path, (MORNING - 100, MORNING - 100))
+    night = jobs.intake(params, inbox, "bundled:moke-unet-simulated", out, clock=lambda: MORNING)
+    assert [row["file"] for row in night["recordings"]] == ["film", "film.png"]
+    for row in night["recordings"]:
+        assert row["sentence"].startswith("not measured: bundled:moke-unet-simulated does not")
+    for masks in ("masks", "masks-2"):
+        assert (out / night["night"] / masks / "film/summary.json").is_file()
 
 
 def test_a_missing_folder_is_named(params, model, tmp_path):

@@ -54,7 +54,8 @@ def intake(
         Model that segments the recordings and whose training set they are compared with.
     out : Path
         Receives a folder per intake, named by its day: `validation/` with the results of Great
-        Expectations, `masks/`, and `night.json`, the returned value.
+        Expectations, `masks/`, and `night.json`, the returned value. Recordings of equal names are
+        in `masks-2/` and so on.
     clock : callable, optional
         Time in s.
     on_frame : callable, optional
@@ -69,14 +70,15 @@ def intake(
     Raises
     ------
     SpinscopeError
-        If the folder is missing, or the model makes no masks or cannot be loaded.
+        If the folder is missing, or the model makes no masks or cannot be loaded. A model that
+        stores no imaging conditions segments all the same.
     """
     from spinscope.tracking import resolve
 
     folder = Path(folder)
     if not folder.is_dir():
         raise SpinscopeError(f"{folder}, the folder of new recordings, does not exist")
-    family, place = families.of(params), resolve(params.tracking, model_ref)
+    place = resolve(params.tracking, model_ref)
     started = datetime.fromtimestamp(clock(), UTC)
     night = _folder_of(out, started.astimezone().strftime("%Y-%m-%d"))
     known = {row["fingerprint"] for one in nights(out) for row in one["recordings"]}
@@ -96,15 +98,15 @@ def intake(
         row["valid"] = row["file"] not in broken
     good = [row for row in rows if row["valid"]]
     if good:
-        reference = stored_reference(place, model_ref)
-        predictor = family.predictor(place, params)
-        for row in good:
-            with contextlib.closing(_opened(folder / row["file"])) as recording:
-                row |= drift_of(recording, family, predictor, reference) | {"file": row["file"]}
-        segment(
-            params, [folder / row["file"] for row in good], [model_ref], night / "masks",
-            on_frame=on_frame,
-        )  # fmt: skip
+        _judge(params, folder, good, place, model_ref)
+        for number, together in enumerate(_by_name(good), 1):
+            segment(
+                params,
+                [folder / file for file in together],
+                [model_ref],
+                night / ("masks" if number == 1 else f"masks-{number}"),
+                on_frame=on_frame,
+            )
     causes = [name for row in good for name in row["out_of_range"]]
     result = {
         "night": night.name,
@@ -154,15 +156,45 @@ def _folder_of(out: Path, day: str) -> Path:
         number += 1
 
 
+def _judge(
+    params: Params, folder: Path, rows: Sequence[dict[str, Any]], model: Path, model_ref: str
+) -> None:
+    """Add the drift reports of recordings to their rows, or why there is none."""
+    family = families.of(params)
+    try:
+        reference = stored_reference(model, model_ref)
+    except SpinscopeError as error:
+        for row in rows:
+            row |= {"sentence": f"not measured: {error}", "out_of_range": []}
+        return
+    predictor = family.predictor(model, params)
+    for row in rows:
+        with contextlib.closing(_opened(folder / row["file"])) as recording:
+            row |= drift_of(recording, family, predictor, reference) | {"file": row["file"]}
+
+
+def _by_name(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Files in groups without equal names, since a results folder has the name of its recording."""
+    groups: list[dict[str, str]] = []
+    for row in rows:
+        name = Path(row["file"]).stem
+        group = next((group for group in groups if name not in group), None)
+        if group is None:
+            groups.append(group := {})
+        group[name] = row["file"]
+    return [list(group.values()) for group in groups]
+
+
 def _candidates(folder: Path, settled: float) -> list[Path]:
     """Recordings of a folder that have not been changed since a time."""
     found = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not (path.is_dir() or path.suffix.lower() in IMAGE | VIDEO):
             continue
-        files = [path, *path.iterdir()] if path.is_dir() else [path]
-        if max(one.stat().st_mtime for one in files) <= settled:
-            found.append(path)
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            files = [path, *path.iterdir()] if path.is_dir() else [path]
+            if max(one.stat().st_mtime for one in files) <= settled:
+                found.append(path)
     return found
 
 
@@ -180,7 +212,8 @@ def _looked_at(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     from spinscope.recordings.base import fingerprint
 
     frame = {"image": path.name, "label": "", "use": "intake", "rule": None, "error": None}
-    row = {"file": path.name, "fingerprint": fingerprint([path])}
+    files = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
+    row = {"file": path.name, "fingerprint": fingerprint(files) if files else path.name}
     frames = []
     try:
         with contextlib.closing(_opened(path)) as recording:
