@@ -340,8 +340,8 @@ def test_flows_are_listed(run):
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
         "ablations", "corpus-ltem", "cross-validate", "estimate", "evaluate-tta", "field",
-        "field-study", "ltem-study", "moke-study", "parameters-study", "probes", "promote",
-        "relabel", "retrain", "search", "train-seeds",
+        "field-study", "intake", "ltem-study", "moke-study", "parameters-study", "probes",
+        "promote", "relabel", "retrain", "retrain-when-due", "search", "train-seeds",
     ]  # fmt: skip
 
 
