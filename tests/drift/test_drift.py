@@ -102,8 +102,11 @@ def test_a_reference_survives_json(reference):
     [
         lambda value: value.pop("centre"),
         lambda value: value["ranges"].update(colour=value["ranges"]["noise"]),
-        lambda value: value["ranges"]["noise"].update(limit=float("nan")),
+        lambda value: value["ranges"]["noise"].update(median=float("nan")),
         lambda value: value["ranges"].update(noise=3),
+        lambda value: value["ranges"]["noise"].update(high=[0, 2]),
+        lambda value: value["ranges"]["blur"].update(high=[1e200, 2]),
+        lambda value: value["ranges"]["blur"].update(median=1e6),
         lambda value: value.update(sources="many"),
     ],
 )

@@ -37,6 +37,8 @@ MIN_SOURCES = 5
 _CONTRAST = [f"contrast_{axis}" for axis in range(3)]
 _SMALLEST = 0.05
 """Smallest deviation of a measure over the sources."""
+_FAR = 300.0
+"""Larger numbers are no logarithms of a value, and their exponentials overflow."""
 _ALARMS = 0.03
 """Fraction of recordings like a training set, known exactly, that may be out of range."""
 
@@ -98,9 +100,14 @@ class Reference:
             numbers = [*centre.values(), *direction]
             for one in ranges.values():
                 numbers += [one.median, *(one.low or ()), *(one.high or ())]
+                if any(
+                    side and not (min(side) > 0 and math.prod(side) < _FAR)
+                    for side in (one.low, one.high)
+                ):
+                    raise ValueError
             if len(direction) != 3 or not set(ranges) <= set(MEASURES):
                 raise ValueError
-            if not all(math.isfinite(number) for number in numbers):
+            if not all(abs(number) < _FAR for number in numbers):  # false for NaN
                 raise ValueError
             return cls(int(value["sources"]), centre | {"direction": direction}, ranges)
         except (KeyError, TypeError, ValueError, AttributeError):

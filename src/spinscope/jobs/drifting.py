@@ -151,7 +151,7 @@ def stored_reference(folder: Path, model_ref: str) -> Reference:
         )
     try:
         value = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise SpinscopeError(f"{path} must be a readable JSON file") from None
     return Reference.from_json(value)
 

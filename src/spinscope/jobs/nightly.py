@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from spinscope import families
 from spinscope.config import Params
 from spinscope.datasets import Dataset
+from spinscope.drift import Judgement
 from spinscope.errors import SpinscopeError
 from spinscope.files import exclusive, write_json
 from spinscope.jobs.drifting import FRAMES, drift_of, spread_evenly, stored_reference
@@ -139,9 +140,11 @@ def nights(out: Path) -> list[dict[str, Any]]:
         try:
             value = json.loads(path.read_text())
             value["started_utc"], value["out_of_range"]
-            if all({"file", "fingerprint", "valid"} <= set(row) for row in value["recordings"]):
-                found.append(value)
-        except (OSError, ValueError, KeyError, TypeError):
+            for row in value["recordings"]:
+                row["file"], row["fingerprint"], row["valid"]
+                [Judgement(**one) for one in row.get("measures", ())]
+            found.append(value)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     return sorted(found, key=lambda one: one["started_utc"])
 
