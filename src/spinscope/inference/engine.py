@@ -7,8 +7,8 @@ export that does not agree with Keras is refused.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-import json
 import threading
 import warnings
 from pathlib import Path
@@ -17,8 +17,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from platformdirs import user_cache_path
 
+from spinscope.config import bundled_models
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_folder, sha256, write_json
+from spinscope.files import atomic_folder, digest, sha256, write_json
+from spinscope.models.checked import parsed, require
 from spinscope.models.store import CHECK, EXPORT, NETWORK, load_model, model_info
 
 Name = Literal["auto", "openvino", "keras"]
@@ -127,14 +129,17 @@ def uses_export(folder: Path, engine: str) -> bool:
     Raises
     ------
     SpinscopeError
-        If OpenVINO is requested and missing.
+        If OpenVINO is requested and missing, or as `check_export` does.
     """
     available = has_openvino() and (folder / EXPORT).is_file()
     if engine == "openvino" and not available:
         raise SpinscopeError(
             f"engine 'openvino' needs OpenVINO and the file {folder / EXPORT}; use engine 'keras'"
         )
-    return available and engine != "keras"
+    if not available or engine == "keras":
+        return False
+    check_export(folder)
+    return True
 
 
 def precisions() -> tuple[str, ...]:
@@ -176,10 +181,14 @@ def open_engine(
     folder = Path(folder)
     if name == "keras" or (name == "auto" and not has_openvino()):
         model, info = load_model(folder)
+        require(info, folder, "classes", "size_multiple")
         return KerasEngine(model), info
     if not has_openvino():
         raise SpinscopeError("engine 'openvino' must be installed: pip install openvino")
     info = model_info(folder)
+    require(info, folder, "classes", "size_multiple")
+    if (folder / EXPORT).is_file():
+        check_export(folder)
     try:
         network = exported(folder)
     except Exception as error:  # the converter raises many kinds; a cache may not be writable
@@ -189,8 +198,10 @@ def open_engine(
         return open_engine(folder, "keras")
     if precision == "auto":
         # An export made on a processor without bf16 has no agreement measured for it.
-        measured = json.loads((network.parent / CHECK).read_text())["agreement"]
-        agrees = measured.get("bf16", 0.0) >= AGREEMENT
+        own = network.parent == folder
+        agrees = (check_export(folder) if own else stored_agreement(network.parent)).get(
+            "bf16", 0.0
+        ) >= AGREEMENT
         precision = "bf16" if agrees and "bf16" in precisions() else "f32"
     return OpenVinoEngine(network, precision, streams), info
 
@@ -247,7 +258,112 @@ def export(folder: Path, target: Path) -> dict[str, float]:
             f"of the pixels; at least {100 * AGREEMENT:g} % are required"
         )
     write_json(target / CHECK, {"agreement": fractions, "pixels": "smooth noise of four scales"})
+    with contextlib.suppress(OSError):  # so that the first use on this machine need not measure it
+        write_json(_measured(folder, target), {"agreement": fractions})
     return fractions
+
+
+def stored_agreement(folder: Path) -> dict[str, float]:
+    """Agreement that is stored beside an export: precision → fraction of pixels.
+
+    Raises
+    ------
+    SpinscopeError
+        If the file is missing or damaged.
+    """
+    return _fractions(folder / CHECK)
+
+
+def check_export(folder: Path) -> dict[str, float]:
+    """Agreement of the export in a model folder with its Keras network, measured on this machine.
+
+    What the folder says about itself is believed for the models that are shipped with the code
+    only. For others it is measured before the first use, and kept in the cache of the user by the
+    checksums of both networks.
+
+    Parameters
+    ----------
+    folder : Path
+        Model folder with an export.
+
+    Returns
+    -------
+    dict
+        Precision → fraction of the outputs that agree.
+
+    Raises
+    ------
+    SpinscopeError
+        If fewer than 99.9 % agree in float32.
+    """
+    if folder.resolve().is_relative_to(bundled_models().resolve()):
+        return stored_agreement(folder) if (folder / CHECK).is_file() else {"f32": 1.0}
+    path = _measured(folder, folder)
+    try:
+        fractions = _fractions(path)
+    except SpinscopeError:
+        fractions = _measure(*load_model(folder), folder / EXPORT)
+        with contextlib.suppress(OSError):  # a cache that cannot be written
+            write_json(path, {"agreement": fractions})
+    if fractions["f32"] < AGREEMENT:
+        raise SpinscopeError(
+            f"model folder {folder}: {EXPORT} agrees with {NETWORK} on "
+            f"{100 * fractions['f32']:.2f} % of the outputs; at least {100 * AGREEMENT:g} % are "
+            f"required. It is not the export of this network: remove it"
+        )
+    return fractions
+
+
+def _fractions(path: Path) -> dict[str, float]:
+    """Fraction per precision that a file holds."""
+    try:
+        found = parsed(path.read_bytes(), path)["agreement"]
+        return {name: float(found[name]) for name in {"f32", "bf16"} & set(found)} | {
+            "f32": float(found["f32"])
+        }
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise SpinscopeError(f"{path} must hold the agreement of an export: {error}") from error
+
+
+def _measured(folder: Path, export: Path) -> Path:
+    """File of the user's cache with the agreement of a network and an export on this processor."""
+    files = (folder / NETWORK, export / EXPORT, (export / EXPORT).with_suffix(".bin"))
+    key = digest([*(sha256(path) for path in files if path.is_file()), *precisions()])
+    return user_cache_path("spinscope") / "agreement" / f"{key}.json"
+
+
+def record_export(folder: Path, target: Path, model: Any, info: dict[str, Any]) -> None:
+    """Keep the agreement of an export that was just made, for `check_export` on this machine.
+
+    Parameters
+    ----------
+    folder, target : Path
+        Model folder, and folder of the export.
+    model : keras.Model
+        Network of the folder.
+    info : dict
+        Description of the model.
+    """
+    fractions = _measure(model, info, target / EXPORT)
+    with contextlib.suppress(OSError):  # a cache that cannot be written
+        write_json(_measured(folder, target), {"agreement": fractions})
+
+
+def _measure(model: Any, info: dict[str, Any], export: Path) -> dict[str, float]:
+    """Compare an export with its Keras network, on noise."""
+    reference = KerasEngine(model)
+    if "classes" in info:
+        return {p: agreement(reference, OpenVinoEngine(export, p), info) for p in precisions()}
+    sides = [side or 64 for side in model.input_shape[1:3]]
+    batch = np.random.default_rng(0).random((4, *sides, model.input_shape[-1]), np.float32)
+    expected = reference(batch)
+    limit = 1e-3 * np.abs(expected).max()
+    try:
+        found = OpenVinoEngine(export, "f32")(batch)
+        alike = found.shape == expected.shape and np.abs(found - expected) <= limit
+    except RuntimeError as error:  # OpenVINO reports inputs of another shape so
+        raise SpinscopeError(f"{export} cannot compute what {NETWORK} does: {error}") from error
+    return {"f32": float(np.mean(alike))}
 
 
 def agreement(a: Engine, b: Engine, info: dict[str, Any], seed: int = 0) -> float:
@@ -260,4 +376,7 @@ def agreement(a: Engine, b: Engine, info: dict[str, Any], seed: int = 0) -> floa
     frames = np.stack([gaussian_filter(n, s) for n, s in zip(noise, (1, 3, 6, 12), strict=True)])
     frames /= frames.std(axis=(1, 2), keepdims=True)
     batch = frames[..., None]
-    return float((a(batch).argmax(-1) == b(batch).argmax(-1)).mean())
+    first, second = a(batch), b(batch)
+    if first.shape != second.shape:
+        return 0.0
+    return float((first.argmax(-1) == second.argmax(-1)).mean())

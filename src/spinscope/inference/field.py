@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from spinscope.inference.engine import Engine, KerasEngine, OpenVinoEngine, uses_export
+from spinscope.errors import SpinscopeError
+from spinscope.inference.engine import (
+    Engine,
+    KerasEngine,
+    OpenVinoEngine,
+    record_export,
+    uses_export,
+)
+from spinscope.models.checked import require
 from spinscope.models.linear_field import linear_field, linear_weights, size_multiple
 from spinscope.models.store import EXPORT, load_model, model_info
 from spinscope.physics.lattice import checked_sides
@@ -74,9 +82,11 @@ class FieldPredictor:
         if uses_export(folder, engine):
             # In single precision: the field of a clean lattice is exact to six digits.
             info, linear, network = model_info(folder), folder / LINEAR, folder / EXPORT
-            weights = np.load(linear) if linear.is_file() else None
+            require(info, folder, "architecture")
+            weights = _read_weights(linear) if linear.is_file() else None
             return cls(lambda shape: OpenVinoEngine(network, "f32", streams, shape), info, weights)
         model, info = load_model(folder)
+        require(info, folder, "architecture")
         keras = KerasEngine(model)
         return cls(lambda _: keras, info, linear_weights(model))
 
@@ -106,11 +116,25 @@ class FieldPredictor:
 
 def export(folder: Path, target: Path) -> None:
     """Write the OpenVINO network and the linear weights of a model folder into `target`."""
-    model, _ = load_model(folder)
+    model, info = load_model(folder)
     model.export(str(target / EXPORT), format="openvino", verbose=False)
     weights = linear_weights(model)
     if weights is not None:
         np.save(target / LINEAR, weights)
+    record_export(folder, target, model, info)
+
+
+def _read_weights(path: Path) -> np.ndarray:
+    """Weights (28, 3) of the linear part."""
+    try:
+        weights = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise SpinscopeError(f"{path} is not a readable array: {error}") from error
+    if weights.shape != (28, 3) or weights.dtype != np.float32:
+        raise SpinscopeError(
+            f"{path} ({weights.dtype}, {weights.shape}) must be float32 of shape (28, 3)"
+        )
+    return np.array(weights)
 
 
 def _padding(side: int, multiple: int) -> tuple[int, tuple[int, int]]:

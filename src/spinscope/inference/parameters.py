@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,17 +14,21 @@ from typing import Any
 import numpy as np
 
 from spinscope.errors import SpinscopeError
-from spinscope.inference.engine import OpenVinoEngine, uses_export
+from spinscope.inference.engine import OpenVinoEngine, record_export, uses_export
+from spinscope.models.checked import require
 from spinscope.models.store import EXPORT, load_model, model_info
 from spinscope.physics.domain_images import resampled
 
 FILMS = "films.npz"
 """File of a model folder with training films: `images`, `values` and `pixel_size`."""
+MAX_FILMS = 2**28
+"""Largest size of the training films of a model, bytes."""
 UNITS = {"dmi": "J/m²", "ms": "A/m"}
 """Unit of a parameter."""
 SHOWN = {"dmi": ("D", "mJ/m²", 1e3), "ms": ("Ms", "kA/m", 1e-3)}
 """Parameter → symbol, unit at the edge of the program, and factor from SI units to it."""
 _REVERSED = np.array([-1, 1], np.float32)  # levels, and the scale, of a reversed film
+_NEEDED = ("parameter", "architecture", "limits", "scales", "pixels", "calibration")
 _SCALED = "scaled"  # as in models.parameter_networks, which would load Keras
 LEVEL = 0.9
 """Probability with which a value lies in the interval of a distribution."""
@@ -99,8 +104,11 @@ class ParameterPredictor:
         """
         folder = Path(folder)
         if uses_export(folder, engine):
-            return cls(OpenVinoEngine(folder / EXPORT, "f32"), model_info(folder), folder)
+            info = model_info(folder)
+            require(info, folder, *_NEEDED)
+            return cls(OpenVinoEngine(folder / EXPORT, "f32"), info, folder)
         model, info = load_model(folder)
+        require(info, folder, *_NEEDED)
         return cls(lambda batch: model(batch, training=False).numpy(), info, folder)
 
     @property
@@ -119,8 +127,22 @@ class ParameterPredictor:
         """
         if self._folder is None or not (self._folder / FILMS).is_file():
             raise SpinscopeError(f"the model contains no training films ({FILMS})")
-        with np.load(io.BytesIO((self._folder / FILMS).read_bytes())) as file:
-            return ReferenceFilms(file["images"], file["values"], float(file["pixel_size"]))
+        path = self._folder / FILMS
+        try:
+            content = io.BytesIO(path.read_bytes())
+            with zipfile.ZipFile(content) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+            if size > MAX_FILMS:
+                raise SpinscopeError(f"{path} has more than {MAX_FILMS} bytes")
+            with np.load(content, allow_pickle=False) as file:
+                films = ReferenceFilms(file["images"], file["values"], float(file["pixel_size"]))
+        except SpinscopeError:
+            raise
+        except Exception as error:  # zipfile and NumPy raise many types on damaged files
+            raise SpinscopeError(f"{path} must contain training films: {error}") from error
+        if films.images.ndim != 3 or films.values.shape != films.images.shape[:1]:
+            raise SpinscopeError(f"{path} must contain as many images as values")
+        return films
 
     def __call__(self, image: np.ndarray, pixel_size: float) -> Distribution:
         """Estimate the parameter of an image.
@@ -155,8 +177,9 @@ class ParameterPredictor:
 
 def export(folder: Path, target: Path) -> None:
     """Write the OpenVINO network of a model folder into `target`."""
-    model, _ = load_model(folder)
+    model, info = load_model(folder)
     model.export(str(target / EXPORT), format="openvino", verbose=False)
+    record_export(folder, target, model, info)
 
 
 def network_input(image: np.ndarray, pixel_size: float, info: Mapping[str, Any]) -> np.ndarray:

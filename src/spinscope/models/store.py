@@ -11,6 +11,7 @@ from spinscope.config import bundled_models, renamed
 from spinscope.datasets.seen import FRAMES, TrainingFrames
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256
+from spinscope.models.checked import check_info, check_network, listed_files, parsed
 
 NETWORK = "model.keras"
 EXPORT = "openvino.xml"
@@ -73,14 +74,11 @@ def model_info(folder: Path | str) -> dict[str, Any]:
     Raises
     ------
     SpinscopeError
-        If a file is missing or does not have its checksum.
+        If a file is missing, is not listed or does not have its checksum, or the info is damaged.
     """
     folder = Path(folder)
-    if not (folder / SUMS).is_file():
-        raise SpinscopeError(f"{folder} is no model folder: it holds no {SUMS}")
-    lines = (folder / SUMS).read_text().splitlines()
-    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in (NETWORK, INFO, *([FRAMES] if (folder / FRAMES).exists() else ())):
+    listed = listed_files(folder, SUMS)
+    for name in (NETWORK, INFO):
         if name not in listed:
             raise SpinscopeError(f"{folder}/{SUMS} must list {name}")
     for name, digest in listed.items():
@@ -91,22 +89,49 @@ def model_info(folder: Path | str) -> dict[str, Any]:
             raise SpinscopeError(
                 f"model folder {folder}: {name} has sha256 {actual[:12]}, {SUMS} says {digest[:12]}"
             )
-    return _present_names(json.loads((folder / INFO).read_text()))
+    info = _present_names(parsed((folder / INFO).read_bytes(), folder / INFO))
+    check_info(info, folder / INFO)
+    return info
 
 
 def _present_names(info: dict[str, Any]) -> dict[str, Any]:
     """Info with former names of keys replaced."""
     former = {name: info[name] for name in ("magnify", "peak") if name in info}
     kept = {key: value for key, value in info.items() if key not in former}
-    return kept | renamed(former, "model")
+    if isinstance(former.get("magnify"), dict) or former.get("magnify") is None:
+        return kept | renamed(former, "model")
+    raise SpinscopeError(f"{INFO}: magnify (={former['magnify']!r:.80}) must be an object or null")
 
 
 def load_model(folder: Path | str):
-    """Keras model and info of a model folder, with every checksum verified."""
-    info = model_info(folder)
+    """Keras model and info of a model folder, checked before Keras opens it.
+
+    Raises
+    ------
+    SpinscopeError
+        As `model_info` and `spinscope.models.checked.check_network` do, and if the network does
+        not fit its info.
+    """
+    info, path = model_info(folder), Path(folder) / NETWORK
+    check_network(path)
     from spinscope.models.backend import keras
 
-    return keras.saving.load_model(Path(folder) / NETWORK, compile=False), info
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        channels = model.output_shape[-1]
+        sides = len(model.input_shape)
+    except Exception as error:  # Keras raises many types on damaged networks
+        text = " ".join(str(error).split())
+        raise SpinscopeError(f"{path} is not a readable network: {text[:200]}") from error
+    if sides != 4:
+        raise SpinscopeError(f"{path}: the input of the network must be (N, H, W, channels)")
+    classes = info.get("classes")
+    if classes is not None and len(classes) != channels:
+        raise SpinscopeError(
+            f"model folder {folder}: {INFO} names {len(classes)} classes, its network has "
+            f"{channels}"
+        )
+    return model, info
 
 
 def resolve_local(model_ref: str) -> Path:
