@@ -499,10 +499,11 @@ def exported_copy(family: Family, model: Path, target: Path, frames: Dataset | N
         shutil.copytree(model, copy, dirs_exist_ok=True)
         family.export(copy)
         write_sums(copy)
-        reference = frames and training_reference(family, family.fast_predictor(copy), frames)
-        if reference:
-            write_json(copy / IMAGING, reference.to_json())
-            write_sums(copy)
+        if frames and family.masks:
+            reference = training_reference(family, family.fast_predictor(copy), frames)
+            if reference:
+                write_json(copy / IMAGING, reference.to_json())
+                write_sums(copy)
     return target
 
 
