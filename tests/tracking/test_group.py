@@ -31,7 +31,7 @@ from spinscope.tracking import (
 )
 from spinscope.tracking.migration import import_store
 from spinscope.tracking.promotion import PromotionRefused, promote
-from spinscope.tracking.registry import every, names, stored_predictions
+from spinscope.tracking.registry import every, names, stored_predictions, tag
 from spinscope.tracking.roles import grant
 from spinscope.tracking.runs import log_curves, log_report
 
@@ -135,6 +135,8 @@ def test_who_may_only_write_runs_cannot_pass_the_gates(group, login, trained, ve
     store = open_store(login("tim"))
     with pytest.raises(SpinscopeError, match=r"does not permit this to user 'tim'.*grant"):
         trained(login("tim"), 0.55)
+    with pytest.raises(SpinscopeError, match="does not permit this to user 'tim'"):
+        tag(store, version, {"network.sha256": "0"})
     # The run itself was recorded.
     runs = store.client.search_runs([store.experiment_id], "tags.`data.hash` = 'md5:0.55'")
     assert {run.info.status for run in runs} == {"FINISHED"}

@@ -184,11 +184,12 @@ import_store(
 
 
 def test_an_import_that_is_killed_again_and_again_is_complete(source, target):
-    """The process is killed after every 16th change of the target, until nothing is left."""
+    """The process is killed after 6, 14, 22 … changes of the target, until nothing is left."""
     command = [sys.executable, "-c", KILLED, source.uri, target.uri, target.artifacts]
     kills = 0
     while True:
-        done = subprocess.run([*command, "16"], capture_output=True, text=True, env=os.environ)
+        calls = str(6 + 8 * kills)
+        done = subprocess.run([*command, calls], capture_output=True, text=True, env=os.environ)
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL, done.stderr

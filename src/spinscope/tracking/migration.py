@@ -240,6 +240,7 @@ def _copy_run(copy: _Import, run: Run) -> None:
         return
     client = copy.target.client
     tags = copy.translated(run.data.tags)
+    changed = [RunTag(key, value) for key, value in tags.items()] if known is not None else []
     if known is None:
         known = client.create_run(
             copy.experiments[run.info.experiment_id],
@@ -250,10 +251,9 @@ def _copy_run(copy: _Import, run: Run) -> None:
         copy.runs[run.info.run_id] = known
     run_id = known.info.run_id
     params = [Param(key, value) for key, value in run.data.params.items()]
-    rows = [RunTag(key, value) for key, value in tags.items()]
     for part in _parts(params, _PARAMS_PER_CALL):
         client.log_batch(run_id, params=part)
-    for part in _parts(rows, _PARAMS_PER_CALL):
+    for part in _parts(changed, _PARAMS_PER_CALL):
         client.log_batch(run_id, tags=part)
     for part in _parts(_history(copy.source, run), _METRICS_PER_CALL):
         client.log_batch(run_id, metrics=part)
