@@ -1,4 +1,4 @@
-"""Parameters and command lines of the flows, and tasks of which a bounded number runs at once."""
+"""Parameters and command lines of the flows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import contextlib
 import inspect
 import os
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -22,18 +21,18 @@ from prefect.client.schemas.filters import (
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
-from prefect.futures import PrefectFuture
 from prefect.runtime import deployment, flow_run
 from prefect.states import Crashed
 from pydantic import BeforeValidator, Field
 
+from _cluster import job_script
 from spinscope import families
 from spinscope.config import load_params, profile_names, project_root
 from spinscope.errors import SpinscopeError
 from spinscope.notify import tell
 from spinscope.processes import dead, this_process
 
-OWNERS = {"fetch", "flows", "gates", "notify", "serve", "tracking"}
+OWNERS = {"cluster", "fetch", "flows", "gates", "notify", "serve", "tracking"}
 """Sections of the settings that no override of a deployment changes."""
 PROCESS = "spinscope.process"
 """Label of a flow run: the process that runs it."""
@@ -119,10 +118,16 @@ def run_flow(chosen: Flow, words: Sequence[str] | None = None, *labels: str) -> 
             flag = f"--{name.replace('_', '-')}"
             choices = _choices(one.annotation)
             parser.add_argument(flag, help=text, choices=choices, required=required)
+    text = "print the job script of a worker on the cluster, and end"
+    parser.add_argument("--dry-run", action="store_true", help=text)
     given = {
         key: value for key, value in vars(parser.parse_args(words)).items() if value is not None
     }
     with one_sentence():
+        if given.pop("dry_run"):
+            params = load_params(given.get("profile"), given.get("overrides") or ())
+            print(job_script(params.cluster))
+            return None
         asyncio.run(end_stale_runs())
         with tags(*labels):
             return chosen(**given)
@@ -218,31 +223,6 @@ async def end_stale_runs() -> int:
                 await client.set_task_run_state(task.id, Crashed(message=message), force=True)
                 ended += 1
     return ended
-
-
-def bounded(
-    submit: Callable[[Any], PrefectFuture], units: Sequence[Any], at_once: int
-) -> list[Any]:
-    """Results of `submit(unit)` in order, with at most `at_once` units under way.
-
-    A deployment loads the flow from its file, which loses the bound of a task runner.
-
-    Parameters
-    ----------
-    submit : callable
-        Starts one unit and returns its future.
-    units : sequence
-        Units, in order.
-    at_once : int
-        Largest number of units under way.
-    """
-    under_way: deque[PrefectFuture] = deque()
-    results = []
-    for unit in units:
-        if len(under_way) == at_once:
-            results.append(under_way.popleft().result())
-        under_way.append(submit(unit))
-    return results + [future.result() for future in under_way]
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from _arguments import (
     run_flow,
     settings_of,
 )
+from corpus import chunks_on_cluster
 from spinscope import jobs
 from spinscope.config import Params, dataset_path, load_params
 from spinscope.files import locked
@@ -84,6 +85,7 @@ def _steps(
     """Films, where they are to be relaxed, images and training."""
     again = {"retries": params.flows.retries}
     if relax:
+        chunks_on_cluster(params, "films", profile, overrides, folder)
         for line in make_films.with_options(**again)(profile, overrides, str(folder)):
             get_run_logger().info(line)
     make_images.with_options(**again)(profile, overrides, str(folder), str(images))

@@ -15,6 +15,7 @@ from prefect.schedules import Cron
 
 import study
 from _arguments import end_stale_runs
+from corpus import corpus
 from corpus_ltem import corpus_ltem
 from estimate import estimate
 from field import field
@@ -58,6 +59,7 @@ def deployments(schedules: Flows) -> list:
         deployment(intake, schedules.intake_cron, "intake"),
         deployment(field, None, "field"),
         deployment(estimate, None, "estimate"),
+        deployment(corpus, None, "corpus"),
         deployment(corpus_ltem, schedules.corpus_ltem_cron, "corpus", "training"),
         *(
             deployment(study.FLOWS[part.flow], part.cron and getattr(schedules, part.cron), "study")

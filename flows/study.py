@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,14 +19,15 @@ from _arguments import (
     Profile,
     Texts,
     begin,
-    bounded,
     described,
     one_sentence,
     run_flow,
     tell_failure,
 )
+from _cluster import run_units
 from spinscope.errors import SpinscopeError
 from spinscope.files import locked
+from spinscope.processes import side_by_side
 from spinscope.studies import PARTS
 from spinscope.studies.base import Job, Option, Part
 from spinscope.studies.report import markdown
@@ -34,6 +37,43 @@ from spinscope.studies.report import markdown
 def run_unit(name: str, part: str, stage: int, job: Job, unit: Any) -> Any:
     """Run one unit of a stage; a retry resumes from what is kept on disk."""
     return PARTS[part].stages[stage].run_one(job, unit)
+
+
+@task(name="trial", task_run_name="{name}", cache_policy=NO_CACHE)
+def run_trial(name: str, function: Callable[[Any], Any], unit: Any) -> Any:
+    """Run a function of one unit in a process of its own."""
+    (result,) = side_by_side(function, [unit], 1)
+    return result
+
+
+def label(name: str, unit: Any) -> str:
+    """Name of the run of a unit.
+
+    >>> label("train", ("moke", 1))
+    'train-moke-1'
+    """
+    parts = unit.values() if isinstance(unit, dict) else unit if isinstance(unit, tuple) else [unit]
+    return "-".join(map(str, (name, *parts)))
+
+
+def on_cluster(job: Job) -> Job:
+    """The same call, whose trials run on the workers of the section ``cluster``, if any.
+
+    Parameters
+    ----------
+    job : Job
+        Call of a part.
+    """
+    cluster = job.params.cluster
+    if cluster.kind == "none":
+        return job
+    again = run_trial.with_options(retries=job.params.flows.retries)
+
+    def elsewhere(function: Callable[[Any], Any], units: Sequence[Any]) -> list[Any]:
+        given = [{"name": label("trial", u), "function": function, "unit": u} for u in units]
+        return run_units(again, given, cluster, 1)
+
+    return replace(job, elsewhere=elsewhere)
 
 
 @task(name="report", cache_policy=NO_CACHE)
@@ -67,14 +107,19 @@ def flow_of(part: Part) -> Flow:
         retries, workers = params.flows.retries, options.get("workers", 1)
         for number, stage in enumerate(part.stages):
             again = run_unit.with_options(name=stage.name, retries=retries)
-
-            def submit(unit: Any, again=again, number=number, name=stage.name):
-                parts = unit if isinstance(unit, tuple) else (unit,)
-                label = "-".join(map(str, (name, *parts)))
-                return again.submit(label, part.name, number, job, unit)
-
-            bounded(submit, stage.units(job), workers if stage.isolated else 1)
-        found = report.with_options(retries=retries)(part.name, job)
+            units = [
+                {
+                    "name": label(stage.name, unit),
+                    "part": part.name,
+                    "stage": number,
+                    "job": job,
+                    "unit": unit,
+                }
+                for unit in stage.units(job)
+            ]
+            at_once = workers if stage.isolated else 1
+            run_units(again, units, params.cluster if stage.isolated else None, at_once)
+        found = report.with_options(retries=retries)(part.name, on_cluster(job))
         lines = part.load().lines(found)
         for line in lines:
             get_run_logger().info(line)

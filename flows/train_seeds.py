@@ -20,12 +20,12 @@ from _arguments import (
     Profile,
     Seeds,
     begin,
-    bounded,
     described,
     run_flow,
     settings_of,
     tell_failure,
 )
+from _cluster import run_units
 from spinscope import families, jobs
 from spinscope.config import Params, load_params
 from spinscope.evaluation import seen_text
@@ -186,7 +186,8 @@ def in_tasks(
     Parameters
     ----------
     params : Params
-        Settings; ``flows.concurrency`` seeds are trained at a time.
+        Settings; ``flows.concurrency`` seeds are trained at a time, or those on the workers of the
+        section ``cluster``.
     profile, overrides
         Profile and overrides of `params`, from which another process loads them.
     folder : Path
@@ -195,10 +196,12 @@ def in_tasks(
     again = train_seed.with_options(retries=params.flows.retries)
 
     def run_seeds(seeds: list[int], parent_id: str | None) -> list[dict]:
-        def submit(seed: int):
-            return again.submit(seed, profile, overrides, str(folder), parent_id, params.family)
-
-        return bounded(submit, seeds, params.flows.concurrency)
+        given = {
+            "profile": profile, "overrides": overrides, "out": str(folder), "parent_id": parent_id,
+            "family": params.family,
+        }  # fmt: skip
+        units = [{"seed": seed, **given} for seed in seeds]
+        return run_units(again, units, params.cluster, params.flows.concurrency)
 
     return run_seeds
 

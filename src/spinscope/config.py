@@ -379,6 +379,19 @@ class Notify(Section):
     url: Annotated[str | None, AfterValidator(_address)]
 
 
+class Cluster(Section):
+    kind: Literal["none", "local", "slurm"]
+    workers: int = Field(ge=1)
+    cores: int = Field(ge=1)
+    memory_gb: float = Field(gt=0, allow_inf_nan=False)
+    queue: str | None
+    account: str | None
+    walltime_h: float = Field(gt=0, allow_inf_nan=False)
+    interface: str | None
+    directives: tuple[str, ...]
+    prologue: tuple[str, ...]
+
+
 class Serve(Section):
     mlflow_port: int
     prefect_port: int
@@ -476,6 +489,7 @@ class Params(Section):
     tracking: Tracking
     flows: Flows
     notify: Notify
+    cluster: Cluster
     serve: Serve
     ablations: Ablations
     tuning: Tuning

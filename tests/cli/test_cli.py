@@ -339,8 +339,8 @@ def test_flows_are_listed(run):
     code, out, _ = run("flow", "list")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
-        "ablations", "corpus-ltem", "cross-validate", "estimate", "evaluate-tta", "field",
-        "field-study", "intake", "ltem-study", "moke-study", "parameters-study", "probes",
+        "ablations", "corpus", "corpus-ltem", "cross-validate", "estimate", "evaluate-tta",
+        "field", "field-study", "intake", "ltem-study", "moke-study", "parameters-study", "probes",
         "promote", "relabel", "retrain", "retrain-when-due", "search", "train-seeds",
     ]  # fmt: skip
 

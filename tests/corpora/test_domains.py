@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.corpora import domains
 from spinscope.corpora.domains import (
@@ -241,3 +242,14 @@ def test_a_folder_without_films_is_named(tmp_path, lattice_folder):
         open_domains(tmp_path)
     with pytest.raises(SpinscopeError, match=r"of kind 'lattice'; .* needs one of domains"):
         open_domains(lattice_folder)
+
+
+def test_chunks_made_one_by_one_are_those_of_the_corpus(domains_folder, tmp_path):
+    params = load_params("demo", ["domains.shard_films=12"], family="parameter-cnn")
+    path = tmp_path / "corpus"
+    assert jobs.missing_chunks(params, "dmi", path) == [0, 1]
+    for chunk in (1, 0):
+        jobs.make_chunk(params, "dmi", path, chunk)
+    assert jobs.chunked_corpus(params, "dmi", path) == path
+    assert sha256_folder(path) == sha256_folder(domains_folder)
+    assert jobs.missing_chunks(params, "dmi", path) == [], "a complete corpus is made again"

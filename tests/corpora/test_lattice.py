@@ -9,9 +9,10 @@ import time
 
 import numpy as np
 import pytest
+from tests.conftest import section
 
 from spinscope.config import load_params
-from spinscope.corpora import lattice
+from spinscope.corpora import chunks, lattice
 from spinscope.corpora.lattice import make_lattice_corpus, open_lattices
 from spinscope.datasets import open_dataset
 from spinscope.datasets.seen import training_frames
@@ -133,3 +134,15 @@ def test_a_folder_without_lattices_is_named(tmp_path):
         open_lattices(tmp_path)
     with pytest.raises(SpinscopeError, match="multiple of 2"):
         settings("lattice.size=17")
+
+
+def test_chunks_made_one_by_one_are_those_of_the_corpus(lattice_folder, tmp_path):
+    settings = section("lattice", n=12, size=32, sweeps=60, reflections=1, shard_lattices=8)
+    path = tmp_path / "corpus"
+    assert chunks.missing_lattices(path, 0, settings) == [0, 1]
+    for chunk in (1, 0):
+        chunks.make_lattices(path, chunk, 0, settings)
+    assert chunks.missing_lattices(path, 0, settings) == []
+    make_lattice_corpus(path, 0, settings)
+    assert sha256_folder(path) == sha256_folder(lattice_folder)
+    assert chunks.missing_lattices(path, 0, settings) == [], "a complete corpus is made again"

@@ -91,9 +91,29 @@ def test_no_more_seeds_at_once_than_allowed(monkeypatch):
 
     for at_once in (1, 2, 9):
         most.clear()
-        rows = module("train_seeds").bounded(Seed, [3, 4, 5, 6], at_once)
+        rows = module("_cluster").bounded(Seed, [3, 4, 5, 6], at_once)
         assert [row["seed"] for row in rows] == [3, 4, 5, 6]
         assert max(most) == min(at_once, 4)
+
+
+def test_the_units_under_way_end_before_an_error_is_raised(monkeypatch):
+    monkeypatch.syspath_prepend(str(FLOWS))
+    started, ended = [], []
+
+    class Seed:
+        def __init__(self, seed: int):
+            self.seed = seed
+            started.append(seed)
+
+        def result(self) -> None:
+            raise OSError(f"seed {self.seed}")
+
+        def wait(self) -> None:
+            ended.append(self.seed)
+
+    with pytest.raises(OSError, match="seed 3"):
+        module("_cluster").bounded(Seed, [3, 4, 5], 2)
+    assert (started, ended) == ([3, 4], [4])
 
 
 def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
@@ -108,7 +128,7 @@ def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
     assert crons == {
         "train-seeds": ["0 2 * * 6"], "evaluate-tta": ["0 6 * * 6"], "promote": ["0 9 1 * *"],
         "retrain": [], "retrain-when-due": [], "intake": ["0 3 * * *"],
-        "corpus-ltem": [], "field": [], "estimate": [], "ltem-study": [],
+        "corpus": [], "corpus-ltem": [], "field": [], "estimate": [], "ltem-study": [],
         "ablations": [], "search": [], "relabel": [], "cross-validate": [], "probes": [],
         "moke-study": [], "field-study": [], "parameters-study": [],
     }  # fmt: skip
@@ -128,7 +148,7 @@ def test_every_flow_takes_the_settings_on_its_command_line():
         (f"{name}.py",)
         for name in (
             *("train_seeds", "promote", "retrain", "corpus_ltem", "field", "estimate"),
-            *("intake", "retrain_when_due"),
+            *("intake", "retrain_when_due", "corpus"),
         )
     ]
     for program, *name in [*programs, ("study.py", "evaluate-tta"), ("study.py", "probes")]:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,6 +100,12 @@ def draw_film(number: int, seed: int, settings: Films) -> Draw:
     return Draw(number, material, initial(material, shape, rng), ms, grain, settings.grain_exchange)
 
 
+def corpus_header(seed: int, settings: Films) -> dict[str, Any]:
+    """Header of a corpus; corpora of the same header and number of films are the same."""
+    decisive = settings.model_dump(mode="json", exclude={"n"})
+    return {"kind": "films", "generator": GENERATOR, "seed": seed, **decisive}
+
+
 def make_film_corpus(
     path: Path | str, n: int, seed: int, settings: Films, *, progress: Progress = no_progress
 ) -> Path:
@@ -127,8 +134,7 @@ def make_film_corpus(
     """
     require_jax()
     path, size = Path(path), settings.shard_films
-    decisive = settings.model_dump(mode="json", exclude={"n"})
-    wanted = {"kind": "films", "generator": GENERATOR, "seed": seed, **decisive}
+    wanted = corpus_header(seed, settings)
     writing.claim_folder(path, HEADER, wanted)
     missing = writing.missing_chunks(n, size, lambda chunk: film_rows(path, chunk))
     queue = [number for numbers in missing.values() for number in numbers]

@@ -105,7 +105,7 @@ def make_lattice_corpus(
     path, size = Path(path), settings.shard_lattices
     own_folder(path, CORPUS)
     header = corpus_header(seed, settings)
-    parts = path.with_name(f".{path.name}.parts")
+    parts = writing.parts_folder(path)
     if (parts / HEADER).is_file() and not writing.same_corpus(parts / HEADER, header):
         shutil.rmtree(parts)
     writing.claim_folder(parts, HEADER, header)

@@ -80,12 +80,21 @@ def kept_corpus(path: Path, header: Mapping[str, Any], make: Callable[[], Path])
     make : callable
         Writes the corpus and returns its folder.
     """
-    if (path / HEADER).is_file():
-        found = read_header(path)
-        same = all(found.get(key) == value for key, value in header.items())
-        if same and not damaged_files(path):
-            return path
-    return make()
+    return path if complete_corpus(path, header) else make()
+
+
+def complete_corpus(path: Path, header: Mapping[str, Any]) -> bool:
+    """Whether the folder `path` holds an undamaged packed corpus with all entries of a header."""
+    if not (path / HEADER).is_file():
+        return False
+    found = read_header(path)
+    same = all(found.get(key) == value for key, value in header.items())
+    return same and not damaged_files(path)
+
+
+def parts_folder(path: Path) -> Path:
+    """Hidden folder beside a packed corpus, which holds its chunks until it is complete."""
+    return path.with_name(f".{path.name}.parts")
 
 
 def claim_folder(path: Path, name: str, header: Mapping[str, Any]) -> None:

@@ -262,19 +262,14 @@ class ParameterCnn(Family):
         progress: Progress = no_progress,
     ) -> Path:
         """Relax the films of the section `domains`; the same complete ones are kept."""
-        from spinscope.corpora.domains import corpus_header, make_domain_corpus
+        from spinscope.corpora.chunks import domain_header
+        from spinscope.corpora.domains import make_domain_corpus
         from spinscope.corpora.writing import kept_corpus
 
         parameter, settings = self.options(params).parameter, params.domains
-        header = {
-            **corpus_header(parameter, params.seed, settings),
-            "films": settings.n,
-            "scales_nm": list(settings.sets[parameter].scales_nm),
-            "pixels": settings.pixels,
-        }
         return kept_corpus(
             out,
-            header,
+            domain_header(parameter, params.seed, settings),
             lambda: make_domain_corpus(out, parameter, params.seed, settings, progress=progress),
         )
 

@@ -1,6 +1,16 @@
 """Jobs for models of any family, called by verbs, flows and stages."""
 
-from spinscope.jobs.corpora import corpus, film_lines, films, import_films, scripts
+from spinscope.jobs.corpora import (
+    CHUNKED,
+    chunked_corpus,
+    corpus,
+    film_lines,
+    films,
+    import_films,
+    make_chunk,
+    missing_chunks,
+    scripts,
+)
 from spinscope.jobs.data import CheckedData, checked_data, out_folder, split
 from spinscope.jobs.drifting import drift
 from spinscope.jobs.evaluating import evaluate_model, family_of, predictor
@@ -26,12 +36,14 @@ from spinscope.jobs.training import (
 )
 
 __all__ = [
+    "CHUNKED",
     "STEPS",
     "TRAINING",
     "CheckedData",
     "add",
     "check_gates",
     "checked_data",
+    "chunked_corpus",
     "corpus",
     "drift",
     "evaluate_model",
@@ -44,7 +56,9 @@ __all__ = [
     "films",
     "import_films",
     "intake",
+    "make_chunk",
     "measure",
+    "missing_chunks",
     "nights",
     "out_folder",
     "predictor",

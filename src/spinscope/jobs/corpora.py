@@ -81,3 +81,83 @@ def scripts(params: Params, folder: Path, out: Path) -> list[Path]:
         )[-1]
         for row, film in zip(corpus.rows, corpus, strict=True)
     ]
+
+
+CHUNKED = {
+    "films": "ltem-unet",
+    "lattice": "field-fcn",
+    "dmi": "parameter-cnn",
+    "ms": "parameter-cnn-ms",
+}
+"""Corpus that is made in chunks → family whose settings apply."""
+
+
+def missing_chunks(params: Params, kind: str, out: Path) -> list[int]:
+    """Numbers of the chunks that a corpus lacks, each a unit of `make_chunk`.
+
+    Parameters
+    ----------
+    params : Params
+        Settings of the family `CHUNKED[kind]`.
+    kind : str
+        Of `CHUNKED`.
+    out : Path
+        Folder of the corpus, which is created.
+
+    Raises
+    ------
+    SpinscopeError
+        If the folder holds something else, or the extra ``sim`` is missing.
+    """
+    from spinscope.corpora import chunks
+
+    if kind == "films":
+        return chunks.missing_films(out, params.films.n, params.seed, params.films)
+    if kind == "lattice":
+        return chunks.missing_lattices(out, params.seed, params.lattice)
+    return chunks.missing_domains(out, kind, params.seed, params.domains)
+
+
+def make_chunk(params: Params, kind: str, out: Path, chunk: int) -> None:
+    """Make one chunk of a corpus; `missing_chunks` lists them.
+
+    The folder is not locked: other processes make other chunks.
+
+    Parameters
+    ----------
+    params : Params
+        Settings of the family `CHUNKED[kind]`.
+    kind : str
+        Of `CHUNKED`.
+    out : Path
+        Folder of the corpus.
+    chunk : int
+        Number of the chunk.
+    """
+    from spinscope.corpora import chunks
+
+    if kind == "films":
+        chunks.make_films(out, chunk, params.films.n, params.seed, params.films)
+    elif kind == "lattice":
+        chunks.make_lattices(out, chunk, params.seed, params.lattice)
+    else:
+        chunks.make_domains(out, chunk, kind, params.seed, params.domains)
+
+
+def chunked_corpus(
+    params: Params, kind: str, out: Path, *, progress: Progress = no_progress
+) -> Path:
+    """Make what a corpus still lacks, and complete it; returns `out`.
+
+    Parameters
+    ----------
+    params : Params
+        Settings of the family `CHUNKED[kind]`.
+    kind : str
+        Of `CHUNKED`.
+    out : Path
+        Folder of the corpus.
+    progress : callable, optional
+    """
+    made = films if kind == "films" else corpus
+    return made(params, out, progress=progress)

@@ -113,6 +113,9 @@ class Job:
         Whether MLflow records the results.
     progress : Progress
         Progress bar.
+    elsewhere : callable, optional
+        (function, units) → calls the function with each unit on the workers of a flow, for a report
+        that finds its units itself.
     """
 
     params: Params
@@ -120,6 +123,7 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)
     track: bool = False
     progress: Progress = no_progress
+    elsewhere: Callable[[Callable[[Any], Any], Sequence[Any]], Any] | None = None
 
 
 Unit = Any

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from spinscope.tuning.plan import Config, Plan, Space, key
-from spinscope.tuning.trials import Objective, run
+from spinscope.tuning.trials import Elsewhere, Objective, run
 
 
 def one_at_a_time(
@@ -18,6 +18,7 @@ def one_at_a_time(
     workers: int = 1,
     on_result: Callable[[dict], None] | None = None,
     database: str | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> list[dict]:
     """Try every config exactly once.
 
@@ -39,6 +40,8 @@ def one_at_a_time(
         Called in this process with each result as it ends, those of earlier calls first.
     database : str, optional
         Address of a PostgreSQL database that holds the study in place of ``optuna.db``.
+    elsewhere : callable, optional
+        Evaluates configs on other machines, in place of `workers` (`trials.Elsewhere`).
 
     Returns
     -------
@@ -53,7 +56,7 @@ def one_at_a_time(
         trial.
     """
     plan = Plan(Path(out), name, configs=tuple(configs), database=database)
-    found = {key(row["config"]): row for row in run(objective, plan, workers, on_result)}
+    found = {key(row["config"]): row for row in run(objective, plan, workers, on_result, elsewhere)}
     return [found[key(config)] for config in configs]
 
 

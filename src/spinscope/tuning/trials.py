@@ -5,10 +5,13 @@ The result of a trial is on disk before Optuna is told, so that an interrupted t
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ import optuna
 from optuna.trial import TrialState
 
 from spinscope.errors import SpinscopeError
-from spinscope.files import kept
+from spinscope.files import kept, write_json
 from spinscope.processes import end_with_parent
 from spinscope.tuning import storage
 from spinscope.tuning.plan import Config, Plan
@@ -76,10 +79,7 @@ class Watch:
         """
         known = self._study.get_trials(deepcopy=False)
         own = next(trial for trial in known if trial.number == self.number).user_attrs
-        before = own.get(CURVE, [])[:epoch]
-        # A process killed between its checkpoint and this record omits an epoch.
-        before += [before[-1] if before else float(score)] * (epoch - len(before))
-        curve = [*before, float(score)]
+        curve = extended(own.get(CURVE, []), epoch, score)
         self._trial.set_user_attr(CURVE, curve)
         if self._plan.space is None:
             return
@@ -121,7 +121,58 @@ def hopeless(
     return enough and max(curve) < statistics.median(peers)
 
 
-Objective = Callable[[Config, Path, Watch], Mapping[str, Any]]
+class Curve:
+    """Records the scores of a trial in its folder, on a machine without the storage of the study.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the trial.
+    """
+
+    def __init__(self, folder: Path):
+        self._file = folder / "curve.json"
+
+    def epoch(self, epoch: int, score: float) -> None:
+        """Record the score of an epoch, as `Watch.epoch` does; the trial is never pruned.
+
+        Parameters
+        ----------
+        epoch : int
+            Epoch, counted from 0.
+        score : float
+            Its score.
+        """
+        write_json(self._file, extended(self.read(), epoch, score))
+
+    def read(self) -> list[float]:
+        """Scores so far."""
+        return json.loads(self._file.read_text()) if self._file.is_file() else []
+
+
+def extended(curve: Sequence[float], epoch: int, score: float) -> list[float]:
+    """Curve with the score of an epoch; a process that was killed may have omitted one.
+
+    Parameters
+    ----------
+    curve : sequence of float
+        Scores of earlier epochs.
+    epoch : int
+        Epoch, counted from 0.
+    score : float
+        Its score.
+
+    Examples
+    --------
+    >>> extended([0.5], 2, 0.7)
+    [0.5, 0.5, 0.7]
+    """
+    before = list(curve[:epoch])
+    before += [before[-1] if before else float(score)] * (epoch - len(before))
+    return [*before, float(score)]
+
+
+Objective = Callable[[Config, Path, Watch | Curve], Mapping[str, Any]]
 """(config, folder of the trial, watch) → {"values": [...], …} that JSON can hold.
 
 An interrupted trial is repeated with the same config and folder. Other processes receive the
@@ -129,8 +180,16 @@ objective pickled.
 """
 
 
+Elsewhere = Callable[[Callable[[Config], Any], Sequence[Config]], Any]
+"""(function, configs) → calls the function with each config, on other machines, and waits."""
+
+
 def run(
-    objective: Objective, plan: Plan, workers: int, on_result: Callable[[dict], None] | None
+    objective: Objective,
+    plan: Plan,
+    workers: int,
+    on_result: Callable[[dict], None] | None,
+    elsewhere: Elsewhere | None = None,
 ) -> list[dict]:
     """Run the missing trials of a plan, pass each result on as it ends, and return all results.
 
@@ -144,6 +203,9 @@ def run(
         Units that run at a time.
     on_result : callable, optional
         Called with each result as it ends.
+    elsewhere : callable, optional
+        Evaluates the configs of a plan on other machines (`Elsewhere`), which write their results
+        to the folders of the trials; this process alone uses the storage.
     """
     if workers < 1:
         raise SpinscopeError(f"workers (={workers}) must be at least 1")
@@ -156,7 +218,10 @@ def run(
 
     storage.enqueue(plan)
     pass_on()
-    if workers == 1:
+    if elsewhere is not None:
+        missing = [c for c in plan.configs or () if not (plan.folder(c, 0) / RESULT).is_file()]
+        elsewhere(functools.partial(evaluated, objective, replace(plan, database=None)), missing)
+    if workers == 1 or elsewhere is not None:
         for _ in work(objective, plan):
             pass_on()
     else:
@@ -170,6 +235,29 @@ def run(
             )
     pass_on()
     return storage.results(plan)
+
+
+def evaluated(objective: Objective, plan: Plan, config: Config) -> None:
+    """Evaluate a config of a plan without its storage; the result is kept in its folder.
+
+    Parameters
+    ----------
+    objective : callable
+        Evaluates a config (`Objective`).
+    plan : Plan
+        Plan of the study.
+    config : dict
+        Config of the plan.
+    """
+    folder = plan.folder(config, 0)
+    curve = Curve(folder)
+
+    def evaluate() -> dict[str, Any]:
+        found = objective(config, folder, curve)
+        scores = curve.read()
+        return {"config": config, **found, "curve": scores, "epochs": len(scores)}
+
+    kept(folder / RESULT, config, evaluate)
 
 
 def work(objective: Objective, plan: Plan) -> Iterator[int]:

@@ -209,6 +209,7 @@ def _each(
         study,
         workers=job.options["workers"],
         database=base.tuning.storage,
+        elsewhere=job.elsewhere,
     )
     name = study.partition("-")[0]
     set_ = functools.partial(setting, base)
