@@ -69,6 +69,16 @@ def validate(
 
 
 @verb(app)
+def repair() -> Answer:
+    """Find damaged files in the DVC cache and fetch them again."""
+    from spinscope.jobs.cached_data import fetch_damaged
+
+    found = [str(path) for path in fetch_damaged(project_root())]
+    lines = [f"{path} was damaged and is fetched again" for path in found]
+    return Answer(lines or ["no file of the DVC cache is damaged"], {"fetched": found})
+
+
+@verb(app)
 def describe(
     settings: Settings,
     data: option(list[Path], "Dataset folder, repeatable.") = [],  # noqa: B006

@@ -96,3 +96,60 @@ def cached_dataset(cache: Path, data_hash: str, target: Path) -> str | None:
                 if hashlib.file_digest(file, "md5").hexdigest() != row["md5"]:
                     return f"{source} ({row['relpath']}) is damaged"
     return None
+
+
+def damaged_objects(root: Path) -> list[Path]:
+    """Objects of the DVC cache of a project whose content is not that of their name, sorted.
+
+    DVC itself does not read a cached object again before it uses it.
+
+    Parameters
+    ----------
+    root : Path
+        See `dvc_cache`.
+    """
+    found = []
+    for path in sorted((dvc_cache(root) / "files/md5").glob("[0-9a-f][0-9a-f]/*")):
+        with path.open("rb") as file:
+            md5 = hashlib.file_digest(file, "md5").hexdigest()
+        if md5 != path.parent.name + path.name.removesuffix(".dir"):
+            found.append(path)
+    return found
+
+
+def fetch_damaged(root: Path) -> list[Path]:
+    """Delete the damaged objects of the DVC cache and fetch them from the remote.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the project.
+
+    Returns
+    -------
+    list of Path
+        The objects that were fetched.
+
+    Raises
+    ------
+    SpinscopeError
+        If the remote does not hold one of them; the sentence names all of these.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    found = damaged_objects(root)
+    for path in found:
+        path.unlink()
+    if found:
+        error = ""
+        try:
+            with Repo(str(root)) as repo:
+                repo.fetch()
+        except DvcException as failure:
+            error = f": {failure}"
+        if missing := [str(path) for path in found if not path.is_file()]:
+            raise SpinscopeError(
+                f"{', '.join(missing)} cannot be fetched from the remote of DVC{error}"
+            )
+    return found
