@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +16,7 @@ from components.recordings import Recording
 from spinscope.config import project_root
 from spinscope.errors import SpinscopeError
 from spinscope.live.results import MASKS, SUMMARY, Results, open_results
+from spinscope.live.stored import parse_json
 from spinscope.reviews.folder import Reviews
 
 PLACES = ("masks/*", "build/*", "build/*/*", "build/*/*/*")
@@ -174,7 +173,11 @@ def figures(folder: Path, hidden: tuple[str, ...] = ()) -> pd.DataFrame | None:
     path = folder / "measurements.json"
     if not path.is_file():
         return None
-    found: dict[str, Any] = json.loads(path.read_text())
+    try:
+        found = parse_json(path)
+    except SpinscopeError as error:
+        st.warning(str(error))
+        return None
     numbers = {key: v for key, v in found.items() if isinstance(v, int | float)}
     errors = ("_se", "_sd", "_sd_frames")
     rows = []
@@ -188,7 +191,11 @@ def figures(folder: Path, hidden: tuple[str, ...] = ()) -> pd.DataFrame | None:
 def table(folder: Path, name: str) -> pd.DataFrame | None:
     """Table that a measurement wrote; None where there is none."""
     path = folder / f"{name}.csv"
-    return pd.read_csv(path) if path.is_file() else None
+    try:
+        return pd.read_csv(path) if path.is_file() else None
+    except (OSError, ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
+        st.warning(f"{path} is not a readable table: {' '.join(str(error).split())[:200]}")
+        return None
 
 
 def review_counts(reviews: Reviews) -> dict[str, int]:

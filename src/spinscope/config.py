@@ -657,8 +657,8 @@ def load_params(
     """
     path = Path(path or _bundled("params.yaml"))
     try:
-        raw = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raw = _yaml(path.read_text())
+    except (OSError, ValueError) as error:
         raise SpinscopeError(f"{path} must be a readable YAML file: {error}") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("profiles"), dict):
         raise SpinscopeError(f"{path} must hold sections of settings and their profiles")
@@ -707,6 +707,17 @@ def project_params(params: Params) -> Params:
     return load_params(params.profile, family=params.family, inherited=False)
 
 
+def _yaml(text: str) -> Any:
+    """Value of a YAML text; ValueError of one line for all that PyYAML raises."""
+    try:
+        return yaml.safe_load(text)
+    except (
+        *(yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError),
+        *(OverflowError, RecursionError),
+    ) as error:
+        raise ValueError(" ".join(str(error).split())[:300]) from error
+
+
 def profile_names(path: Path | str | None = None) -> list[str]:
     """Names of the profiles of params.yaml, the one that applies by default first.
 
@@ -716,7 +727,7 @@ def profile_names(path: Path | str | None = None) -> list[str]:
         Another file than the project's.
     """
     default = load_params(path=path).profile
-    names = yaml.safe_load(Path(path or _bundled("params.yaml")).read_text())["profiles"]
+    names = _yaml(Path(path or _bundled("params.yaml")).read_text())["profiles"]
     return [default, *(name for name in names if name != default)]
 
 
@@ -762,6 +773,8 @@ def first_error(error: ValidationError, model: type[BaseModel], section: str = "
     first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     if first["type"] == "value_error" and isinstance(first.get("input"), dict):
         return str(first["ctx"]["error"])  # a rule over several settings, which it names
+    if not first["loc"]:
+        return first["msg"].removeprefix("Value error, ")
     *parents, key = map(str, first["loc"])
     where = ".".join(filter(None, (section, *parents, key)))
     value = re.sub(r"://[^\s'\"]*@", "://", repr(first.get("input")))  # without a password
@@ -772,6 +785,8 @@ def first_error(error: ValidationError, model: type[BaseModel], section: str = "
     for parent in parents:
         annotation = model.model_fields[parent].annotation
         model = next(kind for kind in (*get_args(annotation), annotation) if kind)
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return f"{sentence}there is no such setting"
     similar = suggestion(key, model.model_fields) or suggestion(where, _keys(root))
     return f"{sentence}there is no such setting{similar}"
 
@@ -831,9 +846,9 @@ def _override(settings: dict[str, Any], override: str) -> None:
     if key == "profile":
         raise SpinscopeError(f"--set {override!r}: a profile is chosen with --profile")
     try:
-        layer = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SpinscopeError(f"--set {override!r}: the value must be YAML") from error
+        layer = _yaml(text)
+    except ValueError as error:
+        raise SpinscopeError(f"--set {override!r:.200}: the value must be YAML: {error}") from error
     for name in (last, *reversed(sections)):
         layer = {name: layer}
     layer = renamed(layer, hint=True)

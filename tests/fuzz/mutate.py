@@ -101,10 +101,18 @@ def change_file(path: Path, rng: np.random.Generator) -> None:
     body = path.read_bytes()
     if rng.random() < 0.02:
         path.unlink()
-    elif path.suffix == ".json" and rng.random() < 0.8:
-        path.write_text(json.dumps(changed_json(json.loads(body), rng)))
+    elif path.suffix == ".json" and rng.random() < 0.8 and (content := _parsed(body)) is not None:
+        path.write_text(json.dumps(changed_json(content, rng)))
     elif path.suffix in (".csv", ".txt", ".yaml") and rng.random() < 0.7:
         text = changed_text(body.decode(errors="surrogateescape"), rng)
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
     else:
         path.write_bytes(changed_bytes(body, rng))
+
+
+def _parsed(body: bytes) -> Any:
+    """JSON value; None where the file has been changed already."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

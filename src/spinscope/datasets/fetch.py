@@ -207,7 +207,8 @@ def _ask_record(client: httpx.Client, settings: Fetch, backoff: float) -> Remote
         raise SpinscopeError(f"{url} is not a record of Zenodo: {error!r}") from error
     if not entry:
         raise SpinscopeError(
-            f"record {settings.record} holds no {settings.file}, only {', '.join(sorted(found))}"
+            f"record {settings.record} holds no {settings.file}, only "
+            f"{', '.join(sorted(map(str, found)))}"
         )
     if remote.checksum.partition(":")[0] not in hashlib.algorithms_guaranteed:
         raise SpinscopeError(f"{url}: checksum (={remote.checksum!r}) must read md5:… or sha256:…")

@@ -28,7 +28,7 @@ def modality_of_folder(path: Path) -> str | None:
     """Modality of a simulated corpus, by the kind in its header; None for other folders."""
     if not (path / HEADER).is_file():
         return None
-    return _KINDS.get(read_header(path).get("kind"))
+    return _KINDS.get(str(read_header(path).get("kind")))
 
 
 def modality_of_images(images: Iterable[np.ndarray]) -> str | None:

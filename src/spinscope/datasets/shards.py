@@ -47,7 +47,7 @@ RENAMED = {
 
 def renamed(header: dict[str, Any]) -> dict[str, Any]:
     """Return a corpus header with today's names of its settings."""
-    names = RENAMED.get(header.get("kind"), {})
+    names = RENAMED.get(str(header.get("kind")), {})
     return {names.get(key, key): value for key, value in header.items()}
 
 
@@ -154,7 +154,10 @@ def read_header(path: Path | str) -> dict[str, Any]:
         value = json.loads(header.read_text())
         if not isinstance(value["sha256"], dict):
             raise TypeError("sha256 must be a table")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        for name, checksum in value["sha256"].items():
+            if name != Path(name).name or not isinstance(checksum, str):
+                raise TypeError(f"{name!r} must be a file of the folder with its checksum")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SpinscopeError(f"{header} must be the header of a corpus: {error}") from error
     return renamed(value)
 
@@ -189,13 +192,19 @@ class ShardStore:
         manifest = path / MANIFEST
         if not manifest.is_file():
             raise SpinscopeError(f"corpus {path}: {MANIFEST} is missing")
-        with manifest.open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        try:
+            with manifest.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+        except (OSError, ValueError, csv.Error) as error:
+            raise SpinscopeError(f"{manifest} is not a readable table: {error}") from error
         if not rows or not set(_COLUMNS) <= set(rows[0]):
             raise SpinscopeError(f"{manifest} must hold rows with {', '.join(_COLUMNS)}")
         for number, row in enumerate(rows, start=2):
+            if not row["name"]:
+                raise SpinscopeError(f"{manifest} row {number}: the name is missing")
             for column in _COLUMNS[1:]:
-                if not (row[column] or "").isdecimal():
+                text = row[column] or ""
+                if not (text.isdecimal() and len(text) < 16):
                     raise SpinscopeError(
                         f"{manifest} row {number}: {column} (={row[column]!r}) must be an integer"
                     )
@@ -233,7 +242,7 @@ class ShardStore:
             raise SpinscopeError(
                 f"corpus {self.path}: {name} holds no frame {row['index']}"
             ) from error
-        except (OSError, ValueError) as error:
+        except Exception as error:  # the header of a NumPy file is Python, which raises many kinds
             raise SpinscopeError(
                 f"corpus {self.path}: {name} is missing or damaged: {error}"
             ) from error

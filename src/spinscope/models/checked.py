@@ -30,8 +30,12 @@ LAYERS: Mapping[str | None, frozenset[str]] = {
         "keras": "DTypePolicy Functional",
         "keras.src.models.functional": "Functional",
         "keras.layers": (
-            "Activation Add AveragePooling2D BatchNormalization Concatenate Conv2D Conv2DTranspose "
-            "Dense Dropout Flatten InputLayer MaxPooling2D PReLU ReLU Softmax UpSampling2D"
+            "Activation Add Average AveragePooling2D BatchNormalization Concatenate Conv2D "
+            "Conv2DTranspose Cropping2D Dense DepthwiseConv2D Dropout ELU Flatten "
+            "GlobalAveragePooling2D GlobalMaxPooling2D GroupNormalization InputLayer "
+            "LayerNormalization LeakyReLU Maximum MaxPooling2D Minimum Multiply PReLU Permute ReLU "
+            "Rescaling Reshape SeparableConv2D Softmax SpatialDropout2D Subtract UpSampling2D "
+            "ZeroPadding2D"
         ),
         "keras.initializers": (
             "Constant GlorotNormal GlorotUniform HeNormal HeUniform Ones RandomNormal "

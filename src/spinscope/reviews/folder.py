@@ -14,6 +14,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -277,6 +278,7 @@ class Reviews:
         if path not in self._cache:
             try:
                 stored = json.loads(path.read_text())
+                _check_stored(stored)
                 attribute = {key: name for name, key in FORMER_KEYS.items()}
                 content = {attribute.get(key, key): value for key, value in stored.items()}
                 window = content.pop("window")
@@ -287,9 +289,33 @@ class Reviews:
                     window=None if window is None else tuple(window),
                     **content,
                 )
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
                 raise SpinscopeError(f"{path} is not a review: {error}") from error
         return self._cache[path]
+
+
+def _check_stored(stored: Any) -> None:
+    """Raise ValueError or TypeError for a content of a review that this program cannot write."""
+    if not isinstance(stored, dict):
+        raise TypeError("it must be a JSON object")
+    present = present_keys(stored)
+    for key, value in present.items():
+        if key not in ("window", "treatment") and not isinstance(value, str):
+            raise TypeError(f"{key} (={value!r:.80}) must be text")
+    if present["status"] not in STATUSES:
+        raise ValueError(
+            f"status (={present['status']!r:.80}) must be one of {', '.join(STATUSES)}"
+        )
+    for key in ("shown_mask_sha256", "saved_mask_sha256", "image_sha256", "whole_image_sha256"):
+        if not re.fullmatch("[0-9a-f]*", value := present.get(key, "")):
+            raise ValueError(f"{key} (={value!r:.80}) must be hexadecimal digits")
+    window = present.get("window")
+    if window is not None and not (
+        isinstance(window, list) and len(window) == 4 and all(type(side) is int for side in window)
+    ):
+        raise ValueError(f"window (={window!r:.80}) must be four integers or null")
+    if not isinstance(present.get("treatment"), dict | None):
+        raise TypeError("treatment must be an object or null")
 
 
 def present_keys(content: Mapping[str, Any]) -> dict[str, Any]:
