@@ -32,7 +32,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.notify import tell
 from spinscope.processes import dead, this_process
 
-OWNERS = {"cluster", "fetch", "flows", "gates", "notify", "serve", "tracking"}
+OWNERS = {"cluster", "fetch", "flows", "gates", "notify", "serve", "tracking", "tuning"}
 """Sections of the settings that no override of a deployment changes."""
 PROCESS = "spinscope.process"
 """Label of a flow run: the process that runs it."""

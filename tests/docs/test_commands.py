@@ -22,7 +22,7 @@ PAGES = [
     *sorted(ROOT.glob("models/*/card.md")),
 ]
 EACH_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-NO_SETTINGS = {"data.dvc", "data.hash", "data.labels", "films.json", "section.key"}
+NO_SETTINGS = {"training.json", "data.dvc", "data.hash", "data.labels", "films.json", "section.key"}
 NO_SETTINGS |= {"lattice.csv", "lattice.parquet"}
 
 
