@@ -91,9 +91,9 @@ def _measured(uri: str, folder: Path, clients: int, seconds: float) -> dict[bool
             curve.append(value)
             epoch += 1
             time.sleep(PAUSE_S)
+        one["runs"][run] = epoch
         if ours:
             log_curves(Run(store, run), dict.fromkeys(NAMES, curve))
-        one["runs"][run] = epoch
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
     for thread in threads:
@@ -117,6 +117,9 @@ def _rows(found: dict[bool, dict], name: str) -> dict[str, dict]:
         "lost_peer": plain["sent"] - plain["found"],
         "sent": ours["sent"],
         "sent_peer": plain["sent"],
+        "clients": len(ours["runs"]) + len(plain["runs"]),
+        "errors": ours["errors"],
+        "errors_peer": plain["errors"],
     }
     result = {}
     for label, share in (("median_ms", 50), ("p99_ms", 99)):
