@@ -35,6 +35,13 @@ FORMATS = {
 }
 """Format of an export → text."""
 
+COLUMNS = {
+    "pair_correlation": ("r_px", "g"),
+    "msd": ("msd_px2",),
+    "tracks": ("track", "frame", "x_px", "y_px"),
+}
+"""Table of a measurement → columns of numbers that pages read."""
+
 MAX_DOWNLOAD = 100e6
 """Largest file in bytes that a page offers."""
 
@@ -178,7 +185,7 @@ def figures(folder: Path, hidden: tuple[str, ...] = ()) -> pd.DataFrame | None:
     except SpinscopeError as error:
         st.warning(str(error))
         return None
-    numbers = {key: v for key, v in found.items() if isinstance(v, int | float)}
+    numbers = {key: v for key, v in found.items() if _is_number(v)}
     errors = ("_se", "_sd", "_sd_frames")
     rows = []
     for key, value in numbers.items():
@@ -188,12 +195,26 @@ def figures(folder: Path, hidden: tuple[str, ...] = ()) -> pd.DataFrame | None:
     return pd.DataFrame(rows, columns=["quantity", "value", "SE or SD"])
 
 
+def _is_number(value: object) -> bool:
+    """Whether a value of a JSON file is a number that fits in a float."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
+
+
 def table(folder: Path, name: str) -> pd.DataFrame | None:
     """Table that a measurement wrote; None where there is none."""
     path = folder / f"{name}.csv"
+    if not path.is_file():
+        return None
     try:
-        return pd.read_csv(path) if path.is_file() else None
-    except (OSError, ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors
+        found = pd.read_csv(path)
+        found[list(COLUMNS.get(name, ()))].astype(float)
+        return found
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        OverflowError,
+    ) as error:  # pandas' own errors are ValueErrors
         st.warning(f"{path} is not a readable table: {' '.join(str(error).split())[:200]}")
         return None
 

@@ -588,6 +588,9 @@ RENAMED = {
 }  # fmt: skip
 """Section → former name of a key → its name. The former names are read for one release."""
 
+_MAX_DEPTH, _MAX_VALUES = 16, 20_000
+"""Levels and values that are read from a YAML text."""
+
 REMOVED = {
     "training": {"weight_decay", "plateau_factor"},
     "gates": {"reproduce_tolerance", "mcc_spread", "metric_spread", "max_frame_ms"},
@@ -662,12 +665,15 @@ def load_params(
         raise SpinscopeError(f"{path} must be a readable YAML file: {error}") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("profiles"), dict):
         raise SpinscopeError(f"{path} must hold sections of settings and their profiles")
-    profiles, families = raw.pop("profiles"), raw.pop("families", None) or {}
+    profiles = raw.pop("profiles")
+    families = _section(raw.pop("families", None), f"{path}: families", of_sections=True)
     name = profile or os.environ.get("SPINSCOPE_PROFILE") or raw.get("profile")
-    if name not in profiles:
+    if not isinstance(name, str) or name not in profiles:
         raise SpinscopeError(f"profile {name!r} must be one of {', '.join(sorted(profiles))}")
-    chosen = dict(profiles[name] or {})
-    own = chosen.pop("families", None) or {}
+    chosen = dict(_section(profiles[name], f"{path}: profile {name}"))
+    own = _section(
+        chosen.pop("families", None), f"{path}: profile {name}: families", of_sections=True
+    )
     for place, wanted in (("", {family} - {None}), (f"profile {name}: ", own)):
         if unknown := set(wanted) - set(families):
             name = min(unknown)
@@ -710,12 +716,44 @@ def project_params(params: Params) -> Params:
 def _yaml(text: str) -> Any:
     """Value of a YAML text; ValueError of one line for all that PyYAML raises."""
     try:
-        return yaml.safe_load(text)
+        value = yaml.safe_load(text)
+        _check_plain(value)
+        return value
     except (
         *(yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError),
         *(OverflowError, RecursionError),
     ) as error:
         raise ValueError(" ".join(str(error).split())[:300]) from error
+
+
+def _check_plain(value: Any) -> None:
+    """Refuse values that no setting has: dates, sets, bytes, and what is too deep, long or big."""
+    left, count = [(value, 0)], 0
+    while left:
+        one, depth = left.pop()
+        count += 1
+        if depth > _MAX_DEPTH or count > _MAX_VALUES:
+            raise ValueError(f"at most {_MAX_DEPTH} levels and {_MAX_VALUES} values are read")
+        if isinstance(one, dict):
+            if wrong := [key for key in one if not isinstance(key, str)]:
+                raise ValueError(f"key {wrong[0]!r:.80} must be a text")
+            left += [(inner, depth + 1) for inner in one.values()]
+        elif isinstance(one, list):
+            left += [(inner, depth + 1) for inner in one]
+        elif isinstance(one, int) and abs(one) >= 2**63:
+            raise ValueError("a number must fit in 64 bits")
+        elif not isinstance(one, str | int | float | None):
+            raise ValueError(f"{one!r:.80} must be a number, text, list or section")
+
+
+def _section(value: Any, where: str, *, of_sections: bool = False) -> dict[str, Any]:
+    """Section of settings, empty where it is null; with `of_sections`, a section of sections."""
+    if not isinstance(value, dict | None):
+        raise SpinscopeError(f"{where} (={value!r:.80}) must be a section of settings")
+    if of_sections:
+        for name, one in (value or {}).items():
+            _section(one, f"{where}.{name}")
+    return value or {}
 
 
 def profile_names(path: Path | str | None = None) -> list[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MAX_MEMBERS = 200_000
 """Limit on the number of files in an archive."""
 
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 _MIB = 1 << 20
 _MAX_PAUSE = 60.0  # seconds
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}  # status codes
@@ -203,7 +204,7 @@ def _ask_record(client: httpx.Client, settings: Fetch, backoff: float) -> Remote
             links = entry["links"]
             link = httpx.URL(url).join(links.get("content") or links["self"])
             remote = Remote(str(link), int(entry["size"]), str(entry["checksum"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (*_DAMAGED, httpx.InvalidURL) as error:
         raise SpinscopeError(f"{url} is not a record of Zenodo: {error!r}") from error
     if not entry:
         raise SpinscopeError(

@@ -236,7 +236,10 @@ class ShardStore:
         """Array that a row of the manifest names, from the file of its shard."""
         try:
             if name not in self._maps:
-                self._maps[name] = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
+                stack = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
+                if stack.ndim != 3 or stack.dtype.kind != "u" or 0 in stack.shape:
+                    raise ValueError(f"{stack.dtype} {stack.shape} must be unsigned (n, H, W)")
+                self._maps[name] = stack
             return self._maps[name][int(row["index"])]
         except IndexError as error:
             raise SpinscopeError(

@@ -224,6 +224,8 @@ def reachable(uri: str) -> Iterator[None]:
         ValueError,  # a port that is no number
     ) as error:
         text = " ".join(str(error).replace(uri, public(uri)).split())
+        if isinstance(error, ImportError) and not _is_server(uri):
+            text += "; a database server needs its driver: pip install spinscope[server]"
         kind = StoreDown if _passes(error) else SpinscopeError
         raise kind(
             _locked(uri, text)
