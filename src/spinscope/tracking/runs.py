@@ -304,6 +304,7 @@ class EpochLog:
         self.run = run
         self._waiting: list[tuple[int, Mapping[str, float]]] = []
         self._again = -math.inf
+        self._start: int | None = None
 
     def __call__(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Log the values of an epoch, counted from 0."""
@@ -315,9 +316,10 @@ class EpochLog:
             return
         try:
             with reachable(self.run.store.uri):
-                start = self.run.store.client.get_run(self.run.run_id).info.start_time
+                if self._start is None:
+                    self._start = self.run.store.client.get_run(self.run.run_id).info.start_time
                 rows = [
-                    Metric(key, float(value), start + number, number)  # as in `log_curves`
+                    Metric(key, float(value), self._start + number, number)  # as in `log_curves`
                     for number, values in self._waiting
                     for key, value in values.items()
                 ]
