@@ -8,7 +8,7 @@ import math
 import re
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from spinscope.tracking.store import Store, open_store, pages, reachable
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
+    from mlflow.entities.model_registry import ModelVersion
 
 LAB = "lab"
 RECORD = "promotion."
@@ -200,12 +201,23 @@ def version(store: Store, name: str, number: int | None = None) -> Version:
     SpinscopeError
         If the name or number is unknown; the sentence lists those that exist.
     """
-    known = {version.version: version for version in every(store, name)}
-    number = number or max(known)
-    if number not in known:
-        exist = ", ".join(map(str, sorted(known)))
-        raise SpinscopeError(f"model {name!r} has no version {number}; there are: {exist}")
-    return known[number]
+    from mlflow.exceptions import MlflowException
+
+    _check_name(name)
+    with reachable(store.uri):
+        if not number:
+            newest = store.client.search_model_versions(
+                f"name = '{name}'", max_results=1, order_by=["version_number DESC"]
+            )
+            number = int(newest[0].version) if newest else 0
+        try:
+            found = store.client.get_model_version(name, str(number))
+            return _version(found, found.aliases)
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+    exist = ", ".join(str(one.version) for one in reversed(every(store, name)))
+    raise SpinscopeError(f"model {name!r} has no version {number}; there are: {exist}")
 
 
 def intact(store: Store, of: Version) -> str | None:
@@ -235,7 +247,13 @@ def current(store: Store, name: str, alias: str = LAB) -> Version | None:
         Registered name.
     alias : str, default "lab"
     """
-    return next((v for v in every(store, name) if alias in v.aliases), None)
+    _check_name(name)
+    with reachable(store.uri):
+        registered = pages(store.client.search_registered_models, f"name = '{name}'")
+    if not registered:
+        every(store, name)  # says what is registered
+    number = registered[0].aliases.get(alias)
+    return None if number is None else version(store, name, int(number))
 
 
 def moved_outside(store: Store, name: str) -> tuple[int | None, int] | None:
@@ -575,8 +593,7 @@ def _create_name(store: Store, name: str) -> None:
 
 def every(store: Store, name: str) -> list[Version]:
     """All versions of a name, newest first."""
-    if not _NAME.fullmatch(name):
-        raise SpinscopeError(f"model name {name!r} must be letters, digits, '-', '_' and '.'")
+    _check_name(name)
     with reachable(store.uri):
         entities = pages(store.client.search_model_versions, f"name = '{name}'")
         # A search does not return the aliases of a version.
@@ -584,18 +601,28 @@ def every(store: Store, name: str) -> list[Version]:
     if not entities:
         exist = ", ".join(names(store)) or "none"
         raise SpinscopeError(f"model {name!r} is not registered; registered are: {exist}")
-    versions = [
-        Version(
-            name,
-            int(entity.version),
-            entity.run_id or "",
-            tuple(sorted(alias for alias, n in aliases.items() if int(n) == int(entity.version))),
-            dict(entity.tags),
-            entity.description or "",
-        )
+    found = [
+        _version(entity, (a for a, n in aliases.items() if int(n) == int(entity.version)))
         for entity in entities
     ]
-    return sorted(versions, key=lambda version: -version.version)
+    return sorted(found, key=lambda version: -version.version)
+
+
+def _version(entity: ModelVersion, aliases: Iterable[str]) -> Version:
+    """Version of an entity of MLflow."""
+    return Version(
+        entity.name,
+        int(entity.version),
+        entity.run_id or "",
+        tuple(sorted(aliases)),
+        dict(entity.tags),
+        entity.description or "",
+    )
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise SpinscopeError(f"model name {name!r} must be letters, digits, '-', '_' and '.'")
 
 
 def _artifacts(store: Store, of: Version) -> Path:
