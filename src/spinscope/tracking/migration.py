@@ -64,10 +64,13 @@ class _Import:
 
     def translated(self, tags: Mapping[str, str]) -> dict[str, str]:
         """Tags in which the ids of runs and logged models are those of the copies."""
-        ids = {old: new.info.run_id for old, new in self.runs.items()}
-        ids |= {old: new.model_id for old, new in self.models.items()}
-        own = (HOME, FROM, END)  # a source may hold copies of a third store
-        return {key: ids.get(value, value) for key, value in tags.items() if key not in own}
+        return {key: self._new_id(value) for key, value in tags.items() if key != HOME}
+
+    def _new_id(self, value: str) -> str:
+        """Id of the copy, if the value is the id of a run or logged model."""
+        if value in self.runs:
+            return self.runs[value].info.run_id
+        return self.models[value].model_id if value in self.models else value
 
 
 def import_store(
