@@ -64,7 +64,8 @@ class _Import:
 
     def translated(self, tags: Mapping[str, str]) -> dict[str, str]:
         """Tags in which the ids of runs and logged models are those of the copies."""
-        return {key: self._new_id(value) for key, value in tags.items() if key != HOME}
+        own = (HOME, FROM, END)  # a source may hold copies of a third store
+        return {key: self._new_id(value) for key, value in tags.items() if key not in own}
 
     def _new_id(self, value: str) -> str:
         """Id of the copy, if the value is the id of a run or logged model."""
