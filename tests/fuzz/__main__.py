@@ -17,6 +17,13 @@ from tests.fuzz.readers import READERS
 from tests.fuzz.trying import CHECKOUT, Tried, try_reader
 
 TABLE = CHECKOUT / "docs/results/fuzz.json"
+PAGE, BEGIN, END = CHECKOUT / "docs/security.md", "<!-- fuzz -->", "<!-- end of fuzz -->"
+
+
+def printed(rows: list[dict]) -> str:
+    """Table of the page."""
+    lines = [f"| `{row['name']}` | {row['tried']} | {row['bad']} |" for row in rows]
+    return "\n".join(["| reader | inputs | bad |", "|---|---|---|", *lines])
 
 
 def main() -> int:
@@ -49,6 +56,9 @@ def main() -> int:
         )
         table = [row for name in READERS if (row := rows.get(name) or kept.get(name))]
         TABLE.write_text(json.dumps(table, indent=1) + "\n")
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        after = rest.partition(END)[2]
+        PAGE.write_text(f"{before}{BEGIN}\n{printed(table)}\n{END}{after}")
     return int(any(row["bad"] for row in rows.values()))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from tests.fuzz.__main__ import PAGE, TABLE, printed
 from tests.fuzz.readers import READERS
 from tests.fuzz.trying import try_reader
 
@@ -16,3 +19,9 @@ def test_changed_inputs_are_read_or_refused_in_one_sentence(name):
     outcome = try_reader(name, n, seed=1)
     assert outcome.tried == n
     assert not outcome.bad
+
+
+def test_the_page_shows_the_table():
+    rows = json.loads(TABLE.read_text())
+    assert {row["name"] for row in rows} == set(READERS)
+    assert printed(rows) in PAGE.read_text()
