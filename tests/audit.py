@@ -105,11 +105,15 @@ def vulnerabilities(timeout: float = 120) -> tuple[list[str], str]:
     except (ValueError, KeyError):
         lines = done.stderr.strip().splitlines() or ["no answer"]
         return [], lines[-1][:200]
-    return [
+    skipped = [one for one in found if "skip_reason" in one]
+    bad = [
         f"{one['name']} {one['version']}: {bad['id']}, mended in {bad['fix_versions']}"
         for one in found
         for bad in one.get("vulns", [])
-    ], ""
+    ]
+    # An index without advisories answers, but knows none of the packages.
+    unknown = f"{len(skipped)} of {len(found)} packages are unknown to the index"
+    return bad, unknown if skipped else ""
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from importlib import metadata
 
@@ -33,3 +34,13 @@ def test_without_a_network_vulnerabilities_are_said_to_be_unchecked(monkeypatch)
 
     monkeypatch.setattr(audit.subprocess, "run", fails)
     assert audit.vulnerabilities() == ([], "ConnectionError: none")
+
+
+def test_packages_that_the_index_does_not_know_are_said_to_be_unchecked(monkeypatch):
+    weak = {"name": "a", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}]}
+    answer = json.dumps({"dependencies": [weak, {"name": "b", "skip_reason": "not found"}]})
+    done = subprocess.CompletedProcess([], 1, answer, "")
+    monkeypatch.setattr(audit.subprocess, "run", lambda *_, **__: done)
+    found, unchecked = audit.vulnerabilities()
+    assert found == ["a 1: X-1, mended in ['2']"]
+    assert unchecked == "1 of 2 packages are unknown to the index"
