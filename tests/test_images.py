@@ -105,6 +105,16 @@ def test_a_truncated_png_is_named(tmp_path):
         read_label(truncated(tmp_path / "l.png", (64, 64, 3)))
 
 
+def test_a_tiff_with_huge_tiles_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, levels(16).astype(np.uint16), tile=(16, 16), compression="deflate")
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for side in ("TileWidth", "TileLength"):
+            file.pages[0].tags[side].overwrite(65520)
+    with pytest.raises(SpinscopeError, match="tiles of 65520x65520 pixels; at most 16777216"):
+        read_image(path)
+
+
 def test_a_truncated_tiff_is_named(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", levels(16).astype(np.uint16))
     whole = (tmp_path / "a.tif").read_bytes()

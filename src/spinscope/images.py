@@ -6,6 +6,7 @@ An image is (H, W) float32 in [0, 1], order (y, x); a label is (H, W) uint8 clas
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,9 @@ _CLASS_OF_CORNER[(COLOURS & np.array([4, 2, 1], dtype=np.uint8)).sum(axis=-1)] =
 
 MAX_PIXELS = 2**29
 """Largest number of pixels of an image; larger ones are refused before they are decoded."""
+
+_MAX_TILE = 2**24
+"""Largest number of pixels of a tile, where the image is not larger."""
 
 MIN_SIDE = 8
 """Smallest side of an image in px."""
@@ -309,6 +313,12 @@ def _read_tiff(path: Path) -> tuple[np.ndarray, float]:
     with _open_tiff(path) as file:
         page = file.pages[0]
         _check_header(path, *page.shape[:2])
+        height, width = (page.tilelength, page.tilewidth) if page.is_tiled else (0, 0)
+        if height * width > max(math.prod(page.shape[:2]), _MAX_TILE):
+            raise SpinscopeError(
+                f"{path}: the header promises tiles of {width}x{height} pixels; at most "
+                f"{_MAX_TILE} are read, or those of the whole image"
+            )
         pixels = page.asarray()
     if pixels.dtype == np.uint8:
         return pixels, 255.0
