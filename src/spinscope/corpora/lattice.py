@@ -140,6 +140,7 @@ class LatticeStore(ShardStore):
 
     LEVELS: ClassVar[int] = _LEVELS
     """Stored level of a component of 1."""
+    GREY: ClassVar[bool] = False
     hamiltonian: Hamiltonian = field(default_factory=Hamiltonian)
 
     def levels(self, index: int) -> np.ndarray:

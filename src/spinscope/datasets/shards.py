@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -175,6 +175,8 @@ def open_shards(path: Path) -> Dataset:
 class ShardStore:
     """Pixels of a packed corpus, read through memory maps."""
 
+    GREY: ClassVar[bool] = True
+    """Whether the arrays must be unsigned (n, H, W)."""
     path: Path
     rows: list[dict[str, str]]
     """Rows of manifest.csv."""
@@ -237,7 +239,7 @@ class ShardStore:
         try:
             if name not in self._maps:
                 stack = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
-                if stack.ndim != 3 or stack.dtype.kind != "u" or 0 in stack.shape:
+                if self.GREY and (stack.ndim != 3 or stack.dtype.kind != "u" or 0 in stack.shape):
                     raise ValueError(f"{stack.dtype} {stack.shape} must be unsigned (n, H, W)")
                 self._maps[name] = stack
             return self._maps[name][int(row["index"])]
