@@ -31,4 +31,4 @@ pages = [
     st.Page(HERE / "estimate.py", title="Parameters", icon=":material/straighten:"),
     st.Page(HERE / "probes.py", title="Probes", icon=":material/experiment:"),
 ]
-st.navigation(pages).run()
+st.navigation(pages, expanded=True).run()
