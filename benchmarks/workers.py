@@ -31,9 +31,11 @@ def main() -> dict[str, dict]:
         os.environ["PREFECT_HOME"] = folder  # before the import of Prefect
         os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
         sys.path.insert(0, str(project_root() / "flows"))
+        from prefect.settings import PREFECT_API_URL
         from prefect.testing.utilities import prefect_test_harness
 
         with prefect_test_harness(server_startup_timeout=180):
+            os.environ["PREFECT_API_URL"] = PREFECT_API_URL.value()  # else workers start their own
             return {
                 "workers.films_s": compared(films, Path(folder)),
                 "workers.seeds_s": compared(training(Path(folder)), Path(folder)),
