@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -257,6 +257,7 @@ def _frames(parts: Path) -> Iterator[tuple[Row, np.ndarray, None]]:
 class DomainStore(ShardStore):
     """Views of the films of a packed corpus; the index counts the scales of a film first."""
 
+    GREY: ClassVar[bool] = False
     parameter: Parameter = "dmi"
     cell: float = 4e-9
     """Edge of a cell, m."""

@@ -176,7 +176,7 @@ class ShardStore:
     """Pixels of a packed corpus, read through memory maps."""
 
     GREY: ClassVar[bool] = True
-    """Whether the arrays must be unsigned (n, H, W)."""
+    """Whether the arrays must be unsigned (n, H, W); other stores check their own."""
     path: Path
     rows: list[dict[str, str]]
     """Rows of manifest.csv."""
