@@ -195,12 +195,12 @@ def train(job: Job, network: Network) -> dict[str, Any]:
     network : Network
         Of `trained`.
     """
-    from spinscope.jobs.training import train_seed
+    from spinscope.jobs.training import exported_copy, train_seed
 
-    params = settings(job, network)
+    params, folder = settings(job, network), network.folder(job)
     row = train_seed(params, network.seed, network.training(job))
-    if not (network.folder(job) / EXPORT).is_file():
-        of(params).export(network.folder(job))
+    if not (folder / EXPORT).is_file():
+        exported_copy(of(params), folder, folder)
     return row
 
 
