@@ -1,7 +1,8 @@
 """Many clients that log epochs at once: lost metrics and latency.
 
 `python benchmarks/logging_clients.py --clients 200 --seconds 60` starts PostgreSQL and an MLflow
-server on it; ``--sqlite`` takes an SQLite file instead. Every client logs an epoch of seven
+server on it, with the pool of connections that `docs/server/server.env` sets; ``--default-pool`` leaves it
+as it is, and ``--sqlite`` takes an SQLite file instead. Every client logs an epoch of seven
 metrics, waits a second and logs the next one. Half of the clients call this package, which keeps an
 epoch that the store refuses and logs the curve again at the end; the others call MLflow's plain
 client, the peer. A metric is lost if the store does not return it at the end.
@@ -34,14 +35,16 @@ def main() -> dict[str, dict]:
     parser.add_argument("--clients", type=int, default=8, help="number of clients")
     parser.add_argument("--seconds", type=float, default=10, help="duration of the logging")
     parser.add_argument("--sqlite", action="store_true", help="an SQLite file in place of a server")
+    parser.add_argument("--default-pool", action="store_true", help="MLflow's pool of connections")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, _address(Path(folder), given.sqlite) as uri:
+    pool = {} if given.default_pool else _pool()
+    with tempfile.TemporaryDirectory() as folder, _address(Path(folder), given.sqlite, pool) as uri:
         found = _measured(uri, Path(folder), given.clients, given.seconds)
     return _rows(found, "sqlite" if given.sqlite else "server")
 
 
 @contextlib.contextmanager
-def _address(folder: Path, sqlite: bool) -> Iterator[str]:
+def _address(folder: Path, sqlite: bool, environment: dict[str, str]) -> Iterator[str]:
     """Address of a new store."""
     if sqlite:
         yield f"sqlite:///{folder}/mlruns/mlflow.db"
@@ -53,8 +56,14 @@ def _address(folder: Path, sqlite: bool) -> Iterator[str]:
     spec.loader.exec_module(servers)
     with servers.postgres() as database:
         artifacts = str(folder / "artifacts")
-        with servers.mlflow_server(folder, database.database(), artifacts) as address:
+        with servers.mlflow_server(folder, database.database(), artifacts, environment) as address:
             yield address
+
+
+def _pool() -> dict[str, str]:
+    """Settings of the pool of connections that the server of a group has."""
+    lines = (project_root() / "docs/server/server.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line.startswith("MLFLOW_SQLALCHEMYSTORE_"))
 
 
 def _measured(uri: str, folder: Path, clients: int, seconds: float) -> dict[bool, dict]:
