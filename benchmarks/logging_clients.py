@@ -1,11 +1,11 @@
 """Many clients that log epochs at once: lost metrics and latency.
 
 `python benchmarks/logging_clients.py --clients 200 --seconds 60` starts PostgreSQL and an MLflow
-server on it, with the pool of connections that `docs/server/server.env` sets; ``--default-pool`` leaves it
-as it is, and ``--sqlite`` takes an SQLite file instead. Every client logs an epoch of seven
-metrics, waits a second and logs the next one. Half of the clients call this package, which keeps an
-epoch that the store refuses and logs the curve again at the end; the others call MLflow's plain
-client, the peer. A metric is lost if the store does not return it at the end.
+server on it, with the pool of connections that `docs/server/server.env` sets; ``--default-pool``
+leaves it as it is, and ``--sqlite`` takes an SQLite file instead. Every client logs an epoch of
+seven metrics, waits a second and logs the next one. Half of the clients call this package, which
+keeps an epoch that the store refuses and logs the curve again at the end; the others call MLflow's
+plain client, the peer. A metric is lost if the store does not return it at the end.
 """
 
 from __future__ import annotations

@@ -829,6 +829,34 @@ def first_error(error: ValidationError, model: type[BaseModel], section: str = "
     return f"{sentence}there is no such setting{similar}"
 
 
+def check_stored(path: Path, content: Any, model: type[BaseModel]) -> None:
+    """Refuse the content of a stored file that a model does not describe.
+
+    Parameters
+    ----------
+    path : Path
+        File, which the message names.
+    content : any
+        Parsed content of the file.
+    model : type
+        Model of the content.
+
+    Raises
+    ------
+    SpinscopeError
+        With file, key, value and rule.
+    """
+    try:
+        model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        if first["type"] == "missing":
+            raise SpinscopeError(f"{path} must have a key {where}") from error
+        rule = first["msg"].removeprefix("Value error, ")
+        raise SpinscopeError(f"{path}: {where} (={first['input']!r:.80}): {rule}") from error
+
+
 def _keys(model: type[BaseModel]) -> list[str]:
     """Keys of the sections of settings, joined by dots."""
     return [

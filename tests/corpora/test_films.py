@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from spinscope.corpora import chunks
 from spinscope.corpora import films as film_corpus
+from spinscope.corpora.chunks import film_chunks
 from spinscope.corpora.films import (
     draw_film,
     grid_of,
@@ -219,13 +219,13 @@ def test_seeded_films_begin_with_discs_and_keep_them(film_settings):
 
 
 def test_chunks_made_one_by_one_are_those_of_the_corpus(made, film_settings, tmp_path):
-    path = tmp_path / "corpus"
-    numbers = chunks.missing_films(path, 5, 7, film_settings)
-    assert numbers == [0, 1, 2]
-    for chunk in reversed(numbers):
-        chunks.make_films(path, chunk, 5, 7, film_settings)
-    assert chunks.missing_films(path, 5, 7, film_settings) == []
+    path, five = tmp_path / "corpus", film_settings.model_copy(update={"n": 5})
+    corpus = film_chunks(path, 7, five)
+    assert corpus.missing() == [0, 1, 2]
+    for chunk in (2, 1, 0):
+        corpus.make(chunk)
+    assert corpus.missing() == []
     make_film_corpus(path, 5, 7, film_settings)
     assert sha256_folder(path) == sha256_folder(made)
     with pytest.raises(SpinscopeError, match="films with seed = 7, not 8"):
-        chunks.missing_films(path, 5, 8, film_settings)
+        film_chunks(path, 8, five).missing()

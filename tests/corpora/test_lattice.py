@@ -12,7 +12,8 @@ import pytest
 from tests.conftest import section
 
 from spinscope.config import load_params
-from spinscope.corpora import chunks, lattice
+from spinscope.corpora import lattice
+from spinscope.corpora.chunks import lattice_chunks
 from spinscope.corpora.lattice import make_lattice_corpus, open_lattices
 from spinscope.datasets import open_dataset
 from spinscope.datasets.seen import training_frames
@@ -139,10 +140,11 @@ def test_a_folder_without_lattices_is_named(tmp_path):
 def test_chunks_made_one_by_one_are_those_of_the_corpus(lattice_folder, tmp_path):
     settings = section("lattice", n=12, size=32, sweeps=60, reflections=1, shard_lattices=8)
     path = tmp_path / "corpus"
-    assert chunks.missing_lattices(path, 0, settings) == [0, 1]
+    corpus = lattice_chunks(path, 0, settings)
+    assert corpus.missing() == [0, 1]
     for chunk in (1, 0):
-        chunks.make_lattices(path, chunk, 0, settings)
-    assert chunks.missing_lattices(path, 0, settings) == []
+        corpus.make(chunk)
+    assert corpus.missing() == []
     make_lattice_corpus(path, 0, settings)
     assert sha256_folder(path) == sha256_folder(lattice_folder)
-    assert chunks.missing_lattices(path, 0, settings) == [], "a complete corpus is made again"
+    assert corpus.missing() == [], "a complete corpus is made again"

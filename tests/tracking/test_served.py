@@ -41,6 +41,7 @@ from spinscope.tracking.runs import parent_run
 
 SHAPE = (41, 53)
 """Odd sides, no multiples of the network's."""
+REST = (Path(__file__).parents[2] / "docs/rest.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -388,9 +389,13 @@ def test_mlflow_models_serve(registered, predictor, tmp_path):
 
 def documented_curl() -> str:
     """The command of docs/rest.md that sends frame.png."""
-    text = (Path(__file__).parents[2] / "docs/rest.md").read_text()
-    start = text.index("(printf")
-    return text[start : text.index("```", start)]
+    start = REST.index("(printf")
+    return REST[start : REST.index("```", start)]
+
+
+def documented_line(word: str) -> str:
+    """The first line of docs/rest.md that contains a word."""
+    return next(line for line in REST.splitlines() if word in line)
 
 
 @contextlib.contextmanager
@@ -408,6 +413,7 @@ def running(tracking, folder: Path):
         env={
             **os.environ,
             "MLFLOW_TRACKING_URI": tracking.uri,
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         },
         cwd=folder,
@@ -434,6 +440,36 @@ def running(tracking, folder: Path):
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
         log.close()
+
+
+class Pickled(mlflow.pyfunc.PythonModel):
+    """A model whose pickle writes a file when it is loaded."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+    def predict(self, context, model_input: list[str]) -> list[str]:
+        return model_input
+
+
+def test_a_pickled_model_is_refused_and_a_version_is_none(registered, tmp_path, monkeypatch):
+    """With the variable that docs/rest.md sets."""
+    touched, pickled = tmp_path / "touched", tmp_path / "pickled"
+    mlflow.pyfunc.save_model(pickled, python_model=Pickled(touched), pip_requirements=[])
+    packed = registered[1].parents[1]
+    name, _, value = documented_line("MLFLOW_ALLOW").removeprefix("export ").partition("=")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(mlflow.MlflowException, match="using pickle is disallowed"):
+        mlflow.pyfunc.load_model(str(pickled))
+    assert not touched.exists()
+    assert mlflow.pyfunc.load_model(str(packed)).predict(table(png(frame(*SHAPE))))
+    monkeypatch.delenv(name)
+    with contextlib.suppress(AttributeError):  # the path that it unpickles to is no model
+        mlflow.pyfunc.load_model(str(pickled))
+    assert touched.exists(), "the model would do no harm anyway"
 
 
 def test_code_that_earlier_versions_stored_finds_its_modules():

@@ -30,21 +30,17 @@ def backup(
         lines += [f"not part of the backup: artifacts in {place}" for place in done["outside"]]
         return Answer([*lines, *_models(done["models"])], done)
     found = backups.verify(out, progress=show_progress)
-    broken = found["broken"]
+    broken, models = found["broken"], found["models"]
+    touched = [row["ref"] for row in models if row["problems"]]
+    if not broken and not touched:
+        return Answer([f"{_size(found)} of {out} have their checksums", *_models(models)], found)
     lines = [f"BROKEN  {row['file']} {row['problem']} ({row['touches']})" for row in broken]
-    error = None
-    if broken or any(row["problems"] for row in found["models"]):
-        touched = [row["ref"] for row in found["models"] if row["problems"]]
-        error = SpinscopeError(
-            f"{len(broken)} of {found['files']} files of {out} are broken; "
-            f"models touched: {', '.join(touched) or 'none'}"
-            if found["models"] or not broken
-            else f"{len(broken)} of {found['files']} files of {out} are broken, the store among "
-            "them; models touched: all"
-        )
+    sentence = f"{len(broken)} of {found['files']} files of {out} are broken"
+    if models or not broken:
+        sentence += f"; models touched: {', '.join(touched) or 'none'}"
     else:
-        lines = [f"{_size(found)} of {out} have their checksums"]
-    return Answer([*lines, *_models(found["models"])], found, error)
+        sentence += ", the store among them; models touched: all"
+    return Answer([*lines, *_models(models)], found, SpinscopeError(sentence))
 
 
 @verb(app)

@@ -7,7 +7,9 @@ make a whole corpus complete what is missing and pack the chunks.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,66 +20,85 @@ from spinscope.corpora import domains, films, lattice, writing
 from spinscope.datasets.shards import HEADER, own_folder
 
 
-def missing_films(path: Path, n: int, seed: int, settings: Films) -> list[int]:
-    """Chunks that a corpus of films lacks; its folder is created.
+@dataclass(frozen=True)
+class Chunks:
+    """Chunks of one corpus.
+
+    Attributes
+    ----------
+    n, size : int
+        Number of items of the corpus and of a chunk.
+    claim : callable
+        Creates the folder; returns whether the corpus may lack chunks.
+    rows : callable
+        Reads the rows of a chunk as `writing.read_rows` does.
+    items : callable
+        Simulates the items (row, ...) of a range of numbers, in any order.
+    write : callable
+        Writes a chunk and its items.
+    """
+
+    n: int
+    size: int
+    claim: Callable[[], bool]
+    rows: Callable[[int], list[writing.Row]]
+    items: Callable[[range], Iterable[tuple]]
+    write: Callable[[int, list[tuple]], None]
+
+    def missing(self) -> list[int]:
+        """Chunks that the corpus lacks; its folder is created.
+
+        Raises
+        ------
+        SpinscopeError
+            If the folder holds another corpus or other files.
+        """
+        return list(writing.missing_chunks(self.n, self.size, self.rows)) if self.claim() else []
+
+    def make(self, chunk: int) -> None:
+        """Simulate the items of one chunk and write them."""
+        numbers = range(chunk * self.size, min((chunk + 1) * self.size, self.n))
+        self.write(chunk, sorted(self.items(numbers), key=lambda item: item[0]["number"]))
+
+
+def film_chunks(path: Path, seed: int, settings: Films) -> Chunks:
+    """Chunks of a corpus of films.
 
     Parameters
     ----------
     path : Path
         Folder of the corpus.
-    n : int
-        Number of films.
     seed : int
         Seed of all draws.
     settings : Films
         Settings of the corpus.
-
-    Raises
-    ------
-    SpinscopeError
-        If the folder holds another corpus or other files.
     """
-    writing.claim_folder(path, films.HEADER, films.corpus_header(seed, settings))
-    size = settings.shard_films
-    return list(writing.missing_chunks(n, size, lambda chunk: films.film_rows(path, chunk)))
+
+    def claim() -> bool:
+        writing.claim_folder(path, films.HEADER, films.corpus_header(seed, settings))
+        return True
+
+    return Chunks(
+        settings.n,
+        settings.shard_films,
+        claim,
+        rows=partial(films.film_rows, path),
+        items=lambda numbers: films.relaxed_films(numbers, seed, settings),
+        write=partial(films.write_films, path),
+    )
 
 
-def make_films(path: Path, chunk: int, n: int, seed: int, settings: Films) -> None:
-    """Relax the films of one chunk; the arguments are those of `missing_films`."""
-    numbers = _numbers(chunk, settings.shard_films, n)
-    done = films.relaxed_films(numbers, seed, settings)
-    films.write_films(path, chunk, sorted(done, key=lambda film: film[0]["number"]))
-
-
-def missing_lattices(path: Path, seed: int, settings: Lattice) -> list[int]:
-    """Chunks that a corpus of lattices lacks; none if it is complete.
-
-    Parameters
-    ----------
-    path : Path
-        Folder of the corpus.
-    seed : int
-        Seed of all draws.
-    settings : Lattice
-        Settings of the corpus.
-
-    Raises
-    ------
-    SpinscopeError
-        If the folder holds other files.
-    """
-    header = lattice.corpus_header(seed, settings)
-    if writing.complete_corpus(path, header | {"n": settings.n}):
-        return []
-    parts = _claimed(path, lattice.HEADER, header)
-    return _missing(parts, settings.n, settings.shard_lattices, "m")
-
-
-def make_lattices(path: Path, chunk: int, seed: int, settings: Lattice) -> None:
-    """Anneal the lattices of one chunk; the arguments are those of `missing_lattices`."""
-    numbers = _numbers(chunk, settings.shard_lattices, settings.n)
-    done = (lattice.annealed(number, seed, settings) for number in numbers)
-    _write(writing.parts_folder(path), chunk, done, "m")
+def lattice_chunks(path: Path, seed: int, settings: Lattice) -> Chunks:
+    """Chunks of a corpus of lattices; the arguments are those of `film_chunks`."""
+    header, n = lattice.corpus_header(seed, settings), settings.n
+    claim = partial(_claim, path, lattice.HEADER, header, header | {"n": n})
+    return Chunks(
+        n,
+        settings.shard_lattices,
+        claim,
+        **_stored(path, "m"),
+        items=lambda numbers: (lattice.annealed(number, seed, settings) for number in numbers),
+    )
 
 
 def domain_header(parameter: domains.Parameter, seed: int, settings: Domains) -> dict[str, Any]:
@@ -100,10 +121,8 @@ def domain_header(parameter: domains.Parameter, seed: int, settings: Domains) ->
     }
 
 
-def missing_domains(
-    path: Path, parameter: domains.Parameter, seed: int, settings: Domains
-) -> list[int]:
-    """Chunks that a corpus of domain films lacks; none if it is complete.
+def domain_chunks(path: Path, parameter: domains.Parameter, seed: int, settings: Domains) -> Chunks:
+    """Chunks of a corpus of domain films.
 
     Parameters
     ----------
@@ -115,57 +134,45 @@ def missing_domains(
         Seed of all draws.
     settings : Domains
         Settings of the corpus.
-
-    Raises
-    ------
-    SpinscopeError
-        If the folder holds other files.
     """
-    if writing.complete_corpus(path, domain_header(parameter, seed, settings)):
-        return []
     header = domains.corpus_header(parameter, seed, settings)
-    parts = _claimed(path, domains.HEADER, header)
-    return _missing(parts, settings.n, settings.shard_films, "m_z")
+    packed = domain_header(parameter, seed, settings)
 
+    def items(numbers: range) -> Iterable[tuple]:
+        drawn = [domains.draw_domain(number, seed, parameter, settings) for number in numbers]
+        for film, relaxed in domains.relaxed_domains(drawn, parameter, settings):
+            yield domains.film_row(film, relaxed)
 
-def make_domains(
-    path: Path, chunk: int, parameter: domains.Parameter, seed: int, settings: Domains
-) -> None:
-    """Relax the films of one chunk; the arguments are those of `missing_domains`."""
-    numbers = _numbers(chunk, settings.shard_films, settings.n)
-    drawn = [domains.draw_domain(number, seed, parameter, settings) for number in numbers]
-    relaxed = domains.relaxed_domains(drawn, parameter, settings)
-    done = sorted(
-        (domains.film_row(film, result) for film, result in relaxed),
-        key=lambda item: item[0]["number"],
+    return Chunks(
+        settings.n,
+        settings.shard_films,
+        partial(_claim, path, domains.HEADER, header, packed),
+        **_stored(path, "m_z"),
+        items=items,
     )
-    _write(writing.parts_folder(path), chunk, done, "m_z")
 
 
-def _numbers(chunk: int, size: int, n: int) -> range:
-    """Numbers of the items of a chunk."""
-    return range(chunk * size, min((chunk + 1) * size, n))
-
-
-def _claimed(path: Path, name: str, header: Mapping[str, Any]) -> Path:
-    """Folder of the chunks of a packed corpus, without those of other settings."""
+def _claim(path: Path, name: str, header: Mapping[str, Any], packed: Mapping[str, Any]) -> bool:
+    """Create the folder of the chunks of a corpus, unless the packed corpus is complete."""
+    if writing.complete_corpus(path, packed):
+        return False
     own_folder(path, HEADER)
     parts = writing.parts_folder(path)
     if (parts / name).is_file() and not writing.same_corpus(parts / name, header):
         shutil.rmtree(parts)
     writing.claim_folder(parts, name, header)
-    return parts
+    return True
 
 
-def _missing(parts: Path, n: int, size: int, array: str) -> list[int]:
-    """Chunks that a folder lacks."""
+def _stored(path: Path, array: str) -> dict[str, Callable]:
+    """Functions that read and write the chunks of a packed corpus, which have one array."""
+    parts = writing.parts_folder(path)
 
     def rows(chunk: int) -> list[writing.Row]:
         return writing.read_rows(parts, chunk, (array,), lambda _: True)
 
-    return list(writing.missing_chunks(n, size, rows))
+    def write(chunk: int, items: list[tuple]) -> None:
+        found, arrays = zip(*items, strict=True)
+        writing.write_chunk(parts, chunk, list(found), {array: np.stack(arrays)})
 
-
-def _write(parts: Path, chunk: int, items: Iterable[tuple], array: str) -> None:
-    rows, arrays = zip(*items, strict=True)
-    writing.write_chunk(parts, chunk, list(rows), {array: np.stack(arrays)})
+    return {"rows": rows, "write": write}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spinscope import families
 from spinscope.config import Params
 from spinscope.files import exclusive
 from spinscope.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from spinscope.corpora.chunks import Chunks
 
 
 @exclusive("out")
@@ -109,13 +113,7 @@ def missing_chunks(params: Params, kind: str, out: Path) -> list[int]:
     SpinscopeError
         If the folder holds something else, or the extra ``sim`` is missing.
     """
-    from spinscope.corpora import chunks
-
-    if kind == "films":
-        return chunks.missing_films(out, params.films.n, params.seed, params.films)
-    if kind == "lattice":
-        return chunks.missing_lattices(out, params.seed, params.lattice)
-    return chunks.missing_domains(out, kind, params.seed, params.domains)
+    return _chunks(params, kind, out).missing()
 
 
 def make_chunk(params: Params, kind: str, out: Path, chunk: int) -> None:
@@ -134,14 +132,17 @@ def make_chunk(params: Params, kind: str, out: Path, chunk: int) -> None:
     chunk : int
         Number of the chunk.
     """
+    _chunks(params, kind, out).make(chunk)
+
+
+def _chunks(params: Params, kind: str, out: Path) -> Chunks:
     from spinscope.corpora import chunks
 
     if kind == "films":
-        chunks.make_films(out, chunk, params.films.n, params.seed, params.films)
-    elif kind == "lattice":
-        chunks.make_lattices(out, chunk, params.seed, params.lattice)
-    else:
-        chunks.make_domains(out, chunk, kind, params.seed, params.domains)
+        return chunks.film_chunks(out, params.seed, params.films)
+    if kind == "lattice":
+        return chunks.lattice_chunks(out, params.seed, params.lattice)
+    return chunks.domain_chunks(out, kind, params.seed, params.domains)
 
 
 def chunked_corpus(

@@ -24,10 +24,11 @@ import numpy as np
 
 from spinscope.analysis.tables import arrow_table, csv_writer, rounded, write_parquet
 from spinscope.analysis.units import with_units
+from spinscope.config import check_stored
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, discard, provenance, write_json
 from spinscope.live.frame import MeasuredFrame
-from spinscope.live.stored import check_summary, check_table, parse_json
+from spinscope.live.stored import Summary, check_table, parse_json
 from spinscope.recordings import Recording, open_recording
 
 if TYPE_CHECKING:
@@ -489,7 +490,7 @@ def open_results(folder: Path | str) -> Results:
     if not (folder / SUMMARY).is_file():
         raise SpinscopeError(f"{folder} holds no {SUMMARY}: it must be a folder of `segment`")
     content = read_json(folder / SUMMARY)
-    check_summary(folder / SUMMARY, content)
+    check_stored(folder / SUMMARY, content, Summary)
     return Results(folder, content)
 
 

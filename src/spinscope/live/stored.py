@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from spinscope.errors import SpinscopeError
 
@@ -98,25 +98,6 @@ def parse_json(path: Path, **options: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SpinscopeError(f"{path} (={content!r:.80}) must be a JSON object")
     return content
-
-
-def check_summary(path: Path, content: dict[str, Any]) -> None:
-    """Refuse a summary that `segment` cannot have written.
-
-    Raises
-    ------
-    SpinscopeError
-        With file, key, value and rule.
-    """
-    try:
-        Summary.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        if first["type"] == "missing":
-            raise SpinscopeError(f"{path} must have a key {where}") from error
-        rule = first["msg"].removeprefix("Value error, ")
-        raise SpinscopeError(f"{path}: {where} (={first['input']!r:.80}): {rule}") from error
 
 
 def check_table(path: Path, table: pd.DataFrame, n_frames: int) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from spinscope.errors import SpinscopeError
 
@@ -170,23 +170,6 @@ def listed_files(folder: Path, sums: str) -> dict[str, str]:
                 "files that can contain code are not read"
             )
     return listed
-
-
-def check_info(content: dict[str, Any], path: Path) -> None:
-    """Refuse an info that cannot describe a network.
-
-    Raises
-    ------
-    SpinscopeError
-        With file, key, value and rule.
-    """
-    try:
-        Info.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        value = f"{first['input']!r:.80}"
-        raise SpinscopeError(f"{path}: {where} (={value}): {first['msg']}") from error
 
 
 def require(info: Mapping[str, Any], folder: Path | str, *keys: str) -> None:

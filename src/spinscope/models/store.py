@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spinscope.config import bundled_models, renamed
+from spinscope.config import bundled_models, check_stored, renamed
 from spinscope.datasets.seen import FRAMES, TrainingFrames
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256
-from spinscope.models.checked import check_info, check_network, listed_files, parsed
+from spinscope.models.checked import Info, check_network, listed_files, parsed
 
 NETWORK = "model.keras"
 EXPORT = "openvino.xml"
@@ -90,7 +90,7 @@ def model_info(folder: Path | str) -> dict[str, Any]:
                 f"model folder {folder}: {name} has sha256 {actual[:12]}, {SUMS} says {digest[:12]}"
             )
     info = _present_names(parsed((folder / INFO).read_bytes(), folder / INFO))
-    check_info(info, folder / INFO)
+    check_stored(folder / INFO, info, Info)
     return info
 
 

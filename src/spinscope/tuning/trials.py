@@ -249,15 +249,22 @@ def evaluated(objective: Objective, plan: Plan, config: Config) -> None:
     config : dict
         Config of the plan.
     """
-    folder = plan.folder(config, 0)
-    curve = Curve(folder)
 
-    def evaluate() -> dict[str, Any]:
+    def evaluate(folder: Path) -> dict[str, Any]:
+        curve = Curve(folder)
         found = objective(config, folder, curve)
         scores = curve.read()
-        return {"config": config, **found, "curve": scores, "epochs": len(scores)}
+        return {**found, "curve": scores, "epochs": len(scores)}
 
-    kept(folder / RESULT, config, evaluate)
+    _result(plan, config, 0, evaluate)
+
+
+def _result(
+    plan: Plan, config: Config, number: int, evaluate: Callable[[Path], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Result of a trial, evaluated in its folder unless it is on disk."""
+    folder = plan.folder(config, number)
+    return kept(folder / RESULT, config, lambda: {"config": config, **evaluate(folder)})
 
 
 def work(objective: Objective, plan: Plan) -> Iterator[int]:
@@ -286,13 +293,12 @@ def work(objective: Objective, plan: Plan) -> Iterator[int]:
 def _finish(objective: Objective, plan: Plan, trial: optuna.Trial) -> None:
     """Evaluate a trial unless its result is on disk, and report it to the storage."""
     study, config = storage.study(plan), trial.user_attrs[CONFIG]
-    folder = plan.folder(config, trial.number)
 
-    def evaluate() -> dict[str, Any]:
+    def evaluate(folder: Path) -> Mapping[str, Any]:
         try:
-            return {"config": config, **objective(config, folder, Watch(plan, study, trial))}
+            return objective(config, folder, Watch(plan, study, trial))
         except Pruned:
-            return {"config": config, "values": None}
+            return {"values": None}
         except Exception as error:
             trial.set_user_attr(ERROR, str(error))
             study.tell(trial, state=TrialState.FAIL)
@@ -301,7 +307,7 @@ def _finish(objective: Objective, plan: Plan, trial: optuna.Trial) -> None:
             trial.set_user_attr(OWNER, "")
             raise
 
-    values = kept(folder / RESULT, config, evaluate)["values"]
+    values = _result(plan, config, trial.number, evaluate)["values"]
     if values is None:
         study.tell(trial, state=TrialState.PRUNED)
     else:
