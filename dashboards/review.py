@@ -10,6 +10,7 @@ import streamlit as st
 from components import choose, images, layout, modality, models, objects
 from components.desk import Desk, act, agreement, frame_after, reviews_folder
 from components.editor import check_size, decode_mask, mask_editor
+from components.level_panel import show_level
 from components.recordings import choose_recording, choose_treatment
 from components.retraining_panel import show_retraining
 from components.review_queue import (
@@ -167,6 +168,7 @@ def show_frame(work: Work, who: str) -> None:
         start = choose_start(work, reviews, index, who)
         show_counts(start, work.classes)
         show_reviews(reviews, frame)
+        show_level(work, reviews, index, reviews.latest(frame, who))
     whole, shown = recording.image(index), work.image(index)
     desk = Desk(
         reviews=reviews,

@@ -229,13 +229,48 @@ def segment(
     (H, W) uint8 array, float
         Mask, and the fraction of uncertain pixels.
     """
-    if engine == "ready":
-        from spinscope.inference.engine import has_export
-
-        engine = "auto" if has_export(model.folder) else "keras"
+    engine = _ready(model) if engine == "ready" else engine
     # The folder is part of the key, because it holds the rules by which the network is applied.
     key = model.digest, str(model.folder), engine, views, axis_deg, pixel_sha256(image)
     return _segment(*key, image)
+
+
+def fit_level(
+    model: Model, image: np.ndarray, label: np.ndarray, views: int, path: Path
+) -> dict[str, Any]:
+    """Fit the boundary level of a model to a corrected mask, and write it to a file.
+
+    Parameters
+    ----------
+    model : Model
+        Model that made the mask.
+    image : (H, W) array
+        Image in [0, 1].
+    label : (H, W) uint8 array
+        Corrected mask.
+    views : int
+        Augmented views that are averaged.
+    path : Path
+        JSON file that `spinscope segment --level` reads.
+
+    Returns
+    -------
+    dict
+        Result of `spinscope.jobs.levels.fit_level`.
+    """
+    from spinscope.jobs.levels import fit_level, write_level
+
+    predictor = _predictor(model.digest, str(model.folder), _ready(model))
+    fitted = fit_level(predictor, [(image, label)], views)
+    write_level(path, fitted, [model.digest])
+    return fitted
+
+
+def _ready(model: Model) -> str:
+    """Fastest engine that needs no conversion."""
+    from spinscope.inference.engine import has_export
+
+    return "auto" if has_export(model.folder) else "keras"
 
 
 @st.cache_data(max_entries=400, show_spinner=False)

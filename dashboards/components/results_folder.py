@@ -93,7 +93,7 @@ class Opened:
     def other_units(self) -> tuple[str, ...]:
         """Ends of the names of columns in units that are not shown."""
         others = (unit for unit in UNITS if unit != self.unit)
-        ends = ("", "2", "_mean", "_sd", "2_sd", "_sd_views", "2_sd_views")
+        ends = ("", "2", "_mean", "_sd", "2_sd", "_sd_views", "2_sd_views", "_sd_boundary")
         return tuple(f"_{unit}{end}" for unit in others for end in ends)
 
     @property

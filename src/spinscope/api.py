@@ -148,6 +148,7 @@ def segment(
     *,
     tta: int | None = None,
     min_px: int | None = None,
+    level: float | None = None,
     pixel_size: float | None = None,
     interval: float | None = None,
 ) -> Segmentation:
@@ -165,6 +166,9 @@ def segment(
         Number of augmented views; more than one gives error bars. By default `segment.tta`.
     min_px : int, optional
         Objects of fewer pixels are left out. By default `segment.min_px`.
+    level : float, optional
+        Probability at the boundary of skyrmions; by default that of the model, which is the most
+        probable class.
     pixel_size, interval : float, optional
         Pixel size in m and time between frames in s, which override the recording's metadata.
 
@@ -196,10 +200,12 @@ def segment(
         recording.pixel_size = check_pixel_size(pixel_size)
     if interval is not None:
         recording.interval = interval
+    if isinstance(model, str):
+        model = load_model(model)
     with partial_folder() as folder:
         results = segment_recording(
             recording,
-            load_model(model) if isinstance(model, str) else model,
+            model if level is None else model.with_level(level),
             Path(folder) / "results",
             settings={"min_px": min_px},
             tta=tta,

@@ -297,8 +297,22 @@ class Inference(Section):
     overlap: int = Field(ge=64)
 
 
+HALF = "half"
+"""Value of `segment.level` for the level of half contrast."""
+
+
+def _level(level: float | str | None) -> float | str | None:
+    """Check a level of the boundary: a probability, `HALF`, or a file."""
+    if isinstance(level, str) and level != HALF and not level.endswith(".json"):
+        raise ValueError(f"it must be a number, {HALF}, or a .json file of `spinscope calibrate`")
+    if isinstance(level, float) and not 0 < level < 1:
+        raise ValueError("it must be a probability between 0 and 1")
+    return level
+
+
 class Segment(Section):
     tta: Literal[1, 2, 3, 8]
+    level: Annotated[float | str | None, AfterValidator(_level)]
     axis_deg: float | None = Field(allow_inf_nan=False)
     scale: float | None = Field(gt=0, allow_inf_nan=False)
     workers: int = Field(ge=0)

@@ -22,7 +22,7 @@ from tests.conftest import discs
 
 from spinscope import cli
 from spinscope.cli import recordings, shared
-from spinscope.images import read_label, write_image
+from spinscope.images import read_label, write_image, write_label
 from spinscope.models.store import save_model
 from spinscope.models.unet import unet
 
@@ -98,6 +98,31 @@ def test_other_settings_keep_the_images_beside_the_folder(run, model, frame, tmp
         assert 0.0254 / file.info["dpi"][0] == pytest.approx(120e-9)
     assert run(*words)[0] == 0
     assert (out / "frame.2.mask.png").is_file()
+
+
+def test_a_level_is_fitted_and_used(run, tmp_path):
+    frame, mask, level = (tmp_path / name for name in ("frame.png", "mask.png", "level.json"))
+    image, label = discs(np.random.default_rng(2), size=96, n=9)
+    write_image(frame, image)
+    write_label(mask, label)
+    model = ("--model", "bundled:moke-unet-simulated")
+    code, printed, _ = run("calibrate", frame, mask, *model, "--out", level)
+    assert code == 0
+    assert re.fullmatch(
+        rf"level 0\.\d\d: MCC 0\.\d+, 0\.\d+ with the most probable class\nnext: --level {level}\n",
+        printed,
+    )
+    words = ("segment", frame, *model, "--out", tmp_path / "out", "--level")
+    code, printed, _ = run(*words, level)
+    assert code == 0
+    assert re.search(
+        r"mean diameter [\d.]+ ± [\d.]+ \(boundary\) px .*, boundary at 0\.\d+", printed
+    )
+    assert run(*words, 0.2)[0] == 0
+    code, _, error = run(*words, 20)
+    assert code == 1 and "segment.level (=20" in error
+    code, _, error = run("calibrate", frame, *model)
+    assert code == 1 and "needs an image and its mask, or --reviews FOLDER" in error
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from scipy.ndimage import binary_dilation
 from tests.conftest import discs
 from tests.dashboards.conftest import open_page, settle, text
 
@@ -431,6 +432,28 @@ def test_a_second_reviewer_starts_from_the_model_and_sees_the_agreement(review, 
     assert folders == [app.session_state["desk"]["desk"].reviews.folder.name]
     assert folders[0].startswith("film-")
     assert len(folders[0]) == len("film-") + 8
+
+
+def test_a_corrected_frame_fits_the_level_of_the_recording(review, tmp_path):
+    def fit(app):
+        return [button for button in app.button if button.label == "Fit the boundary level"]
+
+    app = _open_path(review(), _stack(tmp_path))
+    app.text_input("reviewer").set_value("Ada").run()
+    desk = app.session_state["desk"]["desk"]
+    assert (desk.mask == SKYRMION).any() and not fit(app)
+    wider = np.where(binary_dilation(desk.mask == SKYRMION), SKYRMION, desk.mask).astype(np.uint8)
+    _say(app, "Ada", wider)
+    (button,) = fit(app.run())
+    button.click().run()
+    assert not app.exception
+    stored = json.loads((desk.reviews.folder / "level.json").read_text())
+    assert stored["models"] == [desk.origin["model_sha256"]]
+    assert stored["mcc_most_probable"] < stored["mcc"] and stored["level"] < 0.5
+    shown = {m.label: m.value for m in app.metric}
+    assert shown["Boundary level"] == f"{stored['level']:.2f}"
+    folder = f"reviews/{desk.reviews.folder.name}/level.json"
+    assert any(f"--level {folder}" in code.value for code in app.code)
 
 
 def test_the_objects_are_filtered(review, tmp_path):

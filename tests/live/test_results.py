@@ -136,6 +136,26 @@ def test_an_unfinished_former_call_is_resumed(stack, predictor, tmp_path):
     ]  # fmt: skip
 
 
+def test_chunks_without_the_newer_columns_are_continued(stack, predictor, tmp_path):
+    whole = run(stack, tmp_path / "whole/film", predictor)
+    with pytest.raises(KeyboardInterrupt):
+        run(stack, tmp_path / "film", Predictor(Dies(), predictor.info), chunk_frames=2, workers=1)
+    (first, *_) = sorted((tmp_path / "film.chunks").glob("*/objects.parquet"))
+    table = pd.read_parquet(first)
+    newer = [name for name in table.columns if name.endswith("_sd_boundary")]
+    assert newer
+    table.drop(columns=newer).to_parquet(first, index=False)
+    found = run(stack, tmp_path / "film", predictor, chunk_frames=2)
+    old = found.objects["frame"] < 2
+    assert found.objects.loc[old, newer].isna().all(axis=None)
+    pd.testing.assert_frame_equal(found.objects[~old], whole.objects[~old])
+    pd.testing.assert_frame_equal(
+        found.objects.drop(columns=newer), whole.objects.drop(columns=newer)
+    )
+    sd = found.objects["diameter_px_sd_boundary"].mean()
+    assert found.summary["statistics"]["diameter_px_mean_sd_boundary"] == pytest.approx(sd)
+
+
 def test_a_spread_says_over_what():
     assert present_column("objects", "area_um2_sd") == "area_um2_sd_views"
     assert present_column("frames", "count_sd") == "objects_sd_views"
@@ -159,7 +179,8 @@ def test_every_name_has_one_meaning_and_its_unit(stack, tmp_path):
     for path in results.folder.glob("*.csv"):
         names += pd.read_csv(path, nrows=0).columns.tolist()
     spreads = {name for name in names if "_sd" in name}
-    assert all(name.endswith(("_sd_views", "_sd_objects", "_sd_frames")) for name in spreads)
+    ends = ("_sd_views", "_sd_objects", "_sd_frames", "_sd_boundary")
+    assert all(name.endswith(ends) for name in spreads)
     unclear = {"count", "found", "before", "after", "first", "last", "points", "watched", "ends"}
     assert not {*unclear, "lag", "defect", "defects", "y0"} & set(names)
     means = {"diameter_px", "nearest_px", "lifetime_frames"}  # of one object or track
@@ -214,7 +235,7 @@ def test_every_file_column_and_key_is_described(stack, tmp_path):
     for path in results.folder.glob("*.csv"):
         names |= set(pd.read_csv(path, nrows=0))
     for name in sorted(names):
-        plain = re.sub(r"_(se|sd_views|sd_frames|sd_objects)$", "", name)
+        plain = re.sub(r"_(se|sd_views|sd_frames|sd_objects|sd_boundary)$", "", name)
         pixels = re.sub(r"_(nm|um)(2?)(_mean)?$", r"_px\2\3", plain)
         quantity = re.sub(r"_(px|nm|um)2?$", "", plain)
         assert {name, plain, pixels, quantity} & named, name

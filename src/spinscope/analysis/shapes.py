@@ -23,7 +23,11 @@ RING_PX = 5  # distance to which the local background of an object extends
 
 
 def measure(
-    mask: np.ndarray, image: np.ndarray | None = None, *, min_px: int = 1
+    mask: np.ndarray,
+    image: np.ndarray | None = None,
+    *,
+    min_px: int = 1,
+    rim: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     r"""Measure shape, position and contrast of every object, in order of the first pixel.
 
@@ -35,6 +39,8 @@ def measure(
         Pixels of any real type.
     min_px : int
         Objects of fewer pixels are left out.
+    rim : (H, W) bool array, optional
+        Pixels of objects that a boundary one standard deviation further inside leaves out.
 
     Returns
     -------
@@ -52,37 +58,43 @@ def measure(
           that neither belong to an object nor touch one. NaN without an image or such pixels.
         - `touches_border`; `y0_px`, `x0_px`, `y1_px`, `x1_px`: pixel indices of the bounding box,
           half open.
+        - `diameter_px_sd_boundary`, with a rim: difference to the diameter without the rim.
 
     Raises
     ------
     SpinscopeError
-        For a mask that is not (H, W) bool, an image of another shape, and `min_px` below 1.
+        For a mask that is not (H, W) bool, an image or rim of another shape, and `min_px` below 1.
 
     References
     ----------
     scikit-image, `skimage.measure.regionprops`.
     """
-    return _measure(mask, image, min_px, None)
+    return _measure(mask, image, min_px, rim, None)
 
 
 def measure_numbered(
-    mask: np.ndarray, image: np.ndarray | None = None, *, min_px: int = 1
+    mask: np.ndarray,
+    image: np.ndarray | None = None,
+    *,
+    min_px: int = 1,
+    rim: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the table of `measure` and the object numbers (H, W) int32; row i is object i + 1."""
     numbers = np.zeros(mask.shape, dtype=np.int32)
-    return _measure(mask, image, min_px, numbers), numbers
+    return _measure(mask, image, min_px, rim, numbers), numbers
 
 
-def _measure(mask, image, min_px, numbers) -> dict[str, np.ndarray]:
+def _measure(mask, image, min_px, rim, numbers) -> dict[str, np.ndarray]:
     """Table of all objects, whose numbers are written to `numbers` if given."""
-    if image is not None and image.shape != mask.shape:
-        raise SpinscopeError(f"image of shape {image.shape} must be as the mask, {mask.shape}")
+    for name, array in (("image", image), ("rim", rim)):
+        if array is not None and array.shape != mask.shape:
+            raise SpinscopeError(f"{name} of shape {array.shape} must be as the mask, {mask.shape}")
     tables, first, count = [], [], 0
     for runs in object_runs(mask, min_px):
         if numbers is not None:
             paint(numbers, runs, count)
         count += len(runs)
-        tables.append(_table(runs, mask, image))
+        tables.append(_table(runs, mask, image, rim))
         first.append(runs.start[runs.first])
     if len(tables) == 1:
         return tables[0]
@@ -90,7 +102,9 @@ def _measure(mask, image, min_px, numbers) -> dict[str, np.ndarray]:
     return {name: np.concatenate([t[name] for t in tables])[order] for name in tables[0]}
 
 
-def _table(runs: Runs, mask: np.ndarray, image: np.ndarray | None) -> dict[str, np.ndarray]:
+def _table(
+    runs: Runs, mask: np.ndarray, image: np.ndarray | None, rim: np.ndarray | None
+) -> dict[str, np.ndarray]:
     """Table of the objects of one batch."""
     outline = Outline.of(runs)
     areas = runs.areas
@@ -105,7 +119,18 @@ def _table(runs: Runs, mask: np.ndarray, image: np.ndarray | None) -> dict[str, 
         | (box["y1_px"] == mask.shape[0])
         | (box["x1_px"] == mask.shape[1])
     )
+    if rim is not None:
+        inner = equivalent_diameter(areas - _rim_areas(runs, rim))
+        table["diameter_px_sd_boundary"] = table["diameter_px"] - inner
     return table | box
+
+
+def _rim_areas(runs: Runs, rim: np.ndarray) -> np.ndarray:
+    """Number of pixels of a rim (H, W) in each object."""
+    row = runs.row
+    begin, end = runs.start - row, runs.stop - row  # without the padding of the rows
+    pixels = np.flatnonzero(rim)
+    return runs.sum(np.searchsorted(pixels, end) - np.searchsorted(pixels, begin))
 
 
 def _moments(runs: Runs, areas: np.ndarray) -> dict[str, np.ndarray]:

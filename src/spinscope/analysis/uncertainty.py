@@ -37,6 +37,7 @@ def measure_views(
     image: np.ndarray | None = None,
     *,
     min_px: int = 1,
+    rim: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Measure objects with the standard deviation of each quantity over views.
 
@@ -54,6 +55,8 @@ def measure_views(
         Pixels.
     min_px : int
         Objects of fewer pixels are left out, in all masks.
+    rim : (H, W) bool array, optional
+        Rim of the mask, see `measure`.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def measure_views(
     SpinscopeError
         Where a view has another shape, and as `measure`.
     """
-    table, numbers = measure_numbered(mask, image, min_px=min_px)
+    table, numbers = measure_numbered(mask, image, min_px=min_px, rim=rim)
     count = len(table["area_px"])
     differences, frames = [], []
     for view in views:
@@ -86,7 +89,9 @@ def measure_views(
     spread["fraction_of_views"] = found.mean(axis=0) if differences else np.full(count, np.nan)
     frame = frame_quantities(table, mask.shape)
     scatter = {
-        f"{name}_sd_views": float(_sd([view[name] for view in frames], 1)[0]) for name in frame
+        f"{name}_sd_views": float(_sd([view[name] for view in frames], 1)[0])
+        for name in frame
+        if not name.endswith("_sd_boundary")
     }
     return table | spread, frame | scatter
 
@@ -115,12 +120,25 @@ def best_overlap(numbers: np.ndarray, others: np.ndarray, count: int) -> np.ndar
 
 
 def frame_quantities(table: Mapping[str, np.ndarray], shape: tuple[int, int]) -> dict[str, float]:
-    """Return `objects`, `area_fraction` and `diameter_px_mean` (NaN without object) of a frame."""
-    diameters = table["diameter_px"]
-    return {
+    """Return `objects`, `area_fraction` and `diameter_px_mean` (NaN without object) of a frame.
+
+    Where the table has `diameter_px_sd_boundary`, `area_fraction_sd_boundary` and
+    `diameter_px_mean_sd_boundary` as well: all boundaries move together, so that the mean is no
+    more certain than one object.
+    """
+    diameters, pixels = table["diameter_px"], float(np.prod(shape))
+    frame = {
         "objects": len(diameters),
-        "area_fraction": float(np.sum(table["area_px"]) / np.prod(shape)),
+        "area_fraction": float(np.sum(table["area_px"]) / pixels),
         "diameter_px_mean": float(np.mean(diameters)) if len(diameters) else np.nan,
+    }
+    if "diameter_px_sd_boundary" not in table:
+        return frame
+    sd = table["diameter_px_sd_boundary"]
+    rim = np.pi / 4 * (diameters**2 - (diameters - sd) ** 2)
+    return frame | {
+        "area_fraction_sd_boundary": float(np.sum(rim) / pixels),
+        "diameter_px_mean_sd_boundary": float(np.mean(sd)) if len(sd) else np.nan,
     }
 
 

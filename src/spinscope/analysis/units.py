@@ -14,7 +14,7 @@ Table = TypeVar("Table", bound=Mapping)
 
 _PIXELS = re.compile(
     r"(?!(?:[yx][01])_px)(?P<quantity>\w+)_px(?P<square>2?)"
-    r"(?P<suffix>(?:_mean)?(?:_se|_sd_(?:views|objects|frames))?)"
+    r"(?P<suffix>(?:_mean)?(?:_se|_sd_(?:views|objects|frames|boundary))?)"
 )
 
 

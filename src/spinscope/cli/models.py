@@ -185,6 +185,12 @@ def evaluation_lines(report: dict) -> list[str]:
         return [*lines, seen_text(report)]
     objects = report["objects"]
     values = {key: f"{report[key]:.4f}" for key in ("mcc", "accuracy", "f1", "jaccard")}
+    if "levels" in report:
+        levels = [row["level"] for row in report["levels"]["per_source"]]
+        values["mcc at best level"] = (
+            f"{report['mcc_best_level']:.4f}, one level per source "
+            f"({min(levels):.2f} to {max(levels):.2f})"
+        )
     values |= {f"objects {key}": objects[key] for key in ("true", "predicted")}
     for key, value in (
         ("precision at IoU", objects["precision"]),

@@ -1,4 +1,4 @@
-"""``spinscope segment``, ``measure``, ``export`` and ``drift``: recordings to masks and tables."""
+"""``spinscope segment``, ``calibrate``, ``measure``, ``export`` and ``drift``: recordings."""
 
 from __future__ import annotations
 
@@ -46,11 +46,14 @@ def segment(
     ] = False,
     pixel_size: option(float, "Pixel size in nm (the recording's metadata).") = None,
     tta: Tta = None,
+    level: option(str, "Probability at the boundary, half, or file of `calibrate`.") = None,
 ) -> Answer:
     """Segment and measure recordings; an interrupted call is resumed."""
     from spinscope import jobs
 
-    params = settings.load(segment__tta=tta, segment__pixel_size_nm=pixel_size)
+    params = settings.load(
+        segment__tta=tta, segment__pixel_size_nm=pixel_size, segment__level=level
+    )
     out = out or Path("masks")
     with FrameBar() as bar, _on_interrupt(watch) as interrupted:
         try:
@@ -69,6 +72,36 @@ def segment(
             print(f"warning: {row['warning']}", file=sys.stderr)
     lines = [segmentation_line(row) for row in rows]
     return Answer(lines, rows, SpinscopeError(errors) if errors else None)
+
+
+@verb(app)
+def calibrate(
+    settings: Settings,
+    image: Annotated[Path | None, typer.Argument(help="Image of the recording.")] = None,
+    mask: Annotated[Path | None, typer.Argument(help="Its corrected mask, a label file.")] = None,
+    reviews: option(Path, "Folder of reviews, in place of an image and its mask.") = None,
+    model: option(list[str], f"{MODEL_HELP} Repeat to average.") = [BUNDLED],  # noqa: B006
+    out: output("level.json", "JSON file for `segment --level`") = None,
+    tta: Tta = None,
+) -> Answer:
+    """Fit the boundary level of a recording to corrected masks."""
+    from spinscope import jobs
+    from spinscope.reviews.corrected import corrected_frames
+    from spinscope.reviews.folder import Reviews
+
+    if (image is None, mask is None) != (reviews is not None,) * 2:
+        raise SpinscopeError("calibrate needs an image and its mask, or --reviews FOLDER")
+    if reviews is not None:
+        frames = corrected_frames(Reviews.open(reviews))
+    else:
+        frames = [jobs.corrected_frame(image, mask)]
+    params = settings.load(segment__tta=tta)
+    fitted = jobs.calibrate(params, model, frames, out or Path("level.json"))
+    gain = (
+        f"MCC {fitted['mcc']:.4f}, {fitted['mcc_most_probable']:.4f} with the most probable class"
+    )
+    lines = [f"level {fitted['level']:.2f}: {gain}", f"next: --level {fitted['file']}"]
+    return Answer(lines, fitted)
 
 
 @verb(app)
@@ -157,14 +190,18 @@ def segmentation_line(row: dict) -> str:
         text = f"{row['objects']} skyrmions in {row['frames']} frames{_size(row)}{speed}"
     previous = f" (earlier results: {row['previous']})" if row["previous"] else ""
     note = f" ({row['note']})" if "note" in row else ""
-    return f"{row['folder']}: {text}{previous}{note}"
+    level = f", boundary at {row['level']:.3g}" if "level" in row else ""
+    return f"{row['folder']}: {text}{level}{previous}{note}"
 
 
 def _size(row: dict) -> str:
     """Mean diameter in px, and in nm where the pixel size is known."""
     if row.get("diameter_px_mean") is None:
         return ""
-    text = f", mean diameter {row['diameter_px_mean']:.1f} px"
+    text = f", mean diameter {row['diameter_px_mean']:.1f}"
+    if (sd := row.get("diameter_px_mean_sd_boundary")) is not None:
+        text += f" ± {sd:.1f} (boundary)"
+    text += " px"
     if row.get("diameter_nm_mean") is None:
         return f"{text} (pixel size unknown)"
     return f"{text} = {row['diameter_nm_mean']:.4g} nm (pixels of {row['pixel_size_nm']:g} nm)"

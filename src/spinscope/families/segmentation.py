@@ -157,10 +157,11 @@ class Segmentation(Family):
 
         predictor.classes(frames.image(0), views)  # traces the network, outside the timed frames
         report = evaluate(
-            lambda image: predictor.classes(image, views),
+            lambda image: predictor.mask_and_probability(image, views),
             frames,
             predictor.info["classes"],
             params.evaluation,
+            min_peak_probability=predictor.info.get("min_peak_probability"),
             progress=progress,
         )
         report["tta"] = len(predictor.transforms(views))

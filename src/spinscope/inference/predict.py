@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,12 +22,35 @@ from spinscope.errors import SpinscopeError
 from spinscope.images import moments, standardise
 from spinscope.inference.engine import Engine, KerasEngine, Name, Precision, open_engine
 from spinscope.inference.geometry import Geometry
+from spinscope.inference.level import at_level, boundary_rim
 from spinscope.inference.rules import Upscale, doubtful, drop_low_peaks, most_probable
 from spinscope.inference.tiling import Tiling, tiled
 from spinscope.inference.views import VIEWS, VIEWS_OF_SYMMETRY, View, mean_of, transform, undo
 
 Band = tuple[slice, np.ndarray]
 """Rows of an image and their class probabilities, (h, W, C) float32."""
+
+
+class Segmented(NamedTuple):
+    """Mask of an image and what is known of its accuracy.
+
+    Attributes
+    ----------
+    mask : (H, W) uint8 array
+        Class indices.
+    doubt : float
+        Fraction of pixels whose highest class probability is below `DOUBT`.
+    views : list of (H, W) uint8 arrays
+        Mask of each augmented view; empty for a single view, and where there are tiles.
+    rim : (H, W) bool array or None
+        Pixels of skyrmions that a level one standard deviation higher leaves out, see
+        `boundary_rim`; None where the probability is unknown.
+    """
+
+    mask: np.ndarray
+    doubt: float
+    views: list[np.ndarray]
+    rim: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -45,12 +68,16 @@ class Predictor:
     geometry : Geometry, optional
         Rotation and scaling applied before inference. Where it is None, the model's `upscale` rule
         decides.
+    level : float, optional
+        Probability from which a pixel is a skyrmion. Where it is None, the most probable class
+        counts.
     """
 
     engine: Engine
     info: dict[str, Any]
     tiling: Tiling = field(default_factory=Tiling)
     geometry: Geometry | None = None
+    level: float | None = None
 
     @classmethod
     def load(
@@ -144,26 +171,55 @@ class Predictor:
             Fraction of pixels whose highest probability is below `DOUBT`.
         """
         mask = np.empty(image.shape, dtype=np.uint8) if out is None else out
-        doubt = 0.0
-        for rows, band in self.bands(image, tta):
-            mask[rows], highest = self._decide(band, image.shape)
-            doubt += doubtful(highest) * highest.size / mask.size
-            del band  # free the memory before the next band is made
-        return mask, doubt
+        return mask, self._fill(image, tta, mask)
 
-    def segment_views(
-        self, image: np.ndarray, tta: int = 1
-    ) -> tuple[np.ndarray, float, list[np.ndarray]]:
-        """Return mask and doubt as `segment` does, and the mask of each augmented view.
+    def segment_views(self, image: np.ndarray, tta: int = 1) -> Segmented:
+        """Return mask and doubt as `segment` does, the mask of each augmented view, and the rim.
 
-        The list is empty for a single view and for an image that is computed in tiles.
+        An image that is computed in tiles has no masks of views.
         """
         if not self.tiling.fits(image.shape):
-            return *self.segment(image, tta), []
+            mask, rim = np.empty(image.shape, np.uint8), np.empty(image.shape, bool)
+            return Segmented(mask, self._fill(image, tta, mask, rim), [], rim)
         views = list(self.views(image, tta))
-        mask, highest = self._decide(mean_of(views), image.shape)
+        mean = mean_of(views)
+        mask, highest = self._decide(mean, image.shape)
         masks = [self._decide(view, image.shape)[0] for view in views] if len(views) > 1 else []
-        return mask, doubtful(highest), masks
+        return Segmented(mask, doubtful(highest), masks, boundary_rim(mean, mask, self.level))
+
+    def mask_and_probability(
+        self, image: np.ndarray, tta: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mask of an image and the probability of skyrmion, before the peak rule.
+
+        Parameters
+        ----------
+        image : (H, W) array
+            Image of any type and size.
+        tta : {1, 2, 3, 8}
+            Number of augmented views.
+
+        Returns
+        -------
+        mask : (H, W) uint8 array
+            Class indices.
+        probability : (H, W) float32 array
+            Probability of skyrmion.
+        """
+        probabilities = self.probabilities(image, tta)
+        return self._decide(probabilities, image.shape)[0], probabilities[..., SKYRMION]
+
+    def with_level(self, level: float | None) -> Predictor:
+        """Return this predictor with the boundary of skyrmions at another level.
+
+        Raises
+        ------
+        SpinscopeError
+            For a level that is not between 0 and 1.
+        """
+        if level is not None and not 0 < level < 1:
+            raise SpinscopeError(f"level (={level:g}) must be a probability between 0 and 1")
+        return replace(self, level=level)
 
     def with_geometry(self, axis_deg: float | None = None, scale: float | None = None) -> Predictor:
         """Return this predictor for recordings with another tilt axis or another scale.
@@ -261,14 +317,29 @@ class Predictor:
             found = np.concatenate([band for _, band in bands])
             yield slice(0, image.shape[0]), self.geometry.undo(found, image.shape)
 
+    def _fill(
+        self, image: np.ndarray, tta: int, mask: np.ndarray, rim: np.ndarray | None = None
+    ) -> float:
+        """Write mask and rim of an image, band by band; return the fraction of doubtful pixels."""
+        doubt = 0.0
+        for rows, band in self.bands(image, tta):
+            mask[rows], highest = self._decide(band, image.shape)
+            if rim is not None:
+                rim[rows] = boundary_rim(band, mask[rows], self.level)
+            doubt += doubtful(highest) * highest.size / mask.size
+            del band  # free the memory before the next band is made
+        return doubt
+
     def _decide(
         self, probabilities: np.ndarray, shape: tuple[int, ...]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Class and probability of each pixel; objects of whole images must pass the peak rule."""
         mask, highest = most_probable(probabilities)
+        if self.level is not None:
+            mask = at_level(probabilities, self.level)
         min_peak_probability = self.info.get("min_peak_probability")
         if min_peak_probability and mask.shape == shape:  # a band may cut objects
-            drop_low_peaks(mask, highest, min_peak_probability)
+            drop_low_peaks(mask, probabilities[..., SKYRMION], min_peak_probability)
         return mask, highest
 
     def _tiled(self, apply, shape: tuple[int, int], grid: int | None = None) -> Iterator[Band]:
@@ -309,11 +380,14 @@ class Ensemble(Predictor):
         if len(classes) != 1:
             raise SpinscopeError(f"models must know the same classes, not {sorted(classes)}")
         first = members[0]
-        return cls(first.engine, first.info, first.tiling, members=tuple(members))
+        return cls(
+            first.engine, first.info, first.tiling, level=first.level, members=tuple(members)
+        )
 
     def with_geometry(self, axis_deg: float | None = None, scale: float | None = None) -> Ensemble:
         """Return this ensemble for recordings with another tilt axis or another scale."""
-        return self.of([member.with_geometry(axis_deg, scale) for member in self.members])
+        members = [member.with_geometry(axis_deg, scale) for member in self.members]
+        return replace(self.of(members), level=self.level)
 
     def transforms(self, tta: int = 1) -> tuple[View, ...]:
         """Return the augmented views of the network with the lowest symmetry."""

@@ -84,22 +84,22 @@ def object_width(mask: np.ndarray) -> float:
     return 16 / np.pi * np.count_nonzero(mask) / perimeter if perimeter else np.inf
 
 
-def drop_low_peaks(mask: np.ndarray, highest: np.ndarray, min_peak_probability: float) -> None:
+def drop_low_peaks(mask: np.ndarray, probability: np.ndarray, min_peak_probability: float) -> None:
     """Drop the skyrmions of a mask whose peak probability is too low; `mask` is changed in place.
 
     Parameters
     ----------
     mask : (H, W) uint8 array
         Class indices.
-    highest : (H, W) array
-        Highest class probability of each pixel.
+    probability : (H, W) array
+        Probability of skyrmion.
     min_peak_probability : float
         A skyrmion without a pixel of at least this probability becomes background.
 
     Examples
     --------
     >>> mask = np.array([[1, 1, 0, 1]], dtype=np.uint8)
-    >>> drop_low_peaks(mask, np.array([[0.6, 0.9, 0.9, 0.6]]), 0.75)
+    >>> drop_low_peaks(mask, np.array([[0.6, 0.9, 0.1, 0.6]]), 0.75)
     >>> mask.tolist()
     [[1, 1, 0, 0]]
     """
@@ -108,7 +108,7 @@ def drop_low_peaks(mask: np.ndarray, highest: np.ndarray, min_peak_probability: 
     skyrmion = mask == SKYRMION
     numbers, count = ndimage.label(skyrmion, np.ones((3, 3)))
     kept = np.zeros(count + 1, dtype=bool)
-    kept[numbers[skyrmion & (highest >= min_peak_probability)]] = True
+    kept[numbers[skyrmion & (probability >= min_peak_probability)]] = True
     mask[skyrmion & ~kept[numbers]] = BACKGROUND
 
 

@@ -22,7 +22,7 @@ from spinscope.jobs.promotion import (
     family_of_version,
     promote,
 )
-from spinscope.jobs.recordings import export, measure, segment
+from spinscope.jobs.recordings import calibrate, corrected_frame, export, measure, segment
 from spinscope.jobs.training import (
     STEPS,
     TRAINING,
@@ -41,10 +41,12 @@ __all__ = [
     "TRAINING",
     "CheckedData",
     "add",
+    "calibrate",
     "check_gates",
     "checked_data",
     "chunked_corpus",
     "corpus",
+    "corrected_frame",
     "drift",
     "evaluate_model",
     "evaluate_training",

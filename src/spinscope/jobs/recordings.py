@@ -60,17 +60,20 @@ def segment(
     Returns
     -------
     list of dict
-        One per recording: `file`, `folder`, `frames`, `objects`, `diameter_px_mean` and
-        `diameter_nm_mean`, `pixel_size_nm`, `fraction` of each class in the first frame,
-        `frames_per_s`, `previous` (folder of earlier results); also `error` where a
-        frame could not be read, `note` where the model allows fewer augmented views, and
-        `warning` where the first frame shows another modality than that of a model.
+        One per recording: `file`, `folder`, `frames`, `objects`, `diameter_px_mean`,
+        `diameter_nm_mean` and `diameter_px_mean_sd_boundary`, `pixel_size_nm`, `fraction` of each
+        class in the first frame, `frames_per_s`, `previous` (folder of earlier results); also
+        `error` where a frame could not be read, `level` where the boundary is not that of the most
+        probable class, `note` where the model allows fewer augmented views, and `warning` where
+        the first frame shows another modality than that of a model, or half contrast was not
+        found.
 
     Raises
     ------
     SpinscopeError
         For a recording or model that cannot be opened.
     """
+    from spinscope.jobs.levels import with_level
     from spinscope.tracking import resolve
 
     folders = {ref: resolve(params.tracking, ref) for ref in model_refs}
@@ -86,17 +89,22 @@ def segment(
             f"two recordings are named {twice[0]!r}; their results would "
             "collide: give them in two calls, each with its own --out"
         )
-    model, settings = _model(params, folders)
+    model, settings = open_models(params, folders)
     rows = []
     for recording in recordings:
         with contextlib.closing(recording):
-            row = _segment_one(params, recording, model, out, settings, on_frame)
-            rows.append(row | _other_modality(recording, folders))
+            leveled, unknown = with_level(model, params.segment, settings["models"], recording)
+            known = settings if leveled.level is None else {**settings, "level": leveled.level}
+            row = _segment_one(params, recording, leveled, out, known, on_frame)
+            warnings = [unknown, _other_modality(recording, folders)]
+            rows.append(
+                row | ({"warning": "; ".join(filter(None, warnings))} if any(warnings) else {})
+            )
     return rows
 
 
-def _other_modality(recording: Recording, folders: dict[str, Path]) -> dict[str, str]:
-    """Warning about models whose modality is not that of the first frame; empty without one."""
+def _other_modality(recording: Recording, folders: dict[str, Path]) -> str | None:
+    """Warning about models whose modality is not that of the first frame; None without one."""
     from spinscope import families
     from spinscope.datasets.modality import modality_of_image
     from spinscope.models.store import model_info
@@ -105,15 +113,15 @@ def _other_modality(recording: Recording, folders: dict[str, Path]) -> dict[str,
     try:
         shown = modality_of_image(image_of(recording.read(0), recording.scale))
     except (RecordingError, OSError):  # a camera's file may have been moved
-        return {}
+        return None
     for ref, folder in folders.items():
         modality = families.of_model(model_info(folder)).modality
         if shown not in (None, modality):
-            return {
-                "warning": f"{recording.name} looks like a {shown} image, and {ref} is a model of "
+            return (
+                f"{recording.name} looks like a {shown} image, and {ref} is a model of "
                 f"{modality} images: check the model"
-            }
-    return {}
+            )
+    return None
 
 
 def _opened(params: Params, path: Path) -> Recording:
@@ -149,7 +157,7 @@ def _workers(params: Params) -> int:
     return params.segment.workers or len(os.sched_getaffinity(0))
 
 
-def _model(params: Params, folders: dict[str, Path]) -> tuple[Predictor, dict[str, Any]]:
+def open_models(params: Params, folders: dict[str, Path]) -> tuple[Predictor, dict[str, Any]]:
     """Model or ensemble of these folders by reference, and the settings the results depend on."""
     from spinscope.inference.predict import combined
     from spinscope.models.store import NETWORK
@@ -191,6 +199,8 @@ def _segment_one(
     row: dict[str, Any] = {"file": str(recording.path), "folder": str(folder)}
     if note := fewer_views([model], params.segment.tta):
         row["note"] = note
+    if model.level is not None:
+        row["level"] = model.level
     try:
         results = segment_recording(
             recording,
@@ -212,6 +222,7 @@ def _segment_one(
         "objects": statistics["objects"],
         "diameter_px_mean": statistics["diameter_px_mean"],
         "diameter_nm_mean": statistics.get("diameter_nm_mean"),
+        "diameter_px_mean_sd_boundary": statistics.get("diameter_px_mean_sd_boundary"),
         "pixel_size_nm": results.summary["recording"]["pixel_size_nm"],
         "frames_per_s": results.summary["timing"]["frames_per_s"],
         "previous": results.summary["previous"],
@@ -237,6 +248,59 @@ def _draw(raw: np.ndarray, mask: np.ndarray, results: Results) -> dict[str, str]
         drawn["mask"] = f"{results.folder}.mask.png"
         write_class_indices(drawn["mask"], mask, results.pixel_size)
     return drawn
+
+
+def calibrate(
+    params: Params,
+    model_refs: Sequence[str],
+    frames: Iterable[tuple[np.ndarray, np.ndarray]],
+    out: Path,
+) -> dict[str, Any]:
+    """Fit the level of a recording to corrected frames, and write it to a file.
+
+    Parameters
+    ----------
+    params : Params
+        Settings; those of `segment` and `inference` must be those of the segmentation.
+    model_refs : sequence of str
+        References of the models.
+    frames : iterable
+        Images (H, W), and class indices (H, W) of their corrected masks.
+    out : Path
+        JSON file to write.
+
+    Returns
+    -------
+    dict
+        `level`; `mcc` of the masks at that level, and `mcc_most_probable` of the masks without one;
+        number of `frames`; `file`.
+    """
+    from spinscope.jobs.levels import fit_level, write_level
+    from spinscope.tracking import resolve
+
+    model, settings = open_models(
+        params, {ref: resolve(params.tracking, ref) for ref in model_refs}
+    )
+    fitted = fit_level(model, frames, params.segment.tta)
+    write_level(out, fitted, [row["sha256"] for row in settings["models"]])
+    return fitted | {"file": str(out)}
+
+
+def corrected_frame(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read an image and its corrected mask, a label file.
+
+    Raises
+    ------
+    SpinscopeError
+        For a recording of several frames, and for what cannot be read.
+    """
+    from spinscope.images import read_label
+    from spinscope.recordings import image_of, open_recording
+
+    recording = open_recording(image)
+    if recording.n != 1:
+        raise SpinscopeError(f"{image} must be a single image, not {recording.n} frames")
+    return image_of(recording.read(0), recording.scale), read_label(mask)
 
 
 def measure(params: Params, folder: Path, sample: Path | None = None) -> dict[str, Any]:

@@ -73,14 +73,14 @@ def measure_frame(
         Mask, measurements and times.
     """
     started = time.perf_counter()
-    mask, doubt, view_masks = predictor.segment_views(raw, tta)
+    mask, doubt, view_masks, rim = predictor.segment_views(raw, tta)
     segmented = time.perf_counter()
     skyrmions = mask == SKYRMION
     if view_masks:
         views = (view_mask == SKYRMION for view_mask in view_masks)
-        objects, row = measure_views(skyrmions, views, raw, min_px=min_px)
+        objects, row = measure_views(skyrmions, views, raw, min_px=min_px, rim=rim)
     else:
-        objects = measure(skyrmions, raw, min_px=min_px)
+        objects = measure(skyrmions, raw, min_px=min_px, rim=rim)
         row = frame_quantities(objects, mask.shape)
     objects |= {key: objects[key] / scale for key in _GREY if key in objects}
     row["uncertain_fraction"] = doubt

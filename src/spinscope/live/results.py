@@ -572,39 +572,56 @@ def _merge_masks(chunks: Sequence[Path], target: Path, calibration: Mapping[str,
 
 def _merge_tables(chunks: Sequence[Path], name: str, folder: Path) -> None:
     """Append tables to one Parquet and one CSV file, one chunk in memory at a time."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    def tables() -> Iterator[pa.Table]:
-        for path in chunks:
+    def tables(paths: Sequence[Path]) -> Iterator[pa.Table]:
+        for path in paths:
             table = pq.read_table(path / f"{name}.parquet")
             names = [present_column(name, column) for column in table.column_names]
             columns = (column.to_numpy() for column in table.columns)
             yield arrow_table(dict(zip(names, columns, strict=True)))
 
-    schema = next(tables()).schema
+    def same_columns(table: pa.Table) -> pa.Table:
+        """Table with the columns of the last chunk: an earlier version may have written fewer."""
+        known = set(table.column_names)
+        columns = [
+            table[field.name] if field.name in known else pa.nulls(len(table), field.type)
+            for field in schema
+        ]
+        return pa.table(columns, schema)
+
+    schema = next(tables(chunks[-1:])).schema
     with (
         pq.ParquetWriter(folder / f"{name}.parquet", schema) as parquet,
         csv_writer(folder / f"{name}.csv", schema) as text,
     ):
-        for table in tables():
+        for table in map(same_columns, tables(chunks)):
             parquet.write_table(table)
             text.write_table(table)
 
 
 def _statistics(folder: Path, pixel_size_nm: float | None) -> dict[str, float | None]:
-    """Number of objects, and mean and SD of their diameters, over the whole recording."""
+    """Number of objects, and mean and SDs of their diameters, over the whole recording."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(folder / "objects.parquet", columns=["diameter_px"])
+    path, boundary = folder / "objects.parquet", "diameter_px_sd_boundary"
+    columns = [name for name in pq.read_schema(path).names if name in ("diameter_px", boundary)]
+    table = pq.read_table(path, columns=columns)
     diameters = table["diameter_px"].to_numpy()
+    rim = table[boundary].to_numpy() if boundary in columns else np.full(len(diameters), np.nan)
     statistics = {
         "objects": len(diameters),
         "objects_per_frame": len(diameters) / pq.read_metadata(folder / "frames.parquet").num_rows,
         "diameter_px_mean": float(diameters.mean()) if len(diameters) else None,
         "diameter_px_sd_objects": float(diameters.std(ddof=1)) if len(diameters) > 1 else None,
+        # The boundaries of all objects move together.
+        "diameter_px_mean_sd_boundary": (
+            float(np.nanmean(rim)) if np.isfinite(rim).any() else None
+        ),
     }
     if pixel_size_nm is not None:
-        for key in ("diameter_px_mean", "diameter_px_sd_objects"):
+        for key in [key for key in statistics if "_px" in key]:
             value = statistics[key]
             statistics[key.replace("_px", "_nm")] = value and value * pixel_size_nm
     return rounded(statistics)

@@ -129,6 +129,21 @@ def final_reviews(reviews: Sequence[Reviews]) -> list[FinalReview]:
     return sorted(kept, key=lambda one: one.review.when)  # later sections replace earlier ones
 
 
+def corrected_frames(reviews: Reviews) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield image and mask of each frame or crop whose last mask was corrected.
+
+    Raises
+    ------
+    SpinscopeError
+        Where there is none.
+    """
+    final = [one.review for one in final_reviews([reviews]) if reviews.was_corrected(one.review)]
+    if not final:
+        raise SpinscopeError(f"{reviews.folder} holds no corrected frame")
+    for review in final:
+        yield reviews.image(review), reviews.label(review)
+
+
 def _with_review(label: np.ndarray, reviewed: np.ndarray, review: Review) -> np.ndarray:
     """Label with the reviewed mask in it; classes that no model segments are kept."""
     label = label.copy()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
 from spinscope.errors import SpinscopeError
+from spinscope.inference.predict import Segmented
 from spinscope.live.pipeline import segment_recording
 from spinscope.live.results import Results, open_results
 from spinscope.recordings import Recording, image_of
@@ -91,11 +91,11 @@ class _ReviewedMasks:
     def _hash(self, raw: np.ndarray) -> str:
         return image_sha256(image_of(raw, self._white))
 
-    def segment_views(self, raw: np.ndarray, tta: int) -> tuple[np.ndarray, float, list[Any]]:
-        """Mask of a frame; the fraction of uncertain pixels is unknown, and there are no views."""
+    def segment_views(self, raw: np.ndarray, tta: int) -> Segmented:
+        """Mask of a frame; its probability is unknown, and there are no views."""
         found = self._hash(raw)
         mask = self._results.mask(self._frames[found])
         for one in self._reviews.get(found, ()):
             y0, x0, y1, x1 = one.review.window or (0, 0, *mask.shape)
             mask[y0:y1, x0:x1] = one.reviews.label(one.review)
-        return mask, float("nan"), []
+        return Segmented(mask, float("nan"), [], None)
