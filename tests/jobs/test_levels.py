@@ -44,6 +44,12 @@ def test_the_level_of_a_corrected_frame_is_recovered(recording, tmp_path):
     assert row["level"] == fitted["level"]
     results = open_results(row["folder"])
     assert results.summary["settings"]["level"] == fitted["level"]
+    # A fitted level is known better than a number that was typed.
+    typed = load_params(overrides=[f"segment.level={fitted['level']}"])
+    (other,) = jobs.segment(typed, [frame], [MODEL], tmp_path / "masks")
+    assert other["previous"] and other["objects"] == row["objects"]
+    key = "diameter_px_mean_sd_boundary"
+    assert 0.1 < row[key] / other[key] < 0.6
     agreement = np.mean(read_label(label) == results.mask(0))
     (plain,) = jobs.segment(params, [frame], [MODEL], tmp_path / "plain")
     assert "level" not in plain

@@ -17,6 +17,9 @@ from spinscope.inference.rules import most_probable
 LEVEL_SD = 1.0
 """Standard deviation, over sources, of the level that agrees best with the labels, in logits."""
 
+FITTED_SD = 0.3
+"""The same within a source, about the level that was fitted to one of its frames."""
+
 MOST_PROBABLE = 0.5
 """Level of the rule "most probable class" between two classes."""
 
@@ -72,7 +75,9 @@ def at_level(probabilities: np.ndarray, level: float) -> np.ndarray:
     return classes
 
 
-def boundary_rim(probabilities: np.ndarray, mask: np.ndarray, level: float | None) -> np.ndarray:
+def boundary_rim(
+    probabilities: np.ndarray, mask: np.ndarray, level: float | None, sd: float = LEVEL_SD
+) -> np.ndarray:
     """Return the pixels of skyrmions that a level one standard deviation higher leaves out.
 
     The logit of the probability falls evenly across a boundary, so that the boundary at a level
@@ -86,12 +91,14 @@ def boundary_rim(probabilities: np.ndarray, mask: np.ndarray, level: float | Non
         Class indices.
     level : float or None
         Level of the mask, None for the most probable class.
+    sd : float
+        Standard deviation of the level in logits.
 
     Returns
     -------
     (H, W) bool array
     """
-    higher = expit(logit(MOST_PROBABLE if level is None else level) + LEVEL_SD)
+    higher = expit(logit(MOST_PROBABLE if level is None else level) + sd)
     return (mask == SKYRMION) & (probabilities[..., SKYRMION] < higher)
 
 

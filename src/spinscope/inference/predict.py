@@ -22,7 +22,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.images import moments, standardise
 from spinscope.inference.engine import Engine, KerasEngine, Name, Precision, open_engine
 from spinscope.inference.geometry import Geometry
-from spinscope.inference.level import at_level, boundary_rim
+from spinscope.inference.level import LEVEL_SD, at_level, boundary_rim
 from spinscope.inference.rules import Upscale, doubtful, drop_low_peaks, most_probable
 from spinscope.inference.tiling import Tiling, tiled
 from spinscope.inference.views import VIEWS, VIEWS_OF_SYMMETRY, View, mean_of, transform, undo
@@ -71,6 +71,8 @@ class Predictor:
     level : float, optional
         Probability from which a pixel is a skyrmion. Where it is None, the most probable class
         counts.
+    level_sd : float
+        Standard deviation of the level in logits, which gives the uncertainty of the boundary.
     """
 
     engine: Engine
@@ -78,6 +80,7 @@ class Predictor:
     tiling: Tiling = field(default_factory=Tiling)
     geometry: Geometry | None = None
     level: float | None = None
+    level_sd: float = LEVEL_SD
 
     @classmethod
     def load(
@@ -185,7 +188,7 @@ class Predictor:
         mean = mean_of(views)
         mask, highest = self._decide(mean, image.shape)
         masks = [self._decide(view, image.shape)[0] for view in views] if len(views) > 1 else []
-        return Segmented(mask, doubtful(highest), masks, boundary_rim(mean, mask, self.level))
+        return Segmented(mask, doubtful(highest), masks, self._rim(mean, mask))
 
     def mask_and_probability(
         self, image: np.ndarray, tta: int = 1
@@ -209,8 +212,15 @@ class Predictor:
         probabilities = self.probabilities(image, tta)
         return self._decide(probabilities, image.shape)[0], probabilities[..., SKYRMION]
 
-    def with_level(self, level: float | None) -> Predictor:
+    def with_level(self, level: float | None, sd: float = LEVEL_SD) -> Predictor:
         """Return this predictor with the boundary of skyrmions at another level.
+
+        Parameters
+        ----------
+        level : float or None
+            Probability from which a pixel is a skyrmion, None for the most probable class.
+        sd : float
+            Standard deviation of the level in logits.
 
         Raises
         ------
@@ -219,7 +229,7 @@ class Predictor:
         """
         if level is not None and not 0 < level < 1:
             raise SpinscopeError(f"level (={level:g}) must be a probability between 0 and 1")
-        return replace(self, level=level)
+        return replace(self, level=level, level_sd=sd)
 
     def with_geometry(self, axis_deg: float | None = None, scale: float | None = None) -> Predictor:
         """Return this predictor for recordings with another tilt axis or another scale.
@@ -317,6 +327,10 @@ class Predictor:
             found = np.concatenate([band for _, band in bands])
             yield slice(0, image.shape[0]), self.geometry.undo(found, image.shape)
 
+    def _rim(self, probabilities: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Pixels of skyrmions that a level one standard deviation higher leaves out."""
+        return boundary_rim(probabilities, mask, self.level, self.level_sd)
+
     def _fill(
         self, image: np.ndarray, tta: int, mask: np.ndarray, rim: np.ndarray | None = None
     ) -> float:
@@ -325,7 +339,7 @@ class Predictor:
         for rows, band in self.bands(image, tta):
             mask[rows], highest = self._decide(band, image.shape)
             if rim is not None:
-                rim[rows] = boundary_rim(band, mask[rows], self.level)
+                rim[rows] = self._rim(band, mask[rows])
             doubt += doubtful(highest) * highest.size / mask.size
             del band  # free the memory before the next band is made
         return doubt
@@ -380,14 +394,13 @@ class Ensemble(Predictor):
         if len(classes) != 1:
             raise SpinscopeError(f"models must know the same classes, not {sorted(classes)}")
         first = members[0]
-        return cls(
-            first.engine, first.info, first.tiling, level=first.level, members=tuple(members)
-        )
+        made = cls(first.engine, first.info, first.tiling, members=tuple(members))
+        return made.with_level(first.level, first.level_sd)
 
     def with_geometry(self, axis_deg: float | None = None, scale: float | None = None) -> Ensemble:
         """Return this ensemble for recordings with another tilt axis or another scale."""
         members = [member.with_geometry(axis_deg, scale) for member in self.members]
-        return replace(self.of(members), level=self.level)
+        return self.of(members).with_level(self.level, self.level_sd)
 
     def transforms(self, tta: int = 1) -> tuple[View, ...]:
         """Return the augmented views of the network with the lowest symmetry."""

@@ -15,6 +15,7 @@ from spinscope.evaluation.levels import BINS, best_level, level_counts
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.files import provenance, write_json
 from spinscope.images import to_scheme
+from spinscope.inference.level import FITTED_SD, half_contrast_level, with_peaks
 from spinscope.live.stored import parse_json
 from spinscope.recordings import Recording, image_of
 
@@ -62,6 +63,7 @@ def with_level(
             )
     elif isinstance(level, str):
         level = _read_level(Path(level), {row["sha256"] for row in models})
+        return model.with_level(level, FITTED_SD), None
     return model.with_level(level), None
 
 
@@ -81,7 +83,6 @@ def _read_level(path: Path, networks: set[str]) -> float:
 def _half_contrast(model: Predictor, recording: Recording, views: int) -> float | None:
     """Level of half contrast of a recording, from a few frames; None where it is unknown."""
     from spinscope import families
-    from spinscope.inference.level import half_contrast_level
 
     if recording.n is None:
         raise SpinscopeError(
@@ -128,8 +129,6 @@ def fit_level(
     SpinscopeError
         For a mask of another size than its image, and where no mask has a skyrmion.
     """
-    from spinscope.inference.level import with_peaks
-
     model, classes = model.with_level(None), len(model.info["classes"])
     counts = np.zeros((2, BINS), dtype=np.int64)
     matrix, used = np.zeros((classes, classes), dtype=np.int64), 0

@@ -94,13 +94,23 @@ def segment(
     for recording in recordings:
         with contextlib.closing(recording):
             leveled, unknown = with_level(model, params.segment, settings["models"], recording)
-            known = settings if leveled.level is None else {**settings, "level": leveled.level}
+            known = settings | _level_settings(leveled)
             row = _segment_one(params, recording, leveled, out, known, on_frame)
             warnings = [unknown, _other_modality(recording, folders)]
             rows.append(
                 row | ({"warning": "; ".join(filter(None, warnings))} if any(warnings) else {})
             )
     return rows
+
+
+def _level_settings(model: Predictor) -> dict[str, float]:
+    """Settings of results whose boundary is not that of the most probable class."""
+    from spinscope.inference.level import LEVEL_SD
+
+    if model.level is None:
+        return {}
+    fitted = model.level_sd != LEVEL_SD
+    return {"level": model.level} | ({"level_sd_logits": model.level_sd} if fitted else {})
 
 
 def _other_modality(recording: Recording, folders: dict[str, Path]) -> str | None:
