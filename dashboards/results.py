@@ -87,17 +87,21 @@ def show_sizes(opened: Opened) -> None:
     objects = opened.objects
     diameters = objects[column].to_numpy()
     spread = f" ± {diameters.std(ddof=1):.2f}" if len(diameters) > 1 else ""
-    layout.metrics(
-        {
-            "Skyrmions": f"{len(objects)}",
-            "Per frame": f"{len(objects) / opened.results.n_frames:.1f}",
-            f"Diameter, {unit}": (
-                f"{diameters.mean():.2f}{spread}",
-                "Mean ± SD over the objects; the equivalent diameter is that of the disc of the "
-                "same area",
-            ),
-        }
-    )
+    figures = {
+        "Skyrmions": f"{len(objects)}",
+        "Per frame": f"{len(objects) / opened.results.n_frames:.1f}",
+        f"Diameter, {unit}": (
+            f"{diameters.mean():.2f}{spread}",
+            "Mean ± SD over the objects; the equivalent diameter is that of the disc of the "
+            "same area",
+        ),
+    }
+    if f"{column}_sd_boundary" in objects:
+        figures[f"Boundary, {unit}"] = (
+            f"± {objects[f'{column}_sd_boundary'].mean():.2f}",
+            "Systematic SD of the mean diameter, from where the boundary of the skyrmions is drawn",
+        )
+    layout.metrics(figures)
     largest = 1.05 * np.percentile(diameters, 99.5)
     colours = {"objects": layout.PALETTE[0]}
     table = charts.histogram({"objects": diameters}, np.linspace(0, largest, 41))

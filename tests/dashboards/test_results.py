@@ -64,6 +64,8 @@ def test_frames_objects_and_sizes(segmented):
     assert "diameter_nm" not in app.dataframe[0].value
     app.segmented_control("unit").set_value("nm").run()
     assert "diameter_px" not in app.dataframe[0].value
+    sd = objects["diameter_nm_sd_boundary"].mean()
+    assert metrics(app)["Boundary, nm"] == f"± {sd:.2f}"
     assert metrics(app)["Diameter, nm"].startswith(f"{objects['diameter_nm'].mean():.2f}")
     assert len(app.get("vega_lite_chart")) == 3
     assert len(app.get("image")) == 1
