@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -68,6 +69,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         rank = {group: k for k, group in enumerate(LONGEST)}
         items.sort(key=lambda item: rank.get(_group(item.path), len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector leave out the modules, through which it would look all the time."""
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 def _group(path: Path) -> str:

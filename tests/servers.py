@@ -1,9 +1,13 @@
-"""Real servers for the tests, on the loopback interface: PostgreSQL, an S3 store, MLflow."""
+"""Real servers for the tests, on the loopback interface: PostgreSQL, an S3 store, MLflow.
+
+Processes of the tests that use a store are forked from a server of processes.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import multiprocessing
 import os
 import pwd
 import secrets
@@ -16,12 +20,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import httpx
 
 HOST = "127.0.0.1"
 START_SECONDS = 120
+
+
+def forking() -> ForkServerContext:
+    """Context of processes that are forked from one which has imported MLflow already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.faults.operations"])
+    return context
 
 
 def free_port() -> int:

@@ -4,6 +4,7 @@ opened in a real browser.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -17,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 import yaml
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from tests.conftest import LENIENT, discs
 
@@ -60,6 +62,15 @@ def _frames(n: int, seed: int):
 def own_main(monkeypatch):
     """AppTest leaves its page as `__main__`, which a spawned process would then run again."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture(autouse=True, scope="session")
+def components():
+    """Streamlit reads the metadata of all installed packages once, and not for every page."""
+    with pytest.MonkeyPatch.context() as patch:
+        found = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", found)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -93,20 +94,21 @@ def row(key: str, folder: Path, seed: int, n: int | None = None) -> dict:
 class Operations:
     """A process that imports once and forks a child for each operation, which a fault may hit.
 
-    The child stops before the operation, so that strace finds it there.
+    The child stops before the operation, so that strace finds it there. The process ends with the
+    one that started it.
     """
 
-    def __enter__(self) -> Operations:
+    def __init__(self):
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.operations"],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
         )  # fmt: skip
-        return self
 
-    def __exit__(self, *_) -> None:
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+    @classmethod
+    @functools.cache
+    def shared(cls) -> Operations:
+        """The process that all scenarios use."""
+        return cls()
 
     def _line(self) -> str:
         line = self._process.stdout.readline()

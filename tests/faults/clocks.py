@@ -6,15 +6,20 @@ import itertools
 import os
 import random
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from tests.faults.base import ROOT, Trials, scenario
-from tests.faults.operations import NAME, registered, tracking_at
+from tests.faults.operations import NAME, promoted, registered, tracking_at
+from tests.servers import forking, postgres
 
 from spinscope.reviews.folder import Reviews
-from spinscope.tracking import MOVED, history, open_store
+from spinscope.tracking import MOVED, history, open_store, promotion
 from spinscope.tracking.registry import current
 
 _AT = """
@@ -29,25 +34,6 @@ folder, version, parent = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 review(folder, version)
 promoted(open_store(tracking_at(folder)), version)
 sys.exit(dead(parent) or dead(this_process()))
-"""
-_HOST = """
-import socket, sys
-from pathlib import Path
-host, uri, folder, start, *versions = sys.argv[1:]
-socket.gethostname = lambda: host
-sys.path.insert(0, {root!r})
-from tests.faults.operations import promoted, tracking_at
-from spinscope.tracking import open_store, promotion
-
-promotion._MOVE_SECONDS = 3.0
-store = open_store(tracking_at(Path(folder), uri))
-print("ready", flush=True)
-sys.stdin.readline()
-if start == "killed":
-    import os, signal
-    promotion._set_alias = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-for version in versions:
-    promoted(store, int(version))
 """
 
 
@@ -78,27 +64,35 @@ def clock_jumps(folder: Path, rng: random.Random, n: int) -> Trials:
             yield None
 
 
-def hosts(uri: str, folder: Path, *tasks: tuple[str, str, list[int]]) -> list[subprocess.Popen]:
-    """Processes of several hosts that promote at once: (host, "alive" or "killed", versions)."""
-    script = folder / "host.py"
-    script.write_text(_HOST.format(root=str(ROOT)))
-    processes = []
-    for host, start, versions in tasks:
-        (folder / host).mkdir(exist_ok=True)
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, script, host, uri, folder / "store", start, *map(str, versions)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                # No lock in common: another host has other temporary files.
-                env={**os.environ, "TMPDIR": str(folder / host)},
-            )
-        )  # fmt: skip
+def hosts(uri: str, folder: Path, *tasks: tuple[str, str, list[int]]) -> list[str]:
+    """Let several hosts promote at once: (host, "alive" or "killed", versions); their errors."""
+    context = forking()
+    together = context.Barrier(len(tasks))
+    processes = [
+        context.Process(target=_promote, args=(*task, uri, folder, together)) for task in tasks
+    ]
     for process in processes:
-        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        process.start()
     for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    return processes
+        process.join()
+    return [(folder / host / "log").read_text() for host, _, _ in tasks]
+
+
+def _promote(
+    host: str, start: str, versions: list[int], uri: str, folder: Path, together: Barrier
+) -> None:
+    """Promote versions in a process of a host, as soon as those of the other hosts are ready."""
+    (folder / host).mkdir(exist_ok=True)
+    sys.stderr = (folder / host / "log").open("w", buffering=1)
+    socket.gethostname = lambda: host
+    tempfile.tempdir = str(folder / host)  # no lock in common with another host
+    promotion._MOVE_SECONDS = 3.0
+    store = open_store(tracking_at(folder / "store", uri))
+    together.wait(120)
+    if start == "killed":
+        promotion._set_alias = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    for version in versions:
+        promoted(store, version)
 
 
 def chain(store) -> str | None:
@@ -114,8 +108,6 @@ def chain(store) -> str | None:
 @scenario("promotions at once on two hosts, one killed at the end", n=3)
 def two_hosts(folder: Path, rng: random.Random, n: int) -> Trials:
     """Each of two hosts promotes n versions on one PostgreSQL server; then one is killed."""
-    from tests.servers import postgres
-
     with postgres() as server:
         uri = server.database()
         store = open_store(tracking_at(folder / "store", uri))
@@ -123,17 +115,14 @@ def two_hosts(folder: Path, rng: random.Random, n: int) -> Trials:
         numbers = list(range(2, 2 * n + 2))
         rng.shuffle(numbers)
         ours, theirs = numbers[:n], numbers[n:]
-        both = hosts(uri, folder, ("one", "alive", ours), ("two", "alive", theirs))
-        errors = [process.communicate()[1] for process in both]
+        errors = hosts(uri, folder, ("one", "alive", ours), ("two", "alive", theirs))
         steps = [step.to_version for step in history(store, NAME)]
         problem = chain(store)
         for number in numbers:
             lost = None if number in steps else f"version {number} is not in {steps}: {errors}"
             yield problem or lost
-        killed = hosts(uri, folder, ("one", "killed", [2 * n + 2]))
-        killed[0].communicate()
-        (alive,) = hosts(uri, folder, ("two", "alive", [2 * n + 3]))
-        error = alive.communicate()[1]
+        hosts(uri, folder, ("one", "killed", [2 * n + 2]))
+        (error,) = hosts(uri, folder, ("two", "alive", [2 * n + 3]))
         steps = [step.to_version for step in history(store, NAME)]
         done = 2 * n + 3 == steps[-1] and 2 * n + 2 not in steps
         yield chain(store) or (None if done else f"the history says {steps}: {error[-300:]}")

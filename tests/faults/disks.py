@@ -51,20 +51,20 @@ def _each(
     `fresh` makes the folder of a trial; `lost` (folder, whether the operation succeeded) says what
     was lost, if anything.
     """
-    with Operations() as operations:
-        count = operations.count(operation, fresh(folder / "counted"), calls)
-        for k in chosen(count, n, rng):
-            place = fresh(folder / f"trial-{k}")
-            status = operations.run(operation, place, fault.format(k), calls)
-            problem = None
-            if status not in (0, 3, -9):
-                problem = f"no sentence, but exit status {status}"
-            try:
-                problem = problem or lost(place, status == 0)
-            except (SpinscopeError, OSError, sqlite3.Error) as error:
-                problem = f"{type(error).__name__}: {error}"
-            yield problem and f"call {k} of {count}: {problem}"
-            shutil.rmtree(place, ignore_errors=True)
+    operations = Operations.shared()
+    count = operations.count(operation, fresh(folder / "counted"), calls)
+    for k in chosen(count, n, rng):
+        place = fresh(folder / f"trial-{k}")
+        status = operations.run(operation, place, fault.format(k), calls)
+        problem = None
+        if status not in (0, 3, -9):
+            problem = f"no sentence, but exit status {status}"
+        try:
+            problem = problem or lost(place, status == 0)
+        except (SpinscopeError, OSError, sqlite3.Error) as error:
+            problem = f"{type(error).__name__}: {error}"
+        yield problem and f"call {k} of {count}: {problem}"
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _store(folder: Path) -> Callable[[Path], Path]:

@@ -10,7 +10,9 @@ import warnings
 from pathlib import Path
 
 import mlflow
-import mlflow.pyfunc  # noqa: F401
+import mlflow.pyfunc
+import mlflow.store.model_registry.sqlalchemy_store
+import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (once, and not in each child)
 import numpy as np
 
 from spinscope.config import Tracking, load_params

@@ -194,15 +194,14 @@ def import_killed(folder: Path, rng: random.Random, n: int) -> Trials:
     registered(open_store(source), folder, 2)
     open_store(tracking_at(folder / "whole"))
     uri = source.uri
-    with Operations() as operations:
-        began = time.monotonic()
-        assert operations.run("import", folder / "whole") == 0
-        lasts = time.monotonic() - began
-        for k in range(n):
-            target = folder / f"target-{k}"
-            for _ in range(3):
-                operations.kill("import", target, rng.uniform(0, lasts))
-            counts = import_store(tracking_at(target), uri)
-            short = [str(count) for count in counts if count.source != count.target]
-            twice = len(versions(open_store(tracking_at(target)), NAME)) != 2
-            yield "; ".join(short) or ("a version is there twice" if twice else None)
+    operations, began = Operations.shared(), time.monotonic()
+    assert operations.run("import", folder / "whole") == 0
+    lasts = time.monotonic() - began
+    for k in range(n):
+        target = folder / f"target-{k}"
+        for _ in range(3):
+            operations.kill("import", target, rng.uniform(0, lasts))
+        counts = import_store(tracking_at(target), uri)
+        short = [str(count) for count in counts if count.source != count.target]
+        twice = len(versions(open_store(tracking_at(target)), NAME)) != 2
+        yield "; ".join(short) or ("a version is there twice" if twice else None)

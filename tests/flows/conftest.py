@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,23 @@ def prefect(tmp_path_factory):
         }
         with prefect_test_harness(server_startup_timeout=180), temporary_settings(settings):
             yield
+
+
+@pytest.fixture
+def run_as_main(monkeypatch, capsys) -> Callable[..., str]:
+    """Run a file of the flows with words, as `python flows/FILE WORDS` does; what it prints."""
+    monkeypatch.syspath_prepend(str(FLOWS))
+
+    def run(file: str, *words: str) -> str:
+        monkeypatch.setattr(sys, "argv", [file, *words])
+        capsys.readouterr()
+        try:
+            runpy.run_path(str(FLOWS / file), run_name="__main__")
+        except SystemExit as end:
+            assert not end.code, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return run
 
 
 def settings_of(params) -> list[str]:

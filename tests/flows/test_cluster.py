@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -121,13 +120,9 @@ def slurm(monkeypatch):
             'cluster.prologue=["module load cuda"]']  # fmt: skip
 
 
-def test_the_job_script_is_printed(slurm, tmp_path):
+def test_the_job_script_is_printed(slurm, run_as_main):
     words = [w for one in slurm for w in ("--set", one)]
-    done = subprocess.run(
-        [sys.executable, str(FLOWS / "train_seeds.py"), "--dry-run", *words],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    lines = done.stdout.splitlines()
+    lines = run_as_main("train_seeds.py", "--dry-run", *words).splitlines()
     for wanted in ("-J spinscope", "-p gpu", "-A lab", "--cpus-per-task=4", "--mem=8G",
                    "-t 01:30:00", "--gres=gpu:1"):  # fmt: skip
         assert f"#SBATCH {wanted}" in lines

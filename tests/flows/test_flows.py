@@ -134,16 +134,19 @@ def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
     }  # fmt: skip
 
 
-def test_bad_words_end_a_flow_with_a_sentence():
+def test_bad_words_end_a_flow_with_a_sentence(prefect):
+    from prefect.settings import PREFECT_API_URL
+
+    given = {"PREFECT_API_URL": PREFECT_API_URL.value(), "PREFECT_LOGGING_LEVEL": "CRITICAL"}
     done = subprocess.run(
         [sys.executable, str(FLOWS / "promote.py"), "--set", "gates.min_mc=1"],
-        capture_output=True, text=True, env={**os.environ, "PREFECT_LOGGING_LEVEL": "CRITICAL"},
+        capture_output=True, text=True, env={**os.environ, **given},
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: params: gates.min_mc")
 
 
-def test_every_flow_takes_the_settings_on_its_command_line():
+def test_every_flow_takes_the_settings_on_its_command_line(run_as_main):
     programs = [
         (f"{name}.py",)
         for name in (
@@ -152,9 +155,6 @@ def test_every_flow_takes_the_settings_on_its_command_line():
         )
     ]
     for program, *name in [*programs, ("study.py", "evaluate-tta"), ("study.py", "probes")]:
-        done = subprocess.run(
-            [sys.executable, str(FLOWS / program), *name, "--help"], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        assert "--profile" in done.stdout
-        assert "--set" in done.stdout
+        printed = run_as_main(program, *name, "--help")
+        assert "--profile" in printed
+        assert "--set" in printed

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tests.conftest import tracking_at
+from tests.servers import forking
 from tests.tracking.conftest import MEASURES, THRESHOLD, frames, report, threshold
 
+from spinscope.config import Tracking
 from spinscope.errors import SpinscopeError
 from spinscope.tracking import Store, history, open_store, parent_run, resolve, seed_run
 from spinscope.tracking.migration import END, FROM, import_store
@@ -147,52 +147,48 @@ def test_a_source_must_be_another_store(source, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-KILLED = """
-import os, signal, sys
-from mlflow import MlflowClient
-from spinscope.tracking.migration import import_store
-from spinscope.config import Tracking
-
-source, uri, artifacts, calls = sys.argv[1:]
-left = int(calls)
-
-def counted(name):
-    method = getattr(MlflowClient, name)
-    def call(self, *arguments, **options):
-        global left
-        answer = method(self, *arguments, **options)
-        if self._registry_uri == uri:
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return answer
-    setattr(MlflowClient, name, call)
-
-for name in {names}:
-    counted(name)
-import_store(
-    Tracking(uri=uri, artifacts=artifacts, experiment="moke-unet", moved_alias="warn"), source
-)
-""".replace(
-    "{names}",
-    repr([
-        "create_run", "log_batch", "log_artifacts", "set_terminated", "create_logged_model",
-        "log_model_artifacts", "finalize_logged_model", "create_model_version",
-        "delete_model_version", "set_registered_model_tag", "set_registered_model_alias",
-    ]),
+CHANGES = (
+    "create_run", "log_batch", "log_artifacts", "set_terminated", "create_logged_model",
+    "log_model_artifacts", "finalize_logged_model", "create_model_version",
+    "delete_model_version", "set_registered_model_tag", "set_registered_model_alias",
 )  # fmt: skip
+"""Methods of MLflow's client that change a store."""
+
+
+def imported(source: str, target: Tracking, calls: int) -> None:
+    """Import a store in a process that is killed after a number of changes of the target."""
+    from mlflow import MlflowClient
+
+    left = [calls]
+
+    def counted(name: str) -> None:
+        method = getattr(MlflowClient, name)
+
+        def call(self, *arguments, **options):
+            answer = method(self, *arguments, **options)
+            if self._registry_uri == target.uri:
+                left[0] -= 1
+                if left[0] == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return answer
+
+        setattr(MlflowClient, name, call)
+
+    for name in CHANGES:
+        counted(name)
+    import_store(target, source)
 
 
 def test_an_import_that_is_killed_again_and_again_is_complete(source, target):
     """The process is killed after 6, 14, 22 … changes of the target, until nothing is left."""
-    command = [sys.executable, "-c", KILLED, source.uri, target.uri, target.artifacts]
     kills = 0
     while True:
-        calls = str(6 + 8 * kills)
-        done = subprocess.run([*command, calls], capture_output=True, text=True, env=os.environ)
-        if done.returncode == 0:
+        process = forking().Process(target=imported, args=(source.uri, target, 6 + 8 * kills))
+        process.start()
+        process.join()
+        if process.exitcode == 0:
             break
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert process.exitcode == -signal.SIGKILL
         kills += 1
     assert kills >= 3
     copy = open_store(target)
