@@ -149,6 +149,7 @@ def segment(
     tta: int | None = None,
     min_px: int | None = None,
     level: float | None = None,
+    region: str | None = None,
     pixel_size: float | None = None,
     interval: float | None = None,
 ) -> Segmentation:
@@ -169,6 +170,9 @@ def segment(
     level : float, optional
         Probability at the boundary of skyrmions; by default that of the model, which is the most
         probable class.
+    region : str, optional
+        "auto" leaves out information bars, lettering and scale bars; "whole"; or a crop
+        "y0,x0,y1,x1" in px. By default `segment.region`.
     pixel_size, interval : float, optional
         Pixel size in m and time between frames in s, which override the recording's metadata.
 
@@ -210,6 +214,7 @@ def segment(
             settings={"min_px": min_px},
             tta=tta,
             min_px=min_px,
+            region=settings.region if region is None else region,
             workers=settings.workers or len(os.sched_getaffinity(0)),
         )
         return Segmentation.of(results, recording)

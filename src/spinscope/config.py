@@ -310,9 +310,17 @@ def _level(level: float | str | None) -> float | str | None:
     return level
 
 
+def _region(value: str) -> str:
+    """Check a part of the frames."""
+    if not re.fullmatch(r"auto|whole|\d+,\d+,\d+,\d+", value):
+        raise ValueError("it must be auto, whole or a crop y0,x0,y1,x1 in px")
+    return value
+
+
 class Segment(Section):
     tta: Literal[1, 2, 3, 8]
     level: Annotated[float | str | None, AfterValidator(_level)]
+    region: Annotated[str, AfterValidator(_region)]
     axis_deg: float | None = Field(allow_inf_nan=False)
     scale: float | None = Field(gt=0, allow_inf_nan=False)
     workers: int = Field(ge=0)

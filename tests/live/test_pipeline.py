@@ -12,9 +12,12 @@ import pytest
 import tifffile
 from filelock import FileLock
 from scipy.ndimage import gaussian_filter
+from tests.inference.test_sample import film
 from tests.live.conftest import Dark, dark
 
 from spinscope.analysis.shapes import measure
+from spinscope.classes import CLASSES, OUTSIDE
+from spinscope.corpora.annotations import annotate
 from spinscope.errors import SpinscopeError
 from spinscope.inference.predict import Ensemble, Predictor
 from spinscope.live import results as results_module
@@ -359,3 +362,57 @@ def test_networks_of_different_grids_use_the_same_tiles(frames, predictor):
     )
     whole = Ensemble.of([Predictor(one.engine, one.info) for one in two.members])
     np.testing.assert_array_equal(measure_frame(raw, two).mask, measure_frame(raw, whole).mask)
+
+
+def test_an_information_bar_changes_nothing_about_the_film(tmp_path):
+    images = [film(k, snr=4) for k in range(3)]
+    barred = [annotate(image, np.random.default_rng(1), side="bottom") for image in images]
+    (bar,) = np.unique([np.argmax(frame.bar.any(axis=1)) for frame in barred])
+    for name, stack in (
+        ("barred", [f.image for f in barred]),
+        ("plain", [i[:bar] for i in images]),
+    ):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.stack(stack), photometric="minisblack")
+    found = run(tmp_path / "barred.tif", tmp_path / "out/barred", dark(-2), region="auto")
+    expected = run(tmp_path / "plain.tif", tmp_path / "out/plain", dark(-2), region="auto")
+    assert len(found.objects) > 15
+    pd.testing.assert_frame_equal(found.objects, expected.objects)
+    pd.testing.assert_frame_equal(
+        found.frames.drop(columns="sample_fraction"),
+        expected.frames.drop(columns="sample_fraction"),
+    )
+    np.testing.assert_allclose(found.frames["sample_fraction"], bar / len(images[0]))
+    assert (expected.frames["sample_fraction"] == 1).all()
+    (part,) = found.summary["left_out"]
+    assert (part["kind"], part["y0"], part["y1"]) == ("information bar", bar, len(images[0]))
+    assert found.classes == CLASSES and expected.summary["left_out"] == []
+    assert all((mask[bar:] == OUTSIDE).all() for mask in found.masks())
+    whole = run(tmp_path / "barred.tif", tmp_path / "out/whole", dark(-2))
+    assert len(whole.objects) > len(found.objects)
+
+
+def test_a_watched_folder_keeps_its_region(tmp_path):
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    for k in range(2):
+        frame = annotate(film(k, snr=4), np.random.default_rng(1), side="top")
+        tifffile.imwrite(folder / f"{k}.tif", frame.image, photometric="minisblack")
+        watched = WatchedFolder(folder, settle=0, poll=0.01, idle=0.1)
+        found = segment_recording(
+            watched, dark(-2), tmp_path / "out", settings=SETTINGS, region="auto"
+        )
+        assert found.n_frames == k + 1
+        assert len(set(found.frames["sample_fraction"])) == 1
+        assert [part["kind"] for part in found.summary["left_out"]] == ["information bar"]
+        assert (found.mask(k)[frame.bar] == OUTSIDE).all()
+
+
+def test_a_crop_cuts_objects_as_the_border_does(stack, frames, predictor, tmp_path):
+    found = run(stack, tmp_path / "crop", predictor, region="8,4,56,60")
+    for k, raw in enumerate(frames):
+        mask = predictor.classes(raw[8:56, 4:60])
+        expected = measure(mask == 1, raw[8:56, 4:60])
+        rows = found.objects[found.objects["frame"] == k]
+        np.testing.assert_array_equal(rows["touches_border"], expected["touches_border"])
+        np.testing.assert_allclose(rows["y_px"], expected["y_px"] + 8)
+        assert found.frames["area_fraction"][k] == pytest.approx((mask == 1).mean())

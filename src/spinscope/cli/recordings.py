@@ -182,14 +182,16 @@ def segmentation_line(row: dict) -> str:
     row : dict
         Summary of the recording.
     """
-    fraction = row.get("fraction", {}).get("skyrmion", 0.0)
+    left_out = ", ".join(dict.fromkeys(part["kind"] for part in row.get("left_out", ())))
     if row["frames"] == 1:
-        text = f"{row['objects']} skyrmions on {100 * fraction:.2f} % of the frame{_size(row)}"
+        area = f"{100 * row['area_fraction']:.2f} % of the {'sample' if left_out else 'frame'}"
+        text = f"{row['objects']} skyrmions on {area}{_size(row)}"
     else:
         speed = f", {row['frames_per_s']:.1f} frames/s" if row["frames_per_s"] else ""
         text = f"{row['objects']} skyrmions in {row['frames']} frames{_size(row)}{speed}"
     previous = f" (earlier results: {row['previous']})" if row["previous"] else ""
     note = f" ({row['note']})" if "note" in row else ""
+    note += f" (left out: {left_out})" if left_out else ""
     level = f", boundary at {row['level']:.3g}" if "level" in row else ""
     return f"{row['folder']}: {text}{level}{previous}{note}"
 

@@ -62,7 +62,8 @@ def segment(
     list of dict
         One per recording: `file`, `folder`, `frames`, `objects`, `diameter_px_mean`,
         `diameter_nm_mean` and `diameter_px_mean_sd_boundary`, `pixel_size_nm`, `fraction` of each
-        class in the first frame, `frames_per_s`, `previous` (folder of earlier results); also
+        class in the first frame and `area_fraction` of the skyrmions in its sample, `left_out`
+        (parts that are not sample), `frames_per_s`, `previous` (folder of earlier results); also
         `error` where a frame could not be read, `level` where the boundary is not that of the most
         probable class, `note` where the model allows fewer augmented views, and `warning` where
         the first frame shows another modality than that of a model, or half contrast was not
@@ -183,6 +184,7 @@ def open_models(params: Params, folders: dict[str, Path]) -> tuple[Predictor, di
         predictor(params, str(folder), streams=workers, masks=True) for folder in folders.values()
     ]
     geometry = params.segment.model_dump(include={"axis_deg", "scale", "pixel_size_nm"})
+    region = params.segment.region
     return combined(members), {
         "models": models,
         "inference": params.inference.model_dump(),
@@ -190,6 +192,7 @@ def open_models(params: Params, folders: dict[str, Path]) -> tuple[Predictor, di
         "min_px": params.segment.min_px,
         # Only where set: results that are older than these settings can be resumed.
         **{key: value for key, value in geometry.items() if value is not None},
+        **({} if region == "whole" else {"region": region}),
     }
 
 
@@ -219,6 +222,7 @@ def _segment_one(
             settings=settings,
             tta=params.segment.tta,
             min_px=params.segment.min_px,
+            region=params.segment.region,
             workers=_workers(params),
             chunk_frames=params.segment.chunk_frames,
             on_frame=on_frame and (lambda done: on_frame(name, done, recording.n)),
@@ -237,6 +241,8 @@ def _segment_one(
         "frames_per_s": results.summary["timing"]["frames_per_s"],
         "previous": results.summary["previous"],
         "fraction": {name: float((mask == k).mean()) for k, name in enumerate(classes)},
+        "area_fraction": float(results.table("frames", ["area_fraction"])["area_fraction"].iloc[0]),
+        "left_out": results.summary.get("left_out", []),
     }
     try:
         first = recording.read(0)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spinscope.analysis import frame_quantities, measure, measure_views
-from spinscope.classes import SKYRMION
+from spinscope.analysis import frame_quantities, label_objects, measure, measure_views
+from spinscope.classes import OUTSIDE, SKYRMION
 from spinscope.inference.predict import Predictor
+from spinscope.inference.sample import SampleRegion, segment_sample
 
 _GREY = ("intensity", "intensity_sd_views", "contrast", "contrast_sd_views")
 """Quantities in units of the pixels."""
@@ -48,6 +49,7 @@ def measure_frame(
     scale: float = 1.0,
     tta: int = 1,
     min_px: int = 1,
+    region: SampleRegion | None = None,
 ) -> MeasuredFrame:
     """Segment a frame with a network or an ensemble, and measure its skyrmions.
 
@@ -66,6 +68,9 @@ def measure_frame(
         Number of augmented views.
     min_px : int
         Objects of fewer pixels are left out.
+    region : SampleRegion, optional
+        Sample of the frame, by default all of it. What is left out is of the class "outside" in the
+        mask, does not count in the area fraction, and cuts objects off as the border does.
 
     Returns
     -------
@@ -73,17 +78,52 @@ def measure_frame(
         Mask, measurements and times.
     """
     started = time.perf_counter()
-    mask, doubt, view_masks, rim = predictor.segment_views(raw, tta)
+    mask, doubt, view_masks, rim = segment_sample(predictor, raw, tta, region)
     segmented = time.perf_counter()
-    skyrmions = mask == SKYRMION
+    # Bars have no place in the local background of an object.
+    window = region.window if region else (slice(None), slice(None))
+    image = region.sample(raw) if region else raw
+    inner, rim = mask[window], None if rim is None else rim[window]
+    skyrmions = inner == SKYRMION
     if view_masks:
-        views = (view_mask == SKYRMION for view_mask in view_masks)
-        objects, row = measure_views(skyrmions, views, raw, min_px=min_px, rim=rim)
+        views = (view_mask[window] == SKYRMION for view_mask in view_masks)
+        objects, row = measure_views(skyrmions, views, image, min_px=min_px, rim=rim)
     else:
-        objects = measure(skyrmions, raw, min_px=min_px, rim=rim)
-        row = frame_quantities(objects, mask.shape)
+        objects = measure(skyrmions, image, min_px=min_px, rim=rim)
+        row = frame_quantities(objects, inner.shape)
+    _leave_out(inner, skyrmions, objects, row, min_px)
+    row["sample_fraction"] *= inner.size / mask.size
+    for axis, side in zip("yx", window, strict=True):
+        for key in (f"{axis}_px", f"{axis}0_px", f"{axis}1_px"):
+            objects[key] = objects[key] + (side.start or 0)
     objects |= {key: objects[key] / scale for key in _GREY if key in objects}
     row["uncertain_fraction"] = doubt
     ended = time.perf_counter()
     seconds = {"segment": segmented - started, "measure": ended - segmented}
     return MeasuredFrame(index, mask, objects, row, seconds)
+
+
+def _leave_out(
+    mask: np.ndarray,
+    skyrmions: np.ndarray,
+    objects: dict[str, np.ndarray],
+    row: dict[str, float],
+    min_px: int,
+) -> None:
+    """Relate the quantities to the sample, which ends where the mask has classes beyond it."""
+    beyond = mask >= OUTSIDE
+    row["sample_fraction"] = np.count_nonzero(~beyond) / mask.size
+    if row["sample_fraction"] in (0, 1):
+        return
+    for key in row:
+        if key.startswith("area_fraction"):
+            row[key] /= row["sample_fraction"]
+    near = beyond.copy()
+    near[1:] |= beyond[:-1]
+    near[:-1] |= beyond[1:]
+    near[:, 1:] |= near[:, :-1].copy()
+    near[:, :-1] |= near[:, 1:].copy()
+    near &= skyrmions
+    if near.any():
+        cut = np.unique(label_objects(skyrmions, min_px)[0][near])
+        objects["touches_border"][cut[cut > 0] - 1] = True

@@ -20,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from spinscope.classes import CLASSES
 from spinscope.errors import SpinscopeError
 from spinscope.files import locked
 from spinscope.inference.predict import Predictor
+from spinscope.inference.sample import recording_region
 from spinscope.live.frame import measure_frame
 from spinscope.live.results import (
     SUMMARY,
@@ -100,6 +102,7 @@ def segment_recording(
     settings: dict[str, Any],
     tta: int = 1,
     min_px: int = 1,
+    region: str = "whole",
     workers: int = 2,
     chunk_frames: int = 64,
     on_frame: Callable[[int], None] | None = None,
@@ -121,6 +124,9 @@ def segment_recording(
         Number of augmented views.
     min_px : int
         Objects of fewer pixels are left out.
+    region : str
+        What of the frames is measured: "whole", "auto" (without information bars, lettering and
+        scale bars) or a crop "y0,x0,y1,x1" in px.
     workers : int
         Frames segmented at once.
     chunk_frames : int
@@ -143,7 +149,13 @@ def segment_recording(
 
     def work(index: int, raw: np.ndarray) -> EncodedFrame:
         frame = measure_frame(
-            raw, predictor, index=index, scale=recording.scale, tta=tta, min_px=min_px
+            raw,
+            predictor,
+            index=index,
+            scale=recording.scale,
+            tta=tta,
+            min_px=min_px,
+            region=chunks.region,
         )
         return encode(frame, recording.names(index))
 
@@ -155,7 +167,9 @@ def segment_recording(
         on_frame = on_frame or (lambda done: None)
         on_frame(done)
         writer = _Writer(chunks, chunk_frames, recording, timing, on_frame)
-        frames = _read_ahead(recording, done, timing)
+        if recording.n is not None:
+            _decide_region(chunks, recording.shape, _spread_frames(recording), region)
+        frames = _with_region(chunks, _read_ahead(recording, done, timing), region)
         with contextlib.closing(frames), ThreadPoolExecutor(workers) as pool:
             try:
                 error = _run(frames, writer, partial(pool.submit, work), workers)
@@ -172,7 +186,8 @@ def segment_recording(
         summary = {
             "settings": settings,
             "recording": source,
-            "classes": list(predictor.info["classes"]),
+            "classes": list(CLASSES if chunks.left_out else predictor.info["classes"]),
+            "left_out": chunks.left_out,
             "engine": f"{predictor.engine.name} {predictor.engine.precision}",
             "error": str(error) if error else None,
         }
@@ -182,6 +197,34 @@ def segment_recording(
     if error:
         raise _stopped(results)
     return results
+
+
+def _spread_frames(recording: Recording) -> list[np.ndarray]:
+    """First, middle and last frame of a recording, as far as they can be read."""
+    frames = []
+    for index in sorted({0, recording.n // 2, recording.n - 1}):
+        with contextlib.suppress(RecordingError, OSError):
+            frames.append(recording.read(index))
+    return frames
+
+
+def _decide_region(
+    chunks: Chunks, shape: tuple[int, int], frames: list[np.ndarray], setting: str
+) -> None:
+    """Decide what of the frames is sample, once per recording."""
+    if chunks.region is None and frames:
+        chunks.region = recording_region(shape, frames, setting)
+
+
+def _with_region(
+    chunks: Chunks, frames: Iterator[tuple[int, np.ndarray] | None], setting: str
+) -> Iterator[tuple[int, np.ndarray] | None]:
+    """Yield frames; the first one decides the region where none was decided before."""
+    with contextlib.closing(frames):
+        for frame in frames:
+            if frame is not None:
+                _decide_region(chunks, frame[1].shape, [frame[1]], setting)
+            yield frame
 
 
 def _resume(recording: Recording, folder: Path, settings: dict[str, Any]) -> Results | Chunks:

@@ -16,7 +16,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from spinscope.analysis.units import with_units
 from spinscope.config import check_stored
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, discard, provenance, write_json
+from spinscope.inference.sample import Part, SampleRegion
 from spinscope.live.frame import MeasuredFrame
 from spinscope.live.stored import Summary, check_table, parse_json
 from spinscope.recordings import Recording, open_recording
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-MASKS, SUMMARY, SETTINGS, CALIBRATION, TIMING = (
+MASKS, SUMMARY, SETTINGS, CALIBRATION, TIMING, REGION = (
     "masks.tif",
     "summary.json",
     "settings.json",
     "recording.json",
     "timing.json",
+    "region.json",
 )
 TABLES = ("objects", "frames")
 SIDE_FILES = ("overlay.png", "mask.png")
@@ -170,6 +172,7 @@ class Chunks:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]):
         self.folder = folder
+        self._region: SampleRegion | None = None
         former = folder.with_suffix(".parts")  # name in earlier versions
         if former.is_dir() and not folder.exists():
             former.rename(folder)
@@ -220,12 +223,33 @@ class Chunks:
         paths = [path / TIMING for path in list(self)[-1:] if (path / TIMING).is_file()]
         return read_json(paths[0]) if paths else {}
 
+    @property
+    def region(self) -> SampleRegion | None:
+        """What of the frames is sample; None before it was decided."""
+        if self._region is None and (self.folder / REGION).is_file():
+            stored = read_json(self.folder / REGION)
+            self._region = _region_of(stored["shape_px"], stored["left_out"])
+        return self._region
+
+    @region.setter
+    def region(self, region: SampleRegion) -> None:
+        self._region = region
+        content = {"shape_px": list(region.shape), "left_out": self.left_out}
+        write_json(self.folder / REGION, content)
+
+    @property
+    def left_out(self) -> list[dict[str, Any]]:
+        """Parts of the frames that are not sample, as a summary holds them."""
+        return [asdict(part) for part in self.region.parts] if self.region else []
+
     def adopt(self, results: Results) -> None:
         """Turn finished results into the first chunk, so that the recording can be continued."""
         recording = results.summary["recording"]
         known = ("shape_px", "white_level", "pixel_size_nm", "interval_s")
         write_json(results.folder / CALIBRATION, {key: recording[key] for key in known})
         write_json(results.folder / TIMING, results.summary["timing"])
+        if "left_out" in results.summary:
+            self.region = _region_of(recording["shape_px"], results.summary["left_out"])
         results.folder.rename(self.folder / f"{0:08d}-{results.n_frames - 1:08d}")
 
     def add(
@@ -297,6 +321,11 @@ def finish(chunks: Chunks, folder: Path, summary: Callable[[], Mapping[str, Any]
         write_json(partial / SUMMARY, content | {"statistics": statistics})
     chunks.remove()
     return open_results(folder)
+
+
+def _region_of(shape: Sequence[int], left_out: Sequence[Mapping[str, Any]]) -> SampleRegion:
+    """Region of frames, from the parts in a summary."""
+    return SampleRegion(tuple(shape), tuple(Part(**part) for part in left_out))
 
 
 def _set_aside(folder: Path) -> Path | None:

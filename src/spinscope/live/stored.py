@@ -69,6 +69,17 @@ class _Timing(_Stored):
     ms_per_frame: dict[str, float] = {}
 
 
+class _Part(_Stored):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    kind: str
+    reason: str
+    y0: int = Field(ge=0)
+    x0: int = Field(ge=0)
+    y1: int
+    x1: int
+
+
 class Summary(_Stored):
     """Content of `summary.json`."""
 
@@ -80,6 +91,7 @@ class Summary(_Stored):
     timing: _Timing
     error: str | None = None
     previous: str | None = None
+    left_out: list[_Part] = []
 
 
 def parse_json(path: Path, **options: Any) -> dict[str, Any]:
