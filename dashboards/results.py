@@ -12,7 +12,7 @@ import streamlit as st
 
 from components import charts, choose, images, layout, results_folder
 from components.results_folder import Opened
-from spinscope.classes import SKYRMION
+from spinscope.classes import OUTSIDE, SKYRMION
 from spinscope.config import Params
 
 MAX_TRACKS = 300  # longest tracks, which are drawn
@@ -66,7 +66,7 @@ def show_frame(opened: Opened) -> None:
         if image is None:
             st.caption(f"The recording cannot be read, only its masks: {opened.problem}")
     with right:
-        area = 100 * (mask == SKYRMION).mean()
+        area = 100 * (mask == SKYRMION).sum() / max((mask < OUTSIDE).sum(), 1)
         layout.metrics({"Skyrmions": str(len(objects)), "Area": f"{area:.2f} %"})
         hidden = ("frame", "name")
         columns = [
@@ -75,6 +75,11 @@ def show_frame(opened: Opened) -> None:
             if column not in hidden and not column.endswith(opened.other_units)
         ]
         layout.table(objects[columns], precision=2, rows=12)
+    for part in opened.results.summary.get("left_out", []):
+        st.caption(
+            f"Left out: {part['kind']}, rows {part['y0']} to {part['y1'] - 1}, "
+            f"columns {part['x0']} to {part['x1'] - 1} ({part['reason']})"
+        )
     st.caption(
         f"{mask.shape[1]} × {mask.shape[0]} px. All objects of all frames are in "
         f"`{results_folder.shown(opened.results.folder)}/objects.csv`."

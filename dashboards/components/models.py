@@ -12,10 +12,12 @@ import numpy as np
 import streamlit as st
 
 from spinscope import families
+from spinscope.classes import BACKGROUND
 from spinscope.config import Params, Tracking, bundled_models
 from spinscope.datasets.manifest import pixel_sha256
 from spinscope.errors import SpinscopeError
 from spinscope.families import Family
+from spinscope.inference.sample import sample_region
 from spinscope.physics.recursion import Field
 from spinscope.tracking import Store
 
@@ -283,7 +285,10 @@ def _segment(
     pixels: str,
     _image: np.ndarray,
 ) -> tuple[np.ndarray, float]:
-    return _predictor(digest, folder, engine).with_geometry(axis_deg).segment(_image, views)
+    region = sample_region(_image)  # bars and lettering are background
+    predictor = _predictor(digest, folder, engine).with_geometry(axis_deg)
+    mask, doubt = predictor.segment(region.sample(_image), views)
+    return region.expanded(mask, BACKGROUND), doubt
 
 
 _loaded: set[str] = set()

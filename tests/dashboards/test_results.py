@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,15 @@ def test_frames_objects_and_sizes(segmented):
     assert metrics(app)["Diameter, nm"].startswith(f"{objects['diameter_nm'].mean():.2f}")
     assert len(app.get("vega_lite_chart")) == 3
     assert len(app.get("image")) == 1
+
+
+def test_what_is_left_out_is_shown(segmented):
+    part = {"kind": "information bar", "reason": "grey level 0", "y0": 40, "x0": 0, "y1": 64}
+    path = segmented.folder / "summary.json"
+    path.write_text(json.dumps({**segmented.summary, "left_out": [{**part, "x1": 72}]}))
+    app = open_page("results.py")
+    assert not app.exception
+    assert "Left out: information bar, rows 40 to 63, columns 0 to 71 (grey level 0)" in text(app)
 
 
 def test_lattice_and_tracks_are_measured_and_drawn(segmented):

@@ -242,19 +242,21 @@ class Segmentation(Family):
             for RGB as in a label file, or "none".
         """
         from spinscope.analysis import measure, with_units
+        from spinscope.inference.sample import sample_region
 
         _check_options(options)
         given = requested_pixel_size(options)
 
         def answer(image: np.ndarray, pixel_size: float | None) -> dict[str, Any]:
             pixel_size = given or pixel_size
-            mask = predictor.classes(image, options["tta"])
+            region = sample_region(image)
+            mask = region.expanded(predictor.classes(region.sample(image), options["tta"]))
             objects = measure(mask == SKYRMION, image, min_px=options["min_px"])
             if pixel_size:
                 objects = with_units(objects, pixel_size)
             return {
                 "mask": _png(mask, options["mask"]),
-                "classes": list(predictor.info["classes"]),
+                "classes": list(CLASSES if region.parts else predictor.info["classes"]),
                 "shape": list(mask.shape),
                 "pixel_size_nm": pixel_size * 1e9 if pixel_size else None,
                 "objects": _rows(objects),
