@@ -41,12 +41,7 @@ def show_level(work: Work, reviews: Reviews, index: int, own: Review | None) -> 
     ):
         image, label = work.image(index), reviews.label(own)
         fitted = models.fit_level(work.model, image, label, work.views, path)
-        st.metric(
-            "Boundary level",
-            f"{fitted['level']:.2f}",
-            help=f"MCC with your correction {fitted['mcc']:.3f}, "
-            f"{fitted['mcc_most_probable']:.3f} with the most probable class",
-        )
+        st.metric("Boundary level", f"{fitted['level']:.2f}")
         results = work.recording.results
         known = None if results is None else results.summary["recording"]["path"]
         words = ["spinscope", "segment", str(known or work.recording.path)]
