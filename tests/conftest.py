@@ -34,12 +34,19 @@ for _name in ("ROOT", "SET", "PROFILE", "TRACKING_URI", "NOTIFY_URL"):
 TESTS = Path(__file__).parent
 TOGETHER = ("flows", "dashboards")  # folders whose modules share servers
 LONGEST = (  # groups of half a minute or more, which start first
+    "dashboards",
     "flows",
     "training/test_fit.py",
-    "dashboards",
+    "test_demo.py",
     "docs/test_site.py",
-    "test_cli.py",
+    "cli/test_cli.py",
+    "tracking/test_group.py",
+    "corpora/test_domains.py",
+    "test_group.py",
+    "tracking/test_served.py",
     "test_serve.py",
+    "faults/test_faults.py",
+    "tracking/test_migration.py",
     "studies/kerr/test_cross_validation.py",
     "jobs/test_training.py",
     "jobs/test_field_fcn.py",
@@ -48,7 +55,6 @@ LONGEST = (  # groups of half a minute or more, which start first
     "studies/kerr/test_ablations.py",
     "jobs/test_ltem.py",
     "tuning/test_tuning.py",
-    "test_demo.py",
 )
 
 

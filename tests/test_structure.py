@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grimp
 import pytest
+from tests.conftest import LONGEST, TESTS
 
 from spinscope.config import project_root
 
@@ -47,3 +48,7 @@ def test_imports_run_in_no_circle():
         for module in leaves:
             del waiting[module]
     assert not waiting
+
+
+def test_the_tests_that_start_first_exist():
+    assert [name for name in LONGEST if not (TESTS / name).exists()] == []
