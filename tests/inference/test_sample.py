@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 from tests.live.conftest import Dark, dark
 
-from spinscope.classes import OUTSIDE, SKYRMION
+from spinscope import families
+from spinscope.classes import CLASSES, OUTSIDE, SKYRMION
 from spinscope.corpora.annotations import FONTS, SIDES, annotate, font
 from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
@@ -68,6 +73,22 @@ def test_a_bar_of_a_compressed_or_a_float_frame_is_left_out():
     rough = np.clip(rough, 0, 255).astype(np.uint8)
     for image in (rough, (frame.image / 255).astype(np.float32)):
         np.testing.assert_array_equal(sample_region(image).left_out, frame.bar)
+
+
+@pytest.mark.parametrize("quality", [95, 85])
+@pytest.mark.parametrize("side", SIDES)
+def test_a_bar_of_a_jpeg_frame_is_left_out(side, quality):
+    frame = annotate(film(2, noise=0.02), np.random.default_rng(0), side=side)
+    file = io.BytesIO()
+    Image.fromarray(frame.image).save(file, "JPEG", quality=quality)
+    left_out = sample_region(np.asarray(Image.open(file))).left_out
+    assert (left_out != frame.bar).mean() < 0.01
+
+
+@pytest.mark.parametrize("noise", [0.002, 0.005])
+def test_a_bar_of_a_frame_with_little_noise_is_left_out(noise):
+    frame = annotate(film(2, noise=noise, snr=3), np.random.default_rng(0), side="left")
+    np.testing.assert_array_equal(sample_region(frame.image).left_out, frame.bar)
 
 
 @pytest.mark.parametrize("size", [14, 18, 24])
@@ -211,3 +232,15 @@ def test_unknown_fonts_and_sides_are_refused():
         font("Comic", 12)
     with pytest.raises(SpinscopeError, match="side"):
         annotate(film(1), np.random.default_rng(0), side="middle")
+
+
+def test_answers_leave_bars_out():
+    frame = annotate(film(6, snr=4), np.random.default_rng(4), side="bottom")
+    image = (frame.image / 255).astype(np.float32)
+    family = families.get("moke-unet")
+    answer = family.answers(dark(-2), dict(family.answer_options))(image, None)
+    assert answer["classes"] == list(CLASSES)
+    mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(answer["mask"]))))
+    np.testing.assert_array_equal(mask == OUTSIDE, frame.bar)
+    bar = np.argmax(frame.bar.any(axis=1))
+    assert answer["objects"] and all(row["y1_px"] <= bar for row in answer["objects"])

@@ -29,6 +29,12 @@ _CLEAN, _BACKGROUND, _FILM = 0.9, 0.3, 0.25
 """Fraction of a row that has the level of a bar: without lettering at least, with lettering at
 least, and in rows of the film at most."""
 
+_FLAT = 0.7
+"""Fraction of equal neighbours in a film without noise, of which nothing is left out."""
+
+_RINGING = 0.12
+"""Deviations of a compressed bar from its level, as a fraction of its contrast with the film."""
+
 _LARGEST = 0.4
 """Largest fraction of the image that a bar covers."""
 
@@ -149,6 +155,8 @@ class SampleRegion:
 
     def sample(self, image: np.ndarray) -> np.ndarray:
         """Return the rectangle without bars of an image, with lettering at the film's median."""
+        if not self.parts:
+            return image
         inner = image[self.window]
         drawn = self.left_out[self.window]
         if not drawn.any():
@@ -260,7 +268,7 @@ def sample_region(image: np.ndarray) -> SampleRegion:
     middle = image[height // 4 : -(height // 4), width // 4 : -(width // 4) : 2]
     steps = np.abs(np.diff(middle[::4].astype(np.float32), axis=0))
     noise = float(np.median(steps)) if steps.size else 0.0
-    if not np.isfinite(noise) or noise == 0:
+    if not np.isfinite(noise):
         return SampleRegion(image.shape)
     tolerance = noise / 4 if image.dtype.kind == "f" else int(noise / 4)
     sides, parts = [0, 0, height, width], []
@@ -279,7 +287,7 @@ def sample_region(image: np.ndarray) -> SampleRegion:
             reason = f"strip of grey level {level:g} along the {_SIDES[side]} side"
             parts.append(Part("information bar", reason, *extent))
     inner = image[sides[0] : sides[2], sides[1] : sides[3]]
-    for part in _drawn(inner) if inner.size <= _MAX_PIXELS else ():
+    for part in _drawn(inner) if noise and inner.size <= _MAX_PIXELS else ():
         box = part.y0 + sides[0], part.x0 + sides[1], part.y1 + sides[0], part.x1 + sides[1]
         parts.append(Part(part.kind, part.reason, *box))
     return SampleRegion(image.shape, tuple(parts))
@@ -309,13 +317,19 @@ def _bar(image: np.ndarray, tolerance: float | int) -> tuple[int, float]:
         return 0, 0.0
     outer = image[: min(_LINES, limit)]
     flat = _flat(outer, tolerance)
+    film = float(np.median(image[limit::8, ::4]))
+    film_flat = float(np.median(_flat(image[limit::8], tolerance)))
+    if film_flat > _FLAT:
+        return 0, 0.0
     tried: list[float] = []
-    for row in np.flatnonzero(flat >= _CLEAN):
+    for row in np.flatnonzero(flat >= max(0.6, film_flat + 0.2)):
         level = np.partition(outer[row], outer.shape[1] // 2)[outer.shape[1] // 2].item()
-        if any(abs(level - other) <= tolerance for other in tried):
+        near = max(tolerance, type(tolerance)(_RINGING * abs(level - film)))
+        clean = _near(outer[row], level, near).mean() >= _CLEAN
+        if not clean or any(abs(level - other) <= near for other in tried):
             continue
         tried.append(level)
-        at_level = _near(image[: limit + 12], level, tolerance).mean(axis=1)
+        at_level = _near(image[: limit + 12], level, near).mean(axis=1)
         # The bar ends before three rows in a row that do not have its level.
         other = np.convolve(at_level[row:] < _BACKGROUND, np.ones(3, int), "valid") == 3
         if not other.any():
@@ -325,14 +339,13 @@ def _bar(image: np.ndarray, tolerance: float | int) -> tuple[int, float]:
         whole = at_level[:depth].min() >= _CLEAN
         while depth < limit and _flat(image[depth : depth + 1], tolerance)[0] >= _CLEAN:
             depth += 1  # a line between bar and film
-        film = image[depth::8]
+        rest = image[depth::8]
         if (
             clean
             and (depth >= 2 * _MARGIN or (whole and depth >= _MARGIN))
             and depth <= limit
             and at_level[depth : depth + 8].mean() <= _FILM
-            and _near(film, level, tolerance).mean() <= _FILM
-            and np.median(_flat(film, tolerance)) <= 0.7
+            and _near(rest, level, near).mean() <= _FILM
         ):
             return depth, level
     return 0, 0.0

@@ -78,6 +78,7 @@ def measure_frame(
         Mask, measurements and times.
     """
     started = time.perf_counter()
+    region = region if region and region.parts else None
     mask, doubt, view_masks, rim = segment_sample(predictor, raw, tta, region)
     segmented = time.perf_counter()
     # Bars have no place in the local background of an object.
@@ -111,9 +112,12 @@ def _leave_out(
     min_px: int,
 ) -> None:
     """Relate the quantities to the sample, which ends where the mask has classes beyond it."""
+    row["sample_fraction"] = 1.0
+    if mask.max() < OUTSIDE:
+        return
     beyond = mask >= OUTSIDE
-    row["sample_fraction"] = np.count_nonzero(~beyond) / mask.size
-    if row["sample_fraction"] in (0, 1):
+    row["sample_fraction"] -= np.count_nonzero(beyond) / mask.size
+    if not row["sample_fraction"]:
         return
     for key in row:
         if key.startswith("area_fraction"):
