@@ -37,6 +37,7 @@ class Zenodo:
     cuts: list[int] = field(default_factory=list)  # bytes after which each answer is cut
     ranges: bool = True
     etag: str = '"one"'
+    link: str | None = None  # of the file, else the true one
     lie: int = 0  # added to Content-Length
     chunked: bool = False
     answers: list[int] = field(default_factory=list)  # status codes that come first
@@ -68,7 +69,7 @@ class Zenodo:
         if self.shape == "invenio":
             entry["links"] = {"self": f"/files/{FILE}", "content": link}
             return {"files": {"enabled": True, "entries": {FILE: entry}}}
-        entry["links"] = {"self": f"http://127.0.0.1:{self.port}{link}"}
+        entry["links"] = {"self": self.link or f"http://127.0.0.1:{self.port}{link}"}
         return {"files": [{"key": "readme.txt", "size": 3, "links": {}}, entry]}
 
 
@@ -320,6 +321,13 @@ def test_a_wrong_setting_is_named(serve, body, target, changes, says):
 def test_a_record_without_a_checksum_is_refused(serve, body, target):
     zenodo = serve(Zenodo(body, checksum="none"))
     with pytest.raises(SpinscopeError, match="checksum"):
+        fetch(target, zenodo)
+
+
+@pytest.mark.parametrize("link", ["https:///moke.zip", "ftp://127.0.0.1/moke.zip", "file:///x"])
+def test_a_record_whose_file_is_at_no_web_address_is_refused(serve, body, target, link):
+    zenodo = serve(Zenodo(body, link=link))
+    with pytest.raises(SpinscopeError, match=r"address .* must be one of http"):
         fetch(target, zenodo)
 
 

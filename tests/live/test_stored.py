@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 import tifffile
 from tests.live.conftest import dark
@@ -16,6 +17,7 @@ from tests.live.test_pipeline import SETTINGS, run
 from spinscope import jobs
 from spinscope.errors import SpinscopeError
 from spinscope.live.results import MASKS, SUMMARY, open_results
+from spinscope.live.stored import check_table
 
 VALUES = (None, "x", "../x", -1, 0, 10**30, 1e308, True, [], {}, [[]], float("nan"), "\ud800", "\0")
 FILES = (SUMMARY, "objects.parquet", "frames.parquet", MASKS)
@@ -134,3 +136,10 @@ def test_masks_of_other_frames_are_refused(folder):
         tifffile.imwrite(folder / MASKS, other, photometric="minisblack")
         with pytest.raises(SpinscopeError, match=rule):
             open_results(folder).mask(1)
+
+
+def test_a_name_of_bytes_that_are_no_text_is_refused():
+    arrow = pyarrow.array([b"frame.tif", b"\xff001"], pyarrow.binary())
+    names = pd.arrays.ArrowStringArray(arrow.cast(pyarrow.string(), safe=False))
+    with pytest.raises(SpinscopeError, match="name must contain text"):
+        check_table(Path("objects.parquet"), pd.DataFrame({"name": names}), 2)

@@ -211,6 +211,10 @@ def _ask_record(client: httpx.Client, settings: Fetch, backoff: float) -> Remote
             f"record {settings.record} holds no {settings.file}, only "
             f"{', '.join(sorted(map(str, found)))}"
         )
+    if link.scheme not in ("http", "https") or not link.host:
+        raise SpinscopeError(
+            f"{url}: the address (={str(link)!r:.80}) must be one of http or https"
+        )
     if remote.checksum.partition(":")[0] not in hashlib.algorithms_guaranteed:
         raise SpinscopeError(f"{url}: checksum (={remote.checksum!r}) must read md5:… or sha256:…")
     if remote.size != settings.size:

@@ -123,7 +123,11 @@ def check_table(path: Path, table: pd.DataFrame, n_frames: int) -> None:
     for column in table:
         values = table[column]
         if column == "name":
-            for name in values:
+            try:
+                names = list(values)
+            except UnicodeDecodeError as error:
+                raise SpinscopeError(f"{path}: column name must contain text: {error}") from error
+            for name in names:
                 try:
                     _file_name(name if isinstance(name, str) else "")
                 except ValueError as error:
