@@ -244,3 +244,15 @@ def test_answers_leave_bars_out():
     np.testing.assert_array_equal(mask == OUTSIDE, frame.bar)
     bar = np.argmax(frame.bar.any(axis=1))
     assert answer["objects"] and all(row["y1_px"] <= bar for row in answer["objects"])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_small_and_coarse_images_leave_a_sample(dtype):
+    rng = np.random.default_rng(11)
+    for levels in (1, 2, 4, 256):
+        for shape in ((8, 8), (9, 40), (33, 24)):
+            image = rng.integers(0, levels, shape).astype(dtype)
+            image[: shape[0] // 3] = 0
+            region = sample_region(image)
+            assert not region.left_out.all()
+            assert region.expanded(np.zeros_like(region.sample(image), np.uint8)).shape == shape
