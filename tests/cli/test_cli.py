@@ -381,9 +381,9 @@ def test_registry_from_the_command_line(run, tmp_path, params, template_store, l
         "--set=model.upscale=null", "--set=model.min_peak_probability=null",
     ]  # fmt: skip
     assert "no model is registered yet" in run("registry", "list", *at)[1]
-    for seed, version in ((0, 1), (0, 1), (5, 2)):
+    for seed, seeds, version in ((0, 2, 1), (0, 2, 1), (5, 1, 2)):
         code, out, error = run(
-            "train", "moke-unet", "--seeds", 2, "--out", tmp_path / f"seed {seed}",
+            "train", "moke-unet", "--seeds", seeds, "--out", tmp_path / f"seed {seed}",
             f"--set=seed={seed}", *small, *at,
         )  # fmt: skip
         assert code == 0, error
