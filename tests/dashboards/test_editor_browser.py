@@ -142,6 +142,8 @@ def test_keys_without_a_name_show_a_hint_only(hand, project):
 def test_a_stroke_is_undone_painted_again_saved_and_kept_after_a_reload(
     tab, hand, reviews, film, address, errors
 ):
+    from playwright.sync_api import expect
+
     original = film.read_bytes()
     before = hand.colour(150, 60)
     hand.keys("1")
@@ -186,7 +188,7 @@ def test_a_stroke_is_undone_painted_again_saved_and_kept_after_a_reload(
     assert review.image == image_sha256(expected)
 
     _open(tab, f"{address}/review?recording={film}")
-    assert tab.get_by_label("Your name").input_value() == "Ada"
+    expect(tab.get_by_label("Your name")).to_have_value("Ada", timeout=PATIENCE)
     tab.get_by_text("corrected, version 1").wait_for()
     hand = Hand(tab)
     assert hand.colour(150, 120) == painted

@@ -163,7 +163,7 @@ def test_scores_of_other_settings_are_measured_again(strict, tmp_path, template_
 
 
 def test_scores_of_other_code_are_measured_again(strict, tmp_path, template_store, monkeypatch):
-    out = tmp_path / "out"
+    strict, out = overridden(strict, ["training.seeds=1"]), tmp_path / "out"
     jobs.train(strict, out, steps=["train", "evaluate"])
     scored = json.loads((out / "seed-0/validation.json").read_text())["key"]
     family = type(families.of(strict))
