@@ -101,6 +101,8 @@ def test_profiles_are_the_promised_three():
             r"\(='postgresql://host/trials'\) is not valid.*PGPASSWORD",
         ),
         ("segment.scale=0", r"segment\.scale \(=0\)"),
+        ("segment.scale=large", r"segment\.scale \(='large'\) .* a factor, auto or null"),
+        ("segment.polarity=grey", r"segment\.polarity \(='grey'\)"),
         ("notify.url=lab", r"notify\.url \(='lab'\) .*must be an address such as"),
         ("notify.url=mailtos://a:b@host", r"a password belongs in \$SPINSCOPE_NOTIFY_URL"),
         ("flows.retrain_corrections=0", r"flows\.retrain_corrections \(=0\)"),

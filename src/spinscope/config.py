@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import math
 import os
 import re
 import sys
@@ -310,6 +311,15 @@ def _level(level: float | str | None) -> float | str | None:
     return level
 
 
+def _scale(scale: float | str | None) -> float | str | None:
+    """Check a scale of the frames."""
+    if isinstance(scale, str) and scale != "auto":
+        raise ValueError("it must be a factor, auto or null")
+    if isinstance(scale, float) and not (0 < scale < math.inf):
+        raise ValueError("it must be a factor greater than 0")
+    return scale
+
+
 def _region(value: str) -> str:
     """Check a part of the frames."""
     if not re.fullmatch(r"auto|whole|\d+,\d+,\d+,\d+", value):
@@ -322,7 +332,8 @@ class Segment(Section):
     level: Annotated[float | str | None, AfterValidator(_level)]
     region: Annotated[str, AfterValidator(_region)]
     axis_deg: float | None = Field(allow_inf_nan=False)
-    scale: float | None = Field(gt=0, allow_inf_nan=False)
+    scale: Annotated[float | str | None, AfterValidator(_scale)]
+    polarity: Literal["dark", "bright", "auto"]
     workers: int = Field(ge=0)
     chunk_frames: int = Field(ge=1)
     min_px: int = Field(ge=1)

@@ -102,24 +102,26 @@ class Segmentation(Family):
     ) -> Predictor:
         """Load a model folder with the engine of the section `inference`.
 
-        Frames are rotated and scaled as the section `segment` sets; without `params` they are
-        not, and Keras computes the network.
+        Frames are rotated, scaled and inverted as the section `segment` sets; what it leaves to
+        the program ("auto") is not changed, since it is found per recording. Without `params`,
+        nothing is done to them, and Keras computes the network.
         """
         from spinscope.inference.predict import Predictor
         from spinscope.inference.tiling import Tiling
 
         if params is None:
             return Predictor.load(folder)
-        inference = params.inference
-        return Predictor.load(
+        inference, segment = params.inference, params.segment
+        predictor = Predictor.load(
             folder,
             inference.engine,
             inference.precision,
             streams=streams,
             tiling=Tiling(inference.tile, inference.overlap),
-            axis_deg=params.segment.axis_deg,
-            scale=params.segment.scale,
+            axis_deg=segment.axis_deg,
+            scale=None if segment.scale == "auto" else segment.scale,
         )
+        return predictor.under(None, segment.polarity == "bright")
 
     def export(self, folder: Path) -> None:
         """Add the OpenVINO network, if OpenVINO is installed and agrees with Keras."""

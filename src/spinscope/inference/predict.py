@@ -73,6 +73,8 @@ class Predictor:
         counts.
     level_sd : float
         Standard deviation of the level in logits, which gives the uncertainty of the boundary.
+    inverted : bool
+        Whether images are inverted before inference: bright skyrmions on a dark film.
     """
 
     engine: Engine
@@ -81,6 +83,7 @@ class Predictor:
     geometry: Geometry | None = None
     level: float | None = None
     level_sd: float = LEVEL_SD
+    inverted: bool = False
 
     @classmethod
     def load(
@@ -249,6 +252,21 @@ class Predictor:
         """
         return replace(self, geometry=Geometry.for_model(self.info, axis_deg, scale))
 
+    def under(self, scale: float | None, inverted: bool) -> Predictor:
+        """Return this predictor for recordings of another scale and polarity.
+
+        Parameters
+        ----------
+        scale : float or None
+            Ratio between network and image pixels; None leaves it as it is.
+        inverted : bool
+            Whether the skyrmions are bright on a dark film.
+        """
+        geometry = self.geometry
+        if scale is not None:
+            geometry = Geometry(geometry.rotate_deg if geometry else 0.0, scale)
+        return replace(self, geometry=geometry, inverted=inverted)
+
     def transforms(self, tta: int = 1) -> tuple[View, ...]:
         """Return the augmented views among `tta` that the model's symmetry allows.
 
@@ -268,7 +286,7 @@ class Predictor:
         The `upscale` rule of the model applies where no geometry was asked for; an image that
         becomes larger than a tile is computed in tiles.
         """
-        standard, geometry, known = standardise(image), self.geometry, {}
+        standard, geometry, known = self._standard(image), self.geometry, {}
         views = self.transforms(tta)
         if geometry is None and (rule := Upscale.of(self.info)):
             known[views[0]] = first = self._apply(standard, views[0])
@@ -319,13 +337,22 @@ class Predictor:
 
         if self.geometry is None:
             yield from self._tiled(
-                lambda *window: mean_view(standardise(image[window], statistics)), image.shape, grid
+                lambda *window: mean_view(self._standard(image[window], statistics)),
+                image.shape,
+                grid,
             )
         else:
-            standard = self.geometry.apply(standardise(image, statistics))
+            standard = self.geometry.apply(self._standard(image, statistics))
             bands = self._tiled(lambda *window: mean_view(standard[window]), standard.shape, grid)
             found = np.concatenate([band for _, band in bands])
             yield slice(0, image.shape[0]), self.geometry.undo(found, image.shape)
+
+    def _standard(
+        self, image: np.ndarray, statistics: tuple[float, float] | None = None
+    ) -> np.ndarray:
+        """Standardised image with dark skyrmions."""
+        standard = standardise(image, statistics)
+        return -standard if self.inverted else standard
 
     def _rim(self, probabilities: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Pixels of skyrmions that a level one standard deviation higher leaves out."""
@@ -401,6 +428,11 @@ class Ensemble(Predictor):
         """Return this ensemble for recordings with another tilt axis or another scale."""
         members = [member.with_geometry(axis_deg, scale) for member in self.members]
         return self.of(members).with_level(self.level, self.level_sd)
+
+    def under(self, scale: float | None, inverted: bool) -> Ensemble:
+        """Return this ensemble for recordings of another scale and polarity."""
+        members = [member.under(scale, inverted) for member in self.members]
+        return replace(self.of(members).with_level(self.level, self.level_sd), inverted=inverted)
 
     def transforms(self, tta: int = 1) -> tuple[View, ...]:
         """Return the augmented views of the network with the lowest symmetry."""

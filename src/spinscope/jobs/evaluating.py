@@ -115,6 +115,7 @@ def evidence(
         segment = params.segment
         settings |= {**params.inference.model_dump(), "axis_deg": segment.axis_deg}
         settings |= {"scale": segment.scale}
+        settings |= {} if segment.polarity == "dark" else {"polarity": segment.polarity}
     names = [[record.name, record.source] for record in frames.records]
     return {
         "network": sha256(model / NETWORK),

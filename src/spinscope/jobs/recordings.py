@@ -65,7 +65,8 @@ def segment(
         class in the first frame and `area_fraction` of the skyrmions in its sample, `left_out`
         (parts that are not sample), `frames_per_s`, `previous` (folder of earlier results); also
         `error` where a frame could not be read, `level` where the boundary is not that of the most
-        probable class, `note` where the model allows fewer augmented views, and `warning` where
+        probable class, `scale`, `polarity` and `evidence_nats` where they were found, `note` where
+        the model allows fewer augmented views, and `warning` where
         the first frame shows another modality than that of a model, or half contrast was not
         found.
 
@@ -74,6 +75,7 @@ def segment(
     SpinscopeError
         For a recording or model that cannot be opened.
     """
+    from spinscope.jobs.conditions import with_conditions
     from spinscope.jobs.levels import with_level
     from spinscope.tracking import resolve
 
@@ -94,9 +96,10 @@ def segment(
     rows = []
     for recording in recordings:
         with contextlib.closing(recording):
-            leveled, unknown = with_level(model, params.segment, settings["models"], recording)
-            known = settings | _level_settings(leveled)
-            row = _segment_one(params, recording, leveled, out, known, on_frame)
+            fitting, found = with_conditions(model, params.segment, recording)
+            leveled, unknown = with_level(fitting, params.segment, settings["models"], recording)
+            known = settings | found | _level_settings(leveled)
+            row = found | _segment_one(params, recording, leveled, out, known, on_frame)
             warnings = [unknown, _other_modality(recording, folders)]
             rows.append(
                 row | ({"warning": "; ".join(filter(None, warnings))} if any(warnings) else {})
@@ -191,7 +194,8 @@ def open_models(params: Params, folders: dict[str, Path]) -> tuple[Predictor, di
         "tta": params.segment.tta,
         "min_px": params.segment.min_px,
         # Only where set: results that are older than these settings can be resumed.
-        **{key: value for key, value in geometry.items() if value is not None},
+        **{key: value for key, value in geometry.items() if value not in (None, "auto")},
+        **({"polarity": "bright"} if params.segment.polarity == "bright" else {}),
         **({} if region == "whole" else {"region": region}),
     }
 

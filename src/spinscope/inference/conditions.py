@@ -1,0 +1,183 @@
+"""Scale and polarity of a recording, found by how well the masks explain its frames.
+
+A network knows objects of the sizes and the polarity of its training frames. Frames of another
+microscope are segmented at several scales and in both polarities, and the masks are compared by
+their evidence in the frames themselves: two levels of brightness, inside and around each object,
+against one level, minus the cost of the outline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spinscope.classes import SKYRMION
+from spinscope.images import standardise
+
+if TYPE_CHECKING:
+    from spinscope.inference.predict import Predictor
+
+SCALES = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
+"""Ratios between network and image pixels that are tried. Smaller objects than those of the
+training frames are left to the model's own rule, `Upscale`."""
+
+COST = 0.3
+"""Cost of an outline, nats per pixel side. A free contour costs about 1.1 nats (ln 3) per step;
+that of a domain is smooth. Specks of white noise do not pay for it."""
+
+CLEAR = 2.0
+"""Another scale or polarity must have this many times the evidence of the frames as they are."""
+
+_BLOCK = 4  # px: side of the blocks whose differences show noise that neighbours share
+_WALL, _AROUND = 1.5, 5.0  # px from an object: its blurred wall, and the least reach around it
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Scale and polarity of a recording.
+
+    Attributes
+    ----------
+    scale : float or None
+        Ratio between network and image pixels; None where the frames have the scale of the
+        training frames.
+    inverted : bool
+        Whether the objects are bright where those of the training frames are dark.
+    evidence : mapping
+        ``(scale, inverted)`` → evidence in nats of each choice.
+    """
+
+    scale: float | None
+    inverted: bool
+    evidence: Mapping[tuple[float, bool], float]
+
+
+def find_conditions(
+    predictor: Predictor,
+    frames: Iterable[np.ndarray],
+    *,
+    scales: tuple[float, ...] = SCALES,
+    polarities: tuple[bool, ...] = (False, True),
+) -> Conditions:
+    """Find the scale and the polarity at which the masks of a network explain the frames best.
+
+    The frames are taken as they are, unless another choice has twice their evidence in sum, and
+    more also in the sum of its logarithms: one large edge, such as that of a device, must not
+    outweigh every skyrmion.
+
+    Parameters
+    ----------
+    predictor : Predictor or Ensemble
+        Model.
+    frames : iterable of (H, W) arrays
+        Frames of one recording, without bars and lettering.
+    scales : tuple of float
+        Ratios between network and image pixels that are tried, the preferred one first.
+    polarities : tuple of bool
+        Whether bright skyrmions (True) are tried, the preferred one first.
+    """
+    choices = [(scale, inverted) for inverted in polarities for scale in scales]
+    total, logarithm = dict.fromkeys(choices, 0.0), dict.fromkeys(choices, 0.0)
+    for frame in frames:
+        standard = standardise(frame)
+        sd = noise_sd(standard)
+        for scale, inverted in choices:
+            mask = predictor.under(scale, inverted).classes(frame) == SKYRMION
+            found = np.maximum(evidence(-standard if inverted else standard, mask, sd), 0)
+            total[scale, inverted] += float(found.sum())
+            logarithm[scale, inverted] += float(np.log1p(found).sum())
+    first = choices[0]
+    better = [
+        one
+        for one in choices
+        if total[one] > CLEAR * total[first] and logarithm[one] > logarithm[first]
+    ]
+    scale, inverted = max(better, key=total.__getitem__, default=first)
+    return Conditions(None if scale == 1 else scale, inverted, total)
+
+
+def evidence(standard: np.ndarray, mask: np.ndarray, sd: float) -> np.ndarray:
+    r"""Evidence of each object of a mask in its image, in nats.
+
+    .. math:: E = \frac{n m}{n + m} \frac{\Delta |\Delta|}{2\sigma^2} - c P - \ln N,
+
+    with n pixels in the object and m around it, their difference of brightness :math:`\Delta`, the
+    noise :math:`\sigma` of a pixel, P pixel sides of outline, and N pixels of the image: the
+    logarithm of the likelihood ratio of two levels and one, and the cost of outline and place.
+    Objects that the border cuts are left out, since their size is unknown.
+
+    Parameters
+    ----------
+    standard : (H, W) array
+        Image with dark objects.
+    mask : (H, W) bool array
+        Objects.
+    sd : float
+        Noise of a pixel.
+
+    Returns
+    -------
+    (n,) float array
+        One value per object, negative where the image does not support it.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:64, :64]
+    >>> disc = np.hypot(y - 32, x - 32) < 8
+    >>> image = np.random.default_rng(0).normal(0, 1, disc.shape) - disc
+    >>> bool(evidence(image, disc, 1.0)[0] > 30 > 0 > evidence(-image, disc, 1.0)[0])
+    True
+    """
+    from scipy import ndimage
+
+    labels, n = ndimage.label(mask, np.ones((3, 3)))
+    whole = np.ones(n + 1, dtype=bool)
+    whole[np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])] = False
+    whole[0] = False
+    if not whole.any():
+        return np.zeros(0)
+    away, (y, x) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    size = np.bincount(labels.ravel(), minlength=n + 1)
+    near = labels[y, x]
+    ring = (away > _WALL) & (away <= np.maximum(_AROUND, np.sqrt(size) / 2)[near])
+    around = np.bincount(near[ring], minlength=n + 1)
+    inside = np.bincount(labels.ravel(), standard.ravel(), n + 1) / np.maximum(size, 1)
+    outside = np.bincount(near[ring], standard[ring], n + 1) / np.maximum(around, 1)
+    step = np.where(around > 0, outside - inside, 0)
+    explained = size * around / np.maximum(size + around, 1) * step * np.abs(step) / (2 * sd**2)
+    return (explained - COST * _sides(labels, n) - np.log(mask.size))[whole]
+
+
+def noise_sd(image: np.ndarray) -> float:
+    """Noise of a pixel of an (H, W) image, from differences of neighbours and of blocks.
+
+    The median ignores edges. Where neighbours share their noise, as in magnified images, it is the
+    noise that white noise of the same power would have. A constant image has the smallest value.
+
+    Examples
+    --------
+    >>> bool(abs(noise_sd(np.random.default_rng(0).normal(0, 2, (256, 256))) - 2) < 0.1)
+    True
+    """
+    height, width = (side - side % _BLOCK for side in image.shape)
+    blocks = image[:height, :width].reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
+    return max(_step_sd(image), _BLOCK * _step_sd(blocks.mean(axis=(1, 3))), 1e-3)
+
+
+def _step_sd(image: np.ndarray) -> float:
+    """Standard deviation of a pixel, from the median difference of neighbours."""
+    steps = np.concatenate([np.diff(image, axis=axis).ravel() for axis in (0, 1)])
+    return float(np.median(np.abs(steps))) / (0.6745 * np.sqrt(2)) if steps.size else 0.0
+
+
+def _sides(labels: np.ndarray, n: int) -> np.ndarray:
+    """Pixel sides between each of n labels and the background."""
+    sides = np.zeros(n + 1)
+    for first, second in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
+        border = first != second
+        for side in (first, second):
+            sides += np.bincount(side[border], minlength=n + 1)
+    return sides

@@ -1,0 +1,75 @@
+"""Scale and polarity of simulated frames are found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from tests.conftest import discs
+
+from spinscope.config import bundled_models
+from spinscope.inference.conditions import evidence, find_conditions, noise_sd
+from spinscope.inference.predict import Predictor
+
+NOISE = 0.05
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.load(bundled_models() / "moke-unet-simulated", "auto", "f32")
+
+
+def bubble(diameter: float, *, seed: int = 0, size: int = 384) -> tuple[np.ndarray, np.ndarray]:
+    """Image of a dark bubble with a contrast of one standard deviation of the noise, and mask."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size]
+    mask = np.hypot((y - size / 2) / 0.9, x - size / 2) < diameter / 2
+    wall = ndimage.gaussian_filter(mask.astype(float), 1.5)
+    return 0.5 - NOISE * wall + rng.normal(0, NOISE, mask.shape), mask
+
+
+def overlap(found: np.ndarray, mask: np.ndarray) -> float:
+    return np.count_nonzero(found & mask) / np.count_nonzero(found | mask)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_bubble_is_found_at_the_scale_that_shows_it(predictor, sign):
+    image, mask = bubble(200)
+    image = 0.5 + sign * (image - 0.5)
+    assert overlap(predictor.classes(image) == 1, mask) < 0.3
+    found = find_conditions(predictor, [image])
+    assert found.scale in (1 / 4, 1 / 8)
+    assert found.inverted == (sign < 0)
+    assert overlap(predictor.under(found.scale, found.inverted).classes(image) == 1, mask) > 0.9
+
+
+def test_skyrmions_of_the_usual_size_are_taken_as_they_are(predictor):
+    image, _ = discs(np.random.default_rng(1), size=128, n=12, radius=6)
+    found = find_conditions(predictor, [image])
+    assert (found.scale, found.inverted) == (None, False)
+    inverted = find_conditions(predictor, [1 - image])
+    assert (inverted.scale, inverted.inverted) == (None, True)
+    same = predictor.under(None, True).classes(1 - image)
+    assert np.mean(same == predictor.classes(image)) > 0.999
+
+
+def test_noise_has_no_evidence(predictor):
+    noise = np.random.default_rng(2).normal(0.5, NOISE, (256, 256))
+    found = find_conditions(predictor, [noise])
+    assert (found.scale, found.inverted) == (None, False)
+    assert set(found.evidence.values()) == {0.0}
+
+
+def test_evidence_grows_with_contrast_and_ignores_what_the_border_cuts():
+    image, mask = bubble(100, size=200)
+    standard = image / NOISE
+    (one,) = evidence(standard, mask, 1.0)
+    (twice,) = evidence(2 * standard, mask, 1.0)
+    cost = -evidence(np.zeros_like(standard), mask, 1.0)[0]
+    assert twice + cost == pytest.approx(4 * (one + cost))
+    assert evidence(standard[100:], mask[100:], 1.0).size == 0
+
+
+def test_noise_that_neighbours_share_counts_as_often_as_it_is_seen():
+    white = np.random.default_rng(3).normal(0, 1, (128, 128))
+    assert noise_sd(np.kron(white, np.ones((4, 4)))) == pytest.approx(4, rel=0.1)
