@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.conftest import discs
+from tests.inference.test_conditions import bubble
 
 from spinscope import jobs
 from spinscope.config import load_params
@@ -129,3 +130,13 @@ def test_calibration_names_what_does_not_fit(recording, tmp_path):
         with pytest.raises(SpinscopeError, match=says):
             jobs.calibrate(load_params(), [MODEL], frames, tmp_path / "level.json")
     assert not (tmp_path / "level.json").exists()
+
+
+def test_scale_and_polarity_are_found_as_for_segment(tmp_path):
+    image, mask = bubble(200)
+    frames = [((1 - image).astype(np.float32), mask.astype(np.uint8))]
+    found, missed = (
+        jobs.calibrate(load_params(overrides=auto), [MODEL], frames, tmp_path / "level.json")
+        for auto in (["segment.scale=auto", "segment.polarity=auto"], [])
+    )
+    assert missed["mcc"] < 0.5 < 0.9 < found["mcc"]

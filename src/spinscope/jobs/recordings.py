@@ -295,12 +295,17 @@ def calibrate(
         `level`; `mcc` of the masks at that level, and `mcc_most_probable` of the masks without one;
         number of `frames`; `file`.
     """
+    from spinscope.jobs.conditions import with_conditions
     from spinscope.jobs.levels import fit_level, write_level
+    from spinscope.recordings.array import ArrayRecording
     from spinscope.tracking import resolve
 
     model, settings = open_models(
         params, {ref: resolve(params.tracking, ref) for ref in model_refs}
     )
+    frames = list(frames)
+    if frames:  # scale and polarity as `segment` finds them
+        model, _ = with_conditions(model, params.segment, ArrayRecording(frames[0][0]))
     fitted = fit_level(model, frames, params.segment.tta)
     write_level(out, fitted, [row["sha256"] for row in settings["models"]])
     return fitted | {"file": str(out)}
