@@ -155,7 +155,8 @@ def noise_sd(image: np.ndarray) -> float:
     """Noise of a pixel of an (H, W) image, from differences of neighbours and of blocks.
 
     The median ignores edges. Where neighbours share their noise, as in magnified images, it is the
-    noise that white noise of the same power would have. A constant image has the smallest value.
+    noise that white noise of the same power would have. It is at most doubled for this, since
+    blocks also differ by small objects. A constant image has the smallest value.
 
     Examples
     --------
@@ -164,7 +165,8 @@ def noise_sd(image: np.ndarray) -> float:
     """
     height, width = (side - side % _BLOCK for side in image.shape)
     blocks = image[:height, :width].reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
-    return max(_step_sd(image), _BLOCK * _step_sd(blocks.mean(axis=(1, 3))), 1e-3)
+    white, shared = _step_sd(image), _BLOCK * _step_sd(blocks.mean(axis=(1, 3)))
+    return max(white, min(shared, 2 * white), 1e-3)
 
 
 def _step_sd(image: np.ndarray) -> float:
