@@ -104,6 +104,14 @@ def test_one_object_per_frame_needs_a_search_range(tmp_path):
     assert not (results.folder / "tracks.csv").exists()  # of the settings before
 
 
+def test_objects_that_do_not_move_are_measured(tmp_path):
+    path = tmp_path / "still.tif"
+    frame = draw(np.array([(12, 12), (40, 20), (30, 50)]), (56, 64))
+    tifffile.imwrite(path, np.stack([frame] * 4), photometric="minisblack")
+    figures = measure_recording(run(path, tmp_path / "out", dark()), SETTINGS)
+    assert (figures["tracks"], figures["step_px"], figures["notes"]) == (3, 0, [])
+
+
 def test_three_objects_have_no_statistics(tmp_path):
     path = tmp_path / "three.tif"
     tifffile.imwrite(path, draw(np.array([(12, 12), (40, 20), (30, 50)]), (56, 64)))

@@ -252,7 +252,8 @@ def _tracks(
         inner, pixel_size=pixel_size, interval=interval, drift=settings.subtract_drift
     )
     notes = []
-    if (steps := search_range / figures["step_px"]) > _LONG_RANGE:
+    step = figures["step_px"]
+    if step and (steps := search_range / step) > _LONG_RANGE:  # 0 where nothing moves
         notes.append(
             f"objects were linked over up to {search_range:.3g} px a frame, {steps:.0f} times "
             "their mean step; where they come close to each other, a smaller "
