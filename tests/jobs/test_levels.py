@@ -12,6 +12,7 @@ from tests.inference.test_conditions import bubble
 
 from spinscope import jobs
 from spinscope.config import load_params
+from spinscope.corpora.annotations import annotate
 from spinscope.errors import SpinscopeError
 from spinscope.images import read_label, write_image, write_label
 from spinscope.live.results import open_results
@@ -119,6 +120,22 @@ def test_half_contrast_is_found_per_recording(recording, tmp_path):
         jobs.segment(params, [tmp_path / "camera"], [MODEL], tmp_path / "masks", watch=True)
     with pytest.raises(SpinscopeError, match="must be left out for Lorentz images"):
         jobs.segment(params, [recording[0]], ["bundled:ltem-unet"], tmp_path / "lorentz")
+
+
+def test_an_information_bar_does_not_change_half_contrast(tmp_path):
+    image, _ = discs(np.random.default_rng(6), size=192, n=40, radius=6)
+    film = np.round(255 * image).astype(np.uint8)
+    drawn = annotate(film, np.random.default_rng(0), side="bottom")
+    height = int(np.argmax(drawn.drawn.all(axis=1)))
+    write_image(tmp_path / "barred.png", drawn.image / np.float32(255))
+    write_image(tmp_path / "film.png", drawn.image[:height] / np.float32(255))
+    params = load_params(overrides=["segment.level=half"])
+    barred, alone = (
+        jobs.segment(params, [tmp_path / name], [MODEL], tmp_path / "masks")[0]
+        for name in ("barred.png", "film.png")
+    )
+    assert [part["kind"] for part in barred["left_out"]] == ["information bar"]
+    assert barred["level"] == pytest.approx(alone["level"], abs=0.02)
 
 
 def test_calibration_names_what_does_not_fit(recording, tmp_path):

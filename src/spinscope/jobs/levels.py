@@ -55,7 +55,7 @@ def with_level(
     """
     level = settings.level
     if level == HALF:
-        level = _half_contrast(model, recording, settings.tta)
+        level = _half_contrast(model, recording, settings)
         if level is None:
             return model, (
                 f"{recording.name}: half contrast was not found, because skyrmions and film "
@@ -80,9 +80,10 @@ def _read_level(path: Path, networks: set[str]) -> float:
     return level
 
 
-def _half_contrast(model: Predictor, recording: Recording, views: int) -> float | None:
+def _half_contrast(model: Predictor, recording: Recording, settings: Segment) -> float | None:
     """Level of half contrast of a recording, from a few frames; None where it is unknown."""
     from spinscope import families
+    from spinscope.inference.sample import recording_region
 
     if recording.n is None:
         raise SpinscopeError(
@@ -96,10 +97,13 @@ def _half_contrast(model: Predictor, recording: Recording, views: int) -> float 
         )
     chosen = np.unique(np.linspace(0, recording.n - 1, min(recording.n, _FRAMES)).round())
 
+    read = [recording.read(index) for index in chosen.astype(int).tolist()]
+    region = recording_region(recording.shape, read, settings.region)
+
     def frames() -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        for index in chosen.astype(int).tolist():
-            raw = recording.read(index)
-            yield image_of(raw, recording.scale), model.mask_and_probability(raw, views)[1]
+        for raw in map(region.sample, read):
+            probability = model.mask_and_probability(raw, settings.tta)[1]
+            yield image_of(raw, recording.scale), probability
 
     level = half_contrast_level(frames())
     return None if level is None else round(level, 3)
