@@ -247,6 +247,15 @@ def moke() -> Path:
 
 
 @pytest.fixture(scope="session")
+def git() -> str:
+    """Path of git, else the tests that make a repository are skipped."""
+    found = shutil.which("git")
+    if not found:
+        pytest.skip("no git on this machine")
+    return found
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of a Chromium, else the browser tests are skipped."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")

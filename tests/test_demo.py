@@ -17,7 +17,7 @@ from spinscope.tracking import open_store
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_demo_ends_with_table_picture_reference_and_command(
-    tmp_path, fresh_store, monkeypatch, request
+    git, tmp_path, fresh_store, monkeypatch, request
 ):
     models = bundled_models()
     shutil.copytree(fresh_store, tmp_path / "mlruns")

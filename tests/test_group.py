@@ -19,7 +19,7 @@ from spinscope.config import project_root
 pytestmark = pytest.mark.slow
 
 
-def test_data_are_pushed_to_the_store_and_pulled_elsewhere(s3: Bucket, tmp_path):
+def test_data_are_pushed_to_the_store_and_pulled_elsewhere(git: str, s3: Bucket, tmp_path):
     environment = {**os.environ, **s3.environment}
 
     def run(*words: str, at: Path) -> None:

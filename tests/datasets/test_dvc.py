@@ -33,7 +33,7 @@ PARAMETERS_STAGES = [
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkout(git: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files of the DAG in a fresh clone."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in (".dvcignore", ".gitignore", "data.dvc", "dvc.yaml", "params.yaml"):

@@ -33,7 +33,8 @@ FEW = {
     "flipped_bit": 2,
 }
 """Trials of each scenario here; None where it takes too long without SPINSCOPE_FAULTS=1."""
-NEEDS = {"kill": "strace", "error": "strace", "full": "strace", "jumps": "faketime"}
+NEEDS = {"kill": "strace", "error": "strace", "full": "strace"}
+NEEDS |= {"jumps": "faketime", "flipped": "git"}
 
 
 def test_every_scenario_is_listed():

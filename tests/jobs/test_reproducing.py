@@ -47,7 +47,7 @@ def repository(root: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, fresh_store):
+def trained(git, tmp_path_factory, fresh_store):
     """A repository of its own with a registered training: (its folder, settings)."""
     root = tmp_path_factory.mktemp("repository") / "project"
     rng = np.random.default_rng(7)

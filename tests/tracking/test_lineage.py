@@ -19,7 +19,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def checkout(git: str, tmp_path: Path) -> Path:
     folder = tmp_path / "checkout"
     folder.mkdir()
     _git(folder, "init", "-q")

@@ -108,7 +108,7 @@ def test_a_label_of_another_size_writes_nothing(moke_folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["moke"]
 
 
-def test_dvc_knows_the_version_by_the_same_name(moke_folder, tmp_path):
+def test_dvc_knows_the_version_by_the_same_name(git, moke_folder, tmp_path):
     base = open_dataset(moke_folder)
     project = tmp_path / "project"
     version = relabelled_dataset(base, flipped(base), project / "relabelled", by="model")
