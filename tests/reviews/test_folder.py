@@ -153,6 +153,17 @@ def test_a_damaged_version_is_named(reviews, frame):
         Reviews.open(reviews.folder).latest("7")
 
 
+def test_a_hash_that_no_file_can_be_named_after_is_refused(reviews, frame):
+    image, mask = frame
+    reviews.add("a", image, mask, status="accepted", before=mask, **BY_ADA)
+    (path,) = reviews.folder.glob("frames/a/0001.json")
+    stored = json.loads(path.read_text()) | {"shown_mask_sha256": "a" * 300}
+    path.unlink()
+    path.write_text(json.dumps(stored))
+    with pytest.raises(SpinscopeError, match="must be at most 128 hexadecimal digits"):
+        Reviews.open(reviews.folder).history("a")
+
+
 def test_a_copy_beside_the_versions_is_no_version(reviews, frame):
     reviews.add("7", *frame, status="accepted", before=frame[1], **BY_ADA)
     for name in ("7/0001 (1).json", "8/0002 (Ada's copy).json"):

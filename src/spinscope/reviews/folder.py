@@ -307,8 +307,8 @@ def _check_stored(stored: Any) -> None:
             f"status (={present['status']!r:.80}) must be one of {', '.join(STATUSES)}"
         )
     for key in ("shown_mask_sha256", "saved_mask_sha256", "image_sha256", "whole_image_sha256"):
-        if not re.fullmatch("[0-9a-f]*", value := present.get(key, "")):
-            raise ValueError(f"{key} (={value!r:.80}) must be hexadecimal digits")
+        if not re.fullmatch("[0-9a-f]{0,128}", value := present.get(key, "")):
+            raise ValueError(f"{key} (={value!r:.80}) must be at most 128 hexadecimal digits")
     window = present.get("window")
     if window is not None and not (
         isinstance(window, list) and len(window) == 4 and all(type(side) is int for side in window)
