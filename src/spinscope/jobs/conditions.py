@@ -15,9 +15,6 @@ from spinscope.recordings import Recording
 if TYPE_CHECKING:
     from spinscope.inference.predict import Predictor
 
-_FRAMES = 2
-"""Frames of a recording from which the conditions are found: the first and the last one."""
-
 
 def with_conditions(
     model: Predictor, settings: Segment, recording: Recording
@@ -58,8 +55,7 @@ def with_conditions(
             f"segment.{asked[0]} (=auto) must be given for {modality} images: their skyrmions are "
             "bright on one side and dark on the other"
         )
-    indices = sorted({0, recording.n - 1})[:_FRAMES]
-    frames = [recording.read(index) for index in indices]
+    frames = [recording.read(index) for index in sorted({0, recording.n - 1})]
     region = recording_region(recording.shape, frames, settings.region)
     conditions = find_conditions(
         model.with_level(None),
