@@ -33,7 +33,7 @@ def _status(run) -> str:
     return run.store.client.get_run(run.run_id).info.status
 
 
-def test_one_child_per_seed_with_parameters_and_lineage(store, params, tags):
+def test_one_child_per_seed_with_parameters_and_lineage(git, store, params, tags):
     with parent_run(store, params, lineage(params, "md5:0123")) as parent:
         for seed in (1, 2):
             with seed_run(parent, lineage(params, "md5:0123", seed=seed)) as run:
