@@ -191,6 +191,13 @@ def evaluation_lines(report: dict) -> list[str]:
             f"{report['mcc_best_level']:.4f}, one level per source "
             f"({min(levels):.2f} to {max(levels):.2f})"
         )
+    if "calibration" in report:
+        found = report["calibration"]
+        values["calibration error"] = f"{found['ece']:.4f}"
+        if found["ece_calibrated"] is not None:
+            values["calibration error"] += (
+                f", {found['ece_calibrated']:.4f} calibrated on other sources"
+            )
     values |= {f"objects {key}": objects[key] for key in ("true", "predicted")}
     for key, value in (
         ("precision at IoU", objects["precision"]),

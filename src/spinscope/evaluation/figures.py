@@ -95,6 +95,30 @@ def confusion_matrix(report: Mapping) -> Figure:
     return figure
 
 
+def reliability_diagram(report: Mapping) -> Figure:
+    """Plot the labelled fraction of pixels over their probability, before and after calibration."""
+    figure = _figure(4.6, 4.2)
+    axes, found = figure.subplots(), report["calibration"]
+    rows = found["reliability"]
+    labelled = [row["labelled"] for row in rows]
+    for key, error, name, colour in (
+        ("probability", "ece", "network", _PREDICTION),
+        ("calibrated", "ece_calibrated", "calibrated on other sources", "C2"),
+    ):
+        if found[error] is not None:
+            name = f"{name}: {found[error]:.3f}"
+            axes.plot([row[key] for row in rows], labelled, ".-", color=colour, label=name)
+    axes.plot([0, 1], [0, 1], color="0.6", lw=1, zorder=0)
+    axes.set(
+        xlabel="probability of skyrmion",
+        ylabel="labelled fraction of pixels",
+        title="all pixels; expected calibration error of a source",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return figure
+
+
 def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG."""
     buffer = io.BytesIO()

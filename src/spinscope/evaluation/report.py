@@ -13,6 +13,7 @@ from spinscope.classes import SKYRMION
 from spinscope.config import Evaluation
 from spinscope.datasets import Dataset
 from spinscope.errors import SpinscopeError
+from spinscope.evaluation.calibration import calibration
 from spinscope.evaluation.levels import BINS, best_level, level_counts, matrix_at_level
 from spinscope.evaluation.metrics import confusion, scores, skyrmion_counts
 from spinscope.evaluation.objects import match_objects, size_distance, size_histogram
@@ -62,7 +63,8 @@ def evaluate(
         `per_image` with one row per image. With probabilities also `mcc_best_level`: MCC with the
         boundary of each source at the level that agrees best with its labels, which a fit to the
         same labels cannot fall short of; and `levels`: {level, mcc} of the best level for all
-        sources, and `per_source` rows {source, level, mcc, mcc_best_level}.
+        sources, and `per_source` rows {source, level, mcc, mcc_best_level}; and `calibration`, see
+        `spinscope.evaluation.calibration.calibration`.
 
     Raises
     ------
@@ -157,6 +159,7 @@ def _levels(counts: Mapping[int, np.ndarray], rows: Sequence[Mapping[str, Any]])
     return {
         "mcc_best_level": scores(total)["mcc"],
         "levels": {"level": level, "mcc": score, "per_source": per_source},
+        "calibration": calibration(counts),
     }
 
 

@@ -175,13 +175,16 @@ class Segmentation(Family):
         return {"validation": 1, "tta": params.evaluation.tta}
 
     def figures(self, report: Mapping[str, Any]) -> dict[str, Figure]:
-        """Size distribution and confusion matrix."""
+        """Size distribution, confusion matrix and reliability diagram."""
         from spinscope.evaluation import figures
 
-        return {
+        drawn = {
             "sizes.png": figures.size_distribution(report),
             "confusion.png": figures.confusion_matrix(report),
         }
+        if "calibration" in report:
+            drawn["reliability.png"] = figures.reliability_diagram(report)
+        return drawn
 
     def draw(
         self, predictor: Any, frames: Dataset, report: Mapping[str, Any], views: int, out: Path
