@@ -75,6 +75,8 @@ def show_frame(opened: Opened) -> None:
             if column not in hidden and not column.endswith(opened.other_units)
         ]
         layout.table(objects[columns], precision=2, rows=12)
+    for warning in opened.results.summary.get("warnings", []):
+        st.warning(warning)
     for part in opened.results.summary.get("left_out", []):
         st.caption(
             f"Left out: {part['kind']}, rows {part['y0']} to {part['y1'] - 1}, "

@@ -13,7 +13,8 @@ from tests.live.test_pipeline import run
 
 from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
-from spinscope.live.measurements import measure_recording
+from spinscope.live.measurements import measure_objects, measure_recording
+from spinscope.physics import brownian_skyrmions
 
 SETTINGS = load_params("demo").measure
 
@@ -102,6 +103,25 @@ def test_one_object_per_frame_needs_a_search_range(tmp_path):
     assert (results.folder / "tracks.csv").is_file()
     measure_recording(results, SETTINGS)
     assert not (results.folder / "tracks.csv").exists()  # of the settings before
+
+
+def test_links_hardly_shorter_than_the_distance_of_neighbours_give_no_diffusion():
+    def figures(diffusion: float) -> dict:
+        rng = np.random.default_rng(1)
+        drawn = brownian_skyrmions(150, 12, (256, 256), diffusion, rng)
+        objects = pd.DataFrame({name: drawn[name] for name in ("frame", "y_px", "x_px")})
+        objects = objects.sort_values("frame", kind="stable").reset_index(drop=True)
+        objects["object"] = objects.groupby("frame").cumcount() + 1
+        objects = objects.assign(diameter_px=6.0, touches_border=False)
+        return measure_objects(objects, SETTINGS, n_frames=12, shape=(256, 256))[1]
+
+    slow, fast = figures(0.3), figures(8.0)
+    assert slow["diffusion_px2_per_frame"] == pytest.approx(0.3, rel=0.15)
+    assert not any("not reliable" in note for note in slow["notes"])
+    assert "links are not reliable" in fast["notes"][-1]
+    for name in ("diffusion_px2_per_frame", "diffusion_px2_per_frame_se", "lifetime_frames_mean"):
+        assert fast[name] is None
+    assert fast["step_px"] > 0 and fast["tracks"] > 0
 
 
 def test_objects_that_do_not_move_are_measured(tmp_path):

@@ -60,8 +60,8 @@ def modality_of_image(image: np.ndarray) -> str | None:
     Returns
     -------
     "Kerr", "Lorentz" or None
-        Kerr where :math:`|S| > 0.8` and :math:`D < 0.12 |S|`; Lorentz where :math:`D > 0.4`,
-        :math:`D > |S|` and the derivative is skewed alike in all four quadrants.
+        Kerr where :math:`|S| > 0.8` and :math:`D < 0.12 |S|`; Lorentz where :math:`D > 0.3`,
+        :math:`D > 0.6 |S|` and the derivative is skewed alike in all four quadrants.
     """
     from scipy.ndimage import gaussian_filter, uniform_filter
 
@@ -85,7 +85,7 @@ def modality_of_image(image: np.ndarray) -> str | None:
         for rows in _halves(grey.shape[0])
         for columns in _halves(grey.shape[1])
     ]
-    if slope > 0.4 and slope > levels and min(quadrants) > 0.25:
+    if slope > 0.3 and slope > 0.6 * levels and min(quadrants) > 0.65:
         return LORENTZ
     return None
 

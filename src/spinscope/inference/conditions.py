@@ -151,18 +151,21 @@ def evidence(standard: np.ndarray, mask: np.ndarray, sd: float) -> np.ndarray:
     return (explained - COST * _sides(labels, n) - np.log(mask.size))[whole]
 
 
-def noise_sd(image: np.ndarray) -> float:
+def noise_sd(image: np.ndarray, *, shared: bool = True) -> float:
     """Noise of a pixel of an (H, W) image, from differences of neighbours and of blocks.
 
     The median ignores edges. Where neighbours share their noise, as in magnified images, it is the
     noise that white noise of the same power would have. It is at most doubled for this, since
-    blocks also differ by small objects. A constant image has the smallest value.
+    blocks also differ by small objects. With `shared=False` it is the noise of neighbours alone,
+    which dense small objects do not raise. A constant image has the smallest value.
 
     Examples
     --------
     >>> bool(abs(noise_sd(np.random.default_rng(0).normal(0, 2, (256, 256))) - 2) < 0.1)
     True
     """
+    if not shared:
+        return max(_step_sd(image), 1e-3)
     height, width = (side - side % _BLOCK for side in image.shape)
     blocks = image[:height, :width].reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
     white, shared = _step_sd(image), _BLOCK * _step_sd(blocks.mean(axis=(1, 3)))

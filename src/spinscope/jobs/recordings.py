@@ -67,8 +67,8 @@ def segment(
         `error` where a frame could not be read, `level` where the boundary is not that of the most
         probable class, `scale`, `polarity` and `evidence_nats` where they were found, `note` where
         the model allows fewer augmented views, and `warning` where
-        the first frame shows another modality than that of a model, or half contrast was not
-        found.
+        the first frame shows another modality than that of a model, half contrast was not found,
+        or the objects look unlike those of the training (`doubts`).
 
     Raises
     ------
@@ -99,11 +99,9 @@ def segment(
             fitting, found = with_conditions(model, params.segment, recording)
             leveled, unknown = with_level(fitting, params.segment, settings["models"], recording)
             known = settings | found | _level_settings(leveled)
-            row = found | _segment_one(params, recording, leveled, out, known, on_frame)
-            warnings = [unknown, _other_modality(recording, folders)]
-            rows.append(
-                row | ({"warning": "; ".join(filter(None, warnings))} if any(warnings) else {})
-            )
+            warnings = [*filter(None, (unknown, _other_modality(recording, folders)))]
+            row = _segment_one(params, recording, leveled, out, known, warnings, on_frame)
+            rows.append(found | row)
     return rows
 
 
@@ -206,6 +204,7 @@ def _segment_one(
     model: Predictor,
     out: Path,
     settings: dict[str, Any],
+    warnings: Sequence[str],
     on_frame: Callable[[str, int, int | None], None] | None,
 ) -> dict[str, Any]:
     """Segment one recording and draw its first frame; return the row of the answer."""
@@ -230,6 +229,7 @@ def _segment_one(
             workers=_workers(params),
             chunk_frames=params.segment.chunk_frames,
             on_frame=on_frame and (lambda done: on_frame(name, done, recording.n)),
+            warnings=warnings,
         )
     except Stopped as stopped:  # the recordings after it are segmented all the same
         row["error"] = str(stopped)
@@ -248,6 +248,8 @@ def _segment_one(
         "area_fraction": float(results.table("frames", ["area_fraction"])["area_fraction"].iloc[0]),
         "left_out": results.summary.get("left_out", []),
     }
+    if doubtful := results.summary.get("warnings"):
+        row["warning"] = "; ".join(doubtful)
     try:
         first = recording.read(0)
     except (RecordingError, OSError):  # a camera's file may have been moved

@@ -11,6 +11,7 @@ from spinscope.analysis import frame_quantities, label_objects, measure, measure
 from spinscope.classes import OUTSIDE, SKYRMION
 from spinscope.inference.predict import Predictor
 from spinscope.inference.sample import SampleRegion, segment_sample
+from spinscope.live.doubts import supported_fraction
 
 _GREY = ("intensity", "intensity_sd_views", "contrast", "contrast_sd_views")
 """Quantities in units of the pixels."""
@@ -50,6 +51,7 @@ def measure_frame(
     tta: int = 1,
     min_px: int = 1,
     region: SampleRegion | None = None,
+    check: bool = False,
 ) -> MeasuredFrame:
     """Segment a frame with a network or an ensemble, and measure its skyrmions.
 
@@ -71,6 +73,9 @@ def measure_frame(
     region : SampleRegion, optional
         Sample of the frame, by default all of it. What is left out is of the class "outside" in the
         mask, does not count in the area fraction, and cuts objects off as the border does.
+    check : bool
+        Whether to find the fraction of objects that the image supports, `supported_fraction`; NaN
+        otherwise, and for models of images in which skyrmions are bright on one side.
 
     Returns
     -------
@@ -99,6 +104,10 @@ def measure_frame(
             objects[key] = objects[key] + (side.start or 0)
     objects |= {key: objects[key] / scale for key in _GREY if key in objects}
     row["uncertain_fraction"] = doubt
+    check = check and predictor.info.get("symmetry", "square") == "square"
+    row["supported_fraction"] = (
+        supported_fraction(image, skyrmions, inverted=predictor.inverted) if check else np.nan
+    )
     ended = time.perf_counter()
     seconds = {"segment": segmented - started, "measure": ended - segmented}
     return MeasuredFrame(index, mask, objects, row, seconds)

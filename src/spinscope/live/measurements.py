@@ -11,6 +11,7 @@ plots.png                      diameters, order, g(r), displacement, lifetimes
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,9 @@ COLUMNS = ("frame", "object", "y_px", "x_px", "diameter_px", "touches_border")
 """Columns of the table of objects that are needed."""
 
 _LONG_RANGE = 8  # mean steps, beyond which a note advises a shorter search range
+_SHORT_RANGE = 3.5  # mean steps, below which D of simulated tracks is over 5 % too small
+_FROM_LINKS = ("diffusion", "localisation", "lifetime")
+"""Beginnings of the figures that wrong links falsify."""
 _SPACINGS, _BINS = 6, 20  # extent of g(r) in mean spacings, and bins per spacing
 
 Tables = dict[str, "pd.DataFrame"]
@@ -260,6 +264,19 @@ def _tracks(
             "measure.search_range_px of some five steps links more surely"
         )
     figures |= {"search_range_px": search_range} | mean_lifetime(lifetime_table, interval=interval)
+    with contextlib.suppress(SpinscopeError):  # no frame has two objects
+        search_range = min(search_range, default_search_range(objects))
+    if step and search_range / step < _SHORT_RANGE:
+        notes.append(
+            f"the links are not reliable, and D and the lifetime are left out: the mean step of "
+            f"{step:.3g} px is hardly shorter than half the distance of neighbours or the search "
+            f"range ({search_range:.3g} px, {search_range / step:.1f} steps; at least "
+            f"{_SHORT_RANGE:g} are needed). Record faster, or with fewer skyrmions"
+        )
+        figures = {
+            key: math.nan if key.startswith(_FROM_LINKS) else value
+            for key, value in figures.items()
+        }
     figures = with_units(figures, pixel_size)
     tables = {
         "tracks": with_units(tracks, pixel_size),

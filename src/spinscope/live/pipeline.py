@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.files import locked
 from spinscope.inference.predict import Predictor
 from spinscope.inference.sample import recording_region
+from spinscope.live.doubts import CHECKED, KERR, LORENTZ, doubts
 from spinscope.live.frame import measure_frame
 from spinscope.live.results import (
     SUMMARY,
@@ -106,6 +107,7 @@ def segment_recording(
     workers: int = 2,
     chunk_frames: int = 64,
     on_frame: Callable[[int], None] | None = None,
+    warnings: Sequence[str] | None = (),
 ) -> Results:
     """Segment and measure every frame of a recording into a results folder.
 
@@ -133,6 +135,9 @@ def segment_recording(
         Frames written at a time: at most this many are recomputed after an interruption.
     on_frame : callable, optional
         Called with the number of frames that are done.
+    warnings : sequence of str or None
+        Warnings of the summary, to which those of `doubts` are added. None for masks that no
+        network made: they have no warnings.
 
     Returns
     -------
@@ -156,6 +161,7 @@ def segment_recording(
             tta=tta,
             min_px=min_px,
             region=chunks.region,
+            check=warnings is not None and index % CHECKED == 0,
         )
         return encode(frame, recording.names(index))
 
@@ -191,9 +197,16 @@ def segment_recording(
             "engine": f"{predictor.engine.name} {predictor.engine.precision}",
             "error": str(error) if error else None,
         }
-        results = finish(
-            chunks, folder, lambda: summary | {"timing": timing.summary(writer.written)}
-        )
+        known = KERR if predictor.info.get("symmetry", "square") == "square" else LORENTZ
+        scale = settings.get("scale") or 1.0
+
+        def content(merged: Path) -> dict[str, Any]:
+            found = {"timing": timing.summary(writer.written), "warnings": list(warnings or ())}
+            if warnings is not None:
+                found["warnings"] += doubts(merged, known, min_px=min_px, scale=scale)
+            return summary | found
+
+        results = finish(chunks, folder, content)
     if error:
         raise _stopped(results)
     return results

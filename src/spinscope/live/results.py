@@ -290,7 +290,7 @@ class Chunks:
         discard(self.folder)
 
 
-def finish(chunks: Chunks, folder: Path, summary: Callable[[], Mapping[str, Any]]) -> Results:
+def finish(chunks: Chunks, folder: Path, summary: Callable[[Path], Mapping[str, Any]]) -> Results:
     """Merge the chunks into the results folder, which appears whole; no mask is decompressed.
 
     Parameters
@@ -301,7 +301,8 @@ def finish(chunks: Chunks, folder: Path, summary: Callable[[], Mapping[str, Any]
         Results folder. One that exists already is renamed to `NAME.1`, `NAME.2`, …, and the
         files beside it with it.
     summary : callable
-        Returns the summary; called when the tables are written, so that it holds the whole time.
+        Returns the summary, from the folder of the merged tables; called when they are written, so
+        that it holds the whole time.
 
     Returns
     -------
@@ -314,7 +315,7 @@ def finish(chunks: Chunks, folder: Path, summary: Callable[[], Mapping[str, Any]
         for table in TABLES:
             _merge_tables(paths, table, partial)
         statistics = _statistics(partial, calibration["pixel_size_nm"])
-        content = provenance() | dict(summary())
+        content = provenance() | dict(summary(partial))
         content["recording"] = {**content["recording"], **calibration}
         previous = _set_aside(folder)  # last, so that a full disk leaves it in its place
         content |= {"previous": previous and str(previous), "n_frames": chunks.n_frames}

@@ -92,6 +92,7 @@ class Summary(_Stored):
     error: str | None = None
     previous: str | None = None
     left_out: list[_Part] = []
+    warnings: list[str] = []
 
 
 def parse_json(path: Path, **options: Any) -> dict[str, Any]:

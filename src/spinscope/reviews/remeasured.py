@@ -66,6 +66,7 @@ def remeasure(
         settings={**settings, "tta": 1},
         min_px=settings["min_px"],
         on_frame=on_frame,
+        warnings=None,
     )
 
 
