@@ -88,6 +88,16 @@ def show_frame(opened: Opened) -> None:
     )
 
 
+def _per_frame(opened: Opened) -> tuple[str, str]:
+    """Number of skyrmions per frame with its systematic SD, and an explanation."""
+    text = f"{len(opened.objects) / opened.results.n_frames:.1f}"
+    sd = opened.results.summary["statistics"].get("objects_per_frame_sd_detection")
+    return (
+        text if sd is None else f"{text} ± {sd:.1f}",
+        "Mean over the frames ± systematic SD, from objects of low probability that may be none",
+    )
+
+
 def show_sizes(opened: Opened) -> None:
     """Show the distribution of the diameters, and number and size over the frames."""
     unit, column = opened.unit, f"diameter_{opened.unit}"
@@ -96,7 +106,7 @@ def show_sizes(opened: Opened) -> None:
     spread = f" ± {diameters.std(ddof=1):.2f}" if len(diameters) > 1 else ""
     figures = {
         "Skyrmions": f"{len(objects)}",
-        "Per frame": f"{len(objects) / opened.results.n_frames:.1f}",
+        "Per frame": _per_frame(opened),
         f"Diameter, {unit}": (
             f"{diameters.mean():.2f}{spread}",
             "Mean ± SD over the objects; the equivalent diameter is that of the disc of the "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spinscope.analysis import label_objects, measure, measure_views
-from spinscope.analysis.uncertainty import best_overlap
+from spinscope.analysis.uncertainty import best_overlap, detection_sd
 from spinscope.errors import SpinscopeError
 
 
@@ -114,3 +114,21 @@ def test_empty_views():
 def test_views_of_another_frame_are_refused():
     with pytest.raises(SpinscopeError, match="must be as the mask"):
         measure_views(np.zeros((4, 4), dtype=bool), [np.zeros((5, 4), dtype=bool)])
+
+
+def test_objects_of_low_probability_make_their_number_uncertain():
+    """Of 25 discs, four have a probability that hardly reaches the level."""
+    y, x = np.mgrid[:150, :150]
+    depth, shallow = np.full((150, 150), -np.inf), 0
+    for number, (a, b) in enumerate((a, b) for a in range(15, 150, 30) for b in range(15, 150, 30)):
+        peak = 0.8 if number % 6 == 1 else 6.0
+        shallow += number % 6 == 1
+        depth = np.maximum(depth, peak * (1 - np.hypot(y - a, x - b) / 8))
+    assert shallow == 4
+    mask = depth > 0
+    for level_sd in (1.0, 0.3):
+        table = measure(mask, rim=mask & (depth < level_sd))
+        assert len(table["diameter_px"]) == 25
+        assert detection_sd(table, level_sd) == pytest.approx(np.hypot(0.75 * 4, 0.25))
+    sure = measure(mask, rim=mask & (depth < 0.1))
+    assert detection_sd(sure) == pytest.approx(0.25)

@@ -60,7 +60,7 @@ def test_frames_objects_and_sizes(segmented):
     assert app.selectbox("results").value == "masks/film"
     objects = segmented.objects
     first = objects[objects["frame"] == 0]
-    assert metrics(app)["Per frame"] == f"{len(objects) / 6:.1f}"
+    assert metrics(app)["Per frame"].startswith(f"{len(objects) / 6:.1f} ± ")
     assert len(app.dataframe[0].value) == len(first)
     assert "diameter_nm" not in app.dataframe[0].value
     app.segmented_control("unit").set_value("nm").run()

@@ -15,6 +15,7 @@ from tests.live.test_pipeline import SETTINGS, Dies, run
 
 import spinscope
 from spinscope import jobs
+from spinscope.analysis.uncertainty import detection_sd
 from spinscope.config import load_params
 from spinscope.inference.predict import Ensemble, Predictor
 from spinscope.live.pipeline import segment_recording
@@ -156,6 +157,20 @@ def test_chunks_without_the_newer_columns_are_continued(stack, predictor, tmp_pa
     assert found.summary["statistics"]["diameter_px_mean_sd_boundary"] == pytest.approx(sd)
 
 
+def test_errors_that_all_frames_share_stay_in_the_mean(stack, predictor, tmp_path):
+    found = run(stack, tmp_path / "film", predictor)
+    statistics, frames = found.summary["statistics"], found.frames
+    for name, column in (
+        ("objects_per_frame_sd_detection", "objects_sd_detection"),
+        ("area_fraction_mean", "area_fraction"),
+        ("area_fraction_mean_sd_boundary", "area_fraction_sd_boundary"),
+    ):
+        assert statistics[name] == pytest.approx(frames[column].mean())
+    for index, objects in found.objects.groupby("frame"):
+        expected = detection_sd({name: objects[name].to_numpy() for name in objects})
+        assert frames["objects_sd_detection"][index] == pytest.approx(expected)
+
+
 def test_a_spread_says_over_what():
     assert present_column("objects", "area_um2_sd") == "area_um2_sd_views"
     assert present_column("frames", "count_sd") == "objects_sd_views"
@@ -179,7 +194,7 @@ def test_every_name_has_one_meaning_and_its_unit(stack, tmp_path):
     for path in results.folder.glob("*.csv"):
         names += pd.read_csv(path, nrows=0).columns.tolist()
     spreads = {name for name in names if "_sd" in name}
-    ends = ("_sd_views", "_sd_objects", "_sd_frames", "_sd_boundary")
+    ends = ("_sd_views", "_sd_objects", "_sd_frames", "_sd_boundary", "_sd_detection")
     assert all(name.endswith(ends) for name in spreads)
     unclear = {"count", "found", "before", "after", "first", "last", "points", "watched", "ends"}
     assert not {*unclear, "lag", "defect", "defects", "y0"} & set(names)
@@ -235,7 +250,7 @@ def test_every_file_column_and_key_is_described(stack, tmp_path):
     for path in results.folder.glob("*.csv"):
         names |= set(pd.read_csv(path, nrows=0))
     for name in sorted(names):
-        plain = re.sub(r"_(se|sd_views|sd_frames|sd_objects|sd_boundary)$", "", name)
+        plain = re.sub(r"_(se|sd_views|sd_frames|sd_objects|sd_boundary|sd_detection)$", "", name)
         pixels = re.sub(r"_(nm|um)(2?)(_mean)?$", r"_px\2\3", plain)
         quantity = re.sub(r"_(px|nm|um)2?$", "", plain)
         assert {name, plain, pixels, quantity} & named, name

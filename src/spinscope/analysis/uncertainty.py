@@ -30,6 +30,11 @@ QUANTITIES = (
 )
 _PERIOD = {"orientation_deg": 180.0}
 
+SHALLOW = 0.2
+"""An object may be none where its diameter is less certain than this, at one logit."""
+SHALLOW_SD, COUNT_SD = 0.75, 0.01
+"""Standard deviation of a number of objects, in such objects and in all objects."""
+
 
 def measure_views(
     mask: np.ndarray,
@@ -140,6 +145,41 @@ def frame_quantities(table: Mapping[str, np.ndarray], shape: tuple[int, int]) ->
         "area_fraction_sd_boundary": float(np.sum(rim) / pixels),
         "diameter_px_mean_sd_boundary": float(np.mean(sd)) if len(sd) else np.nan,
     }
+
+
+def detection_sd(table: Mapping[str, np.ndarray], level_sd: float = 1.0) -> float:
+    r"""Systematic standard deviation of the number of objects: which of them count.
+
+    .. math:: \sqrt{(a d)^2 + (b n)^2}
+
+    with n objects, of which d have shallow boundaries: their probability hardly rises above the
+    level, so that another threshold may leave all of them out. a and b are known from the labels of
+    published Kerr frames (`benchmarks/coverage.py`).
+
+    Parameters
+    ----------
+    table : dict of (n,) arrays
+        Result of `measure` with a rim.
+    level_sd : float
+        Standard deviation in logits that the rim stands for.
+
+    Examples
+    --------
+    >>> table = {"diameter_px": np.full(100, 10.0), "diameter_px_sd_boundary": np.full(100, 1.0)}
+    >>> detection_sd(table)
+    1.0
+    >>> table["diameter_px_sd_boundary"][:20] = 3
+    >>> round(detection_sd(table), 2)
+    15.03
+    """
+    n = len(table["diameter_px"])
+    return float(np.hypot(SHALLOW_SD * shallow(table, level_sd), COUNT_SD * n))
+
+
+def shallow(table: Mapping[str, np.ndarray], level_sd: float = 1.0) -> int:
+    """Return the number of objects with a shallow boundary, see `detection_sd`."""
+    limit = SHALLOW * level_sd * table["diameter_px"]
+    return int(np.count_nonzero(table["diameter_px_sd_boundary"] > limit))
 
 
 def _differences(

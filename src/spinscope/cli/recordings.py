@@ -183,12 +183,15 @@ def segmentation_line(row: dict) -> str:
         Summary of the recording.
     """
     left_out = ", ".join(dict.fromkeys(part["kind"] for part in row.get("left_out", ())))
+    number = str(row["objects"])
+    if (sd := row.get("objects_sd_detection")) is not None:
+        number += f" ± {sd * row['frames']:.0f} (detection)"
     if row["frames"] == 1:
         area = f"{100 * row['area_fraction']:.2f} % of the {'sample' if left_out else 'frame'}"
-        text = f"{row['objects']} skyrmions on {area}{_size(row)}"
+        text = f"{number} skyrmions on {area}{_size(row)}"
     else:
         speed = f", {row['frames_per_s']:.1f} frames/s" if row["frames_per_s"] else ""
-        text = f"{row['objects']} skyrmions in {row['frames']} frames{_size(row)}{speed}"
+        text = f"{number} skyrmions in {row['frames']} frames{_size(row)}{speed}"
     previous = f" (earlier results: {row['previous']})" if row["previous"] else ""
     note = f" ({row['note']})" if "note" in row else ""
     note += f" (left out: {left_out})" if left_out else ""

@@ -60,7 +60,8 @@ def segment(
     Returns
     -------
     list of dict
-        One per recording: `file`, `folder`, `frames`, `objects`, `diameter_px_mean`,
+        One per recording: `file`, `folder`, `frames`, `objects`, `objects_sd_detection` (of one
+        frame), `diameter_px_mean`,
         `diameter_nm_mean` and `diameter_px_mean_sd_boundary`, `pixel_size_nm`, `fraction` of each
         class in the first frame and `area_fraction` of the skyrmions in its sample, `left_out`
         (parts that are not sample), `frames_per_s`, `previous` (folder of earlier results); also
@@ -238,6 +239,7 @@ def _segment_one(
     row |= {
         "frames": results.n_frames,
         "objects": statistics["objects"],
+        "objects_sd_detection": statistics.get("objects_per_frame_sd_detection"),
         "diameter_px_mean": statistics["diameter_px_mean"],
         "diameter_nm_mean": statistics.get("diameter_nm_mean"),
         "diameter_px_mean_sd_boundary": statistics.get("diameter_px_mean_sd_boundary"),

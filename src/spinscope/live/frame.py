@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spinscope.analysis import frame_quantities, label_objects, measure, measure_views
+from spinscope.analysis.uncertainty import detection_sd
 from spinscope.classes import OUTSIDE, SKYRMION
 from spinscope.inference.predict import Predictor
 from spinscope.inference.sample import SampleRegion, segment_sample
@@ -104,6 +105,8 @@ def measure_frame(
             objects[key] = objects[key] + (side.start or 0)
     objects |= {key: objects[key] / scale for key in _GREY if key in objects}
     row["uncertain_fraction"] = doubt
+    if rim is not None:
+        row["objects_sd_detection"] = detection_sd(objects, predictor.level_sd)
     check = check and predictor.info.get("symmetry", "square") == "square"
     row["supported_fraction"] = (
         supported_fraction(image, skyrmions, inverted=predictor.inverted) if check else np.nan

@@ -640,9 +640,18 @@ def _statistics(folder: Path, pixel_size_nm: float | None) -> dict[str, float | 
     table = pq.read_table(path, columns=columns)
     diameters = table["diameter_px"].to_numpy()
     rim = table[boundary].to_numpy() if boundary in columns else np.full(len(diameters), np.nan)
+    frames = pq.read_table(folder / "frames.parquet").to_pandas()
+
+    def of_frames(name: str) -> float | None:
+        """Mean over the frames; errors that all frames share do not become smaller in it."""
+        return float(frames[name].mean()) if name in frames and frames[name].notna().any() else None
+
     statistics = {
         "objects": len(diameters),
-        "objects_per_frame": len(diameters) / pq.read_metadata(folder / "frames.parquet").num_rows,
+        "objects_per_frame": len(diameters) / len(frames),
+        "objects_per_frame_sd_detection": of_frames("objects_sd_detection"),
+        "area_fraction_mean": of_frames("area_fraction"),
+        "area_fraction_mean_sd_boundary": of_frames("area_fraction_sd_boundary"),
         "diameter_px_mean": float(diameters.mean()) if len(diameters) else None,
         "diameter_px_sd_objects": float(diameters.std(ddof=1)) if len(diameters) > 1 else None,
         # The boundaries of all objects move together.
