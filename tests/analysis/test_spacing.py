@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial import KDTree
 from tests.studies.lorentz.films import lattice, made
 
-from spinscope.analysis.spacing import dipoles, expected_objects, lattice_spacing
+from spinscope.analysis.spacing import dipoles, expected_objects, lattice_spacing, tilt_axis
 from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
 from spinscope.studies.lorentz.scores import Point, simulated_image, specimens
@@ -45,6 +45,17 @@ def test_places_are_found_along_the_axis(axis):
     distance, _ = KDTree(found).query(inner)
     assert (distance < 4).mean() > 0.95
     assert len(found) == pytest.approx(len(places), rel=0.1)
+
+
+@pytest.mark.parametrize("axis", [0.0, 50.0, -120.0, 180.0])
+def test_the_axis_points_to_the_bright_side(axis):
+    """Skyrmions further apart than they are wide."""
+    places = lattice(SIZE, 60.0, 0.2, jitter=4.0)
+    angle, coherence, skewness = tilt_axis(drawn(places, 30.0, axis, noise=0.2), 60.0)
+    assert abs((angle - axis + 180) % 360 - 180) < 6
+    assert coherence > 0.3 and skewness > 0.2
+    noise = np.random.default_rng(0).normal(0, 1, (SIZE, SIZE))
+    assert tilt_axis(noise, 60.0)[1] < 0.2
 
 
 def test_simulated_skyrmions_are_counted():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spinscope.config import Params
+from spinscope.config import Params, Segment
 from spinscope.errors import SpinscopeError
 from spinscope.families.segmentation import fewer_views
 from spinscope.files import sha256
@@ -101,6 +101,8 @@ def segment(
             leveled, unknown = with_level(fitting, params.segment, settings["models"], recording)
             known = settings | found | _level_settings(leveled)
             warnings = [*filter(None, (unknown, _other_modality(recording, folders)))]
+            if not warnings:
+                warnings += _lattice_advice(recording, model, params.segment)
             row = _segment_one(params, recording, leveled, out, known, warnings, on_frame)
             rows.append(found | row)
     return rows
@@ -135,6 +137,20 @@ def _other_modality(recording: Recording, folders: dict[str, Path]) -> str | Non
                 f"{modality} images: check the model"
             )
     return None
+
+
+def _lattice_advice(recording: Recording, model: Predictor, settings: Segment) -> list[str]:
+    """Advice on scale and tilt axis of the first frame, for models of images with a tilt axis."""
+    from spinscope.jobs.lattices import lattice_advice
+    from spinscope.recordings import image_of
+
+    if "axis_deg" not in model.info or recording.n is None:
+        return []
+    try:
+        image = image_of(recording.read(0), recording.scale)
+    except (RecordingError, OSError):
+        return []
+    return lattice_advice(image, model.info, settings)
 
 
 def _opened(params: Params, path: Path) -> Recording:
