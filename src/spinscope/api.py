@@ -66,6 +66,8 @@ class Segmentation:
         Pixel size in m and time between frames in s.
     min_px : int
         Objects of fewer pixels are left out.
+    warnings : tuple of str
+        Reasons to doubt the results.
     """
 
     masks: np.ndarray
@@ -77,6 +79,7 @@ class Segmentation:
     pixel_size: float | None
     interval: float | None
     min_px: int
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, results: Results, recording: Recording | None) -> Segmentation:
@@ -91,6 +94,7 @@ class Segmentation:
             pixel_size=results.pixel_size,
             interval=results.interval,
             min_px=results.min_px,
+            warnings=tuple(results.summary.get("warnings", ())),
         )
 
     @classmethod

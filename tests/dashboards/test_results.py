@@ -12,6 +12,7 @@ from tests.conftest import discs
 from tests.dashboards.conftest import open_page, settle, text
 from tests.live.conftest import dark
 
+from spinscope.api import Segmentation
 from spinscope.config import load_params
 from spinscope.live.pipeline import segment_recording
 from spinscope.live.results import Results, open_results
@@ -70,6 +71,14 @@ def test_frames_objects_and_sizes(segmented):
     assert metrics(app)["Diameter, nm"].startswith(f"{objects['diameter_nm'].mean():.2f}")
     assert len(app.get("vega_lite_chart")) == 3
     assert len(app.get("image")) == 1
+
+
+def test_warnings_are_shown(segmented):
+    path = segmented.folder / "summary.json"
+    warning = "the frames look unlike those the network was trained on"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"warnings": [warning]}))
+    assert [one.value for one in open_page("results.py").warning] == [warning]
+    assert Segmentation.open(segmented.folder).warnings == (warning,)
 
 
 def test_what_is_left_out_is_shown(segmented):

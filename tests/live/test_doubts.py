@@ -36,7 +36,7 @@ def warned(tmp_path, kind: str, min_px: int = 4, level: float = -1.0) -> list[st
     path = tmp_path / f"{kind}.tif"
     tifffile.imwrite(path, np.stack([frame_of(kind)] * 3), photometric="minisblack")
     results = run(path, tmp_path / kind, dark(level), min_px=min_px)
-    assert results.frames["supported_fraction"][1:].isna().all()  # one frame of 64 is checked
+    assert results.frames["supported_fraction"][1:].isna().all()  # one frame of 128 is checked
     return results.summary["warnings"]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from spinscope.images import standardise
 from spinscope.inference.conditions import evidence, noise_sd
 
-CHECKED = 64
+CHECKED = 128
 """Every frame of a multiple of this number is compared with its mask."""
 SMALL = 0.25
 """Fraction of objects below twice the smallest size from which their number depends on it."""
