@@ -1,9 +1,9 @@
 """Recordings that are segmented with a warning, among familiar and unfamiliar ones.
 
 Each row is the fraction of the frames whose results have at least one warning: published Kerr
-frames (one per source), their inverse, white noise, single bubbles and the published Lorentz
-images, for `bundled:moke-unet-simulated` and for `bundled:ltem-unet`. The peer is the wanted
-fraction: at most 0.05 of the familiar frames, all others. Without Lorentz images
+frames (one per source), their inverse, simulated ones, white noise, single bubbles and the
+published Lorentz images, for `bundled:moke-unet-simulated` and for `bundled:ltem-unet`. The peer is
+the wanted fraction: at most 0.05 of the familiar frames, all others. Without Lorentz images
 (`SPINSCOPE_LTEM`) their rows are left out.
 """
 
@@ -18,13 +18,18 @@ import numpy as np
 import tifffile
 
 from _rows import row
+from spinscope.classes import SKYRMION
 from spinscope.config import load_params, ltem_path, moke_path
+from spinscope.corpora.kerr import kerr_frames
 from spinscope.datasets import open_dataset
+from spinscope.evaluation.metrics import confusion, scores
 from spinscope.jobs.recordings import segment
+from spinscope.live.results import open_results
 from spinscope.recordings import open_recording
 
 KERR, LORENTZ = "bundled:moke-unet-simulated", "bundled:ltem-unet"
-FAMILIAR = ("kerr.real", "lorentz.published")
+FAMILIAR = ("kerr.real", "kerr.simulated", "lorentz.published")
+SIMULATED = 40
 SHAPE, BUBBLES, CONTRASTS, NOISE = (512, 672), (30, 60, 120, 200), (0.3, 1.0, 3.0), (0.0, 0.1)
 
 
@@ -34,8 +39,10 @@ def main() -> dict[str, dict]:
     rng = np.random.default_rng(0)
     noise = [rng.normal(0, 1, SHAPE) for _ in range(6)]
     bubbles = [rng.normal(0, 1, SHAPE) - c * disc(r) for r in BUBBLES for c in CONTRASTS]
+    simulated = list(simulated_frames())
     sets = {
         "kerr.real": (KERR, real),
+        "kerr.simulated": (KERR, [image for image, _ in simulated], [one for _, one in simulated]),
         "kerr.inverted": (KERR, [1 - image for image in real]),
         "kerr.noise_and_bubbles": (KERR, noise + bubbles),
         "lorentz.noise": (LORENTZ, noise),
@@ -54,7 +61,7 @@ def main() -> dict[str, dict]:
             "lorentz.turned": (LORENTZ, turned),
         }
     return {
-        f"doubts.{name}": warned(*one, 0.05 if name in FAMILIAR else 1.0)
+        f"doubts.{name}": warned(0.05 if name in FAMILIAR else 1.0, *one)
         for name, one in sets.items()
     }
 
@@ -79,8 +86,26 @@ def disc(radius: float) -> np.ndarray:
     return np.hypot(y[:, None], x) < radius
 
 
-def warned(model: str, images: list[np.ndarray], wanted: float) -> dict:
-    """Row of the fraction of images that are segmented with a warning."""
+def simulated_frames() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Frames of the simulated corpus, faint ones included, and their labels."""
+    update = {"height": SHAPE[0], "width": SHAPE[1], "frames_per_source": 1, "workers": 2}
+    settings = load_params("laptop").kerr.model_copy(update=update)
+    for _, image, label in kerr_frames(SIMULATED, 99, settings):
+        yield image / 255, label
+
+
+def mcc_of(label: np.ndarray, mask: np.ndarray) -> float:
+    """MCC of the skyrmions of a mask."""
+    return scores(confusion(label == SKYRMION, mask == SKYRMION, 2))["mcc"]
+
+
+def warned(
+    wanted: float, model: str, images: list[np.ndarray], labels: list[np.ndarray] | None = None
+) -> dict:
+    """Row of the fraction of images that are segmented with a warning.
+
+    With labels, `mcc_warned` and `mcc_others` are the mean MCC of the images with and without one.
+    """
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for number, image in enumerate(images):
@@ -89,8 +114,18 @@ def warned(model: str, images: list[np.ndarray], wanted: float) -> dict:
             pixels = (65535 * (image - low) / high).astype(np.uint16)
             tifffile.imwrite(paths[-1], pixels, photometric="minisblack")
         rows = segment(load_params("laptop"), paths, [model], Path(folder) / "masks")
-    count = sum("warning" in one for one in rows)
-    return row(count / len(rows), "fraction", wanted, warned=count, frames=len(rows))
+        known = np.array(["warning" in one for one in rows])
+        more = {"warned": int(known.sum()), "frames": len(rows)}
+        if labels is not None:
+            mcc = np.array(
+                [
+                    mcc_of(label, open_results(one["folder"]).mask(0))
+                    for label, one in zip(labels, rows, strict=True)
+                ]
+            )
+            more["mcc_warned"] = round(float(mcc[known].mean()), 3)
+            more["mcc_others"] = round(float(mcc[~known].mean()), 3)
+    return row(known.mean(), "fraction", wanted, **more)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def test_frames_objects_and_sizes(segmented):
 
 def test_warnings_are_shown(segmented):
     path = segmented.folder / "summary.json"
-    warning = "the frames look unlike those the network was trained on"
+    warning = "the masks are doubtful"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"warnings": [warning]}))
     assert [one.value for one in open_page("results.py").warning] == [warning]
     assert Segmentation.open(segmented.folder).warnings == (warning,)

@@ -76,8 +76,10 @@ def segment(
     SpinscopeError
         For a recording or model that cannot be opened.
     """
+    from spinscope import families
     from spinscope.jobs.conditions import with_conditions
     from spinscope.jobs.levels import with_level
+    from spinscope.models.store import model_info
     from spinscope.tracking import resolve
 
     folders = {ref: resolve(params.tracking, ref) for ref in model_refs}
@@ -94,16 +96,22 @@ def segment(
             "collide: give them in two calls, each with its own --out"
         )
     model, settings = open_models(params, folders)
+    modalities = {
+        ref: families.of_model(model_info(folder)).modality for ref, folder in folders.items()
+    }
     rows = []
     for recording in recordings:
         with contextlib.closing(recording):
             fitting, found = with_conditions(model, params.segment, recording)
             leveled, unknown = with_level(fitting, params.segment, settings["models"], recording)
             known = settings | found | _level_settings(leveled)
-            warnings = [*filter(None, (unknown, _other_modality(recording, folders)))]
+            shown = _shown(recording)
+            other = _other_modality(recording, shown, modalities)
+            warnings = [*filter(None, (unknown, other))]
             if not warnings:
                 warnings += _lattice_advice(recording, model, params.segment)
-            row = _segment_one(params, recording, leveled, out, known, warnings, on_frame)
+            familiar = shown is not None and other is None
+            row = _segment_one(params, recording, leveled, out, known, warnings, familiar, on_frame)
             rows.append(found | row)
     return rows
 
@@ -118,19 +126,20 @@ def _level_settings(model: Predictor) -> dict[str, float]:
     return {"level": model.level} | ({"level_sd_logits": model.level_sd} if fitted else {})
 
 
-def _other_modality(recording: Recording, folders: dict[str, Path]) -> str | None:
-    """Warning about models whose modality is not that of the first frame; None without one."""
-    from spinscope import families
+def _shown(recording: Recording) -> str | None:
+    """Modality of the first frame, None where it is not certain or the frame cannot be read."""
     from spinscope.datasets.modality import modality_of_image
-    from spinscope.models.store import model_info
     from spinscope.recordings import image_of
 
     try:
-        shown = modality_of_image(image_of(recording.read(0), recording.scale))
+        return modality_of_image(image_of(recording.read(0), recording.scale))
     except (RecordingError, OSError):  # a camera's file may have been moved
         return None
-    for ref, folder in folders.items():
-        modality = families.of_model(model_info(folder)).modality
+
+
+def _other_modality(recording: Recording, shown: str | None, models: dict[str, str]) -> str | None:
+    """Warning about models (reference → modality) of another modality; None without one."""
+    for ref, modality in models.items():
         if shown not in (None, modality):
             return (
                 f"{recording.name} looks like a {shown} image, and {ref} is a model of "
@@ -222,6 +231,7 @@ def _segment_one(
     out: Path,
     settings: dict[str, Any],
     warnings: Sequence[str],
+    familiar: bool,
     on_frame: Callable[[str, int, int | None], None] | None,
 ) -> dict[str, Any]:
     """Segment one recording and draw its first frame; return the row of the answer."""
@@ -247,6 +257,7 @@ def _segment_one(
             chunk_frames=params.segment.chunk_frames,
             on_frame=on_frame and (lambda done: on_frame(name, done, recording.n)),
             warnings=warnings,
+            familiar=familiar,
         )
     except Stopped as stopped:  # the recordings after it are segmented all the same
         row["error"] = str(stopped)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spinscope.analysis.uncertainty import shallow
 from spinscope.images import standardise
 from spinscope.inference.conditions import evidence, noise_sd
 
@@ -28,17 +29,21 @@ class Known:
         Range of the median diameter at the scale of the network.
     convex_deficit : float
         Largest mean convex deficit, weighted by area.
+    shallow : float
+        Fraction of objects with a shallow boundary above which dents count in images that have the
+        symmetry of the training: a network draws sharp boundaries around dented domains as well.
     advice : str
         Settings that decide for other images.
     """
 
     diameter_px: tuple[float, float]
     convex_deficit: float
+    shallow: float
     advice: str
 
 
-KERR = Known((4, 40), 0.11, "try segment.scale=auto and segment.polarity=auto")
-LORENTZ = Known((15, 45), 0.06, "check segment.axis_deg and segment.scale")
+KERR = Known((4, 40), 0.11, 0.13, "try segment.scale=auto and segment.polarity=auto")
+LORENTZ = Known((15, 45), 0.06, 0.0, "check segment.axis_deg and segment.scale")
 
 
 def supported_fraction(image: np.ndarray, mask: np.ndarray, *, inverted: bool = False) -> float:
@@ -71,7 +76,9 @@ def supported_fraction(image: np.ndarray, mask: np.ndarray, *, inverted: bool = 
     return float(np.mean(found > 0)) if len(found) else np.nan
 
 
-def doubts(folder: Path, known: Known, *, min_px: int, scale: float = 1.0) -> list[str]:
+def doubts(
+    folder: Path, known: Known, *, min_px: int, scale: float = 1.0, familiar: bool = False
+) -> list[str]:
     """Warnings about the tables of a results folder.
 
     Parameters
@@ -84,11 +91,15 @@ def doubts(folder: Path, known: Known, *, min_px: int, scale: float = 1.0) -> li
         Smallest object.
     scale : float
         Ratio between network and image pixels.
+    familiar : bool
+        Whether the first frame has the symmetry of the training images.
     """
     import pyarrow.parquet as pq
 
-    columns = ("frame", "area_px", "diameter_px", "convex_deficit")
-    table = pq.read_table(folder / "objects.parquet", columns=list(columns))
+    columns = ["frame", "area_px", "diameter_px", "convex_deficit"]
+    sharp = "diameter_px_sd_boundary" in pq.read_schema(folder / "objects.parquet").names
+    columns += ["diameter_px_sd_boundary"] if sharp else []
+    table = pq.read_table(folder / "objects.parquet", columns=columns)
     objects = {name: table[name].to_numpy() for name in columns}
     if not len(table):
         return []
@@ -105,7 +116,8 @@ def doubts(folder: Path, known: Known, *, min_px: int, scale: float = 1.0) -> li
             "surroundings by more than the noise"
         )
     deficit = float(np.average(objects["convex_deficit"], weights=objects["area_px"]))
-    if deficit > known.convex_deficit:
+    dents_count = not (familiar and sharp) or shallow(objects) > known.shallow * len(table)
+    if deficit > known.convex_deficit and dents_count:
         signs.append(
             f"the objects are not compact (mean convex deficit {deficit:.3f}, at most "
             f"{known.convex_deficit:g} expected)"
@@ -119,8 +131,8 @@ def doubts(folder: Path, known: Known, *, min_px: int, scale: float = 1.0) -> li
         )
     if signs:
         warnings.append(
-            f"the frames look unlike those the network was trained on: {'; '.join(signs)}. The "
-            f"masks may be meaningless; {known.advice}"
+            f"the masks are doubtful, as on images unlike those of the training: "
+            f"{'; '.join(signs)}. If the overlay confirms this, {known.advice}"
         )
     return warnings
 

@@ -108,6 +108,7 @@ def segment_recording(
     chunk_frames: int = 64,
     on_frame: Callable[[int], None] | None = None,
     warnings: Sequence[str] | None = (),
+    familiar: bool = False,
 ) -> Results:
     """Segment and measure every frame of a recording into a results folder.
 
@@ -138,6 +139,8 @@ def segment_recording(
     warnings : sequence of str or None
         Warnings of the summary, to which those of `doubts` are added. None for masks that no
         network made: they have no warnings.
+    familiar : bool
+        Whether the first frame has the symmetry of the training images, see `doubts`.
 
     Returns
     -------
@@ -203,7 +206,9 @@ def segment_recording(
         def content(merged: Path) -> dict[str, Any]:
             found = {"timing": timing.summary(writer.written), "warnings": list(warnings or ())}
             if warnings is not None:
-                found["warnings"] += doubts(merged, known, min_px=min_px, scale=scale)
+                found["warnings"] += doubts(
+                    merged, known, min_px=min_px, scale=scale, familiar=familiar
+                )
             return summary | found
 
         results = finish(chunks, folder, content)
