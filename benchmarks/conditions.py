@@ -1,17 +1,30 @@
 """Scale and polarity found in frames of another microscope, beside those of the training frames.
 
-Simulated frames of 512 x 672 pixels: one rough elliptical bubble with a long axis of 20 to 400 px,
-dark or bright, with a contrast of 0.3, 1 and 3 times the noise of a pixel, under uneven light. A
-bubble counts as found where the mask holds one object, and both axes are within 3 % of the truth.
-The value is the fraction of bubbles found with the conditions that `find_conditions` returns, the
-peer all of them; `as_it_is` is the fraction found without them, and `by_axis` that of each contrast
-and axis. `conditions.seconds` is the time for one frame, and the peer that of segmenting it.
+Simulated by other code than the training frames, each frame goes the way of `spinscope segment`:
+bars and lettering are left out, scale and polarity are found, objects of at least 4 px count.
+
+- `conditions.found`: 512 x 672 px, one rough elliptical bubble with a long axis of 20 to 400 px,
+  dark or bright, with a contrast of 0.3, 1 and 3 times the noise of a pixel, under uneven light.
+- `conditions.raw`: frames of 1024 x 1344 px and 16 bit with an information bar, and one dark
+  bubble with a long axis of 130 to 670 px.
+- `conditions.empty`: 512 x 672 px without any skyrmion: white or smooth noise, uneven light, bands,
+  specks of dust and bars.
+
+A bubble is found where the mask holds one object, and both of its axes are within 3 % of the truth;
+an empty frame where the mask holds none. The peer is all of them; `as_it_is` is the fraction with
+the scale and the polarity of the training frames, `by_axis` that of each contrast and axis, and
+`objects` the mean number of objects. `conditions.seconds` is the time for one frame, and the peer
+that of segmenting it. `python benchmarks/conditions.py FOLDER` also measures the frames of a
+dataset, one of each source: the mean MCC as they are, inverted, and at other scales; the peer is
+the frame as it is under the conditions of the training frames.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import ndimage
@@ -20,54 +33,126 @@ from _rows import row, seconds_of
 from spinscope.analysis import measure
 from spinscope.classes import SKYRMION
 from spinscope.config import bundled_models
+from spinscope.corpora.annotations import SIDES, annotate
+from spinscope.datasets import open_dataset
+from spinscope.evaluation.metrics import confusion, scores
 from spinscope.inference.conditions import find_conditions
 from spinscope.inference.predict import Predictor
+from spinscope.inference.geometry import Geometry
+from spinscope.inference.sample import sample_region, segment_sample
 
-SHAPE, NOISE, SEEDS = (512, 672), 0.05, 2
+SHAPE, RAW_SHAPE, NOISE, SEEDS = (512, 672), (1024, 1344), 0.05, 2
 AXES_PX, CONTRASTS = (20, 40, 80, 160, 280, 400), (0.3, 1.0, 3.0)
-TOLERANCE, MIN_PX = 0.03, 4
+RAW_AXES_PX, RAW_CONTRASTS = (130, 260, 400, 530, 670), (0.5, 1.0, 2.0)
+TOLERANCE, MIN_PX, EMPTY_FRAMES = 0.03, 4, 40
+SCALES = (0.5, 2.0, 4.0)
 
 
 def main() -> dict[str, dict]:
     """Measure; returns name → {value, unit, peer, ratio}."""
-    predictor = Predictor.load(bundled_models() / "moke-unet-simulated", "auto")
-    hits = {}
-    for axis, contrast, bright, seed in itertools.product(
-        AXES_PX, CONTRASTS, (False, True), range(SEEDS)
-    ):
-        image, truth = bubble(axis, contrast, bright=bright, seed=seed)
-        found = find_conditions(predictor, [image])
-        under = predictor.under(found.scale, found.inverted)
-        hits[axis, contrast, bright, seed] = [
-            axes_found(one.classes(image) == SKYRMION, truth) for one in (under, predictor)
-        ]
-    by_axis = {
-        f"{contrast:g}": {str(axis): share(hits, axis, contrast) for axis in AXES_PX}
-        for contrast in CONTRASTS
-    }
-    found, plain = np.mean(list(hits.values()), axis=0)
-    image, _ = bubble(160, 1.0)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", nargs="?", help="dataset of real frames")
+    parser.add_argument("--model", default=str(bundled_models() / "moke-unet-simulated"))
+    given = parser.parse_args()
+    predictor = Predictor.load(given.model, "auto")
+    bubbles = itertools.product(AXES_PX, CONTRASTS, (False, True), range(SEEDS))
+    raw = itertools.product(RAW_AXES_PX, RAW_CONTRASTS, range(SEEDS))
+    image = bubble(160, 1.0)[0]
     seconds = seconds_of(lambda: find_conditions(predictor, [image]))
     single = seconds_of(lambda: predictor.classes(image))
-    return {
-        "conditions.found": row(
-            found, "of the bubbles", 1.0, as_it_is=float(plain), by_axis=by_axis
+    rows = {
+        "conditions.found": found(
+            predictor, {(c, a, b, s): bubble(a, c, bright=b, seed=s) for a, c, b, s in bubbles}
         ),
+        "conditions.raw": found(predictor, {(c, a, s): raw_bubble(a, c, s) for a, c, s in raw}),
+        "conditions.empty": empty(predictor),
         "conditions.seconds": row(seconds, "s", single, seconds / single),
     }
+    return rows | (real(predictor, given.folder) if given.folder else {})
 
 
-def share(hits: dict[tuple, list[bool]], axis: float, contrast: float) -> float:
-    """Fraction of the bubbles of an axis and a contrast that were found."""
-    return float(np.mean([hit[0] for key, hit in hits.items() if key[:2] == (axis, contrast)]))
+def mask_of(predictor: Predictor, image: np.ndarray) -> np.ndarray:
+    """Skyrmions (H, W) of an image, with scale and polarity found."""
+    region = sample_region(image)
+    conditions = find_conditions(predictor, [region.sample(image)])
+    fitting = predictor.under(conditions.scale, conditions.inverted)
+    return segment_sample(fitting, image, region=region).mask == SKYRMION
+
+
+def found(predictor: Predictor, bubbles: dict[tuple, tuple[np.ndarray, np.ndarray]]) -> dict:
+    """Fraction of the bubbles that are found, of all and of each (contrast, axis)."""
+    hits, plain = {}, []
+    for key, (image, truth) in bubbles.items():
+        hits[key] = axes_found(mask_of(predictor, image), truth)
+        plain.append(axes_found(predictor.classes(image) == SKYRMION, truth))
+    by_axis: dict[str, dict[str, float]] = {}
+    for contrast, axis in sorted({key[:2] for key in hits}):
+        share = np.mean([hit for key, hit in hits.items() if key[:2] == (contrast, axis)])
+        by_axis.setdefault(f"{contrast:g}", {})[str(axis)] = float(share)
+    value = float(np.mean(list(hits.values())))
+    return row(value, "of the bubbles", 1.0, as_it_is=float(np.mean(plain)), by_axis=by_axis)
+
+
+def empty(predictor: Predictor) -> dict:
+    """Fraction of the empty frames in which nothing is found."""
+    counts, plain = np.array(
+        [
+            [count(mask_of(predictor, image)), count(predictor.classes(image) == SKYRMION)]
+            for image in (empty_frame(seed) for seed in range(EMPTY_FRAMES))
+        ]
+    ).T
+    return row(
+        float(np.mean(counts == 0)),
+        "of the frames",
+        1.0,
+        as_it_is=float(np.mean(plain == 0)),
+        objects=float(np.mean(counts)),
+        objects_as_it_is=float(np.mean(plain)),
+    )
+
+
+def real(predictor: Predictor, folder: str) -> dict[str, dict]:
+    """Mean MCC of one frame of each source, as it is, inverted and at other scales."""
+    dataset = open_dataset(folder)
+    firsts = {record.source: k for k, record in reversed(list(enumerate(dataset.records)))}
+    frames = [(dataset.image(index), dataset.label(index)) for index in sorted(firsts.values())]
+    reference = float(np.mean([agreement(predictor.classes(i) == SKYRMION, m) for i, m in frames]))
+    changed = {"as_it_is": (1.0, 1), "inverted": (1.0, -1)}
+    changed |= {f"scaled_{scale:g}": (scale, 1) for scale in SCALES}
+    rows = {}
+    for name, (scale, sign) in changed.items():
+        values = []
+        for image, label in frames:
+            seen = Geometry(scale=scale).apply(image) if scale != 1 else image
+            mask = mask_of(predictor, seen if sign > 0 else 1 - seen).astype(np.float32)
+            if scale != 1:
+                mask = Geometry(scale=scale).undo(mask[..., None], image.shape)[..., 0]
+            values.append(agreement(mask > 0.5, label))
+        rows[f"conditions.real_{name}"] = row(float(np.mean(values)), "MCC", reference)
+    return rows
+
+
+def agreement(mask: np.ndarray, label: np.ndarray) -> float:
+    """MCC of a mask with a label of class indices."""
+    return scores(confusion(label == SKYRMION, mask, 2))["mcc"]
+
+
+def count(mask: np.ndarray) -> int:
+    """Objects of a mask."""
+    return len(measure(mask, min_px=MIN_PX)["major_px"])
 
 
 def bubble(
-    axis: float, contrast: float, *, bright: bool = False, seed: int = 0
+    axis: float,
+    contrast: float,
+    *,
+    bright: bool = False,
+    seed: int = 0,
+    shape: tuple[int, int] = SHAPE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Image (H, W) of one bubble with a long axis in px, and its mask."""
     rng = np.random.default_rng([seed, int(axis), int(10 * contrast)])
-    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] - np.array(SHAPE)[:, None, None] / 2
+    y, x = np.mgrid[: shape[0], : shape[1]] - np.array(shape)[:, None, None] / 2
     turn = rng.uniform(0, np.pi)
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
     along, across = along / (axis / 2), across / (axis / 2 * rng.uniform(0.75, 1))
@@ -76,10 +161,37 @@ def bubble(
         rng.normal(0, 0.02 / k) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 9)
     )
     mask = np.hypot(along, across) < 1 + rough
-    light = rng.uniform(-1, 1) * x / SHAPE[1] + rng.uniform(-1, 1) * y / SHAPE[0]
+    light = rng.uniform(-1, 1) * x / shape[1] + rng.uniform(-1, 1) * y / shape[0]
     wall = ndimage.gaussian_filter(mask.astype(float), 1.5)
     image = 0.5 + NOISE * (light + (1 if bright else -1) * contrast * wall)
-    return (image + rng.normal(0, NOISE, SHAPE)).astype(np.float32), mask
+    return (image + rng.normal(0, NOISE, shape)).astype(np.float32), mask
+
+
+def raw_bubble(axis: float, contrast: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """16-bit frame (H, W) of one dark bubble with an information bar below, and its mask."""
+    image, mask = bubble(axis, contrast, seed=seed, shape=RAW_SHAPE)
+    levels = np.clip(image * 40000, 0, 65535).astype(np.uint16)
+    rng = np.random.default_rng(seed)
+    drawn = annotate(levels, rng, side="bottom", bright_ink=bool(seed % 2), size=20)
+    return drawn.image, mask & ~drawn.drawn
+
+
+def empty_frame(seed: int) -> np.ndarray:
+    """16-bit frame (H, W) without skyrmions."""
+    rng = np.random.default_rng([7, seed])
+    noise = ndimage.gaussian_filter(rng.normal(0, 1, SHAPE), rng.choice([0, 0, 0.6, 1.2]))
+    y, x = (np.linspace(-1, 1, side) for side in SHAPE)
+    light = rng.normal() * y[:, None] + rng.normal() * x + rng.normal() * np.outer(y, x)
+    bands = rng.normal(0, 1, (SHAPE[0], 1)) * rng.choice([0, 0.5])
+    image = 0.5 + NOISE * (noise / noise.std() + rng.choice([0, 1, 4]) * light + bands)
+    for _ in range(rng.integers(0, 4)):  # dust that moved between two frames
+        cy, cx = rng.integers(20, SHAPE[0] - 20), rng.integers(20, SHAPE[1] - 20)
+        image[cy : cy + 4, cx : cx + 5] += 0.4
+        image[cy : cy + 4, cx + 5 : cx + 9] -= 0.4
+    levels = np.clip(image * 40000, 0, 65535).astype(np.uint16)
+    if seed % 2:
+        return annotate(levels, rng, side=str(rng.choice(SIDES)), size=16).image
+    return levels
 
 
 def axes_found(mask: np.ndarray, truth: np.ndarray) -> bool:

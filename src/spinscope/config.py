@@ -107,6 +107,7 @@ class Kerr(Section):
     shard_frames: int = Field(gt=0)
     workers: int = Field(gt=0)
     bright_fraction: Fraction
+    wide_fraction: Fraction
 
 
 class Films(Section):

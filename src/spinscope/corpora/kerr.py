@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from spinscope.classes import SKYRMION
+from spinscope.classes import OUTSIDE, SKYRMION
 from spinscope.config import Kerr
+from spinscope.corpora.annotations import FONTS, SIDES, annotate
 from spinscope.corpora.writing import Row, log_uniform, ordered, uniform
 from spinscope.datasets.shards import write_corpus
 from spinscope.errors import SpinscopeError
@@ -78,6 +79,22 @@ PATTERNS = {
 }
 """Ranges of each kind of pattern."""
 
+EMPTY = "empty"
+WIDE_PATTERNS = {
+    # Large bubbles, often a single one.
+    "bubble": Ranges(0.45, (0.10, 0.15), (1.6, 12), (0.15, 0.4), 50, (0, 0.05), log_uniform),
+    # Wide domains.
+    "stripes": Ranges(0.1, (0, 0.08), _NOWHERE, _NOWHERE, (40, 200), (0, 0.02)),
+    # A film without domains.
+    EMPTY: Ranges(0.2, _NOWHERE, _NOWHERE, _NOWHERE, 0, _NOWHERE),
+    # One of PATTERNS.
+    "common": Ranges(0.25, _NOWHERE, _NOWHERE, _NOWHERE, 0, _NOWHERE),
+}
+"""Kinds of pattern of the sources of a wide range, see `kerr.wide_fraction`."""
+
+MIN_EVIDENCE = 6.0
+"""Least contrast of a skyrmion, averaged over its area, in units of the noise of the average."""
+
 
 @dataclass(frozen=True)
 class Pattern:
@@ -133,7 +150,7 @@ def kerr_frames(n: int, seed: int, settings: Kerr) -> Iterator[Frame]:
 
 def corpus_header(seed: int, settings: Kerr) -> dict[str, Any]:
     """Return the header of a corpus; corpora of the same header and `n` are the same."""
-    decisive = ("height", "width", "frames_per_source", "bright_fraction")
+    decisive = ("height", "width", "frames_per_source", "bright_fraction", "wide_fraction")
     header = {"kind": "kerr", "generator": GENERATOR, "seed": seed}
     return header | {key: getattr(settings, key) for key in decisive}
 
@@ -153,6 +170,13 @@ def draw_pattern(rng: np.random.Generator, *, confined: bool = False) -> Pattern
     kind = str(rng.choice(list(PATTERNS), p=weights))
     ranges = PATTERNS[kind]
     diameter = log_uniform(rng, (4.0, 8.0) if kind == "dense" else (4.5, 18 if confined else 30))
+    return _drawn(rng, kind, ranges, diameter)
+
+
+def _drawn(
+    rng: np.random.Generator, kind: str, ranges: Ranges, diameter: float, slope: float | None = None
+) -> Pattern:
+    """Draw the other parameters of a pattern."""
     field = uniform(rng, ranges.field)
     spacing = jitter = 0.0
     if ranges.spacing != _NOWHERE:
@@ -160,8 +184,18 @@ def draw_pattern(rng: np.random.Generator, *, confined: bool = False) -> Pattern
         jitter = uniform(rng, ranges.jitter)
     steps = ranges.steps if isinstance(ranges.steps, int) else int(rng.integers(*ranges.steps))
     disorder = uniform(rng, ranges.disorder)
-    slope = uniform(rng, (0, 0.04)) if rng.random() < 0.3 else 0.0
+    if slope is None:
+        slope = uniform(rng, (0, 0.04)) if rng.random() < 0.3 else 0.0
     return Pattern(kind, diameter, field, slope, disorder, spacing, jitter, steps)
+
+
+def draw_wide_pattern(rng: np.random.Generator, *, confined: bool = False) -> Pattern:
+    """Draw the pattern of a source of a wide range: large bubbles, nothing, or a common one."""
+    weights = [ranges.weight for ranges in WIDE_PATTERNS.values()]
+    kind = str(rng.choice(list(WIDE_PATTERNS), p=weights))
+    if kind == "common":
+        return draw_pattern(rng, confined=confined)
+    return _drawn(rng, kind, WIDE_PATTERNS[kind], log_uniform(rng, (14, 90)), slope=0.0)
 
 
 def draw_optics(rng: np.random.Generator, diameter: float, *, confined: bool = False) -> KerrOptics:
@@ -183,6 +217,23 @@ def draw_optics(rng: np.random.Generator, diameter: float, *, confined: bool = F
         defocus=uniform(rng, (0.3, 1.2)) if rng.random() < 0.3 else 0.0,
         substrate=uniform(rng, (0.3, 0.9)),
         gain=log_uniform(rng, (1.5, 6.0)),
+    )
+
+
+def draw_wide_optics(rng: np.random.Generator, common: KerrOptics, diameter: float) -> KerrOptics:
+    """Widen the optics of a source: low contrast, smooth noise, bands, and very uneven light."""
+    contrast = log_uniform(rng, (0.03, 0.35))
+    grain = uniform(rng, (0.3, 1.5)) if rng.random() < 0.4 else 0.0
+    least = max(0.3, MIN_EVIDENCE * (1 + 2 * grain) / (np.sqrt(np.pi / 4) * diameter))
+    return replace(
+        common,
+        contrast=contrast,
+        noise=float(np.clip(contrast / log_uniform(rng, (least, max(6.0, 2 * least))), 0.01, 0.25)),
+        level=uniform(rng, (0.45, 0.8)),
+        blur=common.blur * log_uniform(rng, (0.7, 2.0)),
+        grain=grain,
+        gradient=log_uniform(rng, (0.002, 0.1)),
+        bands=contrast * uniform(rng, (0.05, 0.6)) if rng.random() < 0.4 else 0.0,
     )
 
 
@@ -239,7 +290,10 @@ def _source(number: int, seed: np.random.SeedSequence, settings: Kerr) -> list[F
     rng = np.random.default_rng(seed)
     for _ in range(_ATTEMPTS):
         frames = _draw_source(number, rng, settings)
-        if all(np.sum(label == SKYRMION) >= MIN_SKYRMION_PX for _, _, label in frames):
+        if all(
+            row["kind"] == EMPTY or np.sum(label == SKYRMION) >= MIN_SKYRMION_PX
+            for row, _, label in frames
+        ):
             return frames
     raise SpinscopeError(
         f"kerr frames of {settings.height} x {settings.width} pixels hold no skyrmion in "
@@ -252,8 +306,11 @@ def _draw_source(number: int, rng: np.random.Generator, settings: Kerr) -> list[
     shape = settings.height, settings.width
     kind = "film" if rng.random() < FILM_FRACTION else str(rng.choice(list(devices.DEVICES)))
     confined = kind != "film"
-    pattern = draw_pattern(rng, confined=confined)
+    wide = settings.wide_fraction > 0 and rng.random() < settings.wide_fraction
+    pattern = (draw_wide_pattern if wide else draw_pattern)(rng, confined=confined)
     optics = draw_optics(rng, pattern.diameter, confined=confined)
+    if wide:
+        optics = draw_wide_optics(rng, optics, pattern.diameter)
     if rng.random() < settings.bright_fraction:  # opposite polarity: mirror the grey levels
         optics = replace(optics, level=1 - optics.level, contrast=-optics.contrast)
     device, edge_width = None, 0.0
@@ -263,8 +320,11 @@ def _draw_source(number: int, rng: np.random.Generator, settings: Kerr) -> list[
     defects = draw_defects(rng, shape)
     field, phi, frames = _field_map(pattern, shape, rng), None, []
     for frame in range(settings.frames_per_source):
-        phi = _next_pattern(phi, pattern, field, shape, rng)
-        m = _without_specks(domains.coverage(phi), pattern.diameter)
+        if pattern.kind == EMPTY:
+            m = np.ones(shape, dtype=np.float32)
+        else:
+            phi = _next_pattern(phi, pattern, field, shape, rng)
+            m = _without_specks(domains.coverage(phi), pattern.diameter)
         if frame:
             optics = replace(optics, drift=_draw_drift(rng))
         image = kerr_image(m, optics, rng, device=device, defects=defects)
@@ -272,8 +332,29 @@ def _draw_source(number: int, rng: np.random.Generator, settings: Kerr) -> list[
             m, device=device, edge_width=edge_width, defects=defects, drift=optics.drift
         )
         row = _row(number, frame, kind, pattern, optics, len(defects))
-        frames.append((row, np.round(image * 255).astype(np.uint8), label))
+        if settings.wide_fraction:
+            row["use"] = "only_training" if pattern.kind == EMPTY else "train_test_val"
+        image = np.round(image * 255).astype(np.uint8)
+        if wide and rng.random() < 0.2:
+            image = _annotated(image, label, rng)
+        frames.append((row, image, label))
     return frames
+
+
+def _annotated(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Image with an information bar, lettering or a scale bar, whose pixels are outside."""
+    drawn = annotate(
+        image,
+        rng,
+        side=str(rng.choice(SIDES)) if rng.random() < 0.5 else None,
+        text=bool(rng.random() < 0.5),
+        scale_bar=bool(rng.random() < 0.5),
+        bright_ink=bool(rng.random() < 0.7),
+        font_name=str(rng.choice(FONTS)),
+        size=int(rng.integers(12, 28)),
+    )
+    label[drawn.drawn] = OUTSIDE
+    return drawn.image
 
 
 def _field_map(
@@ -337,7 +418,7 @@ def _row(
     return {
         "name": f"{number:05d}-{frame:02d}",
         "source": number,
-        "batch": number % BATCHES,
+        "batch": 0 if pattern.kind == EMPTY else number % BATCHES,
         "kind": pattern.kind,
         "device": device,
         "defects": defects,

@@ -13,6 +13,9 @@ import numpy as np
 
 from spinscope.errors import SpinscopeError
 
+USES = ("train_test_val", "only_training")
+"""Uses of a source; the first is the usual one."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -21,7 +24,7 @@ class Record:
     name: str
     source: int
     batch: int | None
-    use: str = "train_test_val"
+    use: str = USES[0]
 
 
 class Store(Protocol):

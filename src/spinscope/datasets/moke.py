@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spinscope.datasets.dataset import Dataset, Record
+from spinscope.datasets.dataset import USES, Dataset, Record
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder
 from spinscope.images import bit_depth, read_image, read_label, write_image, write_label
@@ -17,7 +17,6 @@ from spinscope.images import bit_depth, read_image, read_label, write_image, wri
 TABLE = "table.csv"
 PARTITION = "partition.txt"
 COLUMNS = ("source_id", "img_fn", "label_fn")
-USES = ("train_test_val", "only_training")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from spinscope.datasets.dataset import Dataset, Record
+from spinscope.datasets.dataset import USES, Dataset, Record
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_folder, sha256
 
@@ -166,7 +166,8 @@ def open_shards(path: Path) -> Dataset:
     """Open a packed corpus."""
     store = ShardStore.open(path)
     records = tuple(
-        Record(row["name"], int(row["source"]), int(row["batch"])) for row in store.rows
+        Record(row["name"], int(row["source"]), int(row["batch"]), row.get("use", USES[0]))
+        for row in store.rows
     )
     return Dataset(path, records, store, tuple(range(len(records))))
 
@@ -210,6 +211,10 @@ class ShardStore:
                     raise SpinscopeError(
                         f"{manifest} row {number}: {column} (={row[column]!r}) must be an integer"
                     )
+            if (use := row.get("use", USES[0])) not in USES:
+                raise SpinscopeError(
+                    f"{manifest} row {number}: use (={use!r}) must be {' or '.join(USES)}"
+                )
         return cls(path, rows)
 
     def image(self, index: int) -> np.ndarray:

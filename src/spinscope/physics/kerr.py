@@ -8,8 +8,8 @@ of the image, the fraction :math:`f(r)` of a pixel that is bare film and the mag
    I = \tfrac12 + f\,[\,b - \tfrac12 - c\,(1 - m)/2\,] + [R(r) - R(r - d)] + g(r) + n(r),
 
 with the level :math:`b` of the background, the contrast :math:`c` of the skyrmions, the drift
-:math:`d` between the two frames, an uneven illumination :math:`g`, and shot and read noise
-:math:`n`. A static, nonmagnetic region is grey; a defect leaves a bright and a dark rim, clipped
+:math:`d` between the two frames, an uneven illumination :math:`g`, and shot and read noise and
+bands :math:`n`. A static, nonmagnetic region is grey; a defect leaves a bright and a dark rim, clipped
 by the camera. Images are in [0, 1].
 """
 
@@ -53,9 +53,11 @@ class KerrOptics:
     """Reflectivity outside the device, relative to the film."""
     gain: float = 3.0
     """Image units per unit of reflectivity."""
+    bands: float = 0.0
+    """Standard deviation of bands along the rows or columns: stripe noise of a camera, streaks."""
 
     def __post_init__(self) -> None:
-        for name in ("blur", "noise", "grain", "gradient", "defocus"):
+        for name in ("blur", "noise", "grain", "gradient", "defocus", "bands"):
             if getattr(self, name) < 0:
                 raise SpinscopeError(f"{name} (={getattr(self, name)}) must not be negative")
         if not 0 <= self.read <= 1:
@@ -170,6 +172,8 @@ def kerr_image(
     image = 0.5 + live - reference + surface * film
     shot = np.clip(live / optics.gain, 0, 2) * (1 - optics.read)
     image += optics.noise * np.sqrt(optics.read + shot) * _noise(shape, optics.grain, rng)
+    if optics.bands:
+        image += optics.bands * _bands(shape, rng)
     return np.clip(image, 0, 1).astype(np.float32)
 
 
@@ -229,3 +233,13 @@ def _noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> np
         noise = ndimage.gaussian_filter(noise, grain, mode="wrap", truncate=3)
         noise /= noise.std()
     return noise
+
+
+def _bands(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Bands of unit variance along the rows or the columns, 1 to 20 px wide."""
+    width, length = np.exp(rng.uniform(np.log(0.4), np.log(8))), rng.uniform(40, 400)
+    sigma = (width, length) if rng.random() < 0.5 else (length, width)
+    bands = ndimage.gaussian_filter(
+        rng.standard_normal(shape, dtype=np.float32), sigma, mode="wrap", truncate=3
+    )
+    return bands / max(float(bands.std()), 1e-6)
