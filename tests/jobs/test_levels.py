@@ -154,6 +154,6 @@ def test_scale_and_polarity_are_found_as_for_segment(tmp_path):
     frames = [((1 - image).astype(np.float32), mask.astype(np.uint8))]
     found, missed = (
         jobs.calibrate(load_params(overrides=auto), [MODEL], frames, tmp_path / "level.json")
-        for auto in (["segment.scale=auto", "segment.polarity=auto"], [])
+        for auto in ([], ["segment.scale=null", "segment.polarity=dark"])
     )
     assert missed["mcc"] < 0.5 < 0.9 < found["mcc"]

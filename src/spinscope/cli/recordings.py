@@ -196,7 +196,8 @@ def segmentation_line(row: dict) -> str:
     note = f" ({row['note']})" if "note" in row else ""
     note += f" (left out: {left_out})" if left_out else ""
     if "evidence_nats" in row:
-        note += f" (found: scale {row['scale']:g}, {row['polarity']} skyrmions)"
+        scale = f"scale {row['scale']:g}, " if "scale" in row else ""
+        note += f" (found: {scale}{row['polarity']} skyrmions)"
     level = f", boundary at {row['level']:.3g}" if "level" in row else ""
     return f"{row['folder']}: {text}{level}{previous}{note}"
 

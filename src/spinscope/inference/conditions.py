@@ -31,6 +31,7 @@ that of a domain is smooth. Specks of white noise do not pay for it."""
 CLEAR = 2.0
 """Another scale or polarity must have this many times the evidence of the frames as they are."""
 
+_SIDE = 2048  # px: only the middle of larger frames is tried
 _BLOCK = 4  # px: side of the blocks whose differences show noise that neighbours share
 _WALL, _AROUND = 1.5, 5.0  # px from an object: its blurred wall, and the least reach around it
 
@@ -81,7 +82,7 @@ def find_conditions(
     """
     choices = [(scale, inverted) for inverted in polarities for scale in scales]
     total, logarithm = dict.fromkeys(choices, 0.0), dict.fromkeys(choices, 0.0)
-    for frame in frames:
+    for frame in map(_middle, frames):
         standard = standardise(frame)
         sd = noise_sd(standard)
         for scale, inverted in choices:
@@ -97,6 +98,11 @@ def find_conditions(
     ]
     scale, inverted = max(better, key=total.__getitem__, default=first)
     return Conditions(None if scale == 1 else scale, inverted, total)
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    """Middle of an image, at most `_SIDE` px along each side."""
+    return image[tuple(slice(max(0, n - _SIDE) // 2, (n + _SIDE) // 2) for n in image.shape)]
 
 
 def evidence(standard: np.ndarray, mask: np.ndarray, sd: float) -> np.ndarray:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spinscope.config import Segment
-from spinscope.errors import SpinscopeError
 from spinscope.inference.conditions import SCALES, find_conditions
 from spinscope.inference.sample import recording_region
-from spinscope.recordings import Recording
+from spinscope.recordings import Recording, RecordingError
 
 if TYPE_CHECKING:
     from spinscope.inference.predict import Predictor
@@ -33,29 +34,22 @@ def with_conditions(
     -------
     model : Predictor or Ensemble
     found : dict
-        `scale`, `polarity` and `evidence_nats` of every choice; empty where all is given.
+        `scale` and `polarity`, where another one than that of the training frames was found, and
+        `evidence_nats` of every choice; empty where the frames are taken as they are.
 
-    Raises
-    ------
-    SpinscopeError
-        For "auto" with a watched folder or Lorentz images.
+    Notes
+    -----
+    Frames of a watched folder, which are still to come, and Lorentz images, whose skyrmions are
+    bright on one side and dark on the other, are taken as they are.
     """
     from spinscope import families
 
-    asked = [key for key in ("scale", "polarity") if getattr(settings, key) == "auto"]
-    if not asked:
+    automatic = "auto" in (settings.scale, settings.polarity)
+    if not automatic or recording.n is None or families.of_model(model.info).modality != "Kerr":
         return model, {}
-    if recording.n is None:
-        raise SpinscopeError(
-            f"segment.{asked[0]} (=auto) must be given for a watched folder, whose frames are "
-            "still to come"
-        )
-    if (modality := families.of_model(model.info).modality) != "Kerr":
-        raise SpinscopeError(
-            f"segment.{asked[0]} (=auto) must be given for {modality} images: their skyrmions are "
-            "bright on one side and dark on the other"
-        )
-    frames = [recording.read(index) for index in sorted({0, recording.n - 1})]
+    frames = list(_readable(recording, sorted({0, recording.n - 1})))
+    if not frames:
+        return model, {}
     region = recording_region(recording.shape, frames, settings.region)
     conditions = find_conditions(
         model.with_level(None),
@@ -65,13 +59,20 @@ def with_conditions(
         if settings.polarity == "auto"
         else (settings.polarity == "bright",),
     )
+    if conditions.scale is None and conditions.inverted == (settings.polarity == "bright"):
+        return model, {}
     evidence: dict[str, dict[str, float]] = {"dark": {}, "bright": {}}
     for (scale, inverted), nats in conditions.evidence.items():
         evidence["bright" if inverted else "dark"][f"{scale:g}"] = float(np.round(nats, 1))
-    found = {
-        "scale": conditions.scale or 1.0,
-        "polarity": "bright" if conditions.inverted else "dark",
-        "evidence_nats": {name: nats for name, nats in evidence.items() if nats},
-    }
     scale = conditions.scale if settings.scale == "auto" else settings.scale
+    found: dict[str, Any] = {} if scale is None else {"scale": scale}
+    found["polarity"] = "bright" if conditions.inverted else "dark"
+    found["evidence_nats"] = {name: nats for name, nats in evidence.items() if nats}
     return model.under(scale, conditions.inverted), found
+
+
+def _readable(recording: Recording, indices: Iterable[int]) -> Iterator[np.ndarray]:
+    """Frames that can be read; a damaged one is reported where it is segmented."""
+    for index in indices:
+        with contextlib.suppress(RecordingError, OSError):
+            yield recording.read(index)

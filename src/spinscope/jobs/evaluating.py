@@ -114,8 +114,8 @@ def evidence(
     if fast:
         segment = params.segment
         settings |= {**params.inference.model_dump(), "axis_deg": segment.axis_deg}
-        settings |= {"scale": segment.scale}
-        settings |= {} if segment.polarity == "dark" else {"polarity": segment.polarity}
+        settings |= {"scale": None if segment.scale == "auto" else segment.scale}
+        settings |= {"polarity": "bright"} if segment.polarity == "bright" else {}
     names = [[record.name, record.source] for record in frames.records]
     return {
         "network": sha256(model / NETWORK),

@@ -42,7 +42,7 @@ class Known:
     advice: str
 
 
-KERR = Known((4, 40), 0.11, 0.13, "try segment.scale=auto and segment.polarity=auto")
+KERR = Known((4, 40), 0.11, 0.13, "check segment.scale and segment.polarity")
 LORENTZ = Known((15, 45), 0.06, 0.0, "check segment.axis_deg and segment.scale")
 
 
