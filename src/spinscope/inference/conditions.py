@@ -66,8 +66,9 @@ def find_conditions(
     """Find the scale and the polarity at which the masks of a network explain the frames best.
 
     The frames are taken as they are, unless another choice has twice their evidence in sum, and
-    more also in the sum of its logarithms: one large edge, such as that of a device, must not
-    outweigh every skyrmion.
+    more also in the sum of its logarithms, in which the objects of the frames as they are count
+    that do not disappear with those of the other choice: one large edge, such as that of a
+    device, must not outweigh every skyrmion, and specks on the wall of a bubble not the bubble.
 
     Parameters
     ----------
@@ -81,22 +82,34 @@ def find_conditions(
         Whether bright skyrmions (True) are tried, the preferred one first.
     """
     choices = [(scale, inverted) for inverted in polarities for scale in scales]
-    total, logarithm = dict.fromkeys(choices, 0.0), dict.fromkeys(choices, 0.0)
+    total = dict.fromkeys(choices, 0.0)
+    explained, unexplained = (dict.fromkeys(choices, 0.0) for _ in range(2))
     for frame in map(_middle, frames):
         standard = standardise(frame)
         sd = noise_sd(standard)
-        for scale, inverted in choices:
-            mask = predictor.under(scale, inverted).classes(frame) == SKYRMION
-            found = np.maximum(evidence(-standard if inverted else standard, mask, sd), 0)
-            total[scale, inverted] += float(found.sum())
-            logarithm[scale, inverted] += float(np.log1p(found).sum())
-    first = choices[0]
+        masks = {one: predictor.under(*one).classes(frame) == SKYRMION for one in choices}
+        found = {
+            one: np.maximum(evidence(-standard if one[1] else standard, mask, sd), 0)
+            for one, mask in masks.items()
+        }
+        for one, nats in found.items():
+            total[one] += float(nats.sum())
+            explained[one] += float(np.log1p(nats).sum())
+        first = choices[0]
+        seen = -standard if first[1] else standard
+        for one in choices[1:]:
+            if found[one].sum() <= CLEAR * found[first].sum():
+                unexplained[one] += float(np.log1p(found[first]).sum())
+            else:
+                left = evidence(without_objects(seen, masks[one]), masks[first], sd)
+                kept = found[first][left > found[first] / 2]
+                unexplained[one] += float(np.log1p(kept).sum())
     better = [
         one
-        for one in choices
-        if total[one] > CLEAR * total[first] and logarithm[one] > logarithm[first]
+        for one in choices[1:]
+        if total[one] > CLEAR * total[choices[0]] and explained[one] > unexplained[one]
     ]
-    scale, inverted = max(better, key=total.__getitem__, default=first)
+    scale, inverted = max(better, key=total.__getitem__, default=choices[0])
     return Conditions(None if scale == 1 else scale, inverted, total)
 
 
@@ -137,24 +150,39 @@ def evidence(standard: np.ndarray, mask: np.ndarray, sd: float) -> np.ndarray:
     >>> bool(evidence(image, disc, 1.0)[0] > 30 > 0 > evidence(-image, disc, 1.0)[0])
     True
     """
+    labels, size, around, step = _steps(standard, mask)
+    whole = np.ones(len(size), dtype=bool)
+    whole[np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])] = False
+    whole[0] = False
+    explained = size * around / np.maximum(size + around, 1) * step * np.abs(step) / (2 * sd**2)
+    return (explained - COST * _sides(labels, len(size) - 1) - np.log(mask.size))[whole]
+
+
+def without_objects(standard: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Image (H, W) whose objects have the mean brightness of their surroundings."""
+    labels, _, _, step = _steps(standard, mask)
+    return standard + step[labels]
+
+
+def _steps(
+    standard: np.ndarray, mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Labels (H, W) of objects; by label, their pixels, those around, and how much darker it is."""
     from scipy import ndimage
 
     labels, n = ndimage.label(mask, np.ones((3, 3)))
-    whole = np.ones(n + 1, dtype=bool)
-    whole[np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])] = False
-    whole[0] = False
-    if not whole.any():
-        return np.zeros(0)
-    away, (y, x) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     size = np.bincount(labels.ravel(), minlength=n + 1)
+    if not n:
+        return labels, size, np.zeros(1), np.zeros(1)
+    away, (y, x) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
     near = labels[y, x]
     ring = (away > _WALL) & (away <= np.maximum(_AROUND, np.sqrt(size) / 2)[near])
     around = np.bincount(near[ring], minlength=n + 1)
     inside = np.bincount(labels.ravel(), standard.ravel(), n + 1) / np.maximum(size, 1)
     outside = np.bincount(near[ring], standard[ring], n + 1) / np.maximum(around, 1)
     step = np.where(around > 0, outside - inside, 0)
-    explained = size * around / np.maximum(size + around, 1) * step * np.abs(step) / (2 * sd**2)
-    return (explained - COST * _sides(labels, n) - np.log(mask.size))[whole]
+    step[0] = 0
+    return labels, size, around, step
 
 
 def noise_sd(image: np.ndarray, *, shared: bool = True) -> float:
