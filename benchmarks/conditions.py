@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Iterator
 
 import numpy as np
 from scipy import ndimage
@@ -37,8 +36,8 @@ from spinscope.corpora.annotations import SIDES, annotate
 from spinscope.datasets import open_dataset
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.inference.conditions import find_conditions
-from spinscope.inference.predict import Predictor
 from spinscope.inference.geometry import Geometry
+from spinscope.inference.predict import Predictor
 from spinscope.inference.sample import sample_region, segment_sample
 
 SHAPE, RAW_SHAPE, NOISE, SEEDS = (512, 672), (1024, 1344), 0.05, 2

@@ -150,3 +150,30 @@ def measure(image, label):
     step = np.median(image[film]) - np.median(image[core])
     diameter = 2 * np.sqrt(np.median(areas[areas > 4]) / np.pi)
     return step / noise, noise, diameter, np.median(image[film])
+
+
+def test_wide_sources_have_bubbles_empty_films_and_bars(tmp_path):
+    wide = SMALL.model_copy(update={"wide_fraction": 1.0, "frames_per_source": 1})
+    path = make_kerr_corpus(tmp_path / "wide", 40, 1, wide)
+    dataset = open_dataset(path)
+    frames = list(kerr_frames(40, 1, wide))
+    kinds = {row["kind"] for row, _, _ in frames}
+    assert {"bubble", "empty"} <= kinds
+    for record, (row, image, label) in zip(dataset.records, frames, strict=True):
+        without = row["kind"] == "empty"
+        assert (record.use == "only_training") == without
+        assert np.any(label == 1) != without
+        assert record.batch == (0 if without else record.source % 5)
+        if row["device"] == "film" and np.any(label == 3):  # drawn by software
+            assert {0, 255} & {int(level) for level in image[label == 3]}
+    drawn = [row for row, _, label in frames if row["device"] == "film" and np.any(label == 3)]
+    assert drawn
+    assert max(row["bands"] for row, _, _ in frames) > 0
+
+
+def test_frames_of_a_wide_source_have_at_least_the_contrast_that_shows_a_skyrmion():
+    wide = SMALL.model_copy(update={"wide_fraction": 1.0, "frames_per_source": 1})
+    for row, _, _ in kerr_frames(40, 2, wide):
+        if row["kind"] == "bubble":
+            over_noise = row["contrast"] / row["noise"]
+            assert over_noise * np.sqrt(np.pi / 4) * row["diameter_px"] > 5.9

@@ -18,9 +18,7 @@ MODEL = "bundled:moke-unet-simulated"
 def test_a_bright_bubble_is_found_and_the_choice_is_recorded(tmp_path):
     image, mask = bubble(200)
     write_image(tmp_path / "bubble.png", 1 - image, bits=16)
-    (row,) = jobs.segment(
-        load_params(), [tmp_path / "bubble.png"], [MODEL], tmp_path / "out"
-    )
+    (row,) = jobs.segment(load_params(), [tmp_path / "bubble.png"], [MODEL], tmp_path / "out")
     assert row["polarity"] == "bright" and row["scale"] < 0.5
     assert row["objects"] == 1
     diameter = np.sqrt(4 * mask.sum() / np.pi)
@@ -31,9 +29,7 @@ def test_a_bright_bubble_is_found_and_the_choice_is_recorded(tmp_path):
     assert nats["bright"][f"{row['scale']:g}"] == max(max(one.values()) for one in nats.values())
 
     # A second call finds the same, and does not compute the frame again.
-    (again,) = jobs.segment(
-        load_params(), [tmp_path / "bubble.png"], [MODEL], tmp_path / "out"
-    )
+    (again,) = jobs.segment(load_params(), [tmp_path / "bubble.png"], [MODEL], tmp_path / "out")
     assert again["previous"] is None and again["objects"] == 1
     given = load_params(overrides=[f"segment.scale={row['scale']}", "segment.polarity=bright"])
     (same,) = jobs.segment(given, [tmp_path / "bubble.png"], [MODEL], tmp_path / "given")

@@ -351,7 +351,7 @@ def _annotated(image: np.ndarray, label: np.ndarray, rng: np.random.Generator) -
         scale_bar=bool(rng.random() < 0.5),
         bright_ink=bool(rng.random() < 0.7),
         font_name=str(rng.choice(FONTS)),
-        size=int(rng.integers(12, 28)),
+        size=min(int(rng.integers(12, 28)), min(image.shape) // 18),
     )
     label[drawn.drawn] = OUTSIDE
     return drawn.image

@@ -28,7 +28,7 @@ COST = 0.3
 """Cost of an outline, nats per pixel side. A free contour costs about 1.1 nats (ln 3) per step;
 that of a domain is smooth. Specks of white noise do not pay for it."""
 
-CLEAR = 2.0
+CLEAR = 3.0
 """Another scale or polarity must have this many times the evidence of the frames as they are."""
 
 _SIDE = 2048  # px: only the middle of larger frames is tried
@@ -65,10 +65,10 @@ def find_conditions(
 ) -> Conditions:
     """Find the scale and the polarity at which the masks of a network explain the frames best.
 
-    The frames are taken as they are, unless another choice has twice their evidence in sum, and
-    more also in the sum of its logarithms, in which the objects of the frames as they are count
-    that do not disappear with those of the other choice: one large edge, such as that of a
-    device, must not outweigh every skyrmion, and specks on the wall of a bubble not the bubble.
+    The frames are taken as they are, unless another choice has `CLEAR` times their evidence in
+    sum, and more also in the sum of its logarithms. In the latter the objects of the frames as they
+    are count only if they do not disappear with those of the other choice: one large edge, such as
+    that of a device, must not outweigh every skyrmion, and specks on a wall not the bubble.
 
     Parameters
     ----------

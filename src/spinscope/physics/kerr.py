@@ -8,9 +8,9 @@ of the image, the fraction :math:`f(r)` of a pixel that is bare film and the mag
    I = \tfrac12 + f\,[\,b - \tfrac12 - c\,(1 - m)/2\,] + [R(r) - R(r - d)] + g(r) + n(r),
 
 with the level :math:`b` of the background, the contrast :math:`c` of the skyrmions, the drift
-:math:`d` between the two frames, an uneven illumination :math:`g`, and shot and read noise and
-bands :math:`n`. A static, nonmagnetic region is grey; a defect leaves a bright and a dark rim, clipped
-by the camera. Images are in [0, 1].
+:math:`d` between the two frames, an uneven illumination :math:`g`, and shot noise, read noise and
+bands :math:`n`. A static, nonmagnetic region is grey; a defect leaves a bright and a dark rim,
+clipped by the camera. Images are in [0, 1].
 """
 
 from __future__ import annotations
