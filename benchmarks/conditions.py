@@ -51,7 +51,7 @@ def main() -> dict[str, dict]:
     """Measure; returns name → {value, unit, peer, ratio}."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", nargs="?", help="dataset of real frames")
-    parser.add_argument("--model", default=str(bundled_models() / "moke-unet-simulated"))
+    parser.add_argument("--model", default=str(bundled_models() / "moke-unet"))
     given = parser.parse_args()
     predictor = Predictor.load(given.model, "auto")
     bubbles = itertools.product(AXES_PX, CONTRASTS, (False, True), range(SEEDS))
