@@ -110,6 +110,7 @@ def test_curves_sizes_and_findings(opened, studied):
 
 
 def test_one_film_live(opened, studied):
+    loaded = Predictor.load(studied / "model", "auto")  # converted: the page uses the same engine
     app = opened
     app.segmented_control("lorentz display").set_value("One film").run()
     app.selectbox("lorentz model").set_value("another folder …").run()
@@ -129,7 +130,6 @@ def test_one_film_live(opened, studied):
     def score(point: lorentz.Point) -> str:
         image = lorentz.simulated_image(one, point, settings.ltem, settings.seed)
         turn = Geometry(point.axis_deg) if point.axis_known else None
-        loaded = Predictor.load(studied / "model", "keras")  # needs no conversion, as on the page
         found = Predictor(loaded.engine, loaded.info, geometry=turn).classes(image)
         return f"{lorentz.image_scores(one.label, found)['accuracy']:.3f}"
 
