@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +9,7 @@ import numpy as np
 from spinscope.config import Segment
 from spinscope.inference.conditions import SCALES, find_conditions
 from spinscope.inference.sample import recording_region
-from spinscope.recordings import Recording, RecordingError
+from spinscope.recordings import Recording, readable_frames
 
 if TYPE_CHECKING:
     from spinscope.inference.predict import Predictor
@@ -47,7 +45,7 @@ def with_conditions(
     automatic = "auto" in (settings.scale, settings.polarity)
     if not automatic or recording.n is None or families.of_model(model.info).modality != "Kerr":
         return model, {}
-    frames = list(_readable(recording, sorted({0, recording.n - 1})))
+    frames = list(readable_frames(recording, sorted({0, recording.n - 1})))
     if not frames:
         return model, {}
     region = recording_region(recording.shape, frames, settings.region)
@@ -69,10 +67,3 @@ def with_conditions(
     found["polarity"] = "bright" if conditions.inverted else "dark"
     found["evidence_nats"] = {name: nats for name, nats in evidence.items() if nats}
     return model.under(scale, conditions.inverted), found
-
-
-def _readable(recording: Recording, indices: Iterable[int]) -> Iterator[np.ndarray]:
-    """Frames that can be read; a damaged one is reported where it is segmented."""
-    for index in indices:
-        with contextlib.suppress(RecordingError, OSError):
-            yield recording.read(index)

@@ -37,7 +37,7 @@ from spinscope.live.results import (
     open_results,
     same_settings,
 )
-from spinscope.recordings import Recording, RecordingError, WatchedFolder
+from spinscope.recordings import Recording, RecordingError, WatchedFolder, readable_frames
 
 _WAIT = 0.2  # s between checks for finished frames while no new one arrives
 _LINGER = 2.0  # s after which the frames of a slow camera are written as an incomplete chunk
@@ -219,11 +219,7 @@ def segment_recording(
 
 def _spread_frames(recording: Recording) -> list[np.ndarray]:
     """First, middle and last frame of a recording, as far as they can be read."""
-    frames = []
-    for index in sorted({0, recording.n // 2, recording.n - 1}):
-        with contextlib.suppress(RecordingError, OSError):
-            frames.append(recording.read(index))
-    return frames
+    return list(readable_frames(recording, sorted({0, recording.n // 2, recording.n - 1})))
 
 
 def _decide_region(

@@ -6,9 +6,10 @@ Frames are read as the recording stores them: (H, W) uint8, uint16 or float32, o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,10 @@ def fingerprint(files: list[Path]) -> str:
             file.seek(max(path.stat().st_size - _ENDS, 0))
             digest.update(file.read(_ENDS))
     return digest.hexdigest()
+
+
+def readable_frames(recording: Recording, indices: Iterable[int]) -> Iterator[np.ndarray]:
+    """Yield the frames (H, W) that can be read; a damaged one is reported where it is segmented."""
+    for index in indices:
+        with contextlib.suppress(RecordingError, OSError):
+            yield recording.read(index)
