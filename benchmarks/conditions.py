@@ -16,7 +16,8 @@ the scale and the polarity of the training frames, `by_axis` that of each contra
 `objects` the mean number of objects. `conditions.seconds` is the time for one frame, and the peer
 that of segmenting it. `python benchmarks/conditions.py FOLDER` also measures the frames of a
 dataset, one of each source: the mean MCC as they are, inverted, and at other scales; the peer is
-the frame as it is under the conditions of the training frames.
+the frame as it is under the conditions of the training frames. For published frames, which the
+default model was trained on, give `--model models/moke-unet-simulated`.
 """
 
 from __future__ import annotations

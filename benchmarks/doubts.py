@@ -2,9 +2,10 @@
 
 Each row is the fraction of the frames whose results have at least one warning: published Kerr
 frames (one per source), their inverse, simulated ones, white noise, single bubbles and the
-published Lorentz images, for `bundled:moke-unet-simulated` and for `bundled:ltem-unet`. The peer is
-the wanted fraction: at most 0.05 of the familiar frames, all others. Without Lorentz images
-(`SPINSCOPE_LTEM`) their rows are left out.
+published Lorentz images, for `bundled:moke-unet-simulated` and for `bundled:ltem-unet`. All frames
+are taken as they are: the program does not search for scale and polarity. The peer is the wanted
+fraction: at most 0.05 of the familiar frames, all others. Without Lorentz images (`SPINSCOPE_LTEM`)
+their rows are left out.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from spinscope.recordings import open_recording
 
 KERR, LORENTZ = "bundled:moke-unet-simulated", "bundled:ltem-unet"
 FAMILIAR = ("kerr.real", "kerr.simulated", "lorentz.published")
+AS_THEY_ARE = ["segment.scale=null", "segment.polarity=dark"]
 SIMULATED = 40
 SHAPE, BUBBLES, CONTRASTS, NOISE = (512, 672), (30, 60, 120, 200), (0.3, 1.0, 3.0), (0.0, 0.1)
 
@@ -113,7 +115,8 @@ def warned(
             paths.append(Path(folder) / f"{number:03d}.tif")
             pixels = (65535 * (image - low) / high).astype(np.uint16)
             tifffile.imwrite(paths[-1], pixels, photometric="minisblack")
-        rows = segment(load_params("laptop"), paths, [model], Path(folder) / "masks")
+        params = load_params("laptop", overrides=AS_THEY_ARE)
+        rows = segment(params, paths, [model], Path(folder) / "masks")
         known = np.array(["warning" in one for one in rows])
         more = {"warned": int(known.sum()), "frames": len(rows)}
         if labels is not None:
