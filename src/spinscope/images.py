@@ -40,6 +40,7 @@ _BAND_PX = 2**18
 
 _TIFF = {".tif", ".tiff"}
 _PILLOW = threading.Lock()
+_COLOUR = {"RGB", "RGBA", "RGBX", "LA", "P", "PA"}
 _DEPTH = {"L": 255.0, "I;16": 65535.0, "I;16B": 65535.0, "I": 65535.0, "1": 1.0}
 
 
@@ -49,6 +50,8 @@ class UnknownColour(SpinscopeError):
 
 def read_image(path: Path | str) -> np.ndarray:
     """Read a grayscale PNG or TIFF of 8 or 16 bit, or a float TIFF in [0, 1].
+
+    A PNG in colour is read if its channels are equal.
 
     Parameters
     ----------
@@ -282,14 +285,36 @@ def _check_header(path: Path, height: int, width: int) -> None:
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, float]:
-    """Read the pixels (H, W) of a grayscale image with Pillow, and the pixel value of white."""
+    """Read the pixels (H, W) of a grayscale image with Pillow, and the pixel value of white.
+
+    An image in colour is read if its channels are equal; its transparency is ignored.
+    """
     with _open(path) as file:
+        if file.mode in _COLOUR:
+            return grey_of(np.asarray(_decode(file, path).convert("RGB")), path), 255.0
         if file.mode not in _DEPTH:
             raise SpinscopeError(
                 f"{path}: mode {file.mode}; a micrograph must be grayscale of 8 or 16 bit, "
                 "with one channel"
             )
         return np.asarray(_decode(file, path)), _DEPTH[file.mode]
+
+
+def grey_of(pixels: np.ndarray, name: Path | str) -> np.ndarray:
+    """Return one of the equal channels of pixels (H, W, channels).
+
+    Raises
+    ------
+    SpinscopeError
+        Where the channels differ.
+    """
+    grey = pixels[..., 0]
+    if not all(np.array_equal(grey, pixels[..., k]) for k in range(1, pixels.shape[-1])):
+        raise SpinscopeError(
+            f"{name}: its {pixels.shape[-1]} colour channels differ; a micrograph must be "
+            "grayscale: one channel, or equal channels"
+        )
+    return grey
 
 
 @contextlib.contextmanager

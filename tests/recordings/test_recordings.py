@@ -275,7 +275,6 @@ def test_mixed_depths_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("frames", "written", "text"),
     [
-        (np.zeros((3, 24, 40, 3), np.uint8), {"photometric": "rgb"}, "has 3 channels"),
         (
             np.zeros((2, 3, 24, 40), np.uint8),
             {"imagej": True, "metadata": {"axes": "TCYX"}}, "has 3 channels",
@@ -288,8 +287,7 @@ def test_mixed_depths_are_named(tmp_path):
             np.zeros((2, 3, 24, 40), np.uint8),
             {"imagej": True, "metadata": {"axes": "TZYX"}}, "3 sections in depth at each of 2",
         ),
-        (np.zeros((3, 24, 40), np.int16), {}, r"pixels of 16 bit \(int16\)"),
-        (np.zeros((3, 24, 40), np.uint32), {}, r"pixels of 32 bit \(uint32\)"),
+        (np.zeros((3, 24, 40), np.complex64), {}, r"complex64\); must be real numbers"),
         (np.zeros((3, 4, 40), np.uint8), {}, "40x4 pixels; a side must be at least 8"),
         (np.zeros((3, 24, 40), np.uint8), {"compression": "png"}, "compressed by PNG"),
     ],
@@ -300,15 +298,104 @@ def test_a_stack_of_another_kind_is_refused(tmp_path, frames, written, text):
         open_recording(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize(("value", "text"), [(np.nan, "1 pixels of frame 2 are NaN"),
-                                             (1.5, r"frame 2 span 0.* to 1\.5")])  # fmt: skip
-def test_values_that_are_no_intensities_are_named(tmp_path, value, text):
+@pytest.mark.parametrize(
+    ("value", "rows", "text"),
+    [(np.nan, 1, "40 pixels of frame 1 are NaN"), (9.0, 4, r"frame 1 span 0.* to 9; .*0 to 1")],
+)
+def test_values_that_are_no_intensities_are_named(tmp_path, value, rows, text):
     frames = random_frames(4, np.float32)
-    frames[2, 3, 4] = value
+    frames[1, :rows] = value
     tifffile.imwrite(tmp_path / "a.tif", frames, photometric="minisblack")
     with pytest.raises(RecordingError, match=text) as error:
         list(open_recording(tmp_path / "a.tif").frames())
-    assert error.value.index == 2
+    assert error.value.index == 1
+
+
+def test_a_single_value_outside_the_range_is_clipped(tmp_path):
+    frames = random_frames(4, np.float32)
+    frames[1, 3, 4] = 1.5
+    tifffile.imwrite(tmp_path / "a.tif", frames, photometric="minisblack")
+    back = read_all(open_recording(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(back, np.minimum(frames, 1))
+
+
+# ---------------------------------------------------------------- other types of pixels
+
+
+@pytest.mark.parametrize("kind", ["pages", "big-endian", "deflate", "ome"])
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_signed_pixels_are_shifted_by_half_of_their_range(tmp_path, kind, dtype):
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    frames = np.random.default_rng(2).integers(low, high + 1, (6, *SHAPE)).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", frames, photometric="minisblack", **KINDS[kind])
+    recording = open_recording(tmp_path / "a.tif")
+    assert recording.scale == high - low
+    np.testing.assert_array_equal(read_all(recording).astype(int) + low, frames)
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.int32, np.uint32, np.int64, np.float16, np.float32, np.float64]
+)
+def test_other_numbers_are_mapped_linearly_and_alike_in_all_frames(tmp_path, dtype):
+    levels = np.random.default_rng(3).integers(0, 1000, (5, *SHAPE))
+    levels[0, 0, :2] = 0, 999
+    frames = (levels - (300 if np.dtype(dtype).kind != "u" else 0)).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", frames, photometric="minisblack")
+    for source in (tmp_path / "a.tif", frames):
+        recording = open_recording(source)
+        back = read_all(recording)
+        assert (back.dtype, recording.scale) == (np.float32, 1)
+        low, high = recording.span
+        assert (low, high) == pytest.approx((frames.min() - 499.5, frames.max() + 499.5))
+        np.testing.assert_allclose(back * (high - low) + low, frames, atol=2e-3)
+
+
+def test_a_bilevel_image_is_black_and_white(tmp_path):
+    frame = random_frames(1, np.uint8)[0] > 99
+    tifffile.imwrite(tmp_path / "a.tif", frame, photometric="minisblack")
+    Image.fromarray(frame).save(tmp_path / "b.png")
+    for name in ("a.tif", "b.png"):
+        recording = open_recording(tmp_path / name)
+        np.testing.assert_array_equal(recording.read(0), frame * np.uint8(255))
+        assert recording.scale == 255
+
+
+@pytest.mark.parametrize(
+    ("alpha", "written"),
+    [
+        (False, {}),
+        (True, {}),
+        (False, {"planarconfig": "separate"}),
+        (False, {"ome": True}),
+        (False, {"imagej": True}),
+        (True, {"compression": "zlib"}),
+    ],
+)
+def test_equal_channels_are_one_image(tmp_path, alpha, written):
+    frames = random_frames(6, np.uint8)
+    channels = [frames] * 3 + [np.full_like(frames, 255)] * alpha
+    axis = 1 if written.get("planarconfig") == "separate" else -1
+    stack = np.stack(channels, axis)
+    options = {"extrasamples": ["unassalpha"]} if alpha else {}
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="rgb", **written, **options)
+    np.testing.assert_array_equal(read_all(open_recording(tmp_path / "a.tif")), frames)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
+def test_an_image_of_equal_channels_is_grayscale(tmp_path, mode):
+    frame = random_frames(1, np.uint8)[0]
+    Image.fromarray(frame).convert(mode).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(open_recording(tmp_path / "a.png").read(0), frame)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), frame / np.float32(255))
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_channels_that_differ_are_refused(tmp_path, name):
+    frame = np.zeros((*SHAPE, 3), np.uint8)
+    frame[3, 4, 2] = 1
+    Image.fromarray(frame).save(tmp_path / name)
+    with pytest.raises(RecordingError, match=rf"{name}.* 3 colour channels differ; .* grayscale"):
+        open_recording(tmp_path / name).read(0)
 
 
 @pytest.mark.parametrize("content", [b"", b"II", b"not an image at all", b"II*\0\xff\xff\xff\x7f"])
@@ -526,13 +613,13 @@ def test_a_folder_of_mixed_sizes_or_damaged_images_names_the_file(tmp_path):
     assert error.value.index == 1
     (tmp_path / "f0.png").write_bytes(b"")
     with pytest.raises(RecordingError, match=r"f0\.png is not a readable image"):
-        open_recording(tmp_path)
+        open_recording(tmp_path).read(0)
 
 
 def test_a_folder_refuses_colours_stacks_and_names_that_collide(tmp_path):
     Image.fromarray(random_frames(1, np.uint8)[0]).save(tmp_path / "f0.png")
-    Image.fromarray(np.zeros((*SHAPE, 3), np.uint8)).save(tmp_path / "f1.png")
-    with pytest.raises(RecordingError, match=r"f1\.png: mode RGB"):
+    Image.fromarray(np.arange(2880, dtype=np.uint8).reshape(*SHAPE, 3)).save(tmp_path / "f1.png")
+    with pytest.raises(RecordingError, match=r"f1\.png: its 3 colour channels differ"):
         open_recording(tmp_path).read(1)
     tifffile.imwrite(tmp_path / "f2.tif", random_frames(5, np.uint8))
     with pytest.raises(RecordingError, match=r"f2\.tif holds 5 frames") as error:

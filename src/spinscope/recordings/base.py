@@ -1,7 +1,8 @@
 """Base class of all recordings, and the checks that they have in common.
 
-Frames are read as the recording stores them: (H, W) uint8, uint16 or float32, order (y, x).
-`image_of` converts them to the (H, W) float32 images in [0, 1] used elsewhere.
+Frames are read as (H, W) uint8, uint16 or float32, order (y, x): unsigned pixels of 8 and 16 bit
+as the recording stores them, others as intensities, see `Recording.intensity`. `image_of` converts
+them to the (H, W) float32 images in [0, 1] used elsewhere.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ VIDEO = {".avi", ".mp4", ".m4v", ".mov", ".mkv"}
 IMAGE = {".png", ".bmp", ".jpg", ".jpeg"} | TIFF
 
 _ENDS = 1 << 16
+
+_CLIPPED = 0.01
+"""At most this fraction of the pixels of a frame may be outside the range of the recording."""
 
 
 class RecordingError(SpinscopeError):
@@ -62,6 +66,9 @@ class Recording(ABC):
         Time between frames in s.
     fingerprint : str
         Hash that changes with the content, from size, modification time, head and tail.
+    span : (float, float) or None
+        Stored values that become the intensities 0 and 1, where they are not of 8 or 16 bit; None
+        before the first of them is read.
     """
 
     name: str
@@ -72,12 +79,16 @@ class Recording(ABC):
     pixel_size: float | None = None
     interval: float | None = None
     fingerprint: str
+    span: tuple[float, float] | None = None
 
     def names(self, index: int) -> str:
         """Return the name of a frame: its number from 0 with leading zeros, as "0007"."""
         return f"{index:0{max(4, len(str(self.n - 1)))}d}"
 
     @abstractmethod
+    def stored(self, index: int) -> np.ndarray:
+        """Read the pixels (H, W) of one frame as they are stored, of any type of numbers."""
+
     def read(self, index: int) -> np.ndarray:
         """Read the pixels (H, W) of one frame.
 
@@ -86,6 +97,68 @@ class Recording(ABC):
         RecordingError
             Where there is no such frame, or it cannot be read.
         """
+        return self.intensity(self.stored(index), index)
+
+    def intensity(self, pixels: np.ndarray, index: int) -> np.ndarray:
+        """Map the stored values of one frame to intensities.
+
+        Unsigned pixels of 8 and 16 bit remain as they are, and signed ones are shifted by half of
+        their range: -32768 becomes 0, and 0 becomes 32768. Other numbers are mapped linearly, all
+        frames of a recording alike: those of `spanning` in [0, 1] remain as they are, else `span`
+        is their range, extended by half of it at both ends.
+
+        Parameters
+        ----------
+        pixels : (H, W) array
+            Stored values.
+        index : int
+            Number of the frame.
+
+        Returns
+        -------
+        (H, W) uint8, uint16 or float32 array
+            Intensities; float32 in [0, 1], values outside clipped.
+
+        Raises
+        ------
+        RecordingError
+            Where values are not finite, or over 1 % of them are outside `span`.
+        """
+        if pixels.dtype.kind == "b":
+            return pixels.astype(np.uint8) * np.uint8(255)
+        if pixels.dtype.kind == "c":
+            raise RecordingError(
+                f"{self.path}: pixels of frame {index} are {pixels.dtype}; must be real", index
+            )
+        if pixels.dtype.itemsize <= 2 and pixels.dtype.kind in "ui":
+            return pixels if pixels.dtype.kind == "u" else _shifted(pixels)
+        check_finite(self.path, pixels, index)
+        if self.span is None:
+            self.span = span_of([pixels, *self._stored(self.spanning())])
+        low, high = self.span
+        image = np.subtract(pixels, low, dtype=np.float64)
+        image /= high - low
+        outside = np.count_nonzero((image < 0) | (image > 1))
+        if outside > _CLIPPED * image.size:
+            raise RecordingError(
+                f"{self.path}: values of frame {index} span {pixels.min():g} to {pixels.max():g}; "
+                f"at most {_CLIPPED:.0%} of its pixels may be outside the range of the recording, "
+                f"{low:g} to {high:g}",
+                index,
+            )
+        return np.clip(image, 0, 1).astype(np.float32)
+
+    def spanning(self) -> set[int]:
+        """Frames that decide the range of all: the first, the middle and the last one."""
+        return {0, self.n // 2, self.n - 1}
+
+    def _stored(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
+        """Yield the stored values of frames, as far as they can be read and are finite."""
+        for index in indices:
+            with contextlib.suppress(RecordingError, OSError):
+                pixels = self.stored(index)
+                check_finite(self.path, pixels, index)
+                yield pixels
 
     def frames(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
         """Iterate over (index, pixels) in order.
@@ -169,21 +242,46 @@ def check_size(name: str | Path, height: int, width: int, index: int = 0) -> Non
         )
 
 
-def check_float(name: str | Path, pixels: np.ndarray, index: int = 0) -> np.ndarray:
-    """Return floating-point pixels as float32; refuse any that are not finite and in [0, 1]."""
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        bad = int((~np.isfinite(pixels)).sum())
+def check_finite(name: str | Path, pixels: np.ndarray, index: int = 0) -> None:
+    """Refuse pixels that are NaN or infinite."""
+    bad = int(np.count_nonzero(~np.isfinite(pixels)))
+    if bad:
         raise RecordingError(
             f"{name}: {bad} pixels of frame {index} are NaN or infinite; all must be finite", index
         )
-    if low < 0 or high > 1:
-        raise RecordingError(
-            f"{name}: values of frame {index} span {low:g} to {high:g}; floating-point pixels must "
-            "lie in [0, 1]",
-            index,
-        )
-    return pixels.astype(np.float32, copy=False)
+
+
+def white_level(dtype: np.dtype) -> float:
+    """Return the pixel value of white after `Recording.intensity`.
+
+    >>> white_level(np.dtype("int16")), white_level(np.dtype("float32"))
+    (65535.0, 1.0)
+    """
+    if dtype.kind == "b" or (dtype.kind in "ui" and dtype.itemsize == 1):
+        return 255.0
+    return 65535.0 if dtype.kind in "ui" and dtype.itemsize == 2 else 1.0
+
+
+def span_of(frames: Iterable[np.ndarray]) -> tuple[float, float]:
+    """Return the values that become the intensities 0 and 1.
+
+    >>> span_of([np.array([0.2, 0.9])]), span_of([np.array([-10, 10])])
+    ((0.0, 1.0), (-20.0, 20.0))
+    """
+    ranges = [(float(pixels.min()), float(pixels.max()), pixels.dtype.kind) for pixels in frames]
+    low, high = min(row[0] for row in ranges), max(row[1] for row in ranges)
+    if low >= 0 and high <= 1 and ranges[0][2] == "f":
+        return 0.0, 1.0
+    margin = (high - low) / 2 or max(abs(high), 1.0)
+    return low - margin, high + margin
+
+
+def _shifted(pixels: np.ndarray) -> np.ndarray:
+    """Signed pixels as unsigned ones, shifted by half of their range."""
+    kind = np.dtype(f"u{pixels.dtype.itemsize}")
+    return pixels.astype(pixels.dtype.newbyteorder("=")).view(kind) ^ kind.type(
+        1 << 8 * kind.itemsize - 1
+    )
 
 
 def fingerprint(files: list[Path]) -> str:

@@ -78,7 +78,7 @@ def calibration(page: tifffile.TiffPage, name: str) -> Calibration:
     RecordingError
         For OME-XML that is damaged or declares entities.
     """
-    if page.is_ome and (known := _of_ome(page.description, name)):
+    if page.is_ome and (known := _of_ome(page.description, name, page.samplesperpixel)):
         return known
     if page.is_imagej:
         return _of_imagej(page)
@@ -86,8 +86,11 @@ def calibration(page: tifffile.TiffPage, name: str) -> Calibration:
     return Calibration(n=planes, **_of_tags(page))
 
 
-def _of_ome(text: str, name: str) -> Calibration | None:
-    """Calibration in OME-XML, None where it only refers to another file."""
+def _of_ome(text: str, name: str, samples: int = 1) -> Calibration | None:
+    """Calibration in OME-XML, None where it only refers to another file.
+
+    A pixel has `samples` values, which OME-XML counts as channels.
+    """
     from xml.etree import ElementTree
 
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -105,6 +108,7 @@ def _of_ome(text: str, name: str) -> Calibration | None:
     if len(images) > 1:
         raise RecordingError(f"{name}: holds {len(images)} recordings; a recording is one of them")
     sizes = {axis: int(pixels.get(f"Size{axis}") or 1) for axis in "CZT"}
+    sizes["C"] = max(sizes["C"] // samples, 1)
     channels = sum(_tag(e) == "Channel" for e in pixels) or sizes["C"]
     files = {e.get("FileName") for e in root.iter() if _tag(e) == "UUID"}
     x, y = (_quantity(pixels, f"PhysicalSize{axis}", "µm", METRES) for axis in "XY")
@@ -218,6 +222,7 @@ def _planes_of_shaped(page: tifffile.TiffPage) -> int | None:
 
     try:
         shape = json.loads(page.shaped_description)["shape"]
-        return math.prod(int(side) for side in shape[:-2])
+        sides = 2 if page.samplesperpixel == 1 else 3
+        return math.prod(int(side) for side in shape[:-sides])
     except (ValueError, KeyError, TypeError):
         return None

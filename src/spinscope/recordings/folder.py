@@ -22,11 +22,14 @@ from spinscope.recordings.base import (
 )
 from spinscope.recordings.tiff import TiffRecording
 
+_TRIED = 8
+"""Files at the start of a folder that may be unreadable."""
+
 
 class FolderRecording(Recording):
     """Images of a folder, or a single image file; a frame is named by the stem of its file.
 
-    Size, depth and pixel size are those of the first frame.
+    Size, depth and pixel size are those of the first frame that can be read.
 
     Parameters
     ----------
@@ -40,6 +43,7 @@ class FolderRecording(Recording):
         self.path = path
         self.name = path.resolve().name if path.is_dir() else path.stem
         self.files = image_files(path) if path.is_dir() else [path]
+        self._listed = only is not None
         if only is not None:
             self.files = _named(path, self.files, only)
         if not self.files:
@@ -51,15 +55,26 @@ class FolderRecording(Recording):
             )
         self.n = len(self.files)
         self.fingerprint = fingerprint(self.files)
-        pixels, self.scale, self.pixel_size = read_file(self.files[0], 0)
+        pixels, self.scale, self.pixel_size = self._first()
         self.shape = pixels.shape
+
+    def _first(self) -> tuple[np.ndarray, float, float | None]:
+        """Pixels, white level and pixel size of the first frame that can be read."""
+        for index, file in enumerate(self.files[:_TRIED]):
+            with contextlib.suppress(RecordingError):
+                return read_file(file, index)
+        return read_file(self.files[0], 0)
 
     def names(self, index: int) -> str:
         """Return the stem of the frame's file."""
         return self.files[index].stem
 
-    def read(self, index: int) -> np.ndarray:
-        """Read the pixels (H, W) of one frame."""
+    def spanning(self) -> set[int]:
+        """Frames that decide the range: of listed frames only the first, as while watching."""
+        return {0} if self._listed else super().spanning()
+
+    def stored(self, index: int) -> np.ndarray:
+        """Read the stored pixels (H, W) of one frame."""
         self.check_index(index)
         pixels, scale, _ = read_file(self.files[index], index)
         self.check_like(pixels.shape, scale, index, self.files[index])
@@ -148,6 +163,6 @@ def _read_tiff(path: Path, index: int) -> tuple[np.ndarray, float, float | None]
                     f"{path} holds {stack.n} frames; an image of a folder must be one (open the "
                     "stack by its own name)"
                 )
-            return stack.read(0), stack.scale, stack.pixel_size
+            return stack.stored(0), stack.scale, stack.pixel_size
     except (SpinscopeError, OSError) as error:
         raise RecordingError(str(error), index) from error

@@ -32,7 +32,7 @@ def open_recording(
     Parameters
     ----------
     source : Path, str or (n, H, W) array
-        File, folder, or frames as uint8, uint16 or floating-point in [0, 1].
+        File, folder, or frames of any type of real numbers.
     pixel_size : float, optional
         Pixel size in m, which overrides the file's metadata.
     only : sequence of str, optional
@@ -47,7 +47,7 @@ def open_recording(
     ------
     RecordingError
         Where it cannot be opened, the pixel size is not from 0.5 nm to 10 µm, or the first frame is
-        not a micrograph: grayscale, at least 8 pixels a side and at most 2**29 pixels.
+        not a micrograph: one channel or equal ones, at least 8 pixels a side, at most 2**29 pixels.
 
     Examples
     --------

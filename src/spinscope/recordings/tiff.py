@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinscope.images import MAX_PIXELS
+from spinscope.errors import SpinscopeError
+from spinscope.images import MAX_PIXELS, grey_of
 from spinscope.recordings.base import (
     Recording,
     RecordingError,
-    check_float,
     check_size,
     fingerprint,
+    white_level,
 )
 from spinscope.recordings.calibration import Calibration, calibration
 
@@ -56,7 +57,7 @@ class TiffRecording(Recording):
         self._tiff = _open(path)
         self._offsets, complete, next_page = _chain(self._tiff)
         first = self._page(0)
-        self.shape, self._dtype = first.shape, first.dtype
+        self.shape, self._dtype = _size(first), first.dtype
         with _damaged(path, 0), _quiet():
             known = calibration(first, str(path))
         _check_axes(path, known)
@@ -73,20 +74,20 @@ class TiffRecording(Recording):
         """Close the file; frames that were mapped stay valid, the next read opens it again."""
         self._tiff.filehandle.close()
 
-    def read(self, index: int) -> np.ndarray:
-        """Read the pixels (H, W) of one frame; a very large uncompressed one is mapped."""
+    def stored(self, index: int) -> np.ndarray:
+        """Read the stored pixels (H, W) of one frame; a very large uncompressed one is mapped."""
         self.check_index(index)
         self._tiff.filehandle.open()
         if self._planes is not None:
-            return self._checked(self._plain(self._planes + index * self._bytes, index), index)
+            return self._plain(self._planes + index * self._bytes, index)
         if index >= len(self._offsets):
             raise self._cut(index)
         page = self._page(index)
         scale = _full_scale(page.dtype, page.bitspersample, self.scale)
-        self.check_like(page.shape, scale, index)
+        self.check_like(_size(page), scale, index)
         if _is_plain(page):
-            return self._checked(self._plain(page.dataoffsets[0], index, page.dtype), index)
-        return self._checked(self._decoded(page, index), index)
+            return self._plain(page.dataoffsets[0], index, page.dtype)
+        return self._decoded(page, index)
 
     @property
     def _bytes(self) -> int:
@@ -171,16 +172,19 @@ class TiffRecording(Recording):
         workers = None if self._bytes > _THREADED else 1
         try:
             with self._lock, _quiet():
-                return page.asarray(maxworkers=workers, buffersize=_BUFFER)
+                pixels = page.asarray(maxworkers=workers, buffersize=_BUFFER)
         except Exception as error:  # tifffile and its decoders raise many kinds on damaged files
             text = " ".join(str(error).split())
             raise RecordingError(
                 f"{self.path}: frame {index} cannot be decoded: {text}", index
             ) from error
-
-    def _checked(self, pixels: np.ndarray, index: int) -> np.ndarray:
-        """Pixels of a frame, whose values are checked if they are floating-point."""
-        return check_float(self.path, pixels, index) if pixels.dtype.kind == "f" else pixels
+        if page.samplesperpixel == 1:
+            return pixels
+        channels = pixels if page.planarconfig == 1 else np.moveaxis(pixels, 0, -1)
+        try:
+            return grey_of(channels[..., : _colours(page)], f"{self.path}: frame {index}")
+        except SpinscopeError as error:
+            raise RecordingError(str(error), index) from error
 
 
 def _open(path: Path) -> tifffile.TiffFile:
@@ -229,7 +233,9 @@ def _check_page(page: tifffile.TiffPage, name: str, index: int) -> None:
     if not all(isinstance(side, int) for side in sides):  # a list times a number is a long list
         raise RecordingError(f"{name}: the header of frame {index} is damaged: no size", index)
     check_size(name, page.imagelength, page.imagewidth, index)
-    if page.samplesperpixel != 1 or page.photometric == 2:
+    if not 1 <= page.samplesperpixel <= _CHANNELS or (
+        page.photometric == 2 and page.samplesperpixel < 3
+    ):
         raise RecordingError(
             f"{name}: frame {index} has {page.samplesperpixel} channels; a micrograph must be "
             "grayscale",
@@ -237,11 +243,10 @@ def _check_page(page: tifffile.TiffPage, name: str, index: int) -> None:
         )
     if page.imagedepth != 1:
         raise RecordingError(f"{name}: frame {index} is a volume; it must be one plane", index)
-    if page.dtype is None or page.dtype.str[1:] not in {"u1", "u2", "f2", "f4", "f8"}:
+    if page.dtype is None or page.dtype.kind not in "buif":
         raise RecordingError(
             f"{name}: frame {index} has pixels of {page.bitspersample} bit "
-            f"({page.dtype or 'of an unknown kind'}); must be unsigned of 8 to 16 bit or "
-            "floating-point",
+            f"({page.dtype or 'of an unknown kind'}); must be real numbers",
             index,
         )
     if page.compression not in _COMPRESSIONS:
@@ -279,6 +284,7 @@ def _is_plain(page: tifffile.TiffPage) -> bool:
     """Whether pixels are stored as in memory, but for the order of bytes."""
     return (
         page.compression == 1
+        and page.samplesperpixel == 1
         and page.predictor == 1
         and page.fillorder == 1
         and page.bitspersample == page.dtype.itemsize * 8
@@ -286,13 +292,21 @@ def _is_plain(page: tifffile.TiffPage) -> bool:
     )
 
 
+def _size(page: tifffile.TiffPage) -> tuple[int, int]:
+    """Height and width of a page in px."""
+    return page.imagelength, page.imagewidth
+
+
+def _colours(page: tifffile.TiffPage) -> int:
+    """Number of channels of a page without those of its transparency."""
+    return page.samplesperpixel - len(page.extrasamples or ())
+
+
 def _full_scale(dtype: np.dtype, bits: int, camera: float = 65535.0) -> float:
     """Pixel value of white; 16 bits may hold the values of a camera of fewer bits."""
-    if dtype.kind == "f":
-        return 1.0
-    if dtype.itemsize == 1:
-        return 255.0
-    return 2.0**bits - 1 if bits < 16 else camera
+    if dtype.str[1:] != "u2":
+        return white_level(dtype)
+    return 2.0**bits - 1 if isinstance(bits, int) and bits < 16 else camera
 
 
 @contextlib.contextmanager

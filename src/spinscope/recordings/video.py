@@ -59,7 +59,7 @@ class VideoRecording(Recording):
             self._packets()
         self.n = self._promised or self._count
 
-    def read(self, index: int) -> np.ndarray:
+    def stored(self, index: int) -> np.ndarray:
         """Read the pixels (H, W) of one frame; fast where it follows the one read before."""
         self.check_index(index)
         with self._lock:

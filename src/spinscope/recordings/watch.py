@@ -104,8 +104,12 @@ class WatchedFolder(Recording):
         """Return the stem of the frame's file."""
         return self._skipped[index] if index < len(self._skipped) else self._files[index].stem
 
-    def read(self, index: int) -> np.ndarray:
-        """Read the pixels (H, W) of a frame that has arrived."""
+    def spanning(self) -> set[int]:
+        """Frames that decide the range of all: the one that is read first."""
+        return set()
+
+    def stored(self, index: int) -> np.ndarray:
+        """Read the stored pixels (H, W) of a frame that has arrived."""
         if not 0 <= index < len(self._files):
             raise RecordingError(
                 f"{self.path}: frame {index} has not come; {len(self._files)} have", index
