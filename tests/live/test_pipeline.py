@@ -158,6 +158,54 @@ def test_a_stack_cut_off_keeps_the_frames_before(stack, frames, predictor, tmp_p
     )
 
 
+@pytest.mark.parametrize("damaged", [[0], [4], [9], [3, 4]])
+@pytest.mark.parametrize("kind", ["folder", "stack"])
+def test_an_unreadable_frame_costs_only_itself(frames, predictor, tmp_path, kind, damaged):
+    folder = tmp_path / "shots"
+    if kind == "folder":
+        folder.mkdir()
+        for k, frame in enumerate(frames):
+            tifffile.imwrite(folder / f"{k:04d}.tif", frame)
+        for k in damaged:
+            (folder / f"{k:04d}.tif").write_bytes(b"")
+    else:
+        folder = tmp_path / "shots.tif"
+        tifffile.imwrite(folder, frames, compression="zlib", metadata=None)
+        with tifffile.TiffFile(folder) as file:
+            offsets = [page.dataoffsets[0] for page in file.pages]
+        whole = bytearray(folder.read_bytes())
+        for k in damaged:
+            whole[offsets[k] : offsets[k] + 40] = bytes(40)
+        folder.write_bytes(whole)
+    found = run(folder, tmp_path / "out", predictor)
+    assert found.n_frames == 10
+    lost = found.summary["unreadable"]
+    assert [row["frame"] for row in lost] == damaged
+    assert [row["name"] for row in lost] == [f"{k:04d}" for k in damaged]
+    assert f"{len(damaged)} frame" in found.summary["warnings"][0]
+    good = [k for k in range(10) if k not in damaged]
+    for k in good:
+        np.testing.assert_array_equal(found.mask(k), predictor.classes(frames[k]))
+    rows = found.frames
+    assert (rows["objects"][good] > 0).all()
+    assert (rows["objects"][damaged] == 0).all()
+    assert (rows["sample_fraction"][damaged] == 0).all()
+    assert rows["diameter_px_mean"][damaged].isna().all()
+    mean = rows["objects"][good].mean()
+    assert found.summary["statistics"]["objects_per_frame"] == pytest.approx(mean, rel=1e-4)
+    json.dumps(found.summary, allow_nan=False)
+    assert run(folder, tmp_path / "out", predictor).summary == found.summary
+
+
+def test_a_recording_without_a_readable_frame_is_refused(frames, predictor, tmp_path):
+    (tmp_path / "shots").mkdir()
+    tifffile.imwrite(tmp_path / "shots/a.tif", frames[0])
+    recording = open_recording(tmp_path / "shots")
+    (tmp_path / "shots/a.tif").write_bytes(b"")
+    with pytest.raises(SpinscopeError, match=r"a\.tif is not a readable TIFF"):
+        segment_recording(recording, predictor, tmp_path / "out", settings=SETTINGS)
+
+
 def test_a_full_disk_keeps_the_chunks_before(stack, predictor, tmp_path, monkeypatch):
     whole = results_module._write_masks
     written = []
@@ -267,9 +315,12 @@ def test_a_watch_is_resumed(tmp_path, frames, predictor):
     assert same.summary["recording"]["shape_px"] == [64, 72]
     assert not (tmp_path / "out.1").exists()
     tifffile.imwrite(folder / "small.tif", frames[2][:40])
-    with pytest.raises(Stopped, match="72x40"):  # others than the frames before
-        watched(folder, tmp_path / "out", predictor, 4)
-    assert open_results(tmp_path / "out").n_frames == 3
+    found = watched(folder, tmp_path / "out", predictor, 4)  # another size than the frames before
+    assert [row["name"] for row in found.summary["unreadable"]] == ["small"]
+    assert "72x40" in found.summary["warnings"][0]
+    tifffile.imwrite(folder / "shot2.tif", frames[2])
+    found = watched(folder, tmp_path / "out", predictor, 5)
+    assert (found.n_frames, len(found.summary["unreadable"])) == (5, 1)
 
 
 def test_a_folder_that_vanishes_keeps_its_frames(tmp_path, frames, predictor):

@@ -274,7 +274,9 @@ def _segment_one(
         "frames_per_s": results.summary["timing"]["frames_per_s"],
         "previous": results.summary["previous"],
         "fraction": {name: float((mask == k).mean()) for k, name in enumerate(classes)},
-        "area_fraction": float(results.table("frames", ["area_fraction"])["area_fraction"].iloc[0]),
+        "area_fraction": float(
+            results.table("frames", ["area_fraction"])["area_fraction"].fillna(0.0).iloc[0]
+        ),
         "left_out": results.summary.get("left_out", []),
     }
     if doubtful := results.summary.get("warnings"):

@@ -34,6 +34,8 @@ class MeasuredFrame:
         Quantities of the frame.
     seconds : dict of float
         Time of each stage.
+    error : str or None
+        Why the frame could not be read.
     """
 
     index: int
@@ -41,6 +43,7 @@ class MeasuredFrame:
     objects: dict[str, np.ndarray]
     row: dict[str, float]
     seconds: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
 
 
 def measure_frame(
@@ -114,6 +117,30 @@ def measure_frame(
     ended = time.perf_counter()
     seconds = {"segment": segmented - started, "measure": ended - segmented}
     return MeasuredFrame(index, mask, objects, row, seconds)
+
+
+def unreadable(frame: MeasuredFrame, error: str) -> MeasuredFrame:
+    """Return a frame in place of one that cannot be read: no object, and no quantity is known.
+
+    Parameters
+    ----------
+    frame : MeasuredFrame
+        Any frame of this number and size, for the quantities of the tables.
+    error : str
+        Why the frame could not be read.
+    """
+    row = {
+        key: 0 if isinstance(value, int | np.integer) else np.nan
+        for key, value in frame.row.items()
+    }
+    return MeasuredFrame(
+        frame.index,
+        np.zeros_like(frame.mask),
+        {key: values[:0] for key, values in frame.objects.items()},
+        row | {"sample_fraction": 0.0, "uncertain_fraction": 0.0},
+        {},
+        error,
+    )
 
 
 def _leave_out(

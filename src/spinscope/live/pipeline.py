@@ -26,7 +26,7 @@ from spinscope.files import locked
 from spinscope.inference.predict import Predictor
 from spinscope.inference.sample import recording_region
 from spinscope.live.doubts import CHECKED, KERR, LORENTZ, doubts
-from spinscope.live.frame import measure_frame
+from spinscope.live.frame import measure_frame, unreadable
 from spinscope.live.results import (
     SUMMARY,
     Chunks,
@@ -150,23 +150,26 @@ def segment_recording(
     Raises
     ------
     Stopped
-        Where a frame cannot be read; the frames before it are kept in `folder`.
+        Where a file ends before its last two frames or more, or a watched folder vanishes; the
+        frames before are kept in `folder`. A single frame that cannot be read has a row without
+        objects, and its error in the summary (`unreadable`, `warnings`).
     """
     source = describe(recording)
     settings = {**settings, "recording": source}
 
-    def work(index: int, raw: np.ndarray) -> EncodedFrame:
+    def work(index: int, raw: np.ndarray | RecordingError) -> EncodedFrame:
+        error = str(raw) if isinstance(raw, RecordingError) else None
         frame = measure_frame(
-            raw,
+            np.zeros(recording.shape, np.float32) if error else raw,
             predictor,
             index=index,
             scale=recording.scale,
             tta=tta,
             min_px=min_px,
             region=chunks.region,
-            check=warnings is not None and index % CHECKED == 0,
+            check=error is None and warnings is not None and index % CHECKED == 0,
         )
-        return encode(frame, recording.names(index))
+        return encode(unreadable(frame, error) if error else frame, recording.names(index))
 
     with locked(folder):
         resumed = _resume(recording, folder, settings)
@@ -204,7 +207,10 @@ def segment_recording(
         scale = settings.get("scale") or 1.0
 
         def content(merged: Path) -> dict[str, Any]:
-            found = {"timing": timing.summary(writer.written), "warnings": list(warnings or ())}
+            found = {
+                "timing": timing.summary(writer.written),
+                "warnings": [*_named(chunks.unreadable), *(warnings or ())],
+            }
             if warnings is not None:
                 found["warnings"] += doubts(
                     merged, known, min_px=min_px, scale=scale, familiar=familiar
@@ -215,6 +221,19 @@ def segment_recording(
     if error:
         raise _stopped(results)
     return results
+
+
+def _named(unreadable: list[dict[str, Any]]) -> list[str]:
+    """Warning that names the frames that could not be read; none where all were read."""
+    if not unreadable:
+        return []
+    names = ", ".join(row["name"] for row in unreadable[:5])
+    more = f" and {len(unreadable) - 5} more" if len(unreadable) > 5 else ""
+    count = "1 frame" if len(unreadable) == 1 else f"{len(unreadable)} frames"
+    return [
+        f"{count} cannot be read, without objects in the tables: {names}{more} "
+        f"({unreadable[0]['error']})"
+    ]
 
 
 def _spread_frames(recording: Recording) -> list[np.ndarray]:
@@ -231,12 +250,12 @@ def _decide_region(
 
 
 def _with_region(
-    chunks: Chunks, frames: Iterator[tuple[int, np.ndarray] | None], setting: str
-) -> Iterator[tuple[int, np.ndarray] | None]:
+    chunks: Chunks, frames: Iterator[tuple[int, np.ndarray | RecordingError] | None], setting: str
+) -> Iterator[tuple[int, np.ndarray | RecordingError] | None]:
     """Yield frames; the first one decides the region where none was decided before."""
     with contextlib.closing(frames):
         for frame in frames:
-            if frame is not None:
+            if frame is not None and not isinstance(frame[1], RecordingError):
                 _decide_region(chunks, frame[1].shape, [frame[1]], setting)
             yield frame
 
@@ -282,9 +301,9 @@ def describe(recording: Recording) -> dict[str, Any]:
 
 
 def _run(
-    frames: Iterator[tuple[int, np.ndarray] | None],
+    frames: Iterator[tuple[int, np.ndarray | RecordingError] | None],
     writer: _Writer,
-    submit: Callable[[int, np.ndarray], Future[EncodedFrame]],
+    submit: Callable[[int, np.ndarray | RecordingError], Future[EncodedFrame]],
     workers: int,
 ) -> RecordingError | None:
     """Move frames from the reader to the workers to the writer; return what ended the reading."""
@@ -341,7 +360,7 @@ class _Writer:
 
 def _read_ahead(
     recording: Recording, start: int, timing: _Timing
-) -> Iterator[tuple[int, np.ndarray] | None]:
+) -> Iterator[tuple[int, np.ndarray | RecordingError] | None]:
     """Decode in a thread of its own, at most two frames ahead; yield None while none arrives.
 
     The thread is a daemon: a camera that sends no frame does not keep the program alive.
@@ -356,7 +375,7 @@ def _read_ahead(
 
     def read() -> None:
         try:
-            source = iter(recording.frames(start))
+            source = iter(recording.frames_or_errors(start))
             while not cancelled.is_set():
                 started = time.perf_counter()
                 frame = next(source, None)

@@ -36,13 +36,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-MASKS, SUMMARY, SETTINGS, CALIBRATION, TIMING, REGION = (
+MASKS, SUMMARY, SETTINGS, CALIBRATION, TIMING, REGION, UNREADABLE = (
     "masks.tif",
     "summary.json",
     "settings.json",
     "recording.json",
     "timing.json",
     "region.json",
+    "unreadable.json",
 )
 TABLES = ("objects", "frames")
 SIDE_FILES = ("overlay.png", "mask.png")
@@ -143,6 +144,7 @@ class EncodedFrame:
     objects: dict[str, np.ndarray]
     row: dict[str, float]
     seconds: dict[str, float]
+    error: str | None = None
 
 
 def encode(frame: MeasuredFrame, name: str) -> EncodedFrame:
@@ -224,6 +226,12 @@ class Chunks:
         return read_json(paths[0]) if paths else {}
 
     @property
+    def unreadable(self) -> list[dict[str, Any]]:
+        """Frames that could not be read: number `frame`, `name` and `error` of each."""
+        paths = [path / UNREADABLE for path in self if (path / UNREADABLE).is_file()]
+        return [row for path in paths for row in read_json(path)["frames"]]
+
+    @property
     def region(self) -> SampleRegion | None:
         """What of the frames is sample; None before it was decided."""
         if self._region is None and (self.folder / REGION).is_file():
@@ -248,6 +256,7 @@ class Chunks:
         known = ("shape_px", "white_level", "pixel_size_nm", "interval_s")
         write_json(results.folder / CALIBRATION, {key: recording[key] for key in known})
         write_json(results.folder / TIMING, results.summary["timing"])
+        write_json(results.folder / UNREADABLE, {"frames": results.summary.get("unreadable", [])})
         if "left_out" in results.summary:
             self.region = _region_of(recording["shape_px"], results.summary["left_out"])
         results.folder.rename(self.folder / f"{0:08d}-{results.n_frames - 1:08d}")
@@ -279,6 +288,13 @@ class Chunks:
                     write_parquet(partial / f"{table}.parquet", values)
                 write_json(partial / CALIBRATION, calibration)
                 write_json(partial / TIMING, timing)
+                lost = [
+                    {"frame": frame.index, "name": frame.name, "error": frame.error}
+                    for frame in frames
+                    if frame.error
+                ]
+                if lost:
+                    write_json(partial / UNREADABLE, {"frames": lost})
         except OSError as error:  # a full disk, a deleted folder
             raise SpinscopeError(
                 f"{self.folder / name} cannot be written: {error.strerror or error}; the "
@@ -314,11 +330,13 @@ def finish(chunks: Chunks, folder: Path, summary: Callable[[Path], Mapping[str, 
         _merge_masks(paths, partial / MASKS, calibration)
         for table in TABLES:
             _merge_tables(paths, table, partial)
-        statistics = _statistics(partial, calibration["pixel_size_nm"])
+        unreadable = chunks.unreadable
+        statistics = _statistics(partial, calibration["pixel_size_nm"], len(unreadable))
         content = provenance() | dict(summary(partial))
         content["recording"] = {**content["recording"], **calibration}
         previous = _set_aside(folder)  # last, so that a full disk leaves it in its place
         content |= {"previous": previous and str(previous), "n_frames": chunks.n_frames}
+        content |= {"unreadable": unreadable} if unreadable else {}
         write_json(partial / SUMMARY, content | {"statistics": statistics})
     chunks.remove()
     return open_results(folder)
@@ -631,8 +649,10 @@ def _merge_tables(chunks: Sequence[Path], name: str, folder: Path) -> None:
             text.write_table(table)
 
 
-def _statistics(folder: Path, pixel_size_nm: float | None) -> dict[str, float | None]:
-    """Number of objects, and mean and SDs of their diameters, over the whole recording."""
+def _statistics(
+    folder: Path, pixel_size_nm: float | None, unreadable: int = 0
+) -> dict[str, float | None]:
+    """Number of objects, and mean and SDs of their diameters, over all frames that were read."""
     import pyarrow.parquet as pq
 
     path, boundary = folder / "objects.parquet", "diameter_px_sd_boundary"
@@ -648,7 +668,7 @@ def _statistics(folder: Path, pixel_size_nm: float | None) -> dict[str, float | 
 
     statistics = {
         "objects": len(diameters),
-        "objects_per_frame": len(diameters) / len(frames),
+        "objects_per_frame": len(diameters) / max(len(frames) - unreadable, 1),
         "objects_per_frame_sd_detection": of_frames("objects_sd_detection"),
         "area_fraction_mean": of_frames("area_fraction"),
         "area_fraction_mean_sd_boundary": of_frames("area_fraction_sd_boundary"),

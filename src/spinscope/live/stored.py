@@ -80,6 +80,12 @@ class _Part(_Stored):
     x1: int
 
 
+class _Unreadable(_Stored):
+    frame: int = Field(ge=0)
+    name: FileName
+    error: str
+
+
 class Summary(_Stored):
     """Content of `summary.json`."""
 
@@ -93,6 +99,7 @@ class Summary(_Stored):
     previous: str | None = None
     left_out: list[_Part] = []
     warnings: list[str] = []
+    unreadable: list[_Unreadable] = []
 
 
 def parse_json(path: Path, **options: Any) -> dict[str, Any]:

@@ -69,6 +69,8 @@ class Recording(ABC):
     span : (float, float) or None
         Stored values that become the intensities 0 and 1, where they are not of 8 or 16 bit; None
         before the first of them is read.
+    separate : bool
+        Whether each frame is a file of its own.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Recording(ABC):
     interval: float | None = None
     fingerprint: str
     span: tuple[float, float] | None = None
+    separate: bool = False
 
     def names(self, index: int) -> str:
         """Return the name of a frame: its number from 0 with leading zeros, as "0007"."""
@@ -170,6 +173,36 @@ class Recording(ABC):
         """
         for index in range(start, self.n):
             yield index, self.read(index)
+
+    def frames_or_errors(self, start: int = 0) -> Iterator[tuple[int, np.ndarray | RecordingError]]:
+        """Iterate over (index, pixels) in order; a frame that cannot be read gives its error.
+
+        Raises
+        ------
+        RecordingError
+            Where no frame can be read, and where a file ends before its last two frames or more.
+        """
+        lost: list[RecordingError] = []
+        good = start > 0
+        index = start
+        while index < self.n:
+            try:
+                for index, pixels in self.frames(index):  # noqa: B020 - resumes behind an error
+                    yield from ((error.index, error) for error in lost)
+                    yield index, pixels
+                    lost, good = [], True
+                    index += 1
+                if index < self.n:
+                    raise RecordingError(
+                        f"{self.path} ends before frame {index} of {self.n}", index
+                    )
+            except RecordingError as error:
+                error.index = max(error.index, index)
+                lost.append(error)
+                index = error.index + 1
+        if lost and (not good or not (self.separate or len(lost) == 1)):
+            raise lost[0]
+        yield from ((error.index, error) for error in lost)
 
     def close(self) -> None:  # noqa: B027 - most recordings keep no file open
         """Close open files; the next read opens them again."""

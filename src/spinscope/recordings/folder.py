@@ -39,6 +39,8 @@ class FolderRecording(Recording):
         Names of the frames wanted, in this order; by default all in natural order.
     """
 
+    separate = True
+
     def __init__(self, path: Path, only: Sequence[str] | None = None):
         self.path = path
         self.name = path.resolve().name if path.is_dir() else path.stem

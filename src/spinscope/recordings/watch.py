@@ -49,6 +49,7 @@ class WatchedFolder(Recording):
     """
 
     n = None
+    separate = True
 
     def __init__(
         self,
@@ -156,6 +157,35 @@ class WatchedFolder(Recording):
                     continue
             yield index, pixels
             index, waited = index + 1, time.monotonic()
+
+    def frames_or_errors(self, start: int = 0) -> Iterator[tuple[int, np.ndarray | RecordingError]]:
+        """Iterate over (index, pixels) as frames arrive; a complete file that is no frame gives
+        its error, once the first frame has come.
+
+        Raises
+        ------
+        RecordingError
+            Where the folder vanishes.
+        """
+        lost: list[RecordingError] = []
+        index = start
+        while True:
+            try:
+                for index, pixels in self.frames(index):  # noqa: B020 - resumes behind an error
+                    yield from ((error.index, error) for error in lost)
+                    yield index, pixels
+                    lost, index = [], index + 1
+                break
+            except RecordingError as error:
+                if error.index >= len(self._files):  # the folder has vanished
+                    raise
+                lost.append(error)
+                index = error.index + 1
+                if self._first is not None:
+                    yield from ((error.index, error) for error in lost)
+                    lost = []
+        if lost:
+            raise lost[0]
 
     def _wait_for_first(self) -> tuple[tuple[int, int], float, float | None]:
         """Shape, scale and pixel size of the first frame."""
