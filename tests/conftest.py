@@ -278,7 +278,6 @@ def film_settings() -> Films:
             "grain_nm": 100.0,
             "tolerance": 2e-3,
             "max_evaluations": 4000,
-            "batch": 2,
             "shard_films": 2,
         }
     )

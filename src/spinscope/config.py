@@ -131,7 +131,6 @@ class Films(Section):
     initial: Literal["random", "skyrmions"]
     tolerance: Finite = Field(gt=0)
     max_evaluations: int = Field(gt=0)
-    batch: int = Field(gt=0)
     shard_films: int = Field(gt=0)
 
 
@@ -170,7 +169,6 @@ class Domains(Section):
     pixels: int = Field(ge=32, multiple_of=2)
     tolerance: Finite = Field(gt=0)
     max_evaluations: int = Field(gt=0)
-    batch: int = Field(gt=0)
     shard_films: int = Field(gt=0)
 
 

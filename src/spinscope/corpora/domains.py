@@ -28,7 +28,7 @@ from spinscope.physics.film import Material, random_state
 from spinscope.physics.minimise import Relaxed, Start, relax
 from spinscope.progress import Progress, no_progress
 
-GENERATOR = 1
+GENERATOR = 2
 """Version of the films; raised when the same seed and settings give other films."""
 BATCHES = 6
 KIND = "domains"
@@ -139,7 +139,7 @@ def relaxed_domains(
         starts(),
         tolerance=settings.tolerance,
         evaluations=settings.max_evaluations,
-        batch=settings.batch,
+        coarse=True,
     ):
         yield waiting.pop(index), result
 
@@ -147,7 +147,7 @@ def relaxed_domains(
 def corpus_header(parameter: Parameter, seed: int, settings: Domains) -> dict[str, Any]:
     """Header of a corpus; corpora of the same header and number of films are the same."""
     decisive = settings.model_dump(
-        mode="json", exclude={"n", "sets", "pixels", "batch", "shard_films"}
+        mode="json", exclude={"n", "sets", "pixels", "shard_films"}
     )
     ranges = settings.sets[parameter].model_dump(mode="json", exclude={"scales_nm"})
     return {"kind": KIND, "generator": GENERATOR, "parameter": parameter, "seed": seed,

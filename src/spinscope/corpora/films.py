@@ -29,7 +29,7 @@ from spinscope.physics.topology import state
 from spinscope.progress import Progress, no_progress
 
 HEADER = "films.json"
-GENERATOR = 1
+GENERATOR = 2
 """Version of the films; raised when the same seed and settings give other films."""
 
 NO_GRAIN = 255
@@ -163,7 +163,6 @@ def relaxed_films(numbers: Iterable[int], seed: int, settings: Films) -> Iterato
         starts(),
         tolerance=settings.tolerance,
         evaluations=settings.max_evaluations,
-        batch=settings.batch,
     ):
         draw = draws.pop(index)
         m = np.ascontiguousarray(np.moveaxis(result.m, 0, -1))

@@ -1,4 +1,4 @@
-r"""Energy minima of batches of films by Barzilai-Borwein steps on the sphere, from coarse to fine.
+r"""Energy minima of films by Barzilai-Borwein steps on the sphere, one film per thread.
 
 With the direction :math:`p = h - (m \cdot h)\, m` a step is
 :math:`m' = (m + \tau p) / |m + \tau p|`. Its length alternates between
@@ -10,11 +10,11 @@ With the direction :math:`p = h - (m \cdot h)\, m` a step is
     s = m' - m,\; y = p - p',\; \langle a, b \rangle = \sum_i M_{s,i}\, a_i \cdot b_i,
 
 the secant approximations of the inverse Hessian, so that a step costs one evaluation of the field.
-Every film has its own step length; a finished film is replaced in the batch by the next one.
 
-Domains form on cells of twice the size, at a quarter of the cost; the full grid only settles them.
-There the direction is smoothed (`smoother`), which equalises the stiffness of short and long waves.
-A smoothed descent from disorder would skip the domains and saturate the film.
+Domains form by plain descent. A smoothed descent from disorder would skip them and saturate the
+film. Once they have formed, the direction is smoothed (`smoother`), which equalises the stiffness of
+short and long waves. On request, domains form on cells of twice the size, at a quarter of the cost,
+and the full grid only settles them: a fifth fewer skyrmions form there than on the full grid.
 
 With dry friction the torque on a spin is reduced by that of the friction, and is zero below it, so
 that a wall stops where the pressure on it no longer overcomes the defects of the film.
@@ -27,17 +27,19 @@ Phys. 116, 123908 (2014). Dry friction: Baltensperger and Helman, IEEE Trans. Ma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import islice
+from threading import Event
 
 import numpy as np
+from scipy import fft
 
-from spinscope.physics.effective_field import Arrays, Grid, field_and_energy, require_jax
+from spinscope.physics.effective_field import Arrays, FilmField, Grid, demagnetising_tensor
 from spinscope.physics.film import MU_0, Dmi
 
-_STEPS = 20  # between two checks which films are finished
 _FIRST = 1e-2  # length of the first step, in units of 1 / max |p|
 _MAX_ANGLE = 0.5  # of a spin in one step, rad
 _GROWTH = 1.5  # of the step length where the energy is not convex along the step
@@ -72,29 +74,16 @@ class Start:
     """Arrays of `effective_field.arrays`, without the axis of the films."""
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A film in a stage of the relaxation."""
-
-    index: int
-    start: Start
-    spent: float = 0.0
-    """Evaluations of the earlier stages."""
-
-
 def relax(
     grid: Grid,
     kind: Dmi,
     films: Iterable[Start],
     *,
+    coarse: bool = False,
     tolerance: float = 2e-3,
     evaluations: int = 20000,
-    batch: int = 8,
 ) -> Iterator[tuple[int, Relaxed]]:
     """Relax films to an energy minimum; yield (index, result) in the order they are finished.
-
-    Domains form by steepest descent, then settle, both on cells of twice the size if the grid
-    allows it, and settle again on the full grid.
 
     Parameters
     ----------
@@ -104,48 +93,38 @@ def relax(
         Symmetry of the Dzyaloshinskii-Moriya interaction.
     films : iterable of Start
         Initial states.
+    coarse : bool, default False
+        Whether domains form and settle on cells of twice the size first, if the grid allows it.
     tolerance : float, default 2e-3
         Maximum of |m x h| / Ms of a relaxed film, with its mean Ms.
     evaluations : int, default 20000
-        Limit on the evaluations of the field in each of the three stages.
-    batch : int, default 8
-        Films relaxed together.
+        Limit on the evaluations of the field in each stage.
 
     Raises
     ------
     SpinscopeError
         If the extra ``sim`` is not installed.
     """
-    require_jax()
-    factor = 2 if all(n % 2 == 0 and n // 2 >= _MIN_SIDE for n in grid.shape) else 1
-    coarse = replace(
-        grid, height=grid.height // factor, width=grid.width // factor, cell=grid.cell * factor
-    )
-    waiting: dict[int, Start] = {}
+    halved = coarse and all(n % 2 == 0 and n // 2 >= _MIN_SIDE for n in grid.shape)
+    stopped, cores = Event(), _cores()
+    for one in {grid, _halved(grid) if halved else grid}:
+        demagnetising_tensor(one)  # once, before the threads ask for it
 
-    def restricted() -> Iterator[_Job]:
-        for index, film in enumerate(films):
-            waiting[index] = film
-            yield _Job(index, _restrict(film, factor))
+    def relaxed(film: Start) -> Relaxed:
+        return _relax_one(grid, kind, film, halved, tolerance, evaluations, stopped)
 
-    def stage(grid: Grid, jobs: Iterable[_Job], limit: float, smooth: bool):
-        return _relax_on(grid, kind, jobs, limit, smooth, evaluations, batch)
-
-    def continued(results: Iterable[tuple[_Job, Relaxed]]) -> Iterator[_Job]:
-        for job, result in results:
-            spent = job.spent + result.evaluations / factor**2
-            yield _Job(job.index, Start(result.m, job.start.arrays), spent)
-
-    def refined(results: Iterable[tuple[_Job, Relaxed]]) -> Iterator[_Job]:
-        for job in continued(results):
-            m = job.start.m if factor == 1 else prolong(job.start.m)
-            yield replace(job, start=Start(m, waiting[job.index].arrays))
-
-    formed = stage(coarse, restricted(), max(tolerance, _FORMED), smooth=False)
-    settled = stage(coarse, continued(formed), max(tolerance, _SETTLED), smooth=True)
-    for job, result in stage(grid, refined(settled), tolerance, smooth=True):
-        del waiting[job.index]
-        yield job.index, replace(result, evaluations=job.spent + result.evaluations)
+    waiting, numbered = {}, enumerate(films)
+    with ThreadPoolExecutor(cores) as pool:
+        try:
+            while True:
+                for index, film in islice(numbered, 2 * cores - len(waiting)):
+                    waiting[pool.submit(relaxed, film)] = index
+                if not waiting:
+                    return
+                for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(done), done.result()
+        finally:
+            stopped.set()
 
 
 def prolong(m: np.ndarray) -> np.ndarray:
@@ -168,37 +147,39 @@ def prolong(m: np.ndarray) -> np.ndarray:
     return _unit(m)
 
 
-def smoother(grid: Grid) -> Callable:
-    r"""Return the preconditioner (p, films) → :math:`F^{-1}[F(p) / (1 + l^2 k^2)]`.
+def smoother(grid: Grid, film: Arrays) -> Callable[[np.ndarray], np.ndarray]:
+    r"""Return the preconditioner p → :math:`F^{-1}[F(p) / (1 + l^2 k^2)]` of a film.
 
     Exchange makes short waves :math:`4 l^2 / a^2` times as stiff as long ones, with the exchange
     length l and the cell size a; the division makes all waves similarly stiff.
     """
-    import jax.numpy as jnp
 
     def axis(frequencies: np.ndarray) -> np.ndarray:
-        return (2 * np.sin(np.pi * frequencies) / grid.cell) ** 2
+        return (2 * np.sin(np.pi * frequencies)) ** 2
 
-    rows, columns = axis(np.fft.fftfreq(grid.height)), axis(np.fft.rfftfreq(grid.width))
-    squared = jnp.asarray((rows[:, None] + columns) * grid.cell**2, jnp.float32)
+    rows, columns = axis(fft.fftfreq(grid.height)), axis(fft.rfftfreq(grid.width))
+    stiffness = film["links"].mean() * 2e-12 / (MU_0 * grid.cell**2 * film["ms"].mean() ** 2)
+    factor = (1 / (1 + stiffness * (rows[:, None] + columns))).astype(np.float32)
 
-    def smooth(p, films):
-        mean_ms = films["ms"].mean((1, 2))
-        stiffness = films["links"].mean((1, 2, 3)) * (2e-12 / (MU_0 * grid.cell**2)) / mean_ms**2
-        spectrum = jnp.fft.rfft2(p) / (1 + stiffness[:, None, None, None] * squared)
-        return jnp.fft.irfft2(spectrum, s=grid.shape)
+    def smooth(p: np.ndarray) -> np.ndarray:
+        spectrum = fft.rfft2(p)
+        spectrum *= factor
+        return fft.irfft2(spectrum, s=grid.shape, overwrite_x=True)
 
     return smooth
 
 
-def _restrict(film: Start, factor: int) -> Start:
-    """Average a film over blocks of `factor` x `factor` cells."""
-    if factor == 1:
-        return film
+def _halved(grid: Grid) -> Grid:
+    """Grid of cells of twice the size."""
+    return replace(grid, height=grid.height // 2, width=grid.width // 2, cell=2 * grid.cell)
+
+
+def _restrict(film: Start) -> Start:
+    """Average a film over blocks of 2 x 2 cells."""
 
     def mean(array: np.ndarray) -> np.ndarray:
         *lead, height, width = array.shape
-        blocks = array.reshape(*lead, height // factor, factor, width // factor, factor)
+        blocks = array.reshape(*lead, height // 2, 2, width // 2, 2)
         return blocks.mean((-3, -1), dtype=np.float32)
 
     arrays = {key: mean(v) if v.ndim >= 2 else v for key, v in film.arrays.items()}
@@ -213,115 +194,88 @@ def _unit(m: np.ndarray) -> np.ndarray:
     return np.where(length > 1e-6, m / np.maximum(length, 1e-6), up).astype(np.float32)
 
 
-@cache
-def _steps(grid: Grid, kind: Dmi, tolerance: float, smooth: bool) -> tuple[Callable, Callable]:
-    """Compiled functions: the state of a batch, and the state after `_STEPS` steps."""
-    import jax
-    import jax.numpy as jnp
-
-    evaluate = field_and_energy(grid, kind)
-    soften = smoother(grid) if smooth else (lambda p, films: p)
-
-    def direction(m, films):
-        h, energy = evaluate(m, films)
-        p = h - (m * h).sum(1, keepdims=True) * m
-        if "friction" in films:
-            strength = jnp.sqrt((p * p).sum(1, keepdims=True))
-            held = films["friction"][:, None, None, None] / jnp.maximum(strength, 1e-6)
-            p = p * jnp.maximum(0, 1 - held)
-        q = soften(p, films)
-        q = q - (m * q).sum(1, keepdims=True) * m
-        return p, q, energy, largest(p) / films["ms"].mean((1, 2))
-
-    def inner(a, b, films):
-        return (films["ms"][:, None] * a * b).sum((1, 2, 3))
-
-    def largest(q):
-        return jnp.sqrt((q * q).sum(1).max((1, 2)))
-
-    def start(m, films):
-        p, q, energy, torque = direction(m, films)
-        return m, p, q, _FIRST / largest(q), energy, torque, jnp.ones(len(m), jnp.int32)
-
-    def step(number, state, films):
-        m, p, q, tau, _, torque, spent = state
-        active = torque > tolerance  # a finished film is not changed
-        tau = jnp.minimum(tau, _MAX_ANGLE / largest(q))
-        moved = m + tau[:, None, None, None] * q
-        moved = moved * jax.lax.rsqrt((moved * moved).sum(1, keepdims=True))
-        p_new, q_new, energy_new, torque_new = direction(moved, films)
-        s, y = moved - m, p - p_new
-        sy = inner(s, y, films)
-        long = tau**2 * inner(q, p, films) / jnp.abs(sy)
-        short = jnp.abs(sy) / inner(y, q - q_new, films)
-        new = jnp.where(number % 2 == 0, long, short)
-        new = jnp.where(sy > 0, new, _GROWTH * tau)
-        new = jnp.where(jnp.isfinite(new) & (new > 0), new, tau)
-
-        def updated(new, old):
-            return jnp.where(active.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-        new_state = (moved, p_new, q_new, new, energy_new, torque_new, spent + 1)
-        return tuple(updated(a, b) for a, b in zip(new_state, state, strict=True))
-
-    def advance(state, films):
-        return jax.lax.fori_loop(0, _STEPS, lambda number, s: step(number, s, films), state)
-
-    return jax.jit(start), jax.jit(advance)
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _relax_on(
+def _relax_one(
     grid: Grid,
     kind: Dmi,
-    jobs: Iterable[_Job],
+    film: Start,
+    halved: bool,
+    tolerance: float,
+    evaluations: int,
+    stopped: Event,
+) -> Relaxed:
+    """Relax a film; `halved`: its domains form and settle on cells of twice the size."""
+
+    def descend(start: Start, grid: Grid, limit: float, smooth: bool) -> Relaxed:
+        return _descend(start, grid, kind, max(tolerance, limit), smooth, evaluations, stopped)
+
+    if not halved:
+        formed = descend(film, grid, _FORMED, smooth=False)
+        found = descend(replace(film, m=formed.m), grid, tolerance, smooth=True)
+        return replace(found, evaluations=formed.evaluations + found.evaluations)
+    start, coarse = _restrict(film), _halved(grid)
+    formed = descend(start, coarse, _FORMED, smooth=False)
+    settled = descend(replace(start, m=formed.m), coarse, _SETTLED, smooth=True)
+    found = descend(replace(film, m=prolong(settled.m)), grid, tolerance, smooth=True)
+    spent = (formed.evaluations + settled.evaluations) / 4
+    return replace(found, evaluations=spent + found.evaluations)
+
+
+def _descend(
+    start: Start,
+    grid: Grid,
+    kind: Dmi,
     tolerance: float,
     smooth: bool,
     evaluations: int,
-    batch: int,
-) -> Iterator[tuple[_Job, Relaxed]]:
-    """Relax films on one grid, `batch` at a time; the next film replaces a finished one."""
-    import jax
+    stopped: Event,
+) -> Relaxed:
+    """Descend on one grid until the torque is below the tolerance."""
+    from spinscope.physics import film_loops
 
-    begin, advance = _steps(grid, kind, tolerance, smooth)
-    jobs = iter(jobs)
-    slots: list[_Job | None] = list(islice(jobs, batch))
-    if not slots:
-        return
-    # The steps are compiled for one size of the batch: an empty slot repeats the first film.
-    filled = slots + slots[:1] * (batch - len(slots))
-    slots += [None] * (batch - len(slots))
-    keys = filled[0].start.arrays
-    arrays = {key: np.stack([job.start.arrays[key] for job in filled]) for key in keys}
-    films = jax.device_put(arrays)
-    state = begin(np.stack([job.start.m for job in filled]), films)
-    while any(slots):
-        state = advance(state, films)
-        energy, torque, spent = (np.asarray(value) for value in state[4:])
-        finished = (torque <= tolerance) | (spent >= evaluations) | ~np.isfinite(torque)
-        fresh = []
-        for k in np.flatnonzero(finished):
-            if (job := slots[k]) is None:
-                continue
-            yield (
-                job,
-                Relaxed(
-                    m=np.asarray(state[0][k]),
-                    energy=float(energy[k]),
-                    torque=float(torque[k]),
-                    evaluations=float(spent[k]),
-                    converged=bool(torque[k] <= tolerance),
-                ),
-            )
-            slots[k] = next(jobs, None)
-            if slots[k] is not None:
-                fresh.append(k)
-        if fresh:
-            m, state = np.array(state[0]), [np.array(value) for value in state]
-            for k in fresh:
-                m[k] = slots[k].start.m
-                for key in arrays:
-                    arrays[key][k] = slots[k].start.arrays[key]
-            films = jax.device_put(arrays)
-            for value, new in zip(state, begin(m, films), strict=True):
-                value[fresh] = np.array(new)[fresh]
-            state = tuple(jax.device_put(value) for value in state)
+    film = FilmField(grid, kind, start.arrays)
+    ms, mean_ms = film.ms, float(film.ms.mean(dtype=np.float64))
+    friction = np.float32(start.arrays.get("friction", 0))
+    soften = smoother(grid, start.arrays) if smooth else None
+    m = np.array(start.m, np.float32)
+    moved, source, p, p_new = (np.empty_like(m) for _ in range(4))
+    square = np.empty_like(ms)
+
+    def direction(m: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, float]:
+        """Write p; return its largest length, and the direction of a step with its own."""
+        film.field(m, source, p)
+        film_loops.tangential(m, p, square)
+        if friction:
+            film_loops.hold(p, square, friction)
+        q, torque = p, float(np.sqrt(square.max()))
+        if soften is not None:
+            q = soften(p)
+            film_loops.tangential(m, q, square)
+        return torque, q, float(np.sqrt(square.max()))
+
+    np.multiply(m, ms, out=source)
+    torque, q, longest = direction(m, p)
+    spent, tau = 1, _FIRST / longest if longest else 0.0
+    while torque > tolerance * mean_ms and spent < evaluations and not stopped.is_set():
+        tau = min(tau, _MAX_ANGLE / longest)
+        film_loops.move(m, q, np.float32(tau), ms, moved, source)
+        torque, q_new, longest = direction(moved, p_new)
+        s_y, q_p, y_z = film_loops.products(ms, m, moved, p, p_new, q, q_new)
+        if s_y > 0:
+            new = tau**2 * q_p / s_y if spent % 2 else s_y / y_z if y_z else tau
+        else:
+            new = _GROWTH * tau
+        tau = new if np.isfinite(new) and new > 0 else tau
+        m, moved, p, p_new, q = moved, m, p_new, p, q_new
+        spent += 1
+    energy = film.energy(m)
+    return Relaxed(
+        m=m,
+        energy=energy,
+        torque=torque / mean_ms,
+        evaluations=float(spent),
+        converged=bool(torque <= tolerance * mean_ms and np.isfinite(energy)),
+    )

@@ -232,7 +232,7 @@ def relaxed_period(
     )
     constants = {key: value[0] for key, value in constants.items()}
     starts = (Start(stripes(material, shape, number), constants) for number in pairs)
-    found = dict(relax(grid, material.dmi_kind, starts, tolerance=1e-3, batch=len(pairs)))
+    found = dict(relax(grid, material.dmi_kind, starts, coarse=True, tolerance=1e-3))
     for index, number in enumerate(pairs):
         up = found[index].m[2] > 0
         walls = (up != np.roll(up, 1, axis=1)).sum(1)
