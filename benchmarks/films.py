@@ -8,7 +8,7 @@ Peer: `LLGSolver.relax` with NeuralMag's terms as in its guide (2D mesh, m on th
 compiled beforehand. With m in the cells, the skyrmions of such a film unwind: exchange between
 averages does not see a chequerboard. If the peer is stopped before it reaches the torque, the
 speedup is a lower bound (`bound`), and `peer_torque` is the torque that it reached. `..._128`: the
-same on 128 x 128 cells. `..._solver`: its solver with our field, which isolates the minimiser.
+same on 128 x 128 cells.
 
 `films.energy_difference`: relative change of NeuralMag's energy when its solver relaxes our relaxed
 film further. Peer: the limit.
@@ -28,7 +28,7 @@ import numpy as np
 from _rows import row, seconds_of
 from spinscope.config import Films, load_params
 from spinscope.corpora.films import Draw, draw_film, grid_of, relaxed_films
-from spinscope.physics.effective_field import field_and_energy, require_jax
+from spinscope.physics.effective_field import require_jax
 from spinscope.physics.film import MU_0
 from spinscope.physics.minimise import Relaxed, relax
 from spinscope.physics.topology import state
@@ -60,7 +60,6 @@ def main() -> dict[str, dict]:
         "films.per_hour": row(per_hour, "1/h", 3600 / large["peer_s"], **extra),
         "films.speedup_vs_llg": large,
         "films.speedup_vs_llg_128": small,
-        "films.speedup_vs_llg_solver": speedup(draw, ours, Peer(draw, SMALL, our_field=True)),
         "films.energy_difference": energy_difference(draw, ours[0], peer),
     }
 
@@ -75,14 +74,13 @@ def relax_uniform(films: Films) -> None:
     """Relax a film that is relaxed already: compiles the steps and does little else."""
     start = draw_film(0, 0, films).start(grid_of(films))
     start.m[:] = np.array([0, 0, 1])[:, None, None]
-    options = {"tolerance": films.tolerance, "batch": films.batch}
-    list(relax(grid_of(films), films.dmi_kind, [start], **options))
+    list(relax(grid_of(films), films.dmi_kind, [start], tolerance=films.tolerance))
 
 
 def films_per_hour(corpus: Films) -> float:
-    """Rate after the first batch, when the films of a batch are in different stages."""
+    """Rate after the first films, when those that are relaxed together are in different stages."""
     films = relaxed_films(list(range(100 * FILMS)), 0, corpus)
-    next(islice(films, corpus.batch - 1, None))
+    next(islice(films, 3, None))
     return 3600 * FILMS / seconds_of(lambda: list(islice(films, FILMS)))
 
 
@@ -91,10 +89,10 @@ def against_llg(size: int) -> tuple[dict, tuple[Draw, tuple[Relaxed, float], Pee
 
     NeuralMag has no weak exchange between single cells.
     """
-    films = settings(size, grained_fraction=0.0, batch=1)
+    films = settings(size, grained_fraction=0.0)
     draw, grid = draw_film(0, 0, films), grid_of(films)
     relax_uniform(films)
-    options = {"tolerance": films.tolerance, "batch": 1}
+    options = {"tolerance": films.tolerance}
     results = []
     seconds = seconds_of(
         lambda: results.extend(relax(grid, films.dmi_kind, [draw.start(grid)], **options))
@@ -152,7 +150,7 @@ class Run:
 class Peer:
     """A film in NeuralMag; its arrays are (x, y, component)."""
 
-    def __init__(self, draw: Draw, size: int, *, our_field: bool = False):
+    def __init__(self, draw: Draw, size: int):
         require_jax()
         import jax
         import neuralmag as nm
@@ -172,32 +170,15 @@ class Peer:
         film.material.Ms, film.material.A = material.ms, material.a_ex
         film.material.Di, film.material.Di_axis = -material.dmi, [0.0, 0.0, 1.0]
         film.material.alpha = 1.0
-        if our_field:
-            self._register_ours(draw, grid)
-        else:
-            nm.ExchangeField().register(film, "exchange")
-            nm.InterfaceDMIField().register(film, "dmi")
-            nm.DemagField().register(film, "demag")
-            external = film.tensor([0.0, 0.0, material.b_ext / MU_0])
-            nm.ExternalField(external).register(film, "external")
-            nm.TotalField("exchange", "dmi", "demag", "external").register(film)
+        nm.ExchangeField().register(film, "exchange")
+        nm.InterfaceDMIField().register(film, "dmi")
+        nm.DemagField().register(film, "demag")
+        external = film.tensor([0.0, 0.0, material.b_ext / MU_0])
+        nm.ExternalField(external).register(film, "external")
+        nm.TotalField("exchange", "dmi", "demag", "external").register(film)
         self.field = jax.jit(film.resolve("h", ["m"]))
         self.solver = nm.LLGSolver(film)
         self._compile()
-
-    def _register_ours(self, draw: Draw, grid) -> None:
-        import jax.numpy as jnp
-        import neuralmag as nm
-
-        evaluate = field_and_energy(grid, draw.material.dmi_kind)
-        films = {key: jnp.asarray(v)[None] for key, v in draw.start(grid).arrays.items()}
-
-        def both(m):
-            return evaluate(m.transpose(2, 1, 0)[None], films)
-
-        film = self.state
-        film.h = nm.VectorFunction(film, tensor=lambda m: both(m)[0][0].transpose(2, 1, 0))
-        film.E = lambda m: both(m)[1][0]
 
     def _compile(self) -> None:
         """Compile the equation once; `relax` would compile it at every call."""

@@ -8,7 +8,6 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -285,13 +284,8 @@ def film_settings() -> Films:
 
 @pytest.fixture(scope="session")
 def evaluate() -> Callable:
-    """(m (N, 3, H, W), grid, kind, material ...) → (h, energy), each compiled once."""
-    from spinscope.physics.effective_field import arrays, field_and_energy, require_jax
-
-    require_jax()
-    import jax
-
-    compiled = cache(lambda grid, kind: jax.jit(field_and_energy(grid, kind)))
+    """(m (N, 3, H, W), grid, kind, material ...) → (h, energy)."""
+    from spinscope.physics.effective_field import arrays, field_and_energy
 
     def of(
         m, grid, kind="interfacial", *, ms=MS, a_ex=0.0, dmi=0.0, ku=0.0, b_ext=0.0, exchange=None
@@ -301,7 +295,7 @@ def evaluate() -> Callable:
         a_ex, dmi, b_ext = (np.broadcast_to(value, n) for value in (a_ex, dmi, b_ext))
         ku = np.broadcast_to(ku, n) if np.ndim(ku) < 2 else ku
         films = arrays(grid, ms, a_ex, dmi, ku, b_ext, exchange)
-        return tuple(map(np.asarray, compiled(grid, kind)(np.float32(m), films)))
+        return field_and_energy(grid, kind, m, films)
 
     return of
 

@@ -30,7 +30,7 @@ from spinscope.files import sha256_folder
 from spinscope.physics.domain_images import kerr_image
 from spinscope.physics.minimise import Relaxed
 
-SETTINGS = ["domains.n=5", "domains.shard_films=2", "domains.batch=2"]
+SETTINGS = ["domains.n=5", "domains.shard_films=2"]
 
 
 def settings(*more: str):
@@ -186,7 +186,7 @@ def test_friction_keeps_the_domains_of_a_weak_magnet():
     """At an Ms of 300 kA/m walls cost more than the stray field saves: nothing else holds them."""
     left = {}
     for friction in (1.2e5, 0.0):
-        chosen = settings(f"domains.sets.ms.friction={friction}", "domains.batch=6")
+        chosen = settings(f"domains.sets.ms.friction={friction}")
         films = [draw_domain(number, 0, "ms", chosen, value=3e5) for number in range(6)]
         results = [result for _, result in relaxed_domains(films, "ms", chosen)]
         assert all(result.converged for result in results)

@@ -19,6 +19,12 @@ def predictor() -> Predictor:
     return Predictor.load(bundled_models() / "moke-unet-simulated", "auto", "f32")
 
 
+@pytest.fixture(scope="module")
+def small() -> Predictor:
+    """The network whose rule magnifies frames of small skyrmions."""
+    return Predictor.load(bundled_models() / "moke-unet", "auto", "f32")
+
+
 def bubble(diameter: float, *, seed: int = 0, size: int = 384) -> tuple[np.ndarray, np.ndarray]:
     """Image of a dark bubble with a contrast of one standard deviation of the noise, and mask."""
     rng = np.random.default_rng(seed)
@@ -58,6 +64,21 @@ def test_noise_has_no_evidence(predictor):
     found = find_conditions(predictor, [noise])
     assert (found.scale, found.inverted) == (None, False)
     assert set(found.evidence.values()) == {0.0}
+
+
+def test_smooth_noise_is_not_magnified_but_small_skyrmions_are(small):
+    """The model's rule would show hundreds of objects in such noise, of either polarity."""
+    rng = np.random.default_rng(7)
+    noise = ndimage.gaussian_filter(rng.normal(0, 1, (512, 672)), 1.2)
+    found = find_conditions(small, [0.5 + NOISE * noise / noise.std()])
+    assert (found.scale, found.inverted) == (1.0, False)
+    y, x = np.mgrid[:192, :192]
+    lattice = ndimage.gaussian_filter(
+        np.float32(np.hypot((y + 6) % 12 - 6, (x + 6) % 12 - 6) < 2), 0.7
+    )
+    frame = 0.5 - 0.3 * lattice + rng.normal(0, 0.02, lattice.shape)
+    assert (small.under(1.0, False).classes(frame) != small.classes(frame)).any()
+    assert find_conditions(small, [frame]).scale is None
 
 
 def test_evidence_grows_with_contrast_and_ignores_what_the_border_cuts():

@@ -1,4 +1,4 @@
-"""Relaxed films: torque, energy, charge, and independence of the batch."""
+"""Relaxed films: torque, energy, charge, and independence of the films beside them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spinscope.physics.effective_field import Grid, arrays, field_and_energy, require_jax
+from spinscope.physics.effective_field import Grid, arrays, field_and_energy
 from spinscope.physics.film import MU_0, Material
 from spinscope.physics.minimise import Start, prolong, relax, smoother
 from spinscope.physics.stripes import stripes
 from spinscope.physics.topology import state
 
-# A film on FINE forms its domains on COARSE, which is the grid of the small corpora as well: all
-# share their compiled steps.
+# Of the same size in nanometres.
 FINE = Grid(64, 64, 3 * 1e-9, 27.5 * 1e-9, 2)
 COARSE = Grid(32, 32, 6 * 1e-9, 27.5 * 1e-9, 2)
 TOLERANCE = 2e-3
@@ -32,12 +31,12 @@ def random_start(grid: Grid, seed: int) -> Start:
 
 
 def relaxed(grid, films, kind="interfacial", tolerance=TOLERANCE, **options):
-    return dict(relax(grid, kind, films, tolerance=tolerance, batch=2, **options))
+    return dict(relax(grid, kind, films, tolerance=tolerance, **options))
 
 
 @pytest.fixture(scope="module")
 def starts(reversed_disc) -> list[Start]:
-    """More films than the batch holds, quick and slow ones."""
+    """More films than threads, quick and slow ones."""
     return [
         random_start(COARSE, 0),
         reversed_disc(COARSE, at=(0.1, 0.9)),
@@ -88,8 +87,8 @@ def test_relaxed_films_have_an_integer_charge(results):
         assert charge == pytest.approx(round(charge), abs=1e-5)
 
 
-def test_a_film_does_not_depend_on_its_batch(starts, results):
-    """Other places in the batch and another order give the same bits."""
+def test_a_film_does_not_depend_on_the_films_beside_it(starts, results):
+    """Other neighbours and another order give the same bits."""
     alone = relaxed(COARSE, [starts[2]])[0]
     turned = relaxed(COARSE, [starts[1], starts[2]])
     for other in (alone, turned[1]):
@@ -110,7 +109,28 @@ def test_a_film_ends_at_the_limit_of_its_evaluations(starts):
     got = relaxed(COARSE, [starts[0]], tolerance=1e-9, evaluations=20)[0]
     assert not got.converged
     assert 1e-9 < got.torque < np.inf
-    assert got.evaluations == 3 * (1 + 20)  # at the start of a stage, and its steps
+    assert got.evaluations == 2 * 20  # of two stages
+
+
+def test_the_start_of_a_film_is_not_changed(starts):
+    before = starts[0].m.copy()
+    relaxed(COARSE, [starts[0]], evaluations=20)
+    assert np.array_equal(starts[0].m, before)
+
+
+def test_films_that_are_no_longer_wanted_end_at_once():
+    """The threads stop within a step; the films still to come are not drawn."""
+    drawn = []
+
+    def endless():
+        for seed in range(10**6):
+            drawn.append(seed)
+            yield random_start(COARSE, seed)
+
+    films = relax(COARSE, "interfacial", endless(), tolerance=TOLERANCE)
+    next(films)
+    films.close()
+    assert len(drawn) < 100
 
 
 def test_no_films_are_no_results():
@@ -122,7 +142,7 @@ def test_no_films_are_no_results():
 )
 def test_the_dmi_makes_neel_or_bloch_skyrmions(reversed_disc, kind, grid, radial, around):
     """Magnetisation of the wall along the gradient of m_z, and across it."""
-    result = relaxed(grid, [reversed_disc(grid)], kind)[0]
+    result = relaxed(grid, [reversed_disc(grid)], kind, coarse=grid == FINE)[0]
     assert result.converged
     m = np.moveaxis(result.m, 0, -1).astype(np.float64)
     found = state(m)
@@ -161,17 +181,13 @@ def test_opposite_spins_do_not_make_a_spin_without_length():
 
 def test_the_smoother_divides_each_wave_by_its_stiffness(starts):
     """1 + l² k² with the exchange length l and k² of the lattice."""
-    require_jax()
-    films = {key: value[None] for key, value in starts[0].arrays.items()}
     y, x = np.mgrid[:32, :32]
     wave = np.cos(2 * np.pi * (3 * x + 2 * y) / 32)
-    smooth = np.asarray(
-        smoother(COARSE)(np.float32(np.stack([wave, 2 * wave, 0 * wave])[None]), films)
-    )
+    smooth = smoother(COARSE, starts[0].arrays)(np.float32([wave, 2 * wave, 0 * wave]))
     squared = sum((2 * np.sin(np.pi * n / 32) / COARSE.cell) ** 2 for n in (3, 2))
     stiffness = 1 + 2 * 1.5e-11 / (MU_0 * MS**2) * squared
-    assert smooth[0, 0] == pytest.approx(wave / stiffness, abs=1e-5)
-    assert smooth[0, 1] == pytest.approx(2 * wave / stiffness, abs=1e-5)
+    assert smooth[0] == pytest.approx(wave / stiffness, abs=1e-5)
+    assert smooth[1] == pytest.approx(2 * wave / stiffness, abs=1e-5)
 
 
 WALLS = Material(1e4, 1e-11, 0.0, 2e5, cell=2e-9, thickness=2e-9)
@@ -220,7 +236,7 @@ def test_the_torque_that_is_left_is_that_of_the_friction():
     limit = FRICTION / (2 * MU_0 * WALLS.ms)
     torques = []
     for m in (wide, held.m):
-        h, _ = field_and_energy(LINE, "bulk")(m[None], films)
-        torques.append(np.linalg.norm(np.cross(m, np.asarray(h)[0], axis=0), axis=0).max())
+        h, _ = field_and_energy(LINE, "bulk", m[None], films)
+        torques.append(np.linalg.norm(np.cross(m, h[0], axis=0), axis=0).max())
     assert torques[0] > 10 * limit
     assert 0.5 * limit < torques[1] < limit + 1.1 * TOLERANCE * WALLS.ms

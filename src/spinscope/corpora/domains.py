@@ -146,9 +146,7 @@ def relaxed_domains(
 
 def corpus_header(parameter: Parameter, seed: int, settings: Domains) -> dict[str, Any]:
     """Header of a corpus; corpora of the same header and number of films are the same."""
-    decisive = settings.model_dump(
-        mode="json", exclude={"n", "sets", "pixels", "shard_films"}
-    )
+    decisive = settings.model_dump(mode="json", exclude={"n", "sets", "pixels", "shard_films"})
     ranges = settings.sets[parameter].model_dump(mode="json", exclude={"scales_nm"})
     return {"kind": KIND, "generator": GENERATOR, "parameter": parameter, "seed": seed,
             **decisive, **ranges}  # fmt: skip

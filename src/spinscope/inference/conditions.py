@@ -16,6 +16,7 @@ import numpy as np
 
 from spinscope.classes import SKYRMION
 from spinscope.images import standardise
+from spinscope.inference.rules import Upscale, most_probable
 
 if TYPE_CHECKING:
     from spinscope.inference.predict import Predictor
@@ -31,6 +32,10 @@ that of a domain is smooth. Specks of white noise do not pay for it."""
 CLEAR = 3.0
 """Another scale or polarity must have this many times the evidence of the frames as they are."""
 
+_ALIKE = 0.5
+"""Magnified noise has objects of both polarities: those of the other one have this part of the
+evidence at least. Magnified skyrmions have at most a quarter."""
+
 _SIDE = 2048  # px: only the middle of larger frames is tried
 _BLOCK = 4  # px: side of the blocks whose differences show noise that neighbours share
 _WALL, _AROUND = 1.5, 5.0  # px from an object: its blurred wall, and the least reach around it
@@ -44,7 +49,7 @@ class Conditions:
     ----------
     scale : float or None
         Ratio between network and image pixels; None where the frames have the scale of the
-        training frames.
+        training frames and the model's rule may magnify them, 1 where it would magnify noise.
     inverted : bool
         Whether the objects are bright where those of the training frames are dark.
     evidence : mapping
@@ -84,7 +89,8 @@ def find_conditions(
     choices = [(scale, inverted) for inverted in polarities for scale in scales]
     total = dict.fromkeys(choices, 0.0)
     explained, unexplained = (dict.fromkeys(choices, 0.0) for _ in range(2))
-    for frame in map(_middle, frames):
+    frames = [_middle(frame) for frame in frames]
+    for frame in frames:
         standard = standardise(frame)
         sd = noise_sd(standard)
         masks = {one: predictor.under(*one).classes(frame) == SKYRMION for one in choices}
@@ -110,7 +116,29 @@ def find_conditions(
         if total[one] > CLEAR * total[choices[0]] and explained[one] > unexplained[one]
     ]
     scale, inverted = max(better, key=total.__getitem__, default=choices[0])
-    return Conditions(None if scale == 1 else scale, inverted, total)
+    kept = scale == 1 and not _magnifies_noise(predictor, frames, inverted)
+    return Conditions(None if kept else scale, inverted, total)
+
+
+def _magnifies_noise(predictor: Predictor, frames: list[np.ndarray], inverted: bool) -> bool:
+    """Whether the model's rule magnifies frames that then show as much of the other polarity."""
+    if (rule := Upscale.of(predictor.info)) is None:
+        return False
+    plain = predictor.under(1.0, inverted)
+    probable = [most_probable(plain.probabilities(frame))[0] == SKYRMION for frame in frames]
+    magnified = [frame for frame, mask in zip(frames, probable, strict=True) if rule.applies(mask)]
+    nats = {}
+    for sign in (inverted, not inverted):
+        fitting, nats[sign] = predictor.under(rule.scale, sign), 0.0
+        for frame in magnified:
+            standard = standardise(frame)
+            found = evidence(
+                -standard if sign else standard,
+                fitting.classes(frame) == SKYRMION,
+                noise_sd(standard),
+            )
+            nats[sign] += float(np.maximum(found, 0).sum())
+    return bool(magnified) and nats[not inverted] >= _ALIKE * nats[inverted]
 
 
 def _middle(image: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Loops over the cells of a periodic film, compiled by Numba.
 
 Arrays are float32 and contiguous; those of vectors are (3, H, W). The cells between the first and
-the last of a row are one vectorised loop. No loop holds Python's lock: films are relaxed in threads.
+the last of a row are one vectorised loop. No loop holds Python's lock, as films are relaxed in
+threads.
 """
 
 from __future__ import annotations
