@@ -29,12 +29,12 @@ def energy(film: Film) -> float:
     pytest.importorskip("neuralmag")
     material, one = film.material, np.ones(1)
     grid = effective_field.Grid(*film.shape, material.cell, material.thickness)
-    evaluate = effective_field.field_and_energy(grid, material.dmi_kind)
     values = effective_field.arrays(
         grid, film.ms[None], material.a_ex * one, material.dmi * one, material.ku * one,
         material.b_ext * one,
     )  # fmt: skip
-    return float(evaluate(np.moveaxis(film.m, -1, 0)[None], values)[1][0])
+    m = np.moveaxis(film.m, -1, 0)[None]
+    return float(effective_field.field_and_energy(grid, material.dmi_kind, m, values)[1][0])
 
 
 def test_rotated_and_mirrored_films_have_the_same_energy():
