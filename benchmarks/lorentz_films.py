@@ -50,7 +50,9 @@ def main() -> dict[str, dict]:
     pairs = [
         figures(pair.image, pair.label, periodic=False) for pair in published_pairs(given.published)
     ]
-    ours, theirs = ({key: np.array([f[key] for f in rows]) for key in rows[0]} for rows in (found, pairs))
+    ours, theirs = (
+        {key: np.array([one[key] for one in rows]) for key in rows[0]} for rows in (found, pairs)
+    )
     extra = {key: {} for key in ours}
     extra["objects"] = {"published_ten": TEN}
     for key in ("diameter_px", "covered"):
@@ -78,7 +80,7 @@ def main() -> dict[str, dict]:
 
 def figures(image: np.ndarray, label: np.ndarray, *, periodic: bool) -> dict[str, float]:
     """Figures of one film: image (H, W) from 0 to 1 and label (H, W)."""
-    labels, n = ndimage.label(label, np.ones((3, 3)))
+    labels, _ = ndimage.label(label, np.ones((3, 3)))
     if periodic:  # an object on the edge goes on at the other one
         for one, other in ((labels[0], labels[-1]), (labels[:, 0], labels[:, -1])):
             for a, b in zip(one, other, strict=True):
