@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +73,8 @@ class Recording(ABC):
         before the first of them is read.
     separate : bool
         Whether each frame is a file of its own.
+    metadata : mapping
+        Original metadata of a microscope's file, as its reader names them; empty for other files.
     """
 
     name: str
@@ -83,6 +87,7 @@ class Recording(ABC):
     fingerprint: str
     span: tuple[float, float] | None = None
     separate: bool = False
+    metadata: Mapping[str, Any] = MappingProxyType({})
 
     def names(self, index: int) -> str:
         """Return the name of a frame: its number from 0 with leading zeros, as "0007"."""

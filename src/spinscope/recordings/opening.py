@@ -17,6 +17,7 @@ from spinscope.recordings.base import (
     check_pixel_size,
 )
 from spinscope.recordings.folder import FolderRecording
+from spinscope.recordings.microscope import KINDS, ZARR, ZarrRecording
 from spinscope.recordings.tiff import TiffRecording
 from spinscope.recordings.video import VideoRecording
 
@@ -27,7 +28,7 @@ def open_recording(
     pixel_size: float | None = None,
     only: Sequence[str] | None = None,
 ) -> Recording:
-    """Open an image, a TIFF stack, a video, a folder of images or an array.
+    """Open an image, a TIFF stack, a video, a microscope's file, a folder of images or an array.
 
     Parameters
     ----------
@@ -66,17 +67,20 @@ def open_recording(
 
 def _open_path(path: Path, only: Sequence[str] | None) -> Recording:
     """Open a folder or a file, by its suffix."""
+    if path.is_dir() and path.suffix.lower() == ZARR:
+        return ZarrRecording(path)
     if path.is_dir():
         return FolderRecording(path, only)
     if not path.exists():
         raise RecordingError(f"{path} does not exist")
     kind = path.suffix.lower()
     for suffixes, recording in (
-        (TIFF, TiffRecording), (VIDEO, VideoRecording), (IMAGE, FolderRecording)
+        (TIFF, TiffRecording), (VIDEO, VideoRecording), (IMAGE, FolderRecording), *KINDS
     ):  # fmt: skip
         if kind in suffixes:
             return recording(path)
     raise RecordingError(
         f"{path}: a file that ends in {path.suffix or 'nothing'!r} cannot be read; frames come "
-        "from PNG, TIFF, BMP or JPEG images, AVI, MP4, MOV or MKV videos, or a folder of images"
+        "from PNG, TIFF, BMP or JPEG images, AVI, MP4, MOV or MKV videos, MRC, EMD, DM3, DM4 or "
+        "OME-Zarr files, or a folder of images"
     )
