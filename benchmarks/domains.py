@@ -1,10 +1,10 @@
 """Domain films relaxed per hour, time and memory against the size of a film, period of stripes.
 
 `domains.films_per_hour`: films of 256 x 256 cells at drawn values of D, relaxed from random spins
-to the tolerance of the corpus, with a full batch, without the compilation. `ms`: the same at drawn
+to the tolerance of the corpus, without the compilation. `ms`: the same at drawn
 values of Ms. Peer: the limit.
 
-`domains.seconds_1024`: seconds of one film of 1024 x 1024 cells, without a batch and without the
+`domains.seconds_1024`: seconds of one film of 1024 x 1024 cells, without the
 compilation. Peer: 64 times those of a film of 128 x 128 cells. `curve`: cells along an edge →
 seconds, evaluations of the field on the full grid, and peak memory of the process in GB. Each size
 is measured in a process of its own, with the same constants.
@@ -68,10 +68,10 @@ def relaxed(parameter: str, films: Domains) -> Iterator[tuple[DomainFilm, Relaxe
 
 
 def films_per_hour(parameter: str) -> float:
-    """Rate after the first batch, when the films of a batch are in different stages."""
+    """Rate after the first films, when those that are relaxed together are in different stages."""
     corpus = settings(parameter, SIZE)
     films = relaxed(parameter, corpus)
-    next(islice(films, corpus.batch - 1, None))
+    next(islice(films, 3, None))
     return 3600 * FILMS / seconds_of(lambda: list(islice(films, FILMS)))
 
 
@@ -84,15 +84,16 @@ def measured(size: int) -> dict[str, float]:
 
 
 def one_film(size: int) -> dict[str, float]:
-    """Seconds and evaluations of the second film, which is not compiled any more; peak memory."""
-    films = relaxed("dmi", settings("dmi", size, batch=1))
-    next(films)
-    found: list[Relaxed] = []
-    seconds = seconds_of(lambda: found.append(next(films)[1]))
+    """Seconds and evaluations of a film, after another one that compiles the loops; peak memory."""
+    corpus = settings("dmi", size)
+    first, film = (draw_domain(number, 0, "dmi", corpus) for number in range(2))
+    list(relaxed_domains([first], "dmi", corpus))
+    found: list[tuple[DomainFilm, Relaxed]] = []
+    seconds = seconds_of(lambda: found.extend(relaxed_domains([film], "dmi", corpus)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
         "s": round(seconds, 2),
-        "evaluations": round(found[0].evaluations),
+        "evaluations": round(found[0][1].evaluations),
         "gb": round(peak, 2),
     }
 
