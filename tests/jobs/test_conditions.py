@@ -75,4 +75,6 @@ def test_a_recording_whose_last_frame_is_damaged_is_tried_by_its_first(tmp_path)
     write_image(folder / "0.png", 1 - bubble(200)[0], bits=16)
     (folder / "1.png").write_bytes((folder / "0.png").read_bytes()[:2000])
     (row,) = jobs.segment(load_params(), [folder], [MODEL], tmp_path / "out")
-    assert row["polarity"] == "bright" and row["frames"] == 1 and "1.png" in row["error"]
+    assert row["polarity"] == "bright" and row["frames"] == 2
+    (lost,) = open_results(row["folder"]).summary["unreadable"]
+    assert "1.png" in str(lost)

@@ -57,12 +57,12 @@ def with_conditions(
         if settings.polarity == "auto"
         else (settings.polarity == "bright",),
     )
-    if conditions.scale is None and conditions.inverted == (settings.polarity == "bright"):
+    scale = conditions.scale if settings.scale == "auto" else settings.scale
+    if scale is None and conditions.inverted == (settings.polarity == "bright"):
         return model, {}
     evidence: dict[str, dict[str, float]] = {"dark": {}, "bright": {}}
-    for (scale, inverted), nats in conditions.evidence.items():
-        evidence["bright" if inverted else "dark"][f"{scale:g}"] = float(np.round(nats, 1))
-    scale = conditions.scale if settings.scale == "auto" else settings.scale
+    for (tried, inverted), nats in conditions.evidence.items():
+        evidence["bright" if inverted else "dark"][f"{tried:g}"] = float(np.round(nats, 1))
     found: dict[str, Any] = {} if scale is None else {"scale": scale}
     found["polarity"] = "bright" if conditions.inverted else "dark"
     found["evidence_nats"] = {name: nats for name, nats in evidence.items() if nats}
