@@ -249,7 +249,7 @@ def _bad_files(folder, good):
     truncated = folder / "truncated.png"
     truncated.write_bytes(good.read_bytes()[:200])
     colour = folder / "colour.png"
-    Image.new("RGB", (32, 32)).save(colour)
+    Image.new("RGB", (32, 32), "red").save(colour)
     nan = folder / "nan.tif"
     tifffile.imwrite(nan, np.full((32, 32), np.nan, dtype=np.float32))
     dot = folder / "dot.png"
@@ -604,7 +604,7 @@ def test_a_parameter_is_estimated_refined_and_written(run, network, tmp_path, mo
 def test_a_bad_domain_image_is_one_sentence(run, tmp_path, monkeypatch, words, says):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.zeros((64, 64), np.uint8)).save("grey.png")
-    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("colour.png")
+    Image.new("RGB", (64, 64), "red").save("colour.png")
     code, out, err = run("estimate", *words)
     assert code == 1 and out == ""
     assert err.startswith("error: ") and says in err and err.count("\n") == 1

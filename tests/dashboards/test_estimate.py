@@ -192,7 +192,7 @@ def test_an_image_without_domains_has_no_value(root):
 
 
 def test_bad_files_are_one_sentence(root):
-    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(root / "colour.png")
+    Image.new("RGB", (32, 32), "red").save(root / "colour.png")
     tifffile.imwrite(root / "stack.tif", np.zeros((9, 32, 32), np.uint8))
     for name, rule in (
         ("colour.png", "must be grayscale"),

@@ -35,7 +35,9 @@ def truncate_image(image: Path, label: Path) -> None:
 
 
 def colour_image(image: Path, label: Path) -> None:
-    Image.open(image).convert("RGB").save(image)
+    coloured = Image.open(image).convert("RGB")
+    coloured.putpixel((0, 0), (255, 0, 0))
+    coloured.save(image)
 
 
 def remove_label(image: Path, label: Path) -> None:

@@ -149,7 +149,7 @@ def test_the_pixel_size_of_a_file_is_read_and_overridden(tmp_path):
 def test_bad_files_are_one_sentence(tmp_path):
     grey = np.zeros((32, 32), np.uint8)
     Image.fromarray(grey).save(tmp_path / "grey.png")
-    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "colour.png")
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "colour.png")
     tifffile.imwrite(tmp_path / "stack.tif", np.zeros((9, 32, 32), np.uint8))
     Image.fromarray(grey[:4]).save(tmp_path / "thin.png")
     for name, pixel_size, says in (

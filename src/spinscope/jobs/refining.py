@@ -94,7 +94,7 @@ class FilmBank:
         """
         try:
             ranges = DomainSet(**{key: header[key] for key in DomainSet.model_fields})
-            ours = {"n": FILMS, "batch": FILMS, "shard_films": FILMS}
+            ours = {"n": FILMS, "shard_films": FILMS}
             decisive = {key: header[key] for key in Domains.model_fields if key in header}
             settings = Domains(**(decisive | ours), sets={header["parameter"]: ranges})
         except (KeyError, ValidationError) as error:
@@ -150,12 +150,12 @@ class FilmBank:
 
     def _relaxed(self, numbers: Sequence[int], value: float) -> dict[int, str]:
         """Relax films of a value; returns the levels of each as text, empty if it is left out."""
-        settings = self.settings.model_copy(update={"batch": len(numbers)})
         draws = (
-            draw_domain(number, _SEED, self.parameter, settings, value=value) for number in numbers
+            draw_domain(number, _SEED, self.parameter, self.settings, value=value)
+            for number in numbers
         )
         films = {}
-        for film in relaxed_domains(draws, self.parameter, settings):
+        for film in relaxed_domains(draws, self.parameter, self.settings):
             row, m_z = film_row(*film)
             good = row["converged"] and not row["saturated"]
             levels = base64.b64encode(zlib.compress(m_z.tobytes())).decode() if good else ""
