@@ -183,7 +183,7 @@ def test_another_corpus_in_the_folder_is_refused(made, film_settings, tmp_path):
     with pytest.raises(SpinscopeError, match="seed = 7, not 8"):
         make_film_corpus(made, 5, 8, film_settings)
     warmer = film_settings.model_copy(update={"b_ext": (0.1, 0.2)})
-    with pytest.raises(SpinscopeError, match=r"b_ext = \[0.5, 0.5\], not \[0.1, 0.2\]"):
+    with pytest.raises(SpinscopeError, match=r"b_ext = \[0.4, 0.4\], not \[0.1, 0.2\]"):
         make_film_corpus(made, 5, 7, warmer)
     assert sha256_folder(made) == before
     (tmp_path / "notes.txt").write_text("mine")

@@ -154,7 +154,7 @@ def detection_sd(table: Mapping[str, np.ndarray], level_sd: float = 1.0) -> floa
 
     with n objects, of which d have shallow boundaries: their probability hardly rises above the
     level, so that another threshold may leave all of them out. a and b are known from the labels of
-    published Kerr frames (`benchmarks/coverage.py`).
+    published Kerr frames (`benchmarks/intervals.py`).
 
     Parameters
     ----------

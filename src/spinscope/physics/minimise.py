@@ -32,6 +32,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from importlib import import_module
 from itertools import islice
 from threading import Event
 
@@ -106,10 +107,11 @@ def relax(
     SpinscopeError
         If the extra ``sim`` is not installed.
     """
+    import_module("spinscope.physics.film_loops")  # once, before the threads need it
     halved = coarse and all(n % 2 == 0 and n // 2 >= _MIN_SIDE for n in grid.shape)
     stopped, cores = Event(), _cores()
     for one in {grid, _halved(grid) if halved else grid}:
-        demagnetising_tensor(one)  # once, before the threads ask for it
+        demagnetising_tensor(one)
 
     def relaxed(film: Start) -> Relaxed:
         return _relax_one(grid, kind, film, halved, tolerance, evaluations, stopped)
