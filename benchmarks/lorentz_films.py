@@ -1,9 +1,9 @@
 """Simulated Lorentz films beside the published ones: counts, sizes, spacing and contrast.
 
 `python benchmarks/lorentz_films.py FILMS PUBLISHED`: a corpus of relaxed films, and a folder of
-published pairs of image and label. Labels are the published ones, m_z ≤ 0.98 and eroded once; images
-are at the published conditions. Each row is the mean over the films, the peer that of the published pairs,
-and `sd`, `low` and `high` are those of the films.
+published pairs of image and label. Labels are the published ones, m_z ≤ 0.98 and eroded once;
+images are at the published conditions. Each row is the mean over the films, the peer that of the
+published pairs, and `sd`, `low` and `high` are those of the films.
 
 - `films.objects`: skyrmions per film, above 30 px. `published_ten`: smallest, mean and largest
   count of the ten labels of McCray et al. that could be read.
