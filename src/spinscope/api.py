@@ -164,7 +164,7 @@ def segment(
     Parameters
     ----------
     recording : Recording, Path, str or (n, H, W) array
-        Frames; an array holds uint8, uint16 or floating-point pixels in [0, 1].
+        Frames; an array holds real numbers of any type.
     model : Predictor, Ensemble or str
         Model, or its reference.
     tta : {1, 2, 3, 8}, optional
