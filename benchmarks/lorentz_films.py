@@ -81,7 +81,7 @@ def main() -> dict[str, dict]:
 def figures(image: np.ndarray, label: np.ndarray, *, periodic: bool) -> dict[str, float]:
     """Figures of one film: image (H, W) from 0 to 1 and label (H, W)."""
     labels, _ = ndimage.label(label, np.ones((3, 3)))
-    if periodic:  # an object on the edge goes on at the other one
+    if periodic:  # an object that an edge cuts continues at the opposite edge
         for one, other in ((labels[0], labels[-1]), (labels[:, 0], labels[:, -1])):
             for a, b in zip(one, other, strict=True):
                 if a and b and a != b:

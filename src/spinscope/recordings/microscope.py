@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,9 @@ class _FileRecording(Recording):
         """Files of the recording."""
         return [self.path]
 
+    @abstractmethod
     def _open(self) -> Any:
         """Return the array of the frames, and set calibration and metadata."""
-        raise NotImplementedError
 
     def _count(self, shape: tuple[int, ...]) -> int:
         """Number of frames."""
