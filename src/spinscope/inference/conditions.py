@@ -33,8 +33,8 @@ CLEAR = 3.0
 """Another scale or polarity must have this many times the evidence of the frames as they are."""
 
 _ALIKE = 0.5
-"""Magnified noise has objects of both polarities: those of the other one have this part of the
-evidence at least. Magnified skyrmions have at most a quarter."""
+"""Least ratio of the evidence of bright and dark objects in magnified noise, which shows both
+alike. The ratio is at most 1/4 where skyrmions are magnified."""
 
 _SIDE = 2048  # px: only the middle of larger frames is tried
 _BLOCK = 4  # px: side of the blocks whose differences show noise that neighbours share
@@ -94,10 +94,7 @@ def find_conditions(
         standard = standardise(frame)
         sd = noise_sd(standard)
         masks = {one: predictor.under(*one).classes(frame) == SKYRMION for one in choices}
-        found = {
-            one: np.maximum(evidence(-standard if one[1] else standard, mask, sd), 0)
-            for one, mask in masks.items()
-        }
+        found = {one: _supported(standard, mask, one[1], sd) for one, mask in masks.items()}
         for one, nats in found.items():
             total[one] += float(nats.sum())
             explained[one] += float(np.log1p(nats).sum())
@@ -132,13 +129,14 @@ def _magnifies_noise(predictor: Predictor, frames: list[np.ndarray], inverted: b
         fitting, nats[sign] = predictor.under(rule.scale, sign), 0.0
         for frame in magnified:
             standard = standardise(frame)
-            found = evidence(
-                -standard if sign else standard,
-                fitting.classes(frame) == SKYRMION,
-                noise_sd(standard),
-            )
-            nats[sign] += float(np.maximum(found, 0).sum())
+            mask = fitting.classes(frame) == SKYRMION
+            nats[sign] += float(_supported(standard, mask, sign, noise_sd(standard)).sum())
     return bool(magnified) and nats[not inverted] >= _ALIKE * nats[inverted]
+
+
+def _supported(standard: np.ndarray, mask: np.ndarray, inverted: bool, sd: float) -> np.ndarray:
+    """Evidence (n,) of each object of a mask, 0 where the image (H, W) does not support it."""
+    return np.maximum(evidence(-standard if inverted else standard, mask, sd), 0)
 
 
 def _middle(image: np.ndarray) -> np.ndarray:
