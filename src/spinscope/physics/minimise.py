@@ -14,8 +14,8 @@ the secant approximations of the inverse Hessian, so that a step costs one evalu
 Domains form by plain descent: a smoothed descent from disorder would skip them and saturate the
 film. Then the direction is smoothed (`smoother`), which equalises the stiffness of short and long
 waves. On request, domains form and settle on cells of twice the size first, at a quarter of the
-cost. Skyrmions of a few cells collapse there: of 12 films of the default settings, those that only
-settle on the coarse grid keep 30 skyrmions on average, those of the full grid 40.
+cost. Skyrmions of a few cells collapse there: 12 Lorentz films at 0.5 T that only settle on the
+coarse grid keep 30 skyrmions on average, and 40 on the full grid.
 
 With dry friction the torque on a spin is reduced by that of the friction, and is zero below it, so
 that a wall stops where the pressure on it no longer overcomes the defects of the film.
