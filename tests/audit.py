@@ -34,6 +34,7 @@ LICENCES = {
     "grandalf": "GPL-2.0, of DVC: a program beside this one; not imported",
     "psycopg2-binary": "LGPL, of the extra `server`: used as a library, unchanged",
     "pygit2": "GPL-2.0 with linking exception, of DVC",
+    "rosettasciio": "GPL-3.0, of the extra `microscopes`: used as a library, unchanged",
     "text-unidecode": "Artistic License or GPL, of Prefect: used under the Artistic License",
     "dulwich": "Apache-2.0 or GPL-2.0, of DVC: used under Apache-2.0",
 }

@@ -50,9 +50,15 @@ def test_the_export_stores_its_agreement(folder):
     assert set(kept) == set(engine.precisions())
 
 
-def test_auto_avoids_a_precision_that_disagrees(folder, tmp_path, monkeypatch):
+def _pretend_bf16(monkeypatch):
+    """Let the processor compute in bf16, whatever it can; an engine is then only its precision."""
     monkeypatch.setattr(engine, "precisions", lambda: ("f32", "bf16"))
+    monkeypatch.setattr(engine, "check_export", lambda _: None)
     monkeypatch.setattr(engine, "OpenVinoEngine", lambda network, precision, streams: precision)
+
+
+def test_auto_avoids_a_precision_that_disagrees(folder, tmp_path, monkeypatch):
+    _pretend_bf16(monkeypatch)
     for share, chosen in ((0.9995, "bf16"), (0.998, "f32")):
         monkeypatch.setattr(engine, "exported", lambda _: tmp_path / EXPORT)
         (tmp_path / CHECK).write_text(json.dumps({"agreement": {"f32": 1.0, "bf16": share}}))
@@ -77,8 +83,7 @@ def test_keras_computes_what_openvino_cannot(folder, tmp_path, monkeypatch):
 
 
 def test_bf16_that_was_never_measured_is_not_used(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "precisions", lambda: ("f32", "bf16"))
-    monkeypatch.setattr(engine, "OpenVinoEngine", lambda network, precision, streams: precision)
+    _pretend_bf16(monkeypatch)
     monkeypatch.setattr(engine, "exported", lambda _: tmp_path / EXPORT)
     (tmp_path / CHECK).write_text(json.dumps({"agreement": {"f32": 1.0}}))
     assert open_engine(folder)[0] == "f32"
