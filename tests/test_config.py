@@ -64,7 +64,10 @@ def test_profiles_are_the_promised_three():
     [
         ("training.epoch=3", r"training\.epoch \(=3\) is not valid"),
         ("segment.pixelsize_nm=120", r"no such setting; did you mean 'pixel_size_nm'\?"),
-        ("pixel_size_nm=120", r"no such setting; did you mean 'segment\.pixel_size_nm'\?"),
+        (
+            "pixel_size_nm=120",
+            r"no such setting; did you mean 'intake\.pixel_size_nm' or 'segment\.pixel_size_nm'\?",
+        ),
         ("segment.pixel_size_nm=0.12", r"0\.12 nm must be .* if 0\.12 µm is meant, give 120$"),
         ("segment.pixel_size_nm=120000", r"120000 nm must be a pixel size from 0\.5 to 10000 nm$"),
         ("segment.pixel_size_nm=.nan", r"nan nm must be a pixel size"),

@@ -326,6 +326,34 @@ def _region(value: str) -> str:
     return value
 
 
+def _box(value: str) -> str:
+    """Check a rectangle of the frames."""
+    if not re.fullmatch(r"\d+,\d+,\d+,\d+", value):
+        raise ValueError("it must be y0,x0,y1,x1 in px")
+    return value
+
+
+Box = Annotated[str, AfterValidator(_box)]
+RegionName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+class Intake(Section):
+    operation: Literal["divide", "subtract"]
+    average: int = Field(ge=1)
+    reference_frames: int = Field(ge=1)
+    drift: bool
+    max_drift_px: float | None = Field(gt=0)
+    light_order: int = Field(ge=0, le=4)
+    stripes: Literal["rows", "columns", "both", "none"]
+    hot_sd: float | None = Field(gt=0)
+    span: float | None = Field(gt=0)
+    crop: Box | None
+    still: Box | None
+    regions: dict[RegionName, Box]
+    pixel_size_nm: PixelSize | None
+    interval_s: float | None = Field(gt=0)
+
+
 class Segment(Section):
     tta: Literal[1, 2, 3, 8]
     level: Annotated[float | str | None, AfterValidator(_level)]
@@ -515,6 +543,7 @@ class Params(Section):
     augmentation: Augmentation
     evaluation: Evaluation
     inference: Inference
+    intake: Intake
     segment: Segment
     measure: Measure
     gates: Gates
@@ -900,9 +929,11 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """End of a sentence that names the most similar of the known words, empty without one."""
-    similar = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {similar[0]!r}?" if similar else ""
+    """End of a sentence that names the most similar of the known words; empty without one."""
+    known = list(known)
+    similar = [one for one in known if one.endswith(f".{word}")]
+    similar = similar or difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {' or '.join(map(repr, similar))}?" if similar else ""
 
 
 def settings_environment(params: Params, overrides: Sequence[str] = ()) -> dict[str, str]:
