@@ -19,6 +19,7 @@ import tifffile
 import yaml
 from PIL import Image
 from tests.conftest import discs
+from tests.intake.conftest import raw
 
 from spinscope import cli
 from spinscope.cli import recordings, shared
@@ -608,3 +609,38 @@ def test_a_bad_domain_image_is_one_sentence(run, tmp_path, monkeypatch, words, s
     code, out, err = run("estimate", *words)
     assert code == 1 and out == ""
     assert err.startswith("error: ") and says in err and err.count("\n") == 1
+
+
+def test_intake_cleans_a_recording_and_applies_its_recipe(run, tmp_path):
+    film = tmp_path / "raw/film.tif"
+    film.parent.mkdir()
+    tifffile.imwrite(film, raw(6, (96, 128), drift=3).frames)
+    out = tmp_path / "clean"
+    words = ("--reference", "mean", "--region", "pad=4,4,30,30", "--crop", "0,0,96,120")
+    code, text, _ = run("intake", film, "--out", out, *words, "--average", 2)
+    assert code == 0
+    assert "3 frames of 96x120, measured drift up to" in text
+    assert "pixel size unknown, lengths will be in px; give --pixel-size" in text
+    assert list(pd.read_csv(out / "film.csv"))[-2:] == ["intensity", "intensity_pad"]
+    again = tmp_path / "again"
+    code, text, _ = run(
+        "intake",
+        "--recipe",
+        out / "film.intake.json",
+        "--out",
+        again,
+        "--pixel-size",
+        200,
+        "--json",
+    )
+    (row,) = json.loads(text)
+    assert (code, row["frames"], row["pixel_size_nm"]) == (0, 3, 200)
+    assert (again / "film.csv").read_text() == (out / "film.csv").read_text()
+    for words, says in (
+        (("--region", "pad"), "--region pad must be NAME=y0,x0,y1,x1"),
+        (("--region", "pad=0,0,9,900"), "region pad (=0,0,9,900) must be"),
+        (("--crop", "4,4"), "must be y0,x0,y1,x1 in px"),
+        (("--drift", "nothing.csv"), "nothing.csv is not a readable table"),
+    ):
+        code, _, error = run("intake", film, "--out", again, *words)
+        assert code != 0 and says in error

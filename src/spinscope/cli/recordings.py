@@ -1,8 +1,9 @@
-"""``spinscope segment``, ``calibrate``, ``measure``, ``export`` and ``drift``: recordings."""
+"""``spinscope intake``, ``segment``, ``measure`` and the other verbs of recordings."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import signal
 import sys
@@ -30,7 +31,91 @@ from spinscope.errors import SpinscopeError
 
 app = typer.Typer()
 BUNDLED = "bundled:moke-unet"
+_CLIPPED = 1e-3
 Results = Annotated[Path, typer.Argument(help="Folder that `segment` wrote.")]
+
+
+@verb(app)
+def intake(
+    settings: Settings,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Raw stacks, videos or folders of images.")
+    ] = None,
+    reference: option(str, "File, first, mean or none (first).") = None,
+    out: output("clean") = None,
+    recipe: option(Path, "Recipe NAME.intake.json to apply again.") = None,
+    drift: option(str, "Table NAME.csv with drift to apply, or none (measured).") = None,
+    average: option(int, "Raw frames averaged to one (1).") = None,
+    crop: option(str, "Region of interest y0,x0,y1,x1, px (whole frame).") = None,
+    region: option(list[str], "NAME=y0,x0,y1,x1, px: a column of its own, repeatable.") = [],  # noqa: B006
+    still: option(str, "Region without magnetic film y0,x0,y1,x1, px.") = None,
+    pixel_size: option(float, "Pixel size in nm (the recording's metadata).") = None,
+    interval: option(float, "Time between raw frames in s (the metadata).") = None,
+) -> Answer:
+    """Clean raw recordings: background, drift, uneven light, stripes."""
+    from spinscope import jobs
+
+    if recipe is not None:
+        stored, reference, raw = jobs.applied_recipe(recipe, reference)
+        kept = [f"intake.{key}={json.dumps(value)}" for key, value in stored.model_dump().items()]
+        settings = Settings(settings.profile, [*kept, *settings.overrides])
+        files = files or [raw]
+    if not all("=" in text for text in region):
+        raise SpinscopeError(f"--region {region[0]} must be NAME=y0,x0,y1,x1")
+    regions = json.dumps(dict(text.split("=", 1) for text in region)) if region else None
+    params = settings.load(
+        intake__average=average,
+        intake__crop=crop and json.dumps(crop),
+        intake__still=still and json.dumps(still),
+        intake__regions=regions,
+        intake__pixel_size_nm=pixel_size,
+        intake__interval_s=interval,
+        intake__drift="false" if drift == "none" else None,
+    )
+    table = None if drift in (None, "none") else Path(drift)
+    out = out or Path("clean")
+    with FrameBar() as bar:
+        try:
+            rows = jobs.clean_recordings(
+                params, files or [], out, reference or "first", drift=table, on_frame=bar
+            )
+        except KeyboardInterrupt:
+            print(f"interrupted; finished frames are in {out}", file=sys.stderr)
+            raise
+    errors = "; ".join(row["error"] for row in rows if "error" in row)
+    lines = [line for row in rows for line in cleaning_lines(row)]
+    return Answer(lines, rows, SpinscopeError(errors) if errors else None)
+
+
+def cleaning_lines(row: dict) -> list[str]:
+    """Lines about a clean recording: the answer, then what needs attention.
+
+    Parameters
+    ----------
+    row : dict
+        One recording, see `jobs.clean_recordings`.
+    """
+    (height, width), drift = row["shape_px"], row["drift"]
+    text = f"{row['file']}: {row['frames']} frames of {height}x{width}, {drift['kind']} drift"
+    if "max_drift_y_px" in drift and drift["kind"] != "none":
+        text += f" up to {_furthest(drift):.1f} px"
+    lines = [f"{text}, white at contrast {row['span']:g}"]
+    if row["pixel_size_nm"] is None:
+        lines.append("note: pixel size unknown, lengths will be in px; give --pixel-size")
+    if lost := row["lost"]:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        lines.append(f"warning: black frames: {lost[0]['error']}{more}")
+    if row["clipped_fraction"] > _CLIPPED:
+        lines.append(
+            f"warning: {row['clipped_fraction']:.1%} of the pixels exceed the span; give a larger "
+            "one with --set intake.span"
+        )
+    return lines
+
+
+def _furthest(drift: dict) -> float:
+    """Largest drift along an axis, px."""
+    return max(abs(value) for key, value in drift.items() if key != "kind")
 
 
 @verb(app)

@@ -134,7 +134,7 @@ class Cleaner:
         frames = (self._repair(frame) for frame in _each_readable(recording, indices))
         first = next(frames, None)
         if first is None:
-            raise RecordingError(f"{recording.path}: no frame of it can be read")
+            _readable(recording, indices)  # raises the reason
         register = None
         if self.settings.drift and len(indices) > 1:
             few = [indices[k] for k in _spread(len(indices), EXAMPLES) if k]
@@ -443,6 +443,5 @@ def _readable(
         if len(found) == count:
             break
     if not found:
-        recording.read(next(iter(indices)))  # raises the reason
-        raise RecordingError(f"{recording.path}: no frame of it can be read")
+        recording.read(indices[0])  # raises the reason
     return found

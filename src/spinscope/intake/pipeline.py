@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import uuid
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -177,7 +178,7 @@ def _clean(
     with (
         ThreadPoolExecutor(1) as hashing,
         atomic_file(target) as partial,
-        _Stack(partial, recording.name, shape, _calibration(recording, settings)) as stack,
+        _Stack(partial, recording.name, shape, _calibration(recording, settings), key) as stack,
     ):
         hashes = hashing.submit(_hashes, recording, reference)
         groups = _groups(recording, settings.average, cleaner, drift, workers)
@@ -250,6 +251,26 @@ def _clean(
     if error is not None:
         raise _stopped(target, recipe)
     return Clean(target, recipe)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read the recipe beside a clean recording.
+
+    Raises
+    ------
+    SpinscopeError
+        Where the file is not one.
+    """
+    try:
+        recipe = json.loads(path.read_text())
+        Intake.model_validate(recipe["settings"])
+        kind, file = recipe["reference"]["kind"], recipe["reference"]["file"]
+        if not isinstance(recipe["raw"]["file"], str) or (kind == "file") != isinstance(file, str):
+            raise ValueError("raw and reference must be named")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        text = " ".join(str(error).split())
+        raise SpinscopeError(f"{path} is not a recipe of `spinscope intake`: {text}") from error
+    return recipe
 
 
 def _finished(target: Path, key: str) -> Clean | None:
@@ -422,13 +443,19 @@ class _Stack:
     """BigTIFF to which frames are added one by one; OME-XML is written at the end."""
 
     def __init__(
-        self, path: Path, name: str, shape: tuple[int, ...], calibration: Mapping[str, Any]
+        self,
+        path: Path,
+        name: str,
+        shape: tuple[int, ...],
+        calibration: Mapping[str, Any],
+        key: str,
     ):
         import tifffile
 
         self._path, self._name, self._shape, self._known = path, name, shape, calibration
         self._file = tifffile.TiffWriter(path, bigtiff=True, ome=False)
         self._count = 0
+        self._uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, key))  # equal for equal recipes
 
     def __enter__(self) -> _Stack:
         return self
@@ -454,7 +481,7 @@ class _Stack:
         import tifffile
 
         version = provenance()["spinscope_version"]
-        xml = tifffile.OmeXml(Creator=f"spinscope {version}")
+        xml = tifffile.OmeXml(Creator=f"spinscope {version}", UUID=self._uuid)
         shape = (self._count, *self._shape)
         stored = (self._count, 1, 1, *self._shape, 1)
         xml.addimage(np.uint16, shape, stored, axes="TYX", Name=self._name, **self._known)

@@ -1,5 +1,6 @@
 """Jobs for models of any family, called by verbs, flows and stages."""
 
+from spinscope.jobs.cleaning import applied_recipe, clean_recordings
 from spinscope.jobs.corpora import (
     CHUNKED,
     chunked_corpus,
@@ -41,10 +42,12 @@ __all__ = [
     "TRAINING",
     "CheckedData",
     "add",
+    "applied_recipe",
     "calibrate",
     "check_gates",
     "checked_data",
     "chunked_corpus",
+    "clean_recordings",
     "corpus",
     "corrected_frame",
     "drift",
