@@ -18,6 +18,7 @@ pages = [
     st.Page(
         HERE / "predictions.py", title="Predictions", icon=":material/image_search:", default=True
     ),
+    st.Page(HERE / "intake.py", title="Intake", icon=":material/photo_camera:"),
     st.Page(HERE / "review.py", title="Review", icon=":material/brush:"),
     st.Page(HERE / "results.py", title="Results", icon=":material/table_chart:"),
     st.Page(HERE / "compare.py", title="Comparison", icon=":material/difference:"),

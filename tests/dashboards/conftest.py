@@ -17,10 +17,12 @@ from types import ModuleType
 import httpx
 import numpy as np
 import pytest
+import tifffile
 import yaml
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from tests.conftest import LENIENT, discs
+from tests.intake.conftest import raw
 
 from spinscope import families, jobs, serve
 from spinscope.config import Params, Serve, load_params, project_root
@@ -32,6 +34,7 @@ from spinscope.tracking import lineage, open_store, register, rollback
 DASHBOARDS = project_root() / "dashboards"
 PAGES = {
     "predictions.py": "Predictions",
+    "intake.py": "Intake",
     "review.py": "Review",
     "results.py": "Results",
     "compare.py": "Comparison",
@@ -117,6 +120,8 @@ def make_project(root: Path) -> Params:
         family="moke-unet",
     )
     _make_nights(root / "build/intake")
+    (root / "build/raw").mkdir()
+    tifffile.imwrite(root / "build/raw/loop.tif", raw(12).frames)
     report = jobs.train(params, root / "build/train")
     write_params(root, params)
     with pytest.MonkeyPatch.context() as patch:

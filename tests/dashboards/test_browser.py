@@ -7,6 +7,7 @@ from tests.dashboards.conftest import PAGES, REASON, open_tab, settled, shoot
 
 SAYS = {
     "Predictions": "model models:/moke-unet@lab",
+    "Intake": "no change is mid-grey",
     "Review": "20 frames: none reviewed yet",
     "Results": "There is no results folder yet",
     "Comparison": "A and B are the same network",
@@ -21,6 +22,7 @@ SAYS = {
     "Probes": "No model has been probed yet",
 }
 CHARTS = {
+    "Intake": 1,
     "Sizes": 2,
     "Seeds": 3,
     "Registry": 1,
