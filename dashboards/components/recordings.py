@@ -20,12 +20,13 @@ from spinscope.datasets.shards import HEADER
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file
 from spinscope.recordings import image_of
-from spinscope.recordings.base import IMAGE, TIFF, VIDEO
+from spinscope.recordings.base import IMAGE, VIDEO
+from spinscope.recordings.kinds import SINGLE
 from spinscope.reviews.folder import image_sha256
 
 ANOTHER, UPLOAD = "another file or folder …", "upload a file …"
 
-UPLOADED = sorted(suffix.removeprefix(".") for suffix in IMAGE | TIFF | VIDEO)
+UPLOADED = sorted(suffix.removeprefix(".") for suffix in IMAGE | VIDEO | SINGLE)
 """Endings of the files that can be uploaded."""
 
 ALL = (0.0, 100.0)

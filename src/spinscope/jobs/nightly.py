@@ -20,6 +20,7 @@ from spinscope.jobs.drifting import FRAMES, drift_of, spread_evenly, stored_refe
 from spinscope.jobs.recordings import segment
 from spinscope.notify import tell
 from spinscope.recordings.base import IMAGE, VIDEO
+from spinscope.recordings.kinds import SINGLE
 
 if TYPE_CHECKING:
     from spinscope.datasets.validate import Validation
@@ -192,7 +193,8 @@ def _candidates(folder: Path, settled: float) -> list[Path]:
     """Recordings of a folder that have not been changed since a time."""
     found = []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not (path.is_dir() or path.suffix.lower() in IMAGE | VIDEO):
+        read = path.is_dir() or path.suffix.lower() in IMAGE | VIDEO | SINGLE
+        if path.name.startswith(".") or not read:
             continue
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile
             files = [path, *path.iterdir()] if path.is_dir() else [path]

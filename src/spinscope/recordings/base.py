@@ -21,7 +21,7 @@ from spinscope.config import PIXEL_SIZES_NM
 from spinscope.errors import SpinscopeError
 from spinscope.images import MAX_PIXELS, MIN_SIDE
 
-TIFF = {".tif", ".tiff", ".btf", ".tf8"}
+TIFF = {".tif", ".tiff", ".btf", ".tf8", ".pcoraw"}
 VIDEO = {".avi", ".mp4", ".m4v", ".mov", ".mkv"}
 IMAGE = {".png", ".bmp", ".jpg", ".jpeg"} | TIFF
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from spinscope.recordings.base import (
     check_size,
     fingerprint,
 )
+from spinscope.recordings.kinds import KINDS, SINGLE
 from spinscope.recordings.tiff import TiffRecording
 
 _TRIED = 8
@@ -49,7 +50,7 @@ class FolderRecording(Recording):
         if only is not None:
             self.files = _named(path, self.files, only)
         if not self.files:
-            raise RecordingError(f"{path} holds no image ({', '.join(sorted(IMAGE))})")
+            raise RecordingError(f"{path} holds no image ({', '.join(sorted(IMAGE | SINGLE))})")
         stems = Counter(file.stem for file in self.files)
         if twice := [stem for stem, count in stems.items() if count > 1]:
             raise RecordingError(
@@ -101,7 +102,7 @@ def image_files(folder: Path) -> list[Path]:
 
 def is_image(name: str) -> bool:
     """Whether a file name has the suffix of an image and is not hidden."""
-    return Path(name).suffix.lower() in IMAGE and not name.startswith(".")
+    return Path(name).suffix.lower() in IMAGE | SINGLE and not name.startswith(".")
 
 
 def natural(path: Path) -> list:
@@ -138,8 +139,9 @@ def read_file(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
     RecordingError
         Where the file cannot be read or holds several frames.
     """
-    if path.suffix.lower() in TIFF:
-        return _read_tiff(path, index)
+    suffix = path.suffix.lower()
+    if suffix in TIFF or suffix in KINDS:
+        return _read_one(TiffRecording if suffix in TIFF else KINDS[suffix], path, index)
     try:
         pixels, scale = read_pixels(path)
     except SpinscopeError as error:
@@ -156,10 +158,12 @@ def read_file(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
     return pixels, scale, None
 
 
-def _read_tiff(path: Path, index: int) -> tuple[np.ndarray, float, float | None]:
-    """Read a TIFF with one page, as `read_file`."""
+def _read_one(
+    kind: Callable[[Path], Recording], path: Path, index: int
+) -> tuple[np.ndarray, float, float | None]:
+    """Read a file of frames that holds one, as `read_file`."""
     try:
-        with contextlib.closing(TiffRecording(path)) as stack:
+        with contextlib.closing(kind(path)) as stack:
             if stack.n != 1:
                 raise RecordingError(
                     f"{path} holds {stack.n} frames; an image of a folder must be one (open the "

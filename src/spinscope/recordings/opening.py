@@ -17,7 +17,8 @@ from spinscope.recordings.base import (
     check_pixel_size,
 )
 from spinscope.recordings.folder import FolderRecording
-from spinscope.recordings.microscope import KINDS, ZARR, ZarrRecording
+from spinscope.recordings.kinds import KINDS, ZARR
+from spinscope.recordings.ome_zarr import ZarrRecording
 from spinscope.recordings.tiff import TiffRecording
 from spinscope.recordings.video import VideoRecording
 
@@ -74,13 +75,15 @@ def _open_path(path: Path, only: Sequence[str] | None) -> Recording:
     if not path.exists():
         raise RecordingError(f"{path} does not exist")
     kind = path.suffix.lower()
+    if kind in KINDS:
+        return KINDS[kind](path)
     for suffixes, recording in (
-        (TIFF, TiffRecording), (VIDEO, VideoRecording), (IMAGE, FolderRecording), *KINDS
+        (TIFF, TiffRecording), (VIDEO, VideoRecording), (IMAGE, FolderRecording)
     ):  # fmt: skip
         if kind in suffixes:
             return recording(path)
     raise RecordingError(
         f"{path}: a file that ends in {path.suffix or 'nothing'!r} cannot be read; frames come "
-        "from PNG, TIFF, BMP or JPEG images, AVI, MP4, MOV or MKV videos, MRC, EMD, DM3, DM4 or "
-        "OME-Zarr files, or a folder of images"
+        "from PNG, TIFF, BMP or JPEG images, AVI, MP4, MOV or MKV videos, MRC, EMD, DM3, DM4, SER, "
+        "EMI, TVIPS, SIF, DCIMG, B16, PCORAW or OME-Zarr files, or a folder of images"
     )
