@@ -17,6 +17,7 @@ import spinscope
 from spinscope import jobs
 from spinscope.analysis.uncertainty import detection_sd
 from spinscope.config import load_params
+from spinscope.errors import SpinscopeError
 from spinscope.inference.predict import Ensemble, Predictor
 from spinscope.live.pipeline import segment_recording
 from spinscope.live.results import (
@@ -232,6 +233,23 @@ def test_the_mask_stack_has_its_scale(stack, tmp_path):
     again = open_recording(results.folder / "masks.tif")
     assert (again.n, again.interval) == (10, 0.5)
     assert again.pixel_size == pytest.approx(1.2e-7)
+
+
+def test_applied_quantities_are_columns_of_every_table(stack, predictor, tmp_path):
+    field = np.arange(10) / 2 - 2
+    lines = "\n".join(f"{k},{value}" for k, value in enumerate(field))
+    stack.with_suffix(".csv").write_text(f"frame,field_mt\n{lines}\n")
+    results = run(stack, tmp_path / "film", predictor)
+    assert results.summary["applied"] == ["field_mt"]
+    np.testing.assert_array_equal(results.frames["field_mt"], field)
+    np.testing.assert_array_equal(results.applied["field_mt"], field)
+    jobs.measure(load_params("demo"), results.folder)
+    for name in ("objects", "lattice", "order", "tracks"):
+        table = pd.read_csv(results.folder / f"{name}.csv")
+        np.testing.assert_array_equal(table["field_mt"], field[table["frame"]])
+    stack.with_suffix(".csv").write_text(f"frame,field_mt\n{lines[:-3]}7\n")
+    with pytest.raises(SpinscopeError, match="has changed since"):
+        results.recording()
 
 
 def test_every_file_column_and_key_is_described(stack, tmp_path):

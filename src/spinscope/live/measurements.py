@@ -96,7 +96,11 @@ def measure_recording(
             sample_of(results.mask(frame), results.classes) if sample_mask is None else sample_mask
         ),
     )
+    applied = results.applied
     for name, table in tables.items():
+        if "frame" in table:
+            new = applied.columns.difference(table.columns, sort=False)
+            tables[name] = table = table.join(applied[list(new)], on="frame")
         if name in ("lattice", "tracks"):
             with atomic_file(results.folder / f"{name}.parquet") as partial:
                 write_parquet(partial, table)

@@ -38,6 +38,7 @@ from spinscope.live.results import (
     same_settings,
 )
 from spinscope.recordings import Recording, RecordingError, WatchedFolder, readable_frames
+from spinscope.recordings.applied import applied_of
 
 _WAIT = 0.2  # s between checks for finished frames while no new one arrives
 _LINGER = 2.0  # s after which the frames of a slow camera are written as an incomplete chunk
@@ -169,7 +170,8 @@ def segment_recording(
             region=chunks.region,
             check=error is None and warnings is not None and index % CHECKED == 0,
         )
-        return encode(unreadable(frame, error) if error else frame, recording.names(index))
+        applied = applied_of(recording.applied, index)
+        return encode(unreadable(frame, error) if error else frame, recording.names(index), applied)
 
     with locked(folder):
         resumed = _resume(recording, folder, settings)
@@ -200,6 +202,7 @@ def segment_recording(
             "recording": source,
             "classes": list(CLASSES if chunks.left_out else predictor.info["classes"]),
             "left_out": chunks.left_out,
+            "applied": list(recording.applied),
             "engine": f"{predictor.engine.name} {predictor.engine.precision}",
             "error": str(error) if error else None,
         }

@@ -16,7 +16,7 @@ import json
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,15 +145,18 @@ class EncodedFrame:
     row: dict[str, float]
     seconds: dict[str, float]
     error: str | None = None
+    applied: Mapping[str, float] = field(default_factory=dict)
 
 
-def encode(frame: MeasuredFrame, name: str) -> EncodedFrame:
+def encode(
+    frame: MeasuredFrame, name: str, applied: Mapping[str, float] | None = None
+) -> EncodedFrame:
     """Compress the mask of a frame in strips, each a whole number of rows."""
     known = vars(frame).copy()
     mask = np.ascontiguousarray(known.pop("mask"))
     rows = _strip_rows(mask.shape)
     strips = [zlib.compress(mask[top : top + rows], 2) for top in range(0, len(mask), rows)]
-    return EncodedFrame(name, mask.shape, strips, **known)
+    return EncodedFrame(name, mask.shape, strips, **known, applied=applied or {})
 
 
 def _strip_rows(shape: tuple[int, int]) -> int:
@@ -430,7 +433,7 @@ class Results:
     @property
     def min_px(self) -> int:
         """Objects of fewer pixels are left out."""
-        return self.summary["settings"]["min_px"]
+        return self.summary["settings"].get("min_px", 1)
 
     @property
     def objects(self) -> pd.DataFrame:
@@ -465,6 +468,12 @@ class Results:
             )
         check_table(path, table, self.n_frames)
         return table
+
+    @property
+    def applied(self) -> pd.DataFrame:
+        """What was done to the sample: one row per frame, indexed by its number."""
+        columns = self.summary.get("applied", [])
+        return self.table("frames", ["frame", *columns]).set_index("frame")
 
     def mask(self, index: int) -> np.ndarray:
         """Read the mask of a frame, (H, W) uint8 class indices."""
@@ -559,6 +568,10 @@ def frame_tables(
     }
     for key in frames[0].row:
         rows[key] = np.array([frame.row[key] for frame in frames])
+    for key in frames[0].applied:
+        values = np.array([frame.applied[key] for frame in frames])
+        rows.setdefault(key, values)
+        objects.setdefault(key, np.repeat(values, counts))
     return with_units(objects, pixel_size), with_units(rows, pixel_size)
 
 

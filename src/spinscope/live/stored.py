@@ -100,6 +100,7 @@ class Summary(_Stored):
     left_out: list[_Part] = []
     warnings: list[str] = []
     unreadable: list[_Unreadable] = []
+    applied: list[str] = []
 
 
 def parse_json(path: Path, **options: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -75,6 +75,11 @@ class Recording(ABC):
         Whether each frame is a file of its own.
     metadata : mapping
         Original metadata of a microscope's file, as its reader names them; empty for other files.
+    labels : sequence of str
+        Label of each frame in the metadata, or its file name in a folder; empty without labels.
+    applied : mapping
+        What was done to the sample, see `spinscope.recordings.applied`: column → (n,) float64
+        array, NaN where unknown. Filled in by `open_recording`.
     """
 
     name: str
@@ -88,6 +93,8 @@ class Recording(ABC):
     span: tuple[float, float] | None = None
     separate: bool = False
     metadata: Mapping[str, Any] = MappingProxyType({})
+    labels: Sequence[str] = ()
+    applied: Mapping[str, np.ndarray] = MappingProxyType({})
 
     def names(self, index: int) -> str:
         """Return the name of a frame: its number from 0 with leading zeros, as "0007"."""

@@ -57,6 +57,7 @@ class FolderRecording(Recording):
                 f"{path}: two images are named {twice[0]!r}; their masks would collide"
             )
         self.n = len(self.files)
+        self.labels = [file.stem for file in self.files]
         self.fingerprint = fingerprint(self.files)
         pixels, self.scale, self.pixel_size = self._first()
         self.shape = pixels.shape

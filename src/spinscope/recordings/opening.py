@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spinscope.recordings.applied import with_applied
 from spinscope.recordings.array import ArrayRecording
 from spinscope.recordings.base import (
     IMAGE,
@@ -43,13 +44,14 @@ def open_recording(
     Returns
     -------
     Recording
-        Frames with their calibration.
+        Frames with their calibration, and what was done to the sample (`applied`).
 
     Raises
     ------
     RecordingError
         Where it cannot be opened, the pixel size is not from 0.5 nm to 10 µm, or the first frame is
         not a micrograph: one channel or equal ones, at least 8 pixels a side, at most 2**29 pixels.
+        Also for a table of applied quantities that does not fit, see `with_applied`.
 
     Examples
     --------
@@ -63,7 +65,7 @@ def open_recording(
         recording = _open_path(Path(source), only)
     if pixel_size is not None:
         recording.pixel_size = float(pixel_size)
-    return recording
+    return with_applied(recording)
 
 
 def _open_path(path: Path, only: Sequence[str] | None) -> Recording:

@@ -62,6 +62,7 @@ class TiffRecording(Recording):
             known = calibration(first, str(path))
         _check_axes(path, known)
         self.pixel_size, self.interval = known.pixel_size, known.interval
+        self.labels = _labels(self._tiff)
         pages = len(self._offsets)
         self.n = max(known.n or 0, pages if complete else pages + 1)
         if pages == 1 and not complete and known.n is None:
@@ -200,6 +201,14 @@ def _open(path: Path) -> tifffile.TiffFile:
     except Exception as error:  # tifffile raises many kinds on damaged files
         raise RecordingError(f"{path} is not a readable TIFF: {error}") from error
     return tiff
+
+
+def _labels(tiff: tifffile.TiffFile) -> list[str]:
+    """Labels of the frames that ImageJ stores, empty without readable ones."""
+    with contextlib.suppress(Exception), _quiet():  # tifffile raises many kinds on damaged files
+        known = (tiff.imagej_metadata or {}).get("Labels", [])
+        return [str(label) for label in ([known] if isinstance(known, str) else known)]
+    return []
 
 
 def _chain(tiff: tifffile.TiffFile) -> tuple[list[int], bool, int]:
