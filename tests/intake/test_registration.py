@@ -7,6 +7,7 @@ import pytest
 from tests.intake.conftest import moved, raw, reversal, structure
 
 from spinscope.errors import SpinscopeError
+from spinscope.images import read_image
 from spinscope.intake.registration import SIGNIFICANT, Registration, aligned
 
 
@@ -66,6 +67,39 @@ def test_stripes_of_the_camera_do_not_hold_the_drift_at_zero():
     registration = Registration(still + rows)
     y, x, _ = registration.drift(moved(still, 4.3, -2.6) + rows)
     assert (y, x) == pytest.approx((4.3, -2.6), abs=0.05)
+
+
+def test_skyrmions_that_move_do_not_drag_the_drift_along():
+    rng = np.random.default_rng(9)
+    fine = rng.standard_normal((128, 160))  # as of a reference that all difference images share
+    y, x = np.mgrid[:128, :160]
+    places, drift = rng.uniform(0, 128, (14, 2)), rng.uniform(-4, 4, (10, 2))
+    drift[0] = 0
+    frames = []
+    for d in drift:
+        places = places + rng.normal(0.4, 1, places.shape)
+        discs = sum(np.hypot(y - cy, x - cx) < 6 for cy, cx in places)
+        frames.append(moved(fine - 4 * discs, *d) + 1.5 * rng.standard_normal(fine.shape))
+    registration = Registration(frames[0], frames[1::2])
+    error = np.array([registration.drift(frame)[:2] for frame in frames]) - drift
+    assert np.abs(error).max() < 0.08
+
+
+@pytest.mark.moke
+def test_shifts_of_published_kerr_frames_are_found(moke):
+    rows = [line.split(";") for line in (moke / "table.csv").read_text().split()[1:]]
+    rng, errors = np.random.default_rng(0), []
+    for source in ("8", "13"):
+        names = [name for number, name, _ in rows if number == source][:6]
+        drift = rng.uniform(-8, 8, (len(names), 2))
+        drift[0] = 0
+        inner = (slice(16, -16),) * 2
+        frames = [
+            moved(read_image(moke / name), *d)[inner] for name, d in zip(names, drift, strict=True)
+        ]
+        registration = Registration(frames[0], frames[1::2])
+        errors += [registration.drift(f)[:2] - d for f, d in zip(frames, drift, strict=True)]
+    assert np.sqrt(np.mean(np.square(errors))) < 0.05
 
 
 def test_large_drift_is_measured_under_a_window_that_follows():

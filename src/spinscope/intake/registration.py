@@ -35,6 +35,7 @@ SIGNIFICANT = 6.5
 _RINGS = 64
 _AXIS = 2
 _TAPS = 4
+_WHOLE = 0.01  # px: no interpolation for less
 _FAR = 2.0
 
 
@@ -96,38 +97,51 @@ class Registration:
             self._fit(reference_spectrum, examples)
 
     def _fit(self, reference: np.ndarray, examples: Sequence[np.ndarray]) -> None:
-        """Fit the weights to examples, and average their structure with that of the reference."""
+        """Fit the weights to examples, and average their structure with that of the reference.
+
+        Twice the examples are aligned with the reference, then each with the average of the others:
+        in an average that holds it, a frame finds its own noise where it was put before.
+        """
         power = self._ring_sums(_power(reference))
-        for averaged in (False, True):
-            found = [self._aligned_spectrum(frame) for frame in examples]
-            if not averaged:  # a frame without the structure would find itself in the average
-                shown = [peak >= SIGNIFICANT for _, peak in found]
-                examples = list(itertools.compress(examples, shown))
-                found = list(itertools.compress(found, shown))
-            if not found:
-                return
-            spectra = [spectrum for spectrum, _ in found]
-            powers = [self._ring_sums(_power(one)) for one in spectra]
-            # A reference of n averaged frames has less fine noise, and counts n times.
-            ratio = np.median(np.mean(powers, axis=0)[_RINGS // 2 : _RINGS] / np.maximum(
-                power[_RINGS // 2 : _RINGS], 1e-30
-            ))  # fmt: skip
-            weight = float(np.clip(ratio, 1, 64))
-            total = weight * reference + sum(spectra) if averaged else weight * reference
-            coherence = np.zeros(_RINGS)
-            for one, own in zip(spectra, powers, strict=True):
-                rest = total - one if averaged else total
-                cross = self._ring_sums((one * rest.conj()).real)
-                norm = np.maximum(own * self._ring_sums(_power(rest)), 1e-30)
-                coherence += (cross / np.sqrt(norm))[:_RINGS] / len(spectra)
-            # Less than what independent spectra reach by chance is no coherence.
-            chance = 3 / np.sqrt(2 * self._counts[:_RINGS] * len(spectra))
-            squared = np.where(coherence > chance, np.clip(coherence, 0, 0.95) ** 2, 0)
-            if np.any(squared):
-                self._weigh(squared / (1 - squared))
-            self._structure = total
-        # The average lies where its frames were put; the reference defines the origin.
-        self._origin = self._maximum(reference)[0]
+        found = [self._aligned_spectrum(frame, reference) for frame in examples]
+        shown = [peak >= SIGNIFICANT for _, peak in found]
+        examples = list(itertools.compress(examples, shown))
+        spectra = [spectrum for spectrum, _ in itertools.compress(found, shown)]
+        if not examples:
+            return
+        powers = [self._ring_sums(_power(one)) for one in spectra]
+        # A reference of n averaged frames has less fine noise, and counts n times.
+        fine = slice(_RINGS // 2, _RINGS)
+        ratio = np.mean(powers, axis=0)[fine] / np.maximum(power[fine], 1e-30)
+        weighted = float(np.clip(np.median(ratio), 1, 64)) * reference
+        rests = [weighted] * len(spectra)
+        for step in range(3):
+            self._weigh_by_coherence(spectra, rests)
+            if step:
+                rests = [weighted + sum(spectra) - one for one in spectra]
+            spectra = [
+                self._aligned_spectrum(frame, rest)[0]
+                for frame, rest in zip(examples, rests, strict=True)
+            ]
+        others = sum(spectra)
+        self._weigh_by_coherence(spectra, [weighted + others - one for one in spectra])
+        self._structure = weighted + others
+        self._origin = self._maximum(reference, others)[0]
+
+    def _weigh_by_coherence(
+        self, spectra: Sequence[np.ndarray], rests: Sequence[np.ndarray]
+    ) -> None:
+        """Set the weights from the coherence of aligned spectra with others, one for each."""
+        coherence = np.zeros(_RINGS)
+        for one, rest in zip(spectra, rests, strict=True):
+            cross = self._ring_sums((one * rest.conj()).real)
+            norm = self._ring_sums(_power(one)) * self._ring_sums(_power(rest))
+            coherence += (cross / np.sqrt(np.maximum(norm, 1e-30)))[:_RINGS] / len(spectra)
+        # Less than what independent spectra reach by chance is no coherence.
+        chance = 3 / np.sqrt(2 * self._counts[:_RINGS] * len(spectra))
+        squared = np.where(coherence > chance, np.clip(coherence, 0, 0.95) ** 2, 0)
+        if np.any(squared):
+            self._weigh(squared / (1 - squared))
 
     def drift(self, frame: np.ndarray) -> Drift:
         """Measure the drift of a frame.
@@ -148,11 +162,14 @@ class Registration:
         y, x = place - self._origin
         return Drift(float(y), float(x), peak)
 
-    def _aligned_spectrum(self, frame: np.ndarray) -> tuple[np.ndarray, float]:
+    def _aligned_spectrum(
+        self, frame: np.ndarray, structure: np.ndarray
+    ) -> tuple[np.ndarray, float]:
         """Fourier transform of a frame whose drift has been removed, and the peak of its drift."""
-        place, _ = self._maximum(self._spectrum(frame))
-        place, peak = self._maximum(self._spectrum(frame, np.rint(place).astype(int)))
-        spectrum = self._spectrum(frame, np.rint(place).astype(int))
+        place, _ = self._maximum(self._spectrum(frame), structure)
+        moved = np.rint(place).astype(int)
+        spectrum = self._spectrum(frame, moved)
+        place, peak = self._maximum(spectrum, structure)
         spectrum *= np.exp(self._ky * place[0])[:, None]
         spectrum *= np.exp(self._kx * place[1])
         return spectrum, peak
@@ -187,10 +204,13 @@ class Registration:
         self._weights = rings[self._ring[self._band[0], self._band[1]]]
         self._ky_band, self._kx_band = self._ky[self._band[0]], self._kx[self._band[1]]
 
-    def _maximum(self, spectrum: np.ndarray) -> tuple[np.ndarray, float]:
-        """Place (y, x) in px and height of the peak of the correlation with the structure."""
+    def _maximum(
+        self, spectrum: np.ndarray, structure: np.ndarray | None = None
+    ) -> tuple[np.ndarray, float]:
+        """Place (y, x) in px and height of the peak of the correlation with a structure."""
         rows, columns = self._band
-        cross = spectrum[rows, columns] * self._structure[rows, columns].conj()
+        structure = self._structure if structure is None else structure
+        cross = spectrum[rows, columns] * structure[rows, columns].conj()
         magnitude = np.abs(cross)
         cross *= np.divide(
             self._weights, magnitude, out=np.zeros_like(magnitude), where=magnitude > 0
@@ -209,24 +229,40 @@ class Registration:
         return self._refined(cross, place), peak
 
     def _refined(self, cross: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """Maximum of the correlation near a place, by Newton's method."""
-        limit = [side / cells for side, cells in zip(self.shape, self._grid, strict=True)]
-        start = place.copy()
+        """Maximum of the correlation near the maximum of its grid, by Newton's method."""
+        step = np.array([side / cells for side, cells in zip(self.shape, self._grid, strict=True)])
+        near = np.array([-0.5, 0.0, 0.5])  # a peak may be narrower than the grid
+        values = self._sums(
+            cross,
+            np.exp(self._ky_band * (place[0] + near[:, None] * step[0])),
+            np.exp(self._kx_band * (place[1] + near[:, None] * step[1])),
+        )
+        best = np.unravel_index(np.argmax(values), values.shape)
+        start = place = place + near[list(best)] * step
         for _ in range(8):
             y, x = np.exp(self._ky_band * place[0]), np.exp(self._kx_band * place[1])
-            across = np.stack([x, x * self._kx_band, x * self._kx_band**2])
-            down = np.stack([y, y * self._ky_band, y * self._ky_band**2])
-            # einsum, not a product of matrices, whose threads would disturb those of the frames
-            sums = np.einsum("ik,jk->ij", down, np.einsum("kc,jc->jk", cross, across)).real
+            sums = self._sums(
+                cross,
+                np.stack([y, y * self._ky_band, y * self._ky_band**2]),
+                np.stack([x, x * self._kx_band, x * self._kx_band**2]),
+            )
             gradient = np.array([sums[1, 0], sums[0, 1]])
             curvature = np.array([[sums[2, 0], sums[1, 1]], [sums[1, 1], sums[0, 2]]])
             if np.linalg.eigvalsh(curvature).max() >= 0:  # no maximum near here
+                return start
+            change = np.clip(-np.linalg.solve(curvature, gradient), -step / 4, step / 4)
+            place = place + change
+            if np.abs(change).max() < 1e-3:
                 break
-            step = np.clip(-np.linalg.solve(curvature, gradient), -np.array(limit), limit)
-            place = place + step
-            if np.abs(step).max() < 1e-3:
-                break
-        return place if np.all(np.abs(place - start) <= 2 * np.array(limit)) else start
+        return place if np.all(np.abs(place - start) <= step) else start
+
+    @staticmethod
+    def _sums(cross: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
+        """Sums of a spectrum with factors along its rows and columns, real part.
+
+        einsum, not a product of matrices, whose threads would disturb those of the frames.
+        """
+        return np.einsum("ik,jk->ij", down, np.einsum("kc,jc->jk", cross, across)).real
 
 
 def aligned(frame: np.ndarray, y: float, x: float) -> tuple[np.ndarray, tuple[slice, slice]]:
@@ -249,12 +285,12 @@ def aligned(frame: np.ndarray, y: float, x: float) -> tuple[np.ndarray, tuple[sl
     image = np.asarray(frame, dtype=np.float32)
     inside = []
     for axis, drift in enumerate((y, x)):
+        if abs(drift - np.rint(drift)) < _WHOLE:
+            drift = np.rint(drift)
         whole = int(np.floor(drift))
         image = _taken(image, whole, axis)
         if drift != whole:
-            image = correlate1d(
-                image, _lanczos(drift - whole), axis, mode="nearest", origin=-1
-            )  # fmt: skip
+            image = correlate1d(image, _lanczos(drift - whole), axis, mode="nearest", origin=-1)
         side = frame.shape[axis]
         first = min(max(0, -whole), side)
         inside.append(slice(first, max(first, min(side, int(np.floor(side - drift))))))
