@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from spinscope.cli.shared import (
     Answer,
@@ -40,6 +43,30 @@ def kerr(
     path = corpus(params, out or out_folder("corpus/kerr"), progress=show_progress)
     dataset = open_dataset(path)
     return Answer([f"{len(dataset)} frames in {path}", *_preview(dataset, preview)])
+
+
+@verb(app, settings=False)
+def raw(
+    kind: Annotated[str, typer.Argument(help="loop, bubble, in-plane, stripes or events.")],
+    out: output("KIND.tif", "TIFF file; its .csv and .truth.json go beside it") = None,
+    n: option(int, "Number of frames, 4 of them the reference (60).", "--n") = None,
+    seed: option(int, "Seed of the random numbers (0).") = None,
+    bits: option(int, "Bits of the camera, 8 to 16 (12).") = None,
+) -> Answer:
+    """Simulate a raw Kerr recording with its fields and its truth."""
+    from spinscope.corpora.raw_kerr import FRAMES, write_raw_recording
+    from spinscope.physics.raw_kerr import Camera
+
+    path = out or Path(f"{kind}.tif")
+    camera = Camera() if bits is None else Camera(bits=bits)
+    truth = write_raw_recording(
+        kind, path, n=FRAMES if n is None else n, seed=seed or 0, camera=camera
+    )
+    lines = [
+        f"{truth['frames']} raw frames in {path}, the first {truth['reference_frames']} saturated",
+        f"fields in {path.with_suffix('.csv')}, truth in {path.with_suffix('.truth.json')}",
+    ]
+    return Answer(lines, {"file": str(path)} | truth)
 
 
 @verb(app, as_json=False)
