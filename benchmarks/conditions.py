@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
@@ -76,6 +77,7 @@ def mask_of(predictor: Predictor, image: np.ndarray) -> np.ndarray:
     region = sample_region(image)
     conditions = find_conditions(predictor, [region.sample(image)])
     fitting = predictor.under(conditions.scale, conditions.inverted)
+    fitting = replace(fitting, doubted=conditions.noise)
     return segment_sample(fitting, image, region=region).mask == SKYRMION
 
 

@@ -13,6 +13,8 @@ published pairs, and `sd`, `low` and `high` are those of the films.
 - `films.spacing_px`: median distance of nearest neighbours.
 - `films.contrast`: standard deviation of an image over its mean, from 0 to 1. `dark`, `bright`: its
   1 and 99 per cent points.
+- `films.f1`: mean F1 of `--model` at its own level. `by_level`: films, and each pair, at several
+  levels; `area_films`, `area_pairs`: predicted area over that of the label.
 """
 
 from __future__ import annotations
@@ -26,11 +28,14 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from _rows import row
-from spinscope.config import load_params
+from spinscope.classes import SKYRMION
+from spinscope.config import bundled_models, load_params
 from spinscope.corpora.films import open_films
+from spinscope.inference.predict import Predictor
 from spinscope.studies.lorentz.scores import Point, published_pairs, simulated_image, specimens
 
 MIN_PX = 30
+LEVELS = (0.4, 0.3)
 TEN = {"low": 22, "mean": 46, "high": 72}
 """Skyrmions in ten published labels."""
 
@@ -40,16 +45,17 @@ def main() -> dict[str, dict]:
     parser = argparse.ArgumentParser()
     parser.add_argument("films", type=Path)
     parser.add_argument("published", type=Path)
+    parser.add_argument("--model", default=str(bundled_models() / "ltem-unet"))
     given = parser.parse_args()
     settings = load_params("laptop", ["ltem.label_mz=0.98"], family="ltem-unet").ltem
     films = open_films(given.films)
-    found = [
-        figures(simulated_image(one, Point(), settings, 0), one.label, periodic=True)
+    simulated = [
+        (simulated_image(one, Point(), settings, 0), one.label)
         for one in specimens(films, range(len(films)), settings)
     ]
-    pairs = [
-        figures(pair.image, pair.label, periodic=False) for pair in published_pairs(given.published)
-    ]
+    published = [(pair.image, pair.label) for pair in published_pairs(given.published)]
+    found = [figures(image, label, periodic=True) for image, label in simulated]
+    pairs = [figures(image, label, periodic=False) for image, label in published]
     ours, theirs = (
         {key: np.array([one[key] for one in rows]) for key in rows[0]} for rows in (found, pairs)
     )
@@ -63,7 +69,8 @@ def main() -> dict[str, dict]:
         extra["contrast"][key] = [float(ours[key].mean()), float(theirs[key].mean())]
     units = {"objects": "1", "diameter_px": "px", "covered": "of the film", "spacing_px": "px",
              "contrast": "of the mean"}  # fmt: skip
-    return {
+    scores = score(Predictor.load(given.model, "auto"), simulated, published)
+    return {"films.f1": scores} | {
         f"films.{key}": row(
             float(ours[key].mean()),
             unit,
@@ -76,6 +83,31 @@ def main() -> dict[str, dict]:
         )
         for key, unit in units.items()
     }
+
+
+def score(predictor: Predictor, simulated: list, published: list) -> dict:
+    """F1 of a network on (image, label) of films and of published pairs, by level."""
+    by_level: dict[str, dict] = {}
+    for level in (predictor.level, None, *LEVELS):
+        at = predictor.with_level(level)
+        values = {}
+        for name, frames in (("films", simulated), ("pairs", published)):
+            masks = [at.classes(image) == SKYRMION for image, _ in frames]
+            values[name] = [f1(mask, label) for mask, (_, label) in zip(masks, frames, strict=True)]
+            values[f"area_{name}"] = [
+                float(mask.sum() / label.sum())
+                for mask, (_, label) in zip(masks, frames, strict=True)
+            ]
+        for key in ("films", "area_films"):
+            values[key] = float(np.mean(values[key]))
+        by_level["most_probable" if level is None else f"{level:g}"] = values
+    own = by_level["most_probable" if predictor.level is None else f"{predictor.level:g}"]
+    return row(own["films"], "F1", float(np.mean(own["pairs"])), by_level=by_level)
+
+
+def f1(mask: np.ndarray, label: np.ndarray) -> float:
+    """F1 of a mask with a label."""
+    return float(2 * (mask & (label > 0)).sum() / (mask.sum() + (label > 0).sum()))
 
 
 def figures(image: np.ndarray, label: np.ndarray, *, periodic: bool) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -10,6 +12,7 @@ from tests.conftest import discs
 from spinscope.config import bundled_models
 from spinscope.inference.conditions import evidence, find_conditions, noise_sd
 from spinscope.inference.predict import Predictor
+from spinscope.inference.sample import segment_sample
 
 NOISE = 0.05
 
@@ -79,6 +82,24 @@ def test_smooth_noise_is_not_magnified_but_small_skyrmions_are(small):
     frame = 0.5 - 0.3 * lattice + rng.normal(0, 0.02, lattice.shape)
     assert (small.under(1.0, False).classes(frame) != small.classes(frame)).any()
     assert find_conditions(small, [frame]).scale is None
+
+
+def test_specks_of_noise_are_dropped_but_skyrmions_are_kept(small):
+    """A recording may begin in noise: each of its frames is checked, and only noise is emptied."""
+    rng = np.random.default_rng(7)
+    smooth = ndimage.gaussian_filter(rng.normal(0, 1, (256, 336)), 1.2)
+    empty = 0.5 + NOISE * smooth / smooth.std()
+    few = empty.copy()
+    for y, x in ((60, 70), (180, 100), (120, 250)):
+        disc = np.hypot(*np.ogrid[-y : 256 - y, -x : 336 - x]) < 8
+        few -= 0.25 * ndimage.gaussian_filter(disc.astype(float), 1.0)
+    fitting = small.under(1.0, False)
+    assert (fitting.classes(empty) == 1).any()
+    assert find_conditions(small, [empty]).noise and find_conditions(small, [few, empty]).noise
+    assert not find_conditions(small, [few]).noise
+    checked = replace(fitting, doubted=True)
+    assert not (segment_sample(checked, empty).mask == 1).any()
+    np.testing.assert_array_equal(segment_sample(checked, few).mask, fitting.classes(few))
 
 
 def test_evidence_grows_with_contrast_and_ignores_what_the_border_cuts():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from tests.conftest import section
 
 from spinscope.errors import SpinscopeError
 from spinscope.inference.level import LEVEL_SD, expit, half_contrast_level, with_peaks
@@ -14,6 +15,8 @@ from spinscope.inference.predict import Ensemble, Predictor
 from spinscope.inference.rules import drop_low_peaks, most_probable
 from spinscope.inference.tiling import Tiling
 from spinscope.live.frame import measure_frame
+from spinscope.models.store import save_model
+from spinscope.models.unet import unet
 
 CENTRES = np.mgrid[30:256:50, 30:256:50].reshape(2, -1).T + np.random.default_rng(8).random((25, 2))
 RADIUS, STEEPNESS = 11.0, 1.1
@@ -107,6 +110,22 @@ def test_an_ensemble_keeps_its_level():
     expected = (p + np.roll(p, 3, axis=1)) / 2 >= 0.25
     np.testing.assert_array_equal(both.classes(IMAGE) == 1, expected)
     assert both.with_geometry(scale=1.0).level == 0.25
+
+
+def test_a_model_may_store_its_level(tmp_path):
+    """The level of `model.json` holds unless another one is asked for."""
+    config = section("model", width=4, depth=2, stem=2, refine=2)
+    plain = unet(config, 2, seed=1)
+    info = {"classes": ["background", "skyrmion"], "size_multiple": config.size_multiple}
+    save_model(tmp_path / "plain", plain, info, "# plain\n")
+    save_model(tmp_path / "own", plain, info | {"level": 0.3}, "# own\n")
+    image = np.random.default_rng(3).random((32, 32))
+    ours, own = Predictor.load(tmp_path / "plain"), Predictor.load(tmp_path / "own")
+    assert (ours.level, own.level) == (None, 0.3)
+    mask = own.classes(image)
+    np.testing.assert_array_equal(mask, ours.with_level(0.3).classes(image))
+    np.testing.assert_array_equal(mask == 1, ours.probabilities(image)[..., 1] >= 0.3)
+    np.testing.assert_array_equal(own.with_level(None).classes(image), ours.classes(image))
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.2, float("nan")])

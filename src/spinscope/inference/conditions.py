@@ -33,8 +33,13 @@ CLEAR = 3.0
 """Another scale or polarity must have this many times the evidence of the frames as they are."""
 
 _ALIKE = 0.5
-"""Least ratio of the evidence of bright and dark objects in magnified noise, which shows both
-alike. The ratio is at most 1/4 where skyrmions are magnified."""
+"""Least ratio of the evidence of bright and dark objects in noise, which shows both alike. The
+ratio is at most 1/4 where skyrmions are magnified."""
+
+_SPARSE, _SPECK = 0.02, 200.0
+"""Specks of noise cover less than this fraction of a frame, and none has more nats. The strongest
+of 40 empty frames has 150; in real frames of which dark and bright objects have alike evidence, the
+skyrmions cover more or the strongest has 295 and more."""
 
 _SIDE = 2048  # px: only the middle of larger frames is tried
 _BLOCK = 4  # px: side of the blocks whose differences show noise that neighbours share
@@ -54,11 +59,14 @@ class Conditions:
         Whether the objects are bright where those of the training frames are dark.
     evidence : mapping
         ``(scale, inverted)`` → evidence in nats of each choice.
+    noise : bool
+        Whether a frame shows nothing but noise, see `only_noise`.
     """
 
     scale: float | None
     inverted: bool
     evidence: Mapping[tuple[float, bool], float]
+    noise: bool = False
 
 
 def find_conditions(
@@ -113,8 +121,34 @@ def find_conditions(
         if total[one] > CLEAR * total[choices[0]] and explained[one] > unexplained[one]
     ]
     scale, inverted = max(better, key=total.__getitem__, default=choices[0])
-    kept = scale == 1 and not _magnifies_noise(predictor, frames, inverted)
-    return Conditions(None if kept else scale, inverted, total)
+    kept = None if scale == 1 and not _magnifies_noise(predictor, frames, inverted) else scale
+    fitting = predictor.under(kept, inverted)
+    noise = any(only_noise(fitting, frame, fitting.classes(frame)) for frame in frames)
+    return Conditions(kept, inverted, total, noise)
+
+
+def only_noise(predictor: Predictor, image: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether the skyrmions of a mask are specks of noise: few, weak, and as many if inverted.
+
+    Parameters
+    ----------
+    predictor : Predictor or Ensemble
+        Model, with the scale and the polarity of the mask.
+    image : (H, W) array
+        Image of any type.
+    mask : (H, W) uint8 array
+        Class indices.
+    """
+    found = mask == SKYRMION
+    if not 0 < found.mean() < _SPARSE:
+        return False
+    standard, inverted = standardise(image), predictor.inverted
+    sd = noise_sd(standard)
+    nats = _supported(standard, found, inverted, sd)
+    if nats.max(initial=0) > _SPECK:
+        return False
+    other = predictor.under(None, not inverted).classes(image) == SKYRMION
+    return bool(_supported(standard, other, not inverted, sd).sum() >= _ALIKE * nats.sum())
 
 
 def _magnifies_noise(predictor: Predictor, frames: list[np.ndarray], inverted: bool) -> bool:

@@ -70,11 +70,13 @@ class Predictor:
         decides.
     level : float, optional
         Probability from which a pixel is a skyrmion. Where it is None, the most probable class
-        counts.
+        counts. A model may store its own.
     level_sd : float
         Standard deviation of the level in logits, which gives the uncertainty of the boundary.
     inverted : bool
         Whether images are inverted before inference: bright skyrmions on a dark film.
+    doubted : bool
+        Whether frames may show nothing but noise, so that `segment_sample` checks each of them.
     """
 
     engine: Engine
@@ -84,6 +86,7 @@ class Predictor:
     level: float | None = None
     level_sd: float = LEVEL_SD
     inverted: bool = False
+    doubted: bool = False
 
     @classmethod
     def load(
@@ -120,12 +123,13 @@ class Predictor:
             For a damaged or missing folder, and for a tilt axis of a model without one.
         """
         network, info = open_engine(folder, engine, precision, streams)
-        return cls(network, info, tiling or Tiling()).with_geometry(axis_deg, scale)
+        made = cls(network, info, tiling or Tiling(), level=info.get("level"))
+        return made.with_geometry(axis_deg, scale)
 
     @classmethod
     def of(cls, model: Any, info: dict[str, Any]) -> Predictor:
         """Wrap a Keras model; `info` must hold `classes` and `size_multiple`."""
-        return cls(KerasEngine(model), info)
+        return cls(KerasEngine(model), info, level=info.get("level"))
 
     def probabilities(self, image: np.ndarray, tta: int = 1) -> np.ndarray:
         """Return the class probabilities of an image, averaged over augmented views.

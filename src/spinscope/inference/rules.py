@@ -1,4 +1,5 @@
-"""Inference rules stored with a model: when to upscale an image, which objects to drop.
+"""Inference rules stored with a model: when to upscale an image, which objects to drop, and the
+level of the boundary.
 
 The rules are entries of a model's `info`, not of its weights: the digest of the network does not
 cover them.
@@ -14,7 +15,7 @@ import numpy as np
 
 from spinscope.classes import BACKGROUND, SKYRMION
 
-RULES = ("upscale", "min_peak_probability")
+RULES = ("upscale", "min_peak_probability", "level")
 """Keys of a model's `info` that hold its rules."""
 
 MIN_COVERED = 0.01

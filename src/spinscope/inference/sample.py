@@ -18,8 +18,9 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from spinscope.classes import OUTSIDE
+from spinscope.classes import BACKGROUND, OUTSIDE, SKYRMION
 from spinscope.errors import SpinscopeError
+from spinscope.inference.conditions import only_noise
 from spinscope.inference.predict import Predictor, Segmented
 
 _MARGIN, _LINES = 4, 24
@@ -202,9 +203,15 @@ def segment_sample(
     Segmented
         Mask, fraction of doubtful pixels of the sample, mask of each augmented view, and rim.
     """
-    if region is None or not region.parts:
-        return predictor.segment_views(image, tta)
-    mask, doubt, views, rim = predictor.segment_views(region.sample(image), tta)
+    whole = region is None or not region.parts
+    sample = image if whole else region.sample(image)
+    found = predictor.segment_views(sample, tta)
+    if predictor.doubted and only_noise(predictor, sample, found.mask):
+        for one in (found.mask, *found.views):
+            one[one == SKYRMION] = BACKGROUND
+    if whole:
+        return found
+    mask, doubt, views, rim = found
     if rim is not None:
         rim = region.expanded(rim, 0).astype(bool)
     return Segmented(region.expanded(mask), doubt, [region.expanded(v) for v in views], rim)

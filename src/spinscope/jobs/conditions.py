@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,11 +60,12 @@ def with_conditions(
     )
     scale = conditions.scale if settings.scale == "auto" else settings.scale
     if scale is None and conditions.inverted == (settings.polarity == "bright"):
-        return model, {}
+        return replace(model, doubted=conditions.noise), {}
     evidence: dict[str, dict[str, float]] = {"dark": {}, "bright": {}}
     for (tried, inverted), nats in conditions.evidence.items():
         evidence["bright" if inverted else "dark"][f"{tried:g}"] = float(np.round(nats, 1))
     found: dict[str, Any] = {} if scale is None else {"scale": scale}
     found["polarity"] = "bright" if conditions.inverted else "dark"
     found["evidence_nats"] = {name: nats for name, nats in evidence.items() if nats}
-    return model.under(scale, conditions.inverted), found
+    fitting = model.under(scale, conditions.inverted)
+    return replace(fitting, doubted=conditions.noise), found

@@ -64,7 +64,7 @@ def with_level(
     elif isinstance(level, str):
         level = _read_level(Path(level), {row["sha256"] for row in models})
         return model.with_level(level, FITTED_SD), None
-    return model.with_level(level), None
+    return model if level is None else model.with_level(level), None
 
 
 def _read_level(path: Path, networks: set[str]) -> float:

@@ -90,6 +90,7 @@ class Info(_Checked):
     symmetry: Literal["square", "axis", "none"] = "square"
     upscale: _Upscale | None = None
     min_peak_probability: float | None = Field(None, gt=0, lt=1)
+    level: float | None = Field(None, gt=0, lt=1)
     axis_deg: float | None = None
     pixel_size_nm: float | None = Field(None, gt=0)
     seed: int = Field(0, ge=0)
