@@ -5,7 +5,8 @@ in two threads; the peer is the rate of a camera, 30 frames/s. Memory: peak of a
 4 GB of raw frames, above that before its first frame; the peer is the same with 1 GB. Drift: root
 mean square error and 95 % point of 48 shifts of up to 12 px, where structure and domains, which
 reverse meanwhile, have half the standard deviation of the noise each; the peer is
-`skimage.registration.phase_cross_correlation` on the same frames, each against the first one.
+`skimage.registration.phase_cross_correlation` on the same frames, each against the first one, and
+on shifted published Kerr frames, which share the noise of a reference.
 Background: root mean square residual of the mean of regions of 16 x 16 pixels against the true
 contrast; the peer is the frame over the aligned first frame without the other steps.
 """
@@ -16,13 +17,15 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from scipy import fft, ndimage
 
 from _rows import row, seconds_of
-from spinscope.config import Intake, load_params
+from spinscope.config import Intake, load_params, moke_path
+from spinscope.datasets import open_dataset
 from spinscope.intake.cleaning import Cleaner
 from spinscope.intake.registration import Registration, aligned
 from spinscope.recordings import open_recording
@@ -37,6 +40,7 @@ def main() -> dict[str, dict]:
         rate = frames_per_s(Path(folder))
     memory, small = (peak_memory(gb) for gb in (4, 1))
     errors, times = drift_errors()
+    published = published_errors()
     residual, peer = background_residual()
     return {
         "intake.frames_per_s": row(rate, "1/s", CAMERA),
@@ -46,6 +50,9 @@ def main() -> dict[str, dict]:
         ),
         "intake.drift_p95_px": row(
             errors["ours"][1], "px", errors["peer"][1], errors["peer"][1] / errors["ours"][1]
+        ),
+        "intake.drift_published_px": row(
+            published["ours"], "px", published["peer"], published["peer"] / published["ours"]
         ),
         "intake.drift_ms": row(times["ours"], "ms", times["peer"], times["peer"] / times["ours"]),
         "intake.residual": row(residual, "contrast", peer, peer / residual),
@@ -120,6 +127,36 @@ def drift_errors() -> tuple[dict[str, tuple[float, float]], dict[str, float]]:
         },
         {name: 1e3 * value / count for name, value in seconds.items()},
     )
+
+
+def published_errors() -> dict[str, float]:
+    """RMS errors in px of shifts of up to 8 px of the published Kerr frames, of ours and the peer.
+
+    The films have three frames or more, of which every second one is an example. The frames are
+    difference images of one reference each, whose noise they share; their skyrmions move.
+    """
+    from skimage.registration import phase_cross_correlation
+
+    rng, inner = np.random.default_rng(0), (slice(16, -16),) * 2
+    films: dict[int, list[np.ndarray]] = defaultdict(list)
+    for record, image, _ in open_dataset(moke_path()):
+        films[record.source].append(image)
+    errors: dict[str, list[np.ndarray]] = {"ours": [], "peer": []}
+    for images in films.values():
+        if len(images) < 3:
+            continue
+        shifts = rng.uniform(-8, 8, (len(images), 2))
+        shifts[0] = 0
+        frames = [
+            moved(image, *d)[inner].astype(np.float32)
+            for image, d in zip(images, shifts, strict=True)
+        ]
+        registration = Registration(frames[0], frames[1::2])
+        for frame, true in zip(frames[1:], shifts[1:], strict=True):
+            errors["ours"].append(registration.drift(frame)[:2] - true)
+            found = phase_cross_correlation(frames[0], frame, upsample_factor=20)[0]
+            errors["peer"].append(-found - true)
+    return {name: float(np.sqrt(np.mean(np.square(e)))) for name, e in errors.items()}
 
 
 def raw_frames(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -119,6 +119,27 @@ def test_a_region_without_film_takes_changes_of_the_lamp_away(settings, tmp_path
     assert level == pytest.approx(truth[:, 10:-10, 50:-10].mean(axis=(1, 2)), abs=0.005)
 
 
+def test_the_table_is_the_sidecar_of_the_clean_recording(file, settings, tmp_path):
+    field = np.linspace(-30, 30, 12)
+    pd.DataFrame({"frame": range(12), "field (mT)": field}).to_csv(
+        file.with_suffix(".csv"), index=False
+    )
+    clean = clean_recording(open_recording(file), tmp_path / "clean", settings)
+    opened = open_recording(clean.path)
+    assert list(opened.applied) == ["field_mt"]
+    assert opened.applied["field_mt"] == pytest.approx(field)
+    assert clean.table["field_mt"].to_numpy() == pytest.approx(field)
+
+
+def test_a_file_that_ends_early_keeps_the_frames_before(file, settings, tmp_path):
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(Stopped, match=r"film\.tif is cut off: .* frames before it are in"):
+        clean_recording(open_recording(file), tmp_path / "out", settings)
+    recipe = json.loads((tmp_path / "out/film.intake.json").read_text())
+    assert 4 < recipe["frames"] == open_recording(tmp_path / "out/film.tif").n < 12
+
+
 def test_stored_drift_is_applied_again(file, series, settings, tmp_path):
     first = clean_recording(open_recording(file), tmp_path / "one", settings)
     drift = first.table[["drift_y_px", "drift_x_px"]].to_numpy()

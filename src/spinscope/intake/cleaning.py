@@ -20,6 +20,9 @@ EXAMPLES = 8
 """Frames, spread over the recording, to which weights and span are fitted."""
 
 _FIRST = 16
+_PIXELS = 2**25
+"""Pixels that examples may have together, where three frames have fewer."""
+
 _EXPOSURE = re.compile(r"exposure(?:[ _]?time)?(?:[ _(\[]*s(?:ec|econds)?[)\]]*)?", re.IGNORECASE)
 
 Box = tuple[slice, slice]
@@ -100,11 +103,13 @@ class Cleaner:
         self.white = recording.span[1] if recording.span else recording.scale
         hot = np.zeros(self.shape, dtype=bool)
         if settings.hot_sd is not None:
-            first = np.stack(_readable(recording, range(min(_FIRST, recording.n))))
+            first = np.stack(
+                _readable(recording, range(min(_several(_FIRST, self.shape), recording.n)))
+            )
             hot = background.hot_pixels(first, settings.hot_sd)
         self.hot_pixels = int(hot.sum())
         self._repair = Repair(hot)
-        self.examples = _spread(recording.n, EXAMPLES)
+        self.examples = _spread(recording.n, _several(EXAMPLES, self.shape))
         self.reference = None if reference is None else self._reference_of(reference)
         if self.reference is not None:
             self._divisor = background.divisor(self.reference, settings.operation)
@@ -137,7 +142,8 @@ class Cleaner:
             _readable(recording, indices)  # raises the reason
         register = None
         if self.settings.drift and len(indices) > 1:
-            few = [indices[k] for k in _spread(len(indices), EXAMPLES) if k]
+            few = _spread(len(indices), _several(EXAMPLES, self.shape))
+            few = [indices[k] for k in few if k]
             register = Registration(first, map(self._repair, _readable(recording, few)))
         total, count = first.astype(np.float64), np.ones(first.shape)
         for frame in frames:
@@ -409,6 +415,11 @@ def _exposure(metadata: Any) -> float | None:
             if number > 0:
                 return number
     return None
+
+
+def _several(most: int, shape: tuple[int, int]) -> int:
+    """Number of frames of a shape that are in memory at once: `most`, fewer of very large ones."""
+    return max(min(most, _PIXELS // (shape[0] * shape[1])), 3)
 
 
 def _spread(n: int, count: int) -> list[int]:

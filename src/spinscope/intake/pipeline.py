@@ -398,10 +398,10 @@ def _row(
 ) -> dict[str, Any]:
     """Row of the table for one clean frame."""
     row: dict[str, Any] = {"frame": frame}
-    for name, values in getattr(recording, "applied", {}).items():
+    for name, values in recording.applied.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing but NaN
-            row[name] = float(np.nanmean(np.asarray(values, float)[first : first + average]))
+            row[name] = float(np.nanmean(values[first : first + average]))
     drift = group.drift if group.frames else (np.nan, np.nan)
     row |= {name: round(float(value), 4) for name, value in zip(DRIFT, drift, strict=True)}
     return row | {name: _rounded(value) for name, value in means.items()}
