@@ -67,6 +67,17 @@ def test_contrast_and_drift_are_those_of_the_truth(file, series, settings, tmp_p
     assert tifffile.TiffFile(clean.path).is_bigtiff
 
 
+def test_the_first_frames_as_the_reference_have_less_noise(settings, tmp_path):
+    series = raw(8, (128, 160), kerr=0, noise=0.02, light=0, drift=2)
+    plain = settings.model_copy(update={"light_order": 0, "stripes": "none"})
+    spread = {}
+    for words in ("first", "first:4"):
+        clean = clean_recording(ArrayRecording(series.frames), tmp_path / words, plain, words)
+        spread[words] = contrast(clean)[6, 12:-12, 12:-12].std()
+        assert clean.recipe["reference"]["kind"] == words
+    assert spread["first:4"] < 0.9 * spread["first"]
+
+
 def test_a_reference_file_its_mean_and_the_recipe(file, series, settings, tmp_path):
     flat = raw(6, (128, 160), stripe=0.01, noise=0.015, kerr=0, drift=1, light=0.01)
     reference = open_recording(write(tmp_path / "flat.tif", flat.frames))

@@ -106,7 +106,8 @@ def test_bad_input_is_named(folder):
     for paths, reference, text in (
         ([], "first", "at least one raw recording"),
         ([film, film], "first", "two recordings are named 'film'"),
-        ([film], "nothing.tif", "must be an existing file, first, mean, none"),
+        ([film], "nothing.tif", "must be an existing file, first, first:N, mean or none"),
+        ([film], "first:0", "must be an existing file"),
         ([film], str(folder / "raw/small.tif"), "is 128x80 pixels, the recording 128x96"),
     ):
         with pytest.raises(SpinscopeError, match=text):

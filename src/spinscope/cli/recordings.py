@@ -41,7 +41,7 @@ def intake(
     files: Annotated[
         list[Path] | None, typer.Argument(help="Raw stacks, videos or folders of images.")
     ] = None,
-    reference: option(str, "File, first, mean or none (first).") = None,
+    reference: option(str, "File, first, first:N, mean or none (first).") = None,
     out: output("clean") = None,
     recipe: option(Path, "Recipe NAME.intake.json to apply again.") = None,
     drift: option(str, "Table NAME.csv with drift to apply, or none (measured).") = None,

@@ -19,6 +19,9 @@ from spinscope.recordings import Recording, RecordingError
 EXAMPLES = 8
 """Frames, spread over the recording, to which weights and span are fitted."""
 
+FIRST = r"first(?::([1-9]\d{0,5}))?"
+"""Pattern of the reference that is the mean of the first frames."""
+
 _FIRST = 16
 _PIXELS = 2**25
 """Pixels that examples may have together, where three frames have fewer."""
@@ -66,8 +69,8 @@ class Cleaner:
     settings : Intake
         Settings.
     reference : Recording, str or None
-        Recording of the reference, "first" for the first frame or frames, "mean" for the mean over
-        the recording, None to align frames only.
+        Recording of the reference, "first" for the first frame (of the clean recording), "first:N"
+        for the mean of the first N frames, "mean" for that over the recording, None to align only.
     align : bool, default True
         Whether drift is measured; otherwise every call needs it.
 
@@ -127,12 +130,15 @@ class Cleaner:
             (frame,) = _readable(self.recording, range(self.recording.n), 1)
             background.check_reference(image, frame, name=str(reference.path))
             return image
-        if reference == "first":
-            return self._mean(self.recording, range(min(self.settings.average, self.recording.n)))
+        if found := re.fullmatch(FIRST, reference):
+            count = int(found[1] or self.settings.average)
+            return self._mean(self.recording, range(min(count, self.recording.n)))
         if reference == "mean":
             chosen = _spread(self.recording.n, self.settings.reference_frames)
             return self._mean(self.recording, chosen)
-        raise SpinscopeError(f"reference (={reference!r}) must be a file, first, mean or none")
+        raise SpinscopeError(
+            f"reference (={reference!r}) must be a file, first, first:N, mean or none"
+        )
 
     def _mean(self, recording: Recording, indices: Sequence[int]) -> np.ndarray:
         """Mean of frames after their drift has been removed, at the place of the first one."""

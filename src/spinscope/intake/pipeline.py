@@ -109,7 +109,7 @@ def clean_recording(
     settings : Intake
         Settings.
     reference : Recording, str or None
-        Recording of the reference, "first", "mean" or None, see `Cleaner`.
+        Recording of the reference, "first", "first:N", "mean" or None, see `Cleaner`.
     drift : (n, 2) array, optional
         Known drift (y, x) of each raw frame in px; measured by default.
     workers : int, optional

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,6 @@ from spinscope.config import Intake, Params
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256, sha256_folder
 from spinscope.recordings import Recording
-
-WORDS = ("first", "mean", "none")
-"""References that are not files."""
 
 
 def clean_recordings(
@@ -38,7 +36,7 @@ def clean_recordings(
     out : Path
         Folder of `NAME.tif`, `NAME.csv` and `NAME.intake.json` per recording.
     reference : str
-        File or folder of the reference, "first", "mean" or "none".
+        File or folder of the reference, "first", "first:N", "mean" or "none".
     drift : Path, optional
         Table of a clean recording whose drift is applied again.
     on_frame : callable, optional
@@ -108,15 +106,18 @@ def clean_recordings(
 
 
 def reference_of(text: str) -> Recording | str | None:
-    """Open a reference: a file or folder, "first", "mean", or None for "none"."""
+    """Open a reference: a file or folder, "first", "first:N", "mean", or None for "none"."""
+    from spinscope.intake.cleaning import FIRST
     from spinscope.recordings import open_recording
 
     if text == "none":
         return None
-    if text in WORDS:
+    if text == "mean" or re.fullmatch(FIRST, text):
         return text
     if not Path(text).exists():
-        raise SpinscopeError(f"--reference {text} must be an existing file, {', '.join(WORDS)}")
+        raise SpinscopeError(
+            f"--reference {text} must be an existing file, first, first:N, mean or none"
+        )
     return open_recording(Path(text))
 
 
@@ -161,7 +162,7 @@ def applied_recipe(path: Path, reference: str | None = None) -> tuple[Intake, st
     Intake
         Settings, with the span that was found.
     str
-        File of the reference, "first", "mean" or "none".
+        File of the reference, "first", "first:N", "mean" or "none".
     Path
         Raw recording.
 
