@@ -12,8 +12,11 @@ from tests.intake.conftest import raw
 
 from spinscope import jobs
 from spinscope.config import load_params
+from spinscope.corpora.raw_kerr import write_raw_recording
 from spinscope.errors import SpinscopeError
 from spinscope.jobs.cleaning import read_drift
+from spinscope.physics.raw_kerr import Camera
+from spinscope.recordings import open_recording
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,25 @@ def test_a_recipe_gives_the_same_bytes_again(folder):
     assert np.array_equal(*stacks)
     files = [(folder / name / "film.tif").read_bytes() for name in ("two", "three")]
     assert files[0] == files[1]
+
+
+def test_a_simulated_camera_series_gives_back_its_drift_and_loop(tmp_path):
+    film = tmp_path / "raw/loop.tif"
+    truth = write_raw_recording("loop", film, n=24, shape=(192, 256), camera=Camera(lamp=0))
+    (row,) = jobs.clean_recordings(load_params(), [film], tmp_path / "clean", "first:4")
+    table = pd.read_csv(tmp_path / "clean/loop.csv")
+    for column in ("drift_y_px", "drift_x_px"):
+        error = table[column] - np.array(truth[column])
+        assert np.sqrt(np.mean(error**2)) < 0.05
+    half = Camera().contrast / 2
+    expected = (1 + half * np.array(truth["mean_m"])) / (1 + half * truth["mean_m"][0]) - 1
+    slope, _ = np.polyfit(expected, table["intensity"], 1)
+    assert slope == pytest.approx(1, abs=0.1)  # dust, which covers a few percent, has no contrast
+    assert np.corrcoef(expected, table["intensity"])[0, 1] > 0.995
+    assert row["hot_pixels"] == pytest.approx(1e-4 * 192 * 256, abs=6)
+    opened = open_recording(tmp_path / "clean/loop.tif")
+    assert opened.pixel_size == pytest.approx(0.5e-6)
+    assert opened.applied["field_mt"] == pytest.approx(open_recording(film).applied["field_mt"])
 
 
 def test_a_recipe_whose_reference_changed_is_refused(folder, series):
