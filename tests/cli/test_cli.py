@@ -349,6 +349,15 @@ def test_evaluate_writes_the_report_and_selects(run, model, moke_folder, tmp_pat
     assert "must be integers" in run(*words, "--batches", "x")[2]
 
 
+def test_evaluate_names_a_damaged_frame(run, model, moke_folder):
+    image = sorted((moke_folder / "images").iterdir())[0]
+    image.write_bytes(b"no image")
+    code, _, error = run("evaluate", "--model", model, "--data", moke_folder, "--tta", 1)
+    assert code == 1
+    assert image.name in error
+    assert error.count("\n") == 1
+
+
 def test_validate_names_the_bad_file_and_fails(run, moke_folder, tmp_path):
     assert run("data", "validate", "--data", moke_folder, "--out", tmp_path / "v")[0] == 0
     bad = next((moke_folder / "labels").iterdir())

@@ -90,6 +90,18 @@ def test_a_dataset_can_be_the_reference(params, data, tmp_path):
         jobs.drift(params, files, "bundled:moke-unet-simulated")
 
 
+def test_a_damaged_frame_does_not_count(params, model, tmp_path):
+    for k in range(3):
+        write_image(tmp_path / f"f{k}.png", frame(), bits=16)
+    (tmp_path / "f1.png").write_bytes(b"no image")
+    (row,) = jobs.drift(params, [tmp_path], model)
+    assert (row["frames"], row["sentence"]) == (2, "in range")
+    for k in range(3):
+        (tmp_path / f"f{k}.png").write_bytes(b"no image")
+    with pytest.raises(SpinscopeError, match=r"\A(?!.*\n).*f0\.png"):
+        jobs.drift(params, [tmp_path], model)
+
+
 def age(folder: Path) -> None:
     for path in folder.iterdir():
         os.utime(path, (MORNING - 100, MORNING - 100))

@@ -159,7 +159,7 @@ def stored_reference(folder: Path, model_ref: str) -> Reference:
 def drift_of(
     recording: Recording, family: Family, predictor: Any, reference: Reference
 ) -> dict[str, Any]:
-    """Drift report of an open recording, see `drift`.
+    """Drift report of an open recording, see `drift`; frames that cannot be read do not count.
 
     Parameters
     ----------
@@ -169,16 +169,23 @@ def drift_of(
         Loaded model.
     reference : Reference
         Training set.
+
+    Raises
+    ------
+    RecordingError
+        If none of the frames can be read.
     """
-    from spinscope.recordings import image_of
+    from spinscope.recordings import image_of, readable_frames
 
     frames = spread_evenly(range(recording.n or 1), FRAMES)
-    images = (image_of(recording.read(index), recording.scale) for index in frames)
+    images = (image_of(frame, recording.scale) for frame in readable_frames(recording, frames))
     measured = [_searched(family, predictor, image) for image in images]
+    if not measured:
+        recording.read(frames[0])  # raises the reason
     judged = judge(_median(measured), reference)
     return {
         "file": str(recording.path),
-        "frames": len(frames),
+        "frames": len(measured),
         "objects": float(np.mean([values["objects"] for values in measured])),
         "sentence": sentence(judged),
         "out_of_range": [one.name for one in judged if one.out],

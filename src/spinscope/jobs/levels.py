@@ -17,7 +17,7 @@ from spinscope.files import provenance, write_json
 from spinscope.images import to_scheme
 from spinscope.inference.level import FITTED_SD, half_contrast_level, with_peaks
 from spinscope.live.stored import parse_json
-from spinscope.recordings import Recording, image_of
+from spinscope.recordings import Recording, image_of, readable_frames
 
 if TYPE_CHECKING:
     from spinscope.inference.predict import Predictor
@@ -97,7 +97,9 @@ def _half_contrast(model: Predictor, recording: Recording, settings: Segment) ->
         )
     chosen = np.unique(np.linspace(0, recording.n - 1, min(recording.n, _FRAMES)).round())
 
-    read = [recording.read(index) for index in chosen.astype(int).tolist()]
+    read = list(readable_frames(recording, chosen.astype(int).tolist()))
+    if not read:
+        return None
     region = recording_region(recording.shape, read, settings.region)
 
     def frames() -> Iterable[tuple[np.ndarray, np.ndarray]]:

@@ -355,10 +355,10 @@ def corrected_frame(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
     from spinscope.images import read_label
     from spinscope.recordings import image_of, open_recording
 
-    recording = open_recording(image)
-    if recording.n != 1:
-        raise SpinscopeError(f"{image} must be a single image, not {recording.n} frames")
-    return image_of(recording.read(0), recording.scale), read_label(mask)
+    with contextlib.closing(open_recording(image)) as recording:
+        if recording.n != 1:
+            raise SpinscopeError(f"{image} must be a single image, not {recording.n} frames")
+        return image_of(recording.read(0), recording.scale), read_label(mask)
 
 
 def measure(params: Params, folder: Path, sample: Path | None = None) -> dict[str, Any]:
