@@ -16,6 +16,7 @@ from spinscope.cli import (
     field,
     flows,
     models,
+    phase,
     project,
     recordings,
     registry,
@@ -35,6 +36,7 @@ app.add_typer(models.app)
 app.add_typer(recordings.app)
 app.add_typer(field.app, name="field")
 app.add_typer(estimate.app)
+app.add_typer(phase.app)
 app.add_typer(registry.app, name="registry")
 app.add_typer(studies.app, name="study")
 app.add_typer(flows.app, name="flow")
