@@ -204,6 +204,31 @@ def measure(
     return Answer(figure_lines(figures), figures)
 
 
+@verb(app)
+def numbers(
+    settings: Settings,
+    folder: Annotated[Path, typer.Argument(help="Results of segment, or NAME.tif of intake.")],
+    background: option(bool, "Subtract a line from loops (no).") = False,
+    out: output("the results folder, or NAME.numbers") = None,
+) -> Answer:
+    """Measure loops, walls, stripes and events against what was applied."""
+    from spinscope.jobs.numbers import numbers_of
+
+    found = numbers_of(folder, settings.load().measure, out=out, background=background)
+    found.pop("tables")
+    lines = []
+    for name, one in found["figures"].items():
+        if one["value"] is not None:
+            errors = [
+                f"± {one[key]:.2g} ({kind})"
+                for key, kind in (("sd_statistical", "statistical"), ("sd_boundary", "boundary"))
+                if one[key] is not None
+            ]
+            unit = "" if one["unit"] == "1" else one["unit"]
+            lines.append(" ".join(filter(None, [f"{name:<24}{one['value']:.5g}", *errors, unit])))
+    return Answer([*lines, *found["notes"]], found)
+
+
 @verb(app, settings=False)
 def export(
     folder: Results,
