@@ -50,6 +50,20 @@ def test_equal_seeds_give_equal_files(tmp_path):
     assert hashes[0] != hashes[4]
 
 
+def test_the_tracks_of_skyrmions_have_the_diffusion_of_the_truth_and_are_drawn():
+    series = KINDS["skyrmions"](404, (128, 160), np.random.default_rng(7))
+    tracks = pd.DataFrame(series.truth["tracks"])
+    steps = tracks.groupby("particle")[["frame", "y_px", "x_px"]].diff().dropna()
+    assert (steps["frame"] == 1).mean() > 0.95
+    steps = steps.loc[steps["frame"] == 1, ["y_px", "x_px"]].to_numpy()
+    measured = (steps**2).mean() / 2 * 0.5**2
+    error = measured * np.sqrt(2 / steps.size)
+    assert abs(measured - series.truth["diffusion_um2_per_s"]) < 4 * error < 0.02
+    inside = tracks[tracks["y_px"].between(0, 127) & tracks["x_px"].between(0, 159)]
+    rows, columns = (inside[name].round().astype(int) for name in ("y_px", "x_px"))
+    assert (series.m[inside["frame"], rows, columns] == -1).all()
+
+
 def test_a_clean_recording_recovers_drift_and_magnetisation(tmp_path):
     path = tmp_path / "loop.tif"
     truth = write_raw_recording(

@@ -47,7 +47,9 @@ def kerr(
 
 @verb(app, settings=False)
 def raw(
-    kind: Annotated[str, typer.Argument(help="loop, bubble, in-plane, stripes or events.")],
+    kind: Annotated[
+        str, typer.Argument(help="loop, bubble, in-plane, stripes, skyrmions or events.")
+    ],
     out: output("KIND.tif", "TIFF file; its .csv and .truth.json go beside it") = None,
     n: option(int, "Number of frames, 4 of them the reference (60).", "--n") = None,
     seed: option(int, "Seed of the random numbers (0).") = None,

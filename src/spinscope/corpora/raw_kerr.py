@@ -7,6 +7,7 @@ in the units of the tables that analyses write:
 - ``bubble``: prefactor and slope of the creep law of a bubble that grows in rising fields;
 - ``in-plane``: the same law, with the field of the DMI, from bubbles in several in-plane fields;
 - ``stripes``: period, and width of the reversed stripes in each field;
+- ``skyrmions``: diffusion constant and tracks of skyrmions in Brownian motion in a constant field;
 - ``events``: place, frame and field of each nucleation and annihilation.
 """
 
@@ -24,6 +25,7 @@ from spinscope.corpora.kerr import draw_defects
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, provenance, write_json
 from spinscope.physics import reversal
+from spinscope.physics.brownian import brownian_m, brownian_skyrmions
 from spinscope.physics.raw_kerr import Camera, drift_path, raw_frames
 
 SHAPE = (256, 336)
@@ -159,6 +161,30 @@ def stripes_series(n: int, shape: tuple[int, int], rng: np.random.Generator) -> 
     return Series(m, {"field_mt": fields * _MT}, truth)
 
 
+def skyrmions_series(n: int, shape: tuple[int, int], rng: np.random.Generator) -> Series:
+    """Skyrmions of 14 px in Brownian motion of 0.5 px²/frame, at 0.5 mT and 300 K."""
+    diffusion, diameter, moving = 0.5, 14.0, n - REFERENCE
+    count = max(1, round(30 * shape[0] * shape[1] / (SHAPE[0] * SHAPE[1])))
+    tracks = brownian_skyrmions(count, moving, shape, diffusion, rng, diameter=(diameter, diameter))
+    m = np.ones((n, *shape), np.float32)
+    for k in range(moving):
+        m[REFERENCE + k] = brownian_m(tracks, k, shape)
+    fields = np.concatenate([np.full(REFERENCE, 5.0), np.full(moving, 0.5)])
+    columns = zip(
+        *(tracks[name].tolist() for name in ("frame", "skyrmion", "true_y_px", "true_x_px")),
+        strict=True,
+    )
+    truth = {
+        "diffusion_um2_per_s": diffusion * (PIXEL_SIZE * _UM) ** 2 / INTERVAL,
+        "diameter_um": diameter * PIXEL_SIZE * _UM,
+        "tracks": [
+            {"frame": REFERENCE + frame, "particle": number, "y_px": y, "x_px": x}
+            for frame, number, y, x in columns
+        ],
+    }
+    return Series(m, {"field_mt": fields, "temperature_k": np.full(n, 300.0)}, truth)
+
+
 def events_series(n: int, shape: tuple[int, int], rng: np.random.Generator) -> Series:
     """Bubbles that nucleate around -6 mT and are annihilated around 8 mT, in a loop of ±15 mT."""
     fields = reversal.sweep_fields(n, 15e-3, saturated=REFERENCE)
@@ -185,6 +211,7 @@ KINDS: dict[str, Callable[[int, tuple[int, int], np.random.Generator], Series]] 
     "bubble": bubble_series,
     "in-plane": in_plane_series,
     "stripes": stripes_series,
+    "skyrmions": skyrmions_series,
     "events": events_series,
 }
 """Kind of a recording → its series."""

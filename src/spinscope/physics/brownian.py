@@ -114,6 +114,31 @@ def brownian_skyrmions(
     }
 
 
+def brownian_m(tracks: Mapping[str, np.ndarray], frame: int, shape: tuple[int, int]) -> np.ndarray:
+    """Draw the magnetisation along the normal of one frame of tracks: -1 in discs, 1 around them.
+
+    Parameters
+    ----------
+    tracks : mapping
+        Table of `brownian_skyrmions`; the discs have its true positions and diameters.
+    frame : int
+        Number of the frame.
+    shape : (int, int)
+        Height and width in pixels.
+
+    Returns
+    -------
+    (H, W) float32 array
+        Magnetisation in [-1, 1].
+    """
+    present = np.asarray(tracks["frame"]) == frame
+    columns = ("true_y_px", "true_x_px", "diameter_px")
+    m = np.ones(shape, dtype=np.float32)
+    for y, x, size in zip(*(np.asarray(tracks[name])[present] for name in columns), strict=True):
+        np.minimum(m, 1 - 2 * np.clip(0.5 + disc(shape, y, x, size / 2), 0, 1), out=m)
+    return m
+
+
 def brownian_frame(
     tracks: Mapping[str, np.ndarray],
     frame: int,
@@ -141,9 +166,5 @@ def brownian_frame(
     (H, W) float32 array, (H, W) uint8 array
         Image in [0, 1] and label.
     """
-    present = np.asarray(tracks["frame"]) == frame
-    columns = ("true_y_px", "true_x_px", "diameter_px")
-    m = np.ones(shape, dtype=np.float32)
-    for y, x, size in zip(*(np.asarray(tracks[name])[present] for name in columns), strict=True):
-        np.minimum(m, 1 - 2 * np.clip(0.5 + disc(shape, y, x, size / 2), 0, 1), out=m)
+    m = brownian_m(tracks, frame, shape)
     return kerr_image(m, optics, rng), kerr_label(m)
