@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from tests.live.conftest import dark
+from tests.live.test_pipeline import run
 
+from spinscope import jobs
+from spinscope.config import load_params
 from spinscope.corpora.raw_kerr import KINDS
 from spinscope.errors import SpinscopeError
 from spinscope.jobs.numbers import numbers_of
@@ -99,3 +103,32 @@ def test_a_recording_without_conditions_is_refused(tmp_path):
         numbers_of(path)
     with pytest.raises(SpinscopeError, match="must be a results folder"):
         numbers_of(tmp_path / "missing.tif")
+
+
+def test_a_results_folder_gives_density_and_diffusion_against_the_field(tmp_path):
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:128, :128]
+    field = np.repeat([-4.0, -2.0], 8)
+    places = rng.permutation([(i, j) for i in range(16, 128, 24) for j in range(16, 128, 24)])
+    frames = np.full((16, 128, 128), 40000, np.uint16)
+    for k, one in enumerate(field):
+        for cy, cx in places[: 20 if one < -3 else 8]:
+            cy, cx = cy + rng.normal(0, 0.5), cx + rng.normal(0, 0.5)
+            frames[k][np.hypot(y - cy, x - cx) < 5] = 5000
+    stack = tmp_path / "film.tif"
+    tifffile.imwrite(stack, frames, photometric="minisblack", metadata={"axes": "TYX"})
+    pd.DataFrame({"frame": range(16), "field_mt": field}).to_csv(
+        stack.with_suffix(".csv"), index=False
+    )
+    results = run(stack, tmp_path / "film", dark())
+    jobs.measure(load_params("demo"), results.folder)
+    found = numbers_of(results.folder)
+    table = found["tables"]["against"]
+    density = table[table["quantity"] == "density"].set_index("value")["mean"]
+    density *= (128 * results.pixel_size * 1e6) ** 2
+    assert density[-4.0] == pytest.approx(20)
+    assert density[-2.0] == pytest.approx(8)
+    assert found["figures"]["annihilation_field"]["value"] == pytest.approx(-3)
+    assert found["lineage"]["model"]
+    assert found["lineage"]["data"] == results.summary["recording"]["fingerprint"]
+    assert (results.folder / "numbers.json").is_file()
