@@ -367,3 +367,14 @@ def _on_interrupt(watch: bool):
         yield hit.is_set
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@verb(app, settings=False)
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder with numbers.json and its tables.")],
+) -> Answer:
+    """Write a page, vector figures and tables of measured numbers."""
+    from spinscope import jobs
+
+    page = jobs.report(folder)
+    return Answer([f"report: {page}"], {"file": str(page)})

@@ -24,6 +24,7 @@ from spinscope.jobs.promotion import (
     promote,
 )
 from spinscope.jobs.recordings import calibrate, corrected_frame, export, measure, segment
+from spinscope.jobs.reporting import report
 from spinscope.jobs.training import (
     STEPS,
     TRAINING,
@@ -70,6 +71,7 @@ __all__ = [
     "promote",
     "read_training",
     "register_training",
+    "report",
     "scripts",
     "seeds",
     "segment",
