@@ -16,44 +16,52 @@ from spinscope.jobs.reporting import SECTIONS, figure_rows, with_error
 from spinscope.physics import reversal
 
 FIGURES = {
-    "coercive_field_mt": {
-        "value": 12.034, "unit": "mT", "sd": 0.153, "sd_boundary": None, "n_frames": 60,
+    "coercive_field": {
+        "value": 12.034, "unit": "mT", "sd_statistical": 0.153, "sd_boundary": None, "n_frames": 60,
     },
-    "mean_diameter_nm": {
-        "value": 812.0, "unit": "nm", "sd": 3.2, "sd_boundary": 11.0, "n_frames": 56,
+    "pad.mean_diameter": {
+        "value": 812.0, "unit": "nm", "sd_statistical": 3.2, "sd_boundary": 11.0, "n_frames": 56,
     },
-    "creep_exponent": {"value": float("nan"), "unit": "", "sd": None, "n_frames": 0},
+    "creep_exponent": {"value": float("nan"), "unit": "", "sd_statistical": None, "n_frames": 0},
 }  # fmt: skip
-LINEAGE = {"model": {"name": "moke-unet", "version": 3}, "data_sha256": "ab12"}
+LINEAGE = {
+    "source": "clean/film 1.tif",
+    "model": {"name": "moke-unet", "version": 3},
+    "data": "ab12",
+}
 
 
 @pytest.fixture
 def measured(tmp_path):
     """Folder with numbers and all tables."""
-    document = {"recording": "film 1", "figures": FIGURES, "lineage": LINEAGE}
+    document = {"figures": FIGURES, "lineage": LINEAGE, "n_frames": 60, "notes": ["no DMI"]}
     (tmp_path / "numbers.json").write_text(json.dumps(document))
     fields = 1e3 * reversal.sweep_fields(60, 30e-3)
     steps = np.linspace(-4, -9, 6)
     sides = np.repeat(["left", "right"], 6)
     tables = {
-        "loop": {"frame": range(60), "field_mt": fields, "intensity": np.tanh(fields / 4) / 60},
+        "loop": {"region": "frame", "field_mt": fields, "m": np.tanh(fields / 4)},
+        "ellipses": {"frame": range(5), "time_s": range(5), "major_px": 9.0, "minor_px": 8.0},
         "walls": {
             "field_mt": np.tile(steps, 2), "side": sides,
             "velocity_um_per_s": np.tile(np.exp(9 - 13 * np.abs(steps) ** -0.25), 2),
             "velocity_um_per_s_sd": 0.01,
         },
-        "stripes": {"field_mt": steps, "width_um": 5.0, "width_um_sd": 0.1},
+        "stripes": {
+            "frame": range(6), "field_mt": steps, "width_um_mean": 5.0, "width_um_mean_sd": 0.1,
+            "width_um_q05": 4.0, "width_um_q95": 6.0, "period_um": 10.0,
+        },
         "events": {
             "frame": range(8), "event": ["nucleation", "annihilation"] * 4,
             "field_mt": np.arange(8.0), "y_px": 1.0, "x_px": 2.0,
         },
         "against": {
-            "temperature_k": [280, 300, 320], "density_per_um2": [1.0, 2, 3],
-            "density_per_um2_sd": 0.1,
+            "swept": "temperature_k", "value": [280, 300, 320], "quantity": "density",
+            "unit": "1/um2", "mean": [1.0, 2, 3], "sd_statistical": 0.1, "sd_boundary": 0.2,
         },
         "diagram": {
             "field_mt": np.tile([1.0, 2, 3], 2), "temperature_k": np.repeat([290.0, 300], 3),
-            "area_fraction": np.linspace(0, 1, 6), "area_fraction_sd": 0.01,
+            "area_fraction": np.linspace(0, 1, 6), "area_fraction_sd_statistical": 0.01,
         },
     }  # fmt: skip
     for name, columns in tables.items():
@@ -74,6 +82,7 @@ def test_the_page_holds_every_section_and_needs_no_network(measured):
     assert "12.03 ± 0.15" in text
     assert "moke-unet" in text
     assert "ab12" in text
+    assert "no DMI" in text
     assert "creep exponent" not in text  # unknown
 
 
@@ -88,7 +97,7 @@ def test_the_same_numbers_give_the_same_figures(measured):
 
 
 def test_sections_without_data_are_left_out(measured):
-    for name in ("walls", "stripes", "against", "diagram"):
+    for name in ("walls", "ellipses", "stripes", "against", "diagram"):
         (measured / f"{name}.csv").unlink()
     (measured / "events.csv").write_text("frame,event,field_mt\n")
     text = report(measured).read_text()
@@ -102,7 +111,7 @@ def test_figures_have_unit_errors_and_frames():
     rows = figure_rows({"figures": FIGURES})
     assert rows == [
         ["coercive field", "12.03 ± 0.15", "mT", "", "60"],
-        ["mean diameter", "812.0 ± 3.2", "nm", "11", "56"],
+        ["mean diameter, pad", "812.0 ± 3.2", "nm", "11", "56"],
     ]
 
 
@@ -130,7 +139,7 @@ def test_errors_are_written_with_two_digits(value, sd, text):
         ("diffusion_um2_per_s", "diffusion (µm²/s)"),
         ("area_fraction", "area fraction"),
         ("velocity_um_per_s_sd", "velocity sd (µm/s)"),
-        ("psi6_sd_boundary", "psi6 sd boundary"),
+        ("width_um_mean", "width mean (µm)"),
         ("psi6_mean", "psi6 mean"),
     ],
 )
@@ -139,7 +148,7 @@ def test_labels_name_the_unit(column, label):
 
 
 def test_a_folder_without_numbers_is_an_error(tmp_path):
-    with pytest.raises(SpinscopeError, match=r"has no numbers.json; measure it first"):
+    with pytest.raises(SpinscopeError, match="must be a clean recording"):
         report(tmp_path)
     (tmp_path / "numbers.json").write_text("{")
     with pytest.raises(SpinscopeError, match="not valid JSON"):

@@ -369,12 +369,15 @@ def _on_interrupt(watch: bool):
         signal.signal(signal.SIGINT, before)
 
 
-@verb(app, settings=False)
+@verb(app)
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder with numbers.json and its tables.")],
+    settings: Settings,
+    source: Annotated[
+        Path, typer.Argument(help="Clean recording, results folder, or folder of numbers.")
+    ],
 ) -> Answer:
-    """Write a page, vector figures and tables of measured numbers."""
+    """Measure loops, walls, stripes and events; write a page and figures."""
     from spinscope import jobs
 
-    page = jobs.report(folder)
-    return Answer([f"report: {page}"], {"file": str(page)})
+    page = jobs.report(source, settings.load().measure)
+    return Answer([f"report: {page}", f"figures: {page.parent / 'figures'}"], {"file": str(page)})

@@ -43,7 +43,10 @@ _UNIT = re.compile(
     r"(?:_per_(?:s|frame|um2|nm2|px2|mm2))?|per_(?:um2|nm2|px2|mm2|s|frame))$"
 )
 
-_SPREADS = ("sd_boundary", "sd", "se", "low", "high")
+_SUFFIXES = (
+    "mean_sd_boundary", "mean_sd", "sd_statistical", "sd_boundary", "sd", "mean", "q05", "q50",
+    "q95", "step",
+)  # fmt: skip
 
 APPLIED = ("field_mt", "in_plane_field_mt", "temperature_k", "current_ma", "pulse_mt", "pulse_ns",
            "time_s", "frame")  # fmt: skip
@@ -58,7 +61,7 @@ def label_of(column: str) -> str:
     column : str
         Name of a column.
     """
-    spread = next((end for end in _SPREADS if column.endswith(f"_{end}")), "")
+    spread = next((end for end in _SUFFIXES if column.endswith(f"_{end}")), "")
     column = column.removesuffix(f"_{spread}")
     found = _UNIT.search(column)
     words = column[: found.start() if found else None].replace("_", " ")
@@ -73,6 +76,12 @@ def label_of(column: str) -> str:
     else:
         text = _UNITS.get(over, over) + (f"/{_UNITS.get(per, per)}" if per else "")
     return f"{words} ({text})"
+
+
+def unit_of(unit: object) -> str:
+    """Unit as text; empty for a number without unit, which tables call 1 or leave empty."""
+    text = "" if unit is None or unit != unit else str(unit)
+    return "" if text in ("1", "1.0") else text
 
 
 def panels(draw: Sequence[Callable[[Axes], None]]) -> Figure:
@@ -126,12 +135,10 @@ def varies(table: pd.DataFrame, name: str) -> bool:
     return bool(table[name].max() > table[name].min())
 
 
-def curve(
-    axis: Axes, table: pd.DataFrame, x: str, y: str, *, by: str | None = None, line: str = ""
-) -> None:
+def curve(axis: Axes, table: pd.DataFrame, x: str, y: str, *, by: str | None = None) -> None:
     """Draw a quantity with its error bars against another one.
 
-    The bars are the column ``Y_sd``, combined with ``Y_sd_boundary`` where there is one.
+    The bars combine ``Y_sd`` or ``Y_sd_statistical`` with ``Y_sd_boundary``.
 
     Parameters
     ----------
@@ -143,27 +150,54 @@ def curve(
         Columns.
     by : str, optional
         Column whose values are drawn as curves of their own.
-    line : str, default ""
-        Style of the line through the points; none by default.
     """
     groups = [(None, table)] if by is None else list(table.groupby(by, sort=True))
     for k, (name, part) in enumerate(groups):
-        error = error_of(part, y)
-        axis.errorbar(
-            part[x], part[y], error, fmt=_MARKERS[k % len(_MARKERS)] + line, capsize=2,
-            color=COLOURS[k % len(COLOURS)], label=None if name is None else str(name),
-        )  # fmt: skip
+        points(axis, part[x], part, y, k, label=None if name is None else str(name))
     axis.set(xlabel=label_of(x), ylabel=label_of(y))
     if by is not None:
         axis.legend(frameon=False, title=label_of(by))
 
 
+def points(
+    axis: Axes,
+    x: pd.Series,
+    table: pd.DataFrame,
+    y: str,
+    number: int = 0,
+    *,
+    label: str | None = None,
+) -> None:
+    """Draw the points of a curve with their error bars.
+
+    Parameters
+    ----------
+    axis : Axes
+        Axes to draw to.
+    x : Series
+        Abscissa of each row.
+    table : DataFrame
+        Table with the column `y` and its standard deviations.
+    y : str
+        Column.
+    number : int, default 0
+        Number of the curve, which decides colour and marker.
+    label : str, optional
+        Text of the legend.
+    """
+    axis.errorbar(
+        x, table[y], error_of(table, y), fmt=_MARKERS[number % len(_MARKERS)], capsize=2,
+        color=COLOURS[number % len(COLOURS)], label=label,
+    )  # fmt: skip
+
+
 def error_of(table: pd.DataFrame, name: str) -> np.ndarray | None:
     """Standard deviation of a column, statistical and of the boundary; None if unknown."""
+    before = "" if name == "mean" else f"{name}_"
     parts = [
-        table[column].to_numpy(float)
-        for column in (f"{name}_sd", f"{name}_sd_boundary")
-        if column in table
+        table[f"{before}{end}"].to_numpy(float)
+        for end in ("sd", "sd_statistical", "sd_boundary")
+        if f"{before}{end}" in table
     ]
     if not parts:
         return None

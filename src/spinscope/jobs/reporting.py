@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,10 +17,14 @@ from spinscope import pages
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, provenance
 from spinscope.jobs import report_figures as drawn
+from spinscope.jobs.numbers import numbers_of
+from spinscope.live.results import SUMMARY
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from spinscope.config import Measure
 
 NUMBERS = "numbers.json"
 PAGE = "report.html"
@@ -28,7 +33,8 @@ FIGURES = "figures"
 
 _PANELS = 6
 _FOLD = 12
-_NOT_DRAWN = ("_sd", "_sd_boundary", "_se", "_n", "_low", "_high")
+_VELOCITY = re.compile(r"(?:.*velocity|left|right)")
+_NOT_DRAWN = ("_sd", "_sd_statistical", "_sd_boundary")
 
 Draw = Callable[["Axes"], None]
 
@@ -41,47 +47,55 @@ class Section(NamedTuple):
     draw: Callable[[pd.DataFrame], list[Draw]]
 
 
-def report(folder: Path) -> Path:
-    """Write the report of a folder that `numbers` has measured.
+def report(source: Path, settings: Measure | None = None) -> Path:
+    """Measure a recording and write its report.
 
-    `report.html` is one file that needs no network: the figures with unit, standard deviation and
+    `report.html` is one file that needs no network: the figures with unit, standard deviations and
     number of frames, the drawings, the tables, and the lineage. `figures/NAME.svg` and `.pdf` are
-    the drawings. The tables are those of the folder, `NAME.csv`. Sections without data are left
-    out.
+    the drawings, `NAME.csv` the tables. Sections without data are left out.
 
     Parameters
     ----------
-    folder : Path
-        Folder with `numbers.json` and the tables of `jobs.numbers`.
+    source : Path
+        Clean recording of `clean_recordings` or results folder of `segment`, which is measured by
+        `numbers_of`; or a folder with `numbers.json`, which is reported as it is.
+    settings : Measure, optional
+        Section `measure` of the settings.
 
     Returns
     -------
     Path
-        The page.
+        The page, in the folder of `numbers.json`.
 
     Raises
     ------
     SpinscopeError
-        For a folder without `numbers.json`, or a file of it that cannot be read.
+        For a source that is none of these, a file of it that cannot be read, and a recording of
+        which nothing can be measured.
     """
+    source = Path(source)
+    folder = source.with_name(f"{source.stem}.numbers") if source.is_file() else source
+    if source.is_file() or (source / SUMMARY).exists():
+        numbers_of(source, settings, out=folder)
     numbers = _numbers(folder)
     sections = []
     for name, section in SECTIONS.items():
         table = _table(folder / f"{name}.csv")
-        if table is None or table.empty:
-            continue
-        sections.append(_section(folder, name, section, table))
+        if table is not None and not table.empty:
+            sections.append(_section(folder, name, section, table))
     figures = figure_rows(numbers)
+    lineage = numbers.get("lineage", {})
     if not sections and not figures:
-        raise SpinscopeError(f"{folder} has nothing to report: every table is empty")
+        notes = "; ".join(numbers.get("notes", [])) or "every table is empty"
+        raise SpinscopeError(f"{source} has nothing to report: {notes}")
     text = pages.render(
         "report.html",
-        title=f"Report: {numbers.get('recording') or folder.resolve().name}",
+        title=f"Report: {Path(str(lineage.get('source') or folder.resolve())).stem}",
         figures=figures,
         boundary=any(row[3] for row in figures),
         sections=sections,
-        lineage=list(_flat(numbers.get("lineage", {}))),
-        warnings=[str(one) for one in numbers.get("warnings", [])],
+        lineage=list(_flat({"frames": numbers.get("n_frames")} | lineage)),
+        notes=numbers.get("notes", []),
         version=provenance()["spinscope_version"],
         number=_number,
         fold=_FOLD,
@@ -102,16 +116,17 @@ def figure_rows(numbers: Mapping[str, Any]) -> list[list[str]]:
     """
     rows = []
     for name, one in numbers.get("figures", {}).items():
-        value, sd, boundary = (one.get(key) for key in ("value", "sd", "sd_boundary"))
-        if value is None or not math.isfinite(value):
+        value, sd, boundary = (one.get(key) for key in ("value", "sd_statistical", "sd_boundary"))
+        if not _known(value):
             continue
-        words = drawn.label_of(name).partition(" (")[0]
+        region, _, quantity = name.rpartition(".")
+        words = quantity.replace("_", " ") + (f", {region}" if region else "")
         frames = one.get("n_frames")
         rows.append(
             [
                 words,
                 with_error(value, sd),
-                one.get("unit") or "",
+                drawn.unit_of(one.get("unit")),
                 with_error(boundary, None) if _known(boundary) else "",
                 str(frames) if frames is not None else "",
             ]
@@ -153,7 +168,8 @@ def _numbers(folder: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SpinscopeError(
-            f"{folder} has no {NUMBERS}; measure it first: spinscope numbers {folder}"
+            f"{folder} must be a clean recording (.tif), a results folder of segment, or a folder "
+            f"with {NUMBERS}"
         ) from None
     except ValueError as error:
         raise SpinscopeError(f"{path} is not valid JSON: {error}") from None
@@ -219,17 +235,14 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Any:
             yield [name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)]
 
 
-def _quantities(table: pd.DataFrame, without: tuple[str, ...] = ()) -> list[str]:
+def _quantities(table: pd.DataFrame) -> list[str]:
     """Columns to draw: those with an uncertainty, else all numbers that vary."""
     numeric = [
         name
         for name in table.select_dtypes("number")
-        if not name.endswith(_NOT_DRAWN)
-        and name not in without
-        and name not in drawn.APPLIED
-        and not name.startswith("n_")
+        if not name.endswith(_NOT_DRAWN) and name not in drawn.APPLIED and name != "frames"
     ]
-    sure = [name for name in numeric if f"{name}_sd" in table and table[name].notna().any()]
+    sure = [name for name in numeric if drawn.error_of(table, name) is not None]
     return (sure or [name for name in numeric if drawn.varies(table, name)])[:_PANELS]
 
 
@@ -247,81 +260,123 @@ def _group(table: pd.DataFrame, x: str) -> str | None:
 
 
 def _draw_loop(table: pd.DataFrame) -> list[Draw]:
-    """Intensity of the frame and of each region against the field, in the order of frames."""
-    x = drawn.swept(table) or "frame"
-    names = [name for name in table.select_dtypes("number") if name.startswith(("intensity", "m_"))]
-    names = [name for name in names if not name.endswith(_NOT_DRAWN)] or _quantities(table)
-    if x not in table or not names:
+    """Loop of the frame and of each region, normalised, in the order of the frames."""
+    if "field_mt" not in table or "m" not in table:
         return []
-    by = _group(table, x)
 
     def loops(axis: Axes) -> None:
-        if by is not None and len(names) == 1:
-            drawn.curve(axis, table, x, names[0], by=by, line="-")
-            return
-        for k, name in enumerate(names):
+        for k, (region, part) in enumerate(table.groupby("region", sort=False)):
             axis.plot(
-                table[x], table[name], "o-", color=drawn.COLOURS[k % len(drawn.COLOURS)],
-                markersize=2.5, label=drawn.label_of(name),
+                part["field_mt"], part["m"], "o-", color=drawn.COLOURS[k % len(drawn.COLOURS)],
+                markersize=2.5, label=region,
             )  # fmt: skip
         axis.axhline(0, color="0.7", linewidth=0.6)
         axis.axvline(0, color="0.7", linewidth=0.6)
-        axis.set(xlabel=drawn.label_of(x), ylabel=drawn.label_of(names[0]))
-        if len(names) > 1:
+        axis.set(xlabel=drawn.label_of("field_mt"), ylabel="signal, normalised")
+        if k:
             axis.legend(frameon=False)
 
     return [loops]
 
 
+def _draw_ellipses(table: pd.DataFrame) -> list[Draw]:
+    """Axes of the ellipse over the frames."""
+    x = "time_s" if "time_s" in table and table["time_s"].notna().all() else "frame"
+
+    def axes(axis: Axes) -> None:
+        for k, name in enumerate(("major_px", "minor_px")):
+            drawn.points(axis, table[x], table, name, k, label=f"{name[:5]} axis")
+        axis.set(xlabel=drawn.label_of(x), ylabel="axis of the ellipse (px)", ylim=(0, None))
+        axis.legend(frameon=False)
+
+    return [axes]
+
+
+def _draw_stripes(table: pd.DataFrame) -> list[Draw]:
+    """Mean width with its errors, and the range of 90 % of the widths."""
+    x = drawn.swept(table)
+    names = [name for name in table if name.startswith("width_") and name.endswith("_mean")]
+    if x is None or not names:
+        return []
+    name = names[0]
+    low, high = (name.replace("_mean", f"_{end}") for end in ("q05", "q95"))
+
+    def widths(axis: Axes) -> None:
+        rows = table.sort_values(x)
+        drawn.points(axis, rows[x], rows, name, label="mean")
+        if low in table and high in table:
+            axis.fill_between(
+                rows[x], rows[low], rows[high], color=drawn.COLOURS[4], alpha=0.3, linewidth=0,
+                label="90 % of the widths",
+            )  # fmt: skip
+        axis.set(xlabel=drawn.label_of(x), ylabel=drawn.label_of(name), ylim=(0, None))
+        axis.legend(frameon=False)
+
+    period = name.replace("width_", "period_").replace("_mean", "")
+    if period not in table:
+        return [widths]
+    return [widths, partial(drawn.curve, table=table, x=x, y=period)]
+
+
 def _draw_walls(table: pd.DataFrame) -> list[Draw]:
-    """Velocity against the field, and against H^(-1/4) on a logarithmic axis."""
-    velocities = [name for name in table if "velocity" in name and not name.endswith(_NOT_DRAWN)]
+    """Velocities against the field, and against |H|^(-1/4) on a logarithmic axis."""
+    names = [name for name in table if f"{name}_sd" in table and _VELOCITY.match(name)]
     x = drawn.swept(table)
-    if not velocities or x is None:
-        return _draw_swept(table)
-    by = _group(table, x)
-    draw: list[Draw] = [
-        partial(drawn.curve, table=table, x=x, y=name, by=by) for name in velocities[:3]
-    ]
-    if x == "field_mt":
-        moving = table[(table[x] != 0) & (table[velocities[0]] > 0)]
-
-        def creep(axis: Axes) -> None:
-            name = velocities[0]
-            root = np.abs(moving[x]) ** -0.25
-            error = drawn.error_of(moving, name)
-            axis.errorbar(root, moving[name], error, fmt="o", capsize=2, color=drawn.COLOURS[0])
-            if root.nunique() > 2:
-                slope, level = np.polyfit(root, np.log(moving[name]), 1)
-                line = np.linspace(root.min(), root.max(), 50)
-                axis.plot(line, np.exp(level + slope * line), color=drawn.COLOURS[1])
-            axis.set_yscale("log")
-            for side in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-                side("{x:g}")
-            axis.set(xlabel="|field|$^{-1/4}$ (mT$^{-1/4}$)", ylabel=drawn.label_of(name))
-
-        if len(moving) > 1:
-            draw.append(creep)
-    return draw
-
-
-def _draw_swept(table: pd.DataFrame) -> list[Draw]:
-    """Each quantity against the one that was swept."""
-    x = drawn.swept(table)
-    if x is None:
+    if not names or x is None:
         return []
     by = _group(table, x)
-    return [
-        partial(drawn.curve, table=table, x=x, y=name, by=by)
-        for name in _quantities(table, (x, by or ""))
-    ]
+
+    def velocities(axis: Axes) -> None:
+        if len(names) == 1 or by is not None:
+            drawn.curve(axis, table, x, names[0], by=by)
+            return
+        for k, name in enumerate(names):
+            drawn.points(axis, table[x], table, name, k, label=drawn.label_of(name))
+        axis.set(xlabel=drawn.label_of(x), ylabel=drawn.label_of(names[0]))
+        axis.legend(frameon=False)
+
+    draw: list[Draw] = [velocities]
+    moving = table[(table[x] != 0) & (table[names[0]] > 0)]
+
+    def creep(axis: Axes) -> None:
+        root = np.abs(moving[x]) ** -0.25
+        drawn.points(axis, root, moving, names[0])
+        if root.nunique() > 2:
+            slope, level = np.polyfit(root, np.log(moving[names[0]]), 1)
+            line = np.linspace(root.min(), root.max(), 50)
+            axis.plot(line, np.exp(level + slope * line), color=drawn.COLOURS[1])
+        axis.set_yscale("log")
+        for side in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            side("{x:g}")
+        axis.set(xlabel="|field|$^{-1/4}$ (mT$^{-1/4}$)", ylabel=drawn.label_of(names[0]))
+
+    return [*draw, creep] if x == "field_mt" and len(moving) > 1 else draw
+
+
+def _draw_against(table: pd.DataFrame) -> list[Draw]:
+    """Each quantity against the one that was swept."""
+    draw: list[Draw] = []
+    for (swept, quantity), part in table.groupby(["swept", "quantity"], sort=False):
+        if not drawn.varies(part, "value"):
+            continue
+        unit = part["unit"].iloc[0]
+
+        def panel(
+            axis: Axes, part: pd.DataFrame = part, x: str = swept, y: str = quantity,
+            unit: Any = unit,
+        ) -> None:  # fmt: skip
+            drawn.points(axis, part["value"], part, "mean")
+            words = y.replace("_", " ")
+            text = drawn.unit_of(unit)
+            axis.set(xlabel=drawn.label_of(x), ylabel=f"{words} ({text})" if text else words)
+
+        draw.append(panel)
+    return draw
 
 
 def _draw_events(table: pd.DataFrame) -> list[Draw]:
     """Number of events of each kind up to a frame, and their fields."""
-    kind = next((name for name in ("event", "kind") if name in table), None)
-    if kind is None:
-        return _draw_swept(table)
+    kind = "event"
     draw: list[Draw] = []
     colours = dict(zip(sorted(table[kind].unique()), drawn.COLOURS, strict=False))
 
@@ -335,7 +390,7 @@ def _draw_events(table: pd.DataFrame) -> list[Draw]:
         axis.set(xlabel="frame", ylabel="events so far")
         axis.legend(frameon=False)
 
-    if "frame" in table:
+    if len(table) > 1:
         draw.append(counts)
     x = drawn.swept(table, [name for name in drawn.APPLIED if name not in ("time_s", "frame")])
 
@@ -375,14 +430,17 @@ SECTIONS = {
         "Velocity of the walls. In the creep regime its logarithm is linear in |H|^(-1/4).",
         _draw_walls,
     ),
-    "stripes": Section("Stripe domains", "Width of the stripes.", _draw_swept),
+    "ellipses": Section("Ellipses", "Ellipse of the bubble in each frame.", _draw_ellipses),
+    "stripes": Section(
+        "Stripe domains", "Width of the stripes across their walls, and period.", _draw_stripes
+    ),
     "events": Section(
         "Nucleation and annihilation", "Domains that appear and vanish.", _draw_events
     ),
     "against": Section(
         "Objects against the applied quantity",
         "Number, size and order of the objects, averaged over the frames of each value.",
-        _draw_swept,
+        _draw_against,
     ),
     "diagram": Section("Phase diagram", "Quantities over two that were swept.", _draw_diagram),
 }
