@@ -78,6 +78,7 @@ def test_more_cycles_give_a_smaller_error():
         (lambda h, m: (h[::30], m[::30]), "needs at least 8 frames"),
         (lambda h, m: (h, m[1:]), "must be of one length"),
         (lambda h, m: (0 * h, m), "at different fields"),
+        (lambda h, m: (h, tanh_loop(coercive=-0.01)[1]), "before the descending one"),
     ],
 )
 def test_what_is_no_loop_is_one_sentence(change, words):

@@ -28,7 +28,8 @@ _LEAST_NEAR = 4
 _SPAN = 0.6
 """Part of the field range that a branch must cover."""
 _CERTAIN = 3.0
-"""The two levels must differ by this many standard deviations of the signal."""
+"""The two levels must differ by this many standard deviations of the signal. The coercive field may
+be negative by as many of its own."""
 
 
 class Value(NamedTuple):
@@ -95,7 +96,7 @@ def hysteresis_loop(field: np.ndarray, signal: np.ndarray, *, background: bool =
     ------
     SpinscopeError
         Where the sweep has no branch in each direction that goes from one saturation to the other,
-        or the signal does not differ between them.
+        the signal does not differ between them, or it reverses before the field does.
     """
     field, signal = (np.asarray(values, dtype=np.float64) for values in (field, signal))
     if field.shape != signal.shape or field.ndim != 1:
@@ -122,6 +123,11 @@ def hysteresis_loop(field: np.ndarray, signal: np.ndarray, *, background: bool =
         remanent.append(_at_zero(h[part], m[part], noise))
     down, up = (_mean(crossings[direction]) for direction in (-1, 1))
     half = float(np.hypot(down.se, up.se)) / 2
+    if (up.value - down.value) / 2 < -_CERTAIN * half:
+        raise SpinscopeError(
+            f"the ascending branch reverses at {up.value:.4g}, before the descending one at "
+            f"{down.value:.4g}: the signal shows no hysteresis between two saturated states"
+        )
     kept = [one for one in remanent if np.isfinite(one.value)]
     everywhere = np.full(field.shape, np.nan)
     everywhere[known] = m

@@ -225,7 +225,7 @@ def numbers(
                 if one[key] is not None
             ]
             unit = "" if one["unit"] == "1" else one["unit"]
-            lines.append(" ".join(filter(None, [f"{name:<24}{one['value']:.5g}", *errors, unit])))
+            lines.append(" ".join(filter(None, [f"{name:<28}{one['value']:.5g}", *errors, unit])))
     return Answer([*lines, *found["notes"]], found)
 
 

@@ -460,7 +460,7 @@ def _domains(source: _Source, settings: Measure, background: bool) -> None:
         source.objects = pd.concat(objects, ignore_index=True)
     if source.rows is None:
         source.rows = pd.DataFrame(rows)
-    if ellipses:
+    if ellipses and "loop" not in source.tables:  # a film that reverses has no single bubble
         _walls(source, pd.DataFrame(ellipses))
     if stripes:
         _stripes(source, pd.DataFrame(stripes))
