@@ -298,6 +298,7 @@ def test_a_broken_registry_is_one_sentence(tmp_path, monkeypatch, project):
     settle(tmp_path, load_params("laptop", overrides), monkeypatch)
     for name in PAGES.keys() - {
         "drift.py",
+        "intake.py",
         "likeness.py",
         "results.py",
         "lorentz.py",

@@ -73,6 +73,8 @@ def remeasure(
 class _ReviewedMasks:
     """Takes the place of a network: returns the reviewed or stored mask of each frame."""
 
+    doubted = False
+
     def __init__(self, results: Results, recording: Recording, final: Sequence[FinalReview]):
         self.info = {"classes": results.summary["classes"]}
         self.engine = SimpleNamespace(name="reviewed", precision="masks")
