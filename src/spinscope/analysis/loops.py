@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
+from spinscope.analysis.fits import linear_fit
 from spinscope.errors import SpinscopeError
 
 _ENDS = 0.12
@@ -222,13 +222,16 @@ def _crossing(h: np.ndarray, m: np.ndarray, noise: float, level_se: float) -> Va
     x, y = h[low:high], m[low:high]
     step = h[cut] - h[cut - 1]
     if len(x) >= _LEAST_NEAR and np.ptp(x) > 0:
-        (slope, offset), covariance = _line(x - x.mean(), y)
+        fit = linear_fit(np.stack([x - x.mean(), np.ones_like(x)], axis=1), y)
+        (slope, offset), covariance = fit.values, fit.covariance
         if slope > 0:
             shift = -offset / slope
             variance = (
                 covariance[1, 1] + 2 * shift * covariance[0, 1] + shift**2 * covariance[0, 0]
             ) / slope**2
-            return Value(x.mean() + shift, float(np.sqrt(variance + (level_se / slope) ** 2)))
+            return Value(
+                float(x.mean() + shift), float(np.sqrt(variance + (level_se / slope) ** 2))
+            )
     left, right = m[cut - 1], m[cut]
     fraction = float(np.clip(-left / (right - left), 0, 1)) if right > left else 0.5
     error = np.hypot(noise, level_se) / max(right - left, 1e-9)
@@ -244,19 +247,6 @@ def _near(m: np.ndarray, cut: int) -> tuple[int, int]:
     while high < len(m) and abs(m[high]) < _NEAR:
         high += 1
     return low, high
-
-
-def _line(x: np.ndarray, y: np.ndarray) -> tuple[tuple[float, float], np.ndarray]:
-    """Slope and offset of a line, and their covariance from the residuals.
-
-    It is widened by Student's t, so that 1.64 standard errors hold 90 % also with few points.
-    """
-    design = np.stack([x, np.ones_like(x)], axis=1)
-    solution, *_ = np.linalg.lstsq(design, y, rcond=None)
-    rest = y - design @ solution
-    freedom = max(len(x) - 2, 1)
-    variance = float(rest @ rest) / freedom * (float(stats.t.ppf(0.95, freedom)) / 1.645) ** 2
-    return (float(solution[0]), float(solution[1])), variance * np.linalg.inv(design.T @ design)
 
 
 def _at_zero(h: np.ndarray, m: np.ndarray, noise: float) -> Value:
