@@ -24,6 +24,7 @@ import numpy as np
 from scipy import fft, ndimage
 
 from _rows import row, seconds_of
+from _stacks import write_stack
 from spinscope.config import Intake, load_params, moke_path
 from spinscope.datasets import open_dataset
 from spinscope.intake.cleaning import Cleaner
@@ -206,25 +207,12 @@ def blocks(image: np.ndarray) -> np.ndarray:
     return means[1:-1, 1:-1]
 
 
-def write_raw(path: Path, frames: np.ndarray, count: int) -> None:
-    """Write a TIFF stack of `count` frames that repeats `frames`."""
-    import tifffile
-
-    with tifffile.TiffWriter(path, bigtiff=True) as file:
-        file.write(
-            (frames[k % len(frames)] for k in range(count)),
-            shape=(count, *frames.shape[1:]),
-            dtype=frames.dtype,
-            photometric="minisblack",
-        )
-
-
 def frames_per_s(folder: Path, count: int = 300) -> float:
     """Frames per second of a stack, with the fit of weights, reference and span."""
     from spinscope.intake.pipeline import clean_recording
 
     path = folder / "raw.tif"
-    write_raw(path, raw_frames(12)[0], count)
+    write_stack(path, raw_frames(12)[0], count)
     seconds = seconds_of(
         lambda: clean_recording(open_recording(path), folder / "clean", settings(), workers=2)
     )
@@ -237,7 +225,7 @@ def peak_memory(gigabytes: float) -> float:
         path = Path(folder) / "raw" / "raw.tif"
         path.parent.mkdir()
         frames = raw_frames(4)[0]
-        write_raw(path, frames, int(gigabytes * 1e9 / frames[0].nbytes))
+        write_stack(path, frames, int(gigabytes * 1e9 / frames[0].nbytes))
         command = [sys.executable, __file__, str(path), str(Path(folder) / "clean")]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout.splitlines()[-1])

@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from _rows import row, seconds_of
+from _stacks import write_stack
 from spinscope import jobs
 from spinscope.config import load_params
 from spinscope.corpora.kerr import kerr_frames
@@ -61,19 +62,6 @@ def simulated_frames() -> np.ndarray:
     )
     images = [image for _, image, _ in kerr_frames(DISTINCT, 1, settings)]
     return np.stack([np.round(np.asarray(i, dtype=np.float32) * 257) for i in images]).astype("u2")
-
-
-def write_stack(path: Path, frames: np.ndarray, count: int) -> None:
-    """Write a TIFF stack of `count` frames that repeats `frames`."""
-    import tifffile
-
-    with tifffile.TiffWriter(path, bigtiff=True) as file:
-        file.write(
-            (frames[i % len(frames)] for i in range(count)),
-            shape=(count, *frames.shape[1:]),
-            dtype=frames.dtype,
-            photometric="minisblack",
-        )
 
 
 def segment(path: Path, out: Path) -> dict:
