@@ -13,6 +13,7 @@ import numpy as np
 from spinscope.config import Intake, Params
 from spinscope.errors import SpinscopeError
 from spinscope.files import sha256, sha256_folder
+from spinscope.jobs.recordings import check_names
 from spinscope.recordings import Recording
 
 
@@ -63,12 +64,7 @@ def clean_recordings(
             recordings.append(recording)
     if not recordings:
         raise SpinscopeError("intake needs at least one raw recording, or --recipe FILE")
-    names = [recording.name for recording in recordings]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SpinscopeError(
-            f"two recordings are named {twice[0]!r}; their results would collide: give them in two "
-            "calls, each with its own --out"
-        )
+    check_names(recordings)
     against = reference_of(reference)
     known = None if drift is None else read_drift(drift)
     rows = []

@@ -89,12 +89,7 @@ def segment(
         recordings = [_opened(params, path) for path in paths]
     if not recordings:
         raise SpinscopeError("segment needs at least one image, stack, video or folder")
-    names = [recording.name for recording in recordings]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SpinscopeError(
-            f"two recordings are named {twice[0]!r}; their results would "
-            "collide: give them in two calls, each with its own --out"
-        )
+    check_names(recordings)
     model, settings = open_models(params, folders)
     modalities = {
         ref: families.of_model(model_info(folder)).modality for ref, folder in folders.items()
@@ -114,6 +109,16 @@ def segment(
             row = _segment_one(params, recording, leveled, out, known, warnings, familiar, on_frame)
             rows.append(found | row)
     return rows
+
+
+def check_names(recordings: Sequence[Recording]) -> None:
+    """Refuse recordings of one name, whose results would have one place."""
+    names = [recording.name for recording in recordings]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SpinscopeError(
+            f"two recordings are named {twice[0]!r}; their results would "
+            "collide: give them in two calls, each with its own --out"
+        )
 
 
 def _level_settings(model: Predictor) -> dict[str, float]:
