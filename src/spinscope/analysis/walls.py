@@ -90,7 +90,7 @@ def bubble(
 
 
 def bubble_mask(mask: np.ndarray, before: np.ndarray | None = None) -> np.ndarray | None:
-    """The domain, holes filled, that `bubble` measures; None where there is none."""
+    """Return the domain that `bubble` measures, with its holes filled, or None if it is missing."""
     labels, count = ndimage.label(mask)
     if not count:
         return None

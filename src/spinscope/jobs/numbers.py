@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spinscope.config import Measure
+    from spinscope.recordings import Recording
 
 FILES = ("loop", "walls", "ellipses", "stripes", "events", "against", "diagram")
 """Tables, in the order in which they are made."""
@@ -166,8 +167,10 @@ def numbers_of(
             f"{folder}: no field, temperature or pulse is known; write them into a table beside "
             "the recording, with a column field_mt, and run this again"
         )
-    for part in (_loops, _domains, _events, _against):
-        part(source, settings, background)
+    _loops(source, background)
+    _domains(source)
+    _events(source, settings)
+    _against(source)
     source.out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         path = source.out / f"{name}.csv"
@@ -259,8 +262,8 @@ def _of_recording(path: Path) -> _Source:
 
     from spinscope.analysis.widths import grey_levels, reversal
     from spinscope.files import provenance
+    from spinscope.intake.pipeline import RECIPE
     from spinscope.recordings import open_recording
-    from spinscope.recordings.base import RecordingError
 
     table_path = path.with_suffix(".csv")
     if not path.is_file() or not table_path.is_file():
@@ -271,7 +274,7 @@ def _of_recording(path: Path) -> _Source:
     table = pd.read_csv(table_path)
     recording = open_recording(path)
     try:
-        n, shape, scale = int(recording.n or 0), tuple(recording.shape), float(recording.scale)
+        n, shape = int(recording.n or 0), tuple(recording.shape)
         applied = {k: np.asarray(v, float) for k, v in recording.applied.items()}
         own = ("drift_", "intensity", "frame")
         applied = pd.DataFrame(
@@ -285,27 +288,22 @@ def _of_recording(path: Path) -> _Source:
             if name == "intensity" or name.startswith("intensity_")
         }
 
-        def read(index: int) -> np.ndarray | None:
-            try:
-                return recording.read(index).astype(np.float32) / np.float32(scale)
-            except RecordingError:
-                return None
-
         spread, unreadable = np.full(n, np.nan), []
         for k in range(n):
-            frame = read(k)
+            frame = _image(recording, k)
             if frame is None:
                 unreadable.append(k)
             else:
                 spread[k] = frame.std()
         order = np.argsort(-np.nan_to_num(spread, nan=-1), kind="stable")
         levels, notes = None, []
-        sample = [frame for k in order[:_MASK_SAMPLES] if (frame := read(int(k))) is not None]
+        frames = (_image(recording, int(k)) for k in order[:_MASK_SAMPLES])
+        sample = [frame for frame in frames if frame is not None]
         try:
             levels = grey_levels(np.stack(sample), saturated=0.5)
         except SpinscopeError as error:
             notes.append(f"no domains: {error}")
-        recipe = path.with_suffix("").with_suffix(".intake.json")
+        recipe = path.with_name(path.stem + RECIPE)
         made = json.loads(recipe.read_text()) if recipe.is_file() else {}
         fingerprint, pixel_size, interval = (
             recording.fingerprint, recording.pixel_size, recording.interval
@@ -317,12 +315,8 @@ def _of_recording(path: Path) -> _Source:
         again = open_recording(path)
         with contextlib.closing(again):
             for k in range(n):
-                try:
-                    frame = again.read(k).astype(np.float32) / np.float32(scale)
-                except RecordingError:
-                    yield None
-                    continue
-                yield reversal(frame, levels)
+                frame = _image(again, k)
+                yield None if frame is None else reversal(frame, levels)
 
     return _Source(
         name=path.stem,
@@ -346,7 +340,17 @@ def _of_recording(path: Path) -> _Source:
     )
 
 
-def _loops(source: _Source, settings: Measure, background: bool) -> None:
+def _image(recording: Recording, index: int) -> np.ndarray | None:
+    """Frame (H, W) with intensities in [0, 1], None where it cannot be read."""
+    from spinscope.recordings import RecordingError, image_of
+
+    try:
+        return image_of(recording.read(index), recording.scale)
+    except RecordingError:
+        return None
+
+
+def _loops(source: _Source, background: bool) -> None:
     """Loops of the whole frame and of its regions."""
     import pandas as pd
 
@@ -387,7 +391,7 @@ def _loops(source: _Source, settings: Measure, background: bool) -> None:
         source.tables["loop"] = pd.concat(tables, ignore_index=True)
 
 
-def _domains(source: _Source, settings: Measure, background: bool) -> None:
+def _domains(source: _Source) -> None:
     """Walls of bubbles and widths of stripes, from one pass through the frames."""
     import pandas as pd
     from scipy import ndimage
@@ -498,11 +502,12 @@ def _walls(source: _Source, ellipses: pd.DataFrame) -> None:
         return
     for i, name in enumerate(columns):
         table.insert(i, name, [keys[i][s[-1]] for s in steps])
-    names = {}
-    for old, new in (("velocity", "velocity"), ("left", "left"), ("right", "right")):
-        for end in ("", "_sd"):
-            table[f"{old}{end}"] *= scale
-            names[f"{old}{end}"] = f"{new}_{length}_per_{unit}{end}"
+    names = {
+        f"{wall}{end}": f"{wall}_{length}_per_{unit}{end}"
+        for wall in ("velocity", "left", "right")
+        for end in ("", "_sd")
+    }
+    table[list(names)] *= scale
     used = int(table["frames"].sum())
     per = f"{'µm' if length == 'um' else 'px'}/{unit}"
     sideways = applied["in_plane_field_mt"].to_numpy() if "in_plane_field_mt" in applied else None
@@ -559,7 +564,7 @@ def _stripes(source: _Source, table: pd.DataFrame) -> None:
     ]
 
 
-def _events(source: _Source, settings: Measure, background: bool) -> None:
+def _events(source: _Source, settings: Measure) -> None:
     """Nucleation and annihilation."""
     from spinscope.analysis import default_search_range, link
     from spinscope.analysis.events import event_values, events
@@ -607,7 +612,7 @@ def _events(source: _Source, settings: Measure, background: bool) -> None:
         source.figure("annihilation_events", values["annihilation_events"], "1")
 
 
-def _against(source: _Source, settings: Measure, background: bool) -> None:
+def _against(source: _Source) -> None:
     """Density, diameter, order and diffusion against what was swept."""
     import pandas as pd
 

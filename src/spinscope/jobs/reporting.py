@@ -17,6 +17,7 @@ from spinscope import pages
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, provenance
 from spinscope.jobs import report_figures as drawn
+from spinscope.jobs.numbers import FIGURES as NUMBERS
 from spinscope.jobs.numbers import numbers_of
 from spinscope.live.results import SUMMARY
 
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
 
     from spinscope.config import Measure
 
-NUMBERS = "numbers.json"
 PAGE = "report.html"
-FIGURES = "figures"
+DRAWINGS = "figures"
 """Folder of the SVG and PDF files beside the page."""
 
 _PANELS = 6
@@ -203,7 +203,7 @@ def _section(folder: Path, name: str, section: Section, table: pd.DataFrame) -> 
         figure = drawn.panels(panels)
         for kind in ("svg", "pdf"):
             content = drawn.rendered(figure, kind)
-            target = folder / FIGURES / f"{name}.{kind}"
+            target = folder / DRAWINGS / f"{name}.{kind}"
             target.parent.mkdir(exist_ok=True)
             with atomic_file(target) as unfinished:
                 unfinished.write_bytes(content)
