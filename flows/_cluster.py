@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import inspect
 import logging
 import math
@@ -19,6 +19,7 @@ from prefect.futures import PrefectFuture
 
 from spinscope.config import Cluster, project_root
 from spinscope.errors import SpinscopeError
+from spinscope.extras import explained
 
 if TYPE_CHECKING:
     from dask_jobqueue import SLURMCluster
@@ -234,15 +235,13 @@ def _threads(cluster: Cluster) -> dict[str, str]:
 
 def _prepare_dask() -> None:
     """Settings of Dask: units may start processes, and no page of a scheduler is served."""
-    for name in ("prefect_dask", "dask_jobqueue"):
-        if importlib.util.find_spec(name) is None:
-            raise SpinscopeError(
-                "cluster.kind needs Dask, which is not installed: pip install 'spinscope[cluster]'"
-            )
-    import dask
-    import distributed  # reads its own settings first
+    with explained("cluster.kind"):
+        import dask
+        import dask_jobqueue
+        import distributed  # reads its own settings first
+        import prefect_dask
 
-    assert distributed
+    assert distributed and prefect_dask and dask_jobqueue
     dask.config.set(
         {
             "distributed.worker.daemon": False,

@@ -50,19 +50,55 @@ def test_the_export_stores_its_agreement(folder):
     assert set(kept) == set(engine.precisions())
 
 
+@pytest.fixture
+def bare(folder, tmp_path):
+    """A model folder without an export."""
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("model.keras", "model.json"):
+        (bare / name).write_bytes((folder / name).read_bytes())
+    write_sums(bare)
+    return bare
+
+
 def _pretend_bf16(monkeypatch):
     """Let the processor compute in bf16, whatever it can; an engine is then only its precision."""
     monkeypatch.setattr(engine, "precisions", lambda: ("f32", "bf16"))
-    monkeypatch.setattr(engine, "check_export", lambda _: None)
-    monkeypatch.setattr(engine, "OpenVinoEngine", lambda network, precision, streams: precision)
+    monkeypatch.setattr(engine, "OpenVinoEngine", lambda network, precision, streams=1: precision)
 
 
-def test_auto_avoids_a_precision_that_disagrees(folder, tmp_path, monkeypatch):
+def _converted(monkeypatch, cache, **fractions):
+    """Let Keras have converted the network to `cache`, with these agreements."""
+    monkeypatch.setattr(engine, "network_graph", lambda _: None)
+    monkeypatch.setattr(engine, "exported", lambda _: cache / EXPORT)
+    (cache / CHECK).write_text(json.dumps({"agreement": fractions}))
+
+
+def test_auto_avoids_a_precision_that_disagrees(bare, tmp_path, monkeypatch):
     _pretend_bf16(monkeypatch)
     for share, chosen in ((0.9995, "bf16"), (0.998, "f32")):
-        monkeypatch.setattr(engine, "exported", lambda _: tmp_path / EXPORT)
-        (tmp_path / CHECK).write_text(json.dumps({"agreement": {"f32": 1.0, "bf16": share}}))
-        assert open_engine(folder)[0] == chosen
+        _converted(monkeypatch, tmp_path, f32=1.0, bf16=share)
+        assert open_engine(bare)[0] == chosen
+
+
+def test_bf16_that_was_never_measured_is_not_used(bare, tmp_path, monkeypatch):
+    _pretend_bf16(monkeypatch)
+    _converted(monkeypatch, tmp_path, f32=1.0)
+    assert open_engine(bare)[0] == "f32"
+
+
+def test_the_precision_of_a_graph_is_measured_once(bare, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    _pretend_bf16(monkeypatch)
+    measured = []
+
+    def share(a, b, info):
+        measured.append((a, b))
+        return 0.9995
+
+    monkeypatch.setattr(engine, "agreement", share)
+    assert [open_engine(bare)[0] for _ in range(2)] == ["bf16", "bf16"]
+    assert measured == [("f32", "f32"), ("f32", "bf16")]
 
 
 def test_an_export_that_disagrees_is_refused(folder, tmp_path, monkeypatch):
@@ -71,22 +107,16 @@ def test_an_export_that_disagrees_is_refused(folder, tmp_path, monkeypatch):
         export(folder, tmp_path)
 
 
-def test_keras_computes_what_openvino_cannot(folder, tmp_path, monkeypatch):
+def test_keras_computes_what_openvino_cannot(bare, monkeypatch):
     def fails(_):
         raise RuntimeError("no such operation")
 
+    monkeypatch.setattr(engine, "network_graph", lambda _: None)
     monkeypatch.setattr(engine, "exported", fails)
     with pytest.warns(UserWarning, match="no such operation"):
-        assert open_engine(folder)[0].name == "keras"
+        assert open_engine(bare)[0].name == "keras"
     with pytest.raises(RuntimeError):
-        open_engine(folder, "openvino")
-
-
-def test_bf16_that_was_never_measured_is_not_used(folder, tmp_path, monkeypatch):
-    _pretend_bf16(monkeypatch)
-    monkeypatch.setattr(engine, "exported", lambda _: tmp_path / EXPORT)
-    (tmp_path / CHECK).write_text(json.dumps({"agreement": {"f32": 1.0}}))
-    assert open_engine(folder)[0] == "f32"
+        open_engine(bare, "openvino")
 
 
 def test_agreement_counts_pixels():
@@ -101,16 +131,11 @@ def test_agreement_counts_pixels():
     assert agreement(ones, half, INFO) == pytest.approx(0.5)
 
 
-def test_a_folder_without_export_is_exported_once(folder, tmp_path, monkeypatch):
+def test_another_network_is_converted_once(bare, tmp_path, monkeypatch):
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setattr(engine, "user_cache_path", lambda name: tmp_path / "cache" / name)
-    bare = tmp_path / "bare"
-    bare.mkdir()
-    for name in ("model.keras", "model.json"):
-        (bare / name).write_bytes((folder / name).read_bytes())
-    write_sums(bare)
     first = exported(bare)
     assert first.is_relative_to(tmp_path / "cache/spinscope/engines")
     assert not list(here.iterdir())  # nothing appears where the program is called from

@@ -135,11 +135,11 @@ class Segmentation(Family):
             warnings.warn(str(error), stacklevel=2)
 
     def fast_predictor(self, folder: Path) -> Predictor:
-        """Load a model folder with its OpenVINO network, or with Keras if there is none."""
+        """Load a model folder with the fastest engine that needs no conversion."""
+        from spinscope.inference.engine import has_export
         from spinscope.inference.predict import Predictor
-        from spinscope.models.store import EXPORT
 
-        return Predictor.load(folder, "auto" if (folder / EXPORT).is_file() else "keras")
+        return Predictor.load(folder, "auto" if has_export(folder) else "keras")
 
     def predict(self, predictor: Predictor, image: np.ndarray) -> np.ndarray:
         """Mask of an image, (H, W) uint8."""

@@ -1,16 +1,19 @@
 """Engines that compute a network: OpenVINO, with bf16 where the processor has it, or Keras.
 
-Keras is the reference. OpenVINO runs an export of the same network, stored in the model folder
-(registered versions) or made once and cached by the checksum of the network (other folders). An
-export that does not agree with Keras is refused.
+Keras is the reference. OpenVINO runs an export of the same network that the model folder contains
+(registered versions), or the graph that `spinscope.inference.graph` builds of a U-Net, or for other
+networks a conversion by Keras that is made once and cached by the checksum of the network. An
+export that does not agree with the network is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -19,9 +22,18 @@ from platformdirs import user_cache_path
 
 from spinscope.config import bundled_models
 from spinscope.errors import SpinscopeError
+from spinscope.extras import MissingExtra
 from spinscope.files import atomic_folder, digest, sha256, write_json
+from spinscope.inference.graph import network_graph
 from spinscope.models.checked import parsed, require
-from spinscope.models.store import CHECK, EXPORT, NETWORK, load_model, model_info
+from spinscope.models.store import (
+    CHECK,
+    EXPORT,
+    NETWORK,
+    check_classes,
+    load_model,
+    model_info,
+)
 
 Name = Literal["auto", "openvino", "keras"]
 Precision = Literal["auto", "bf16", "f32"]
@@ -73,14 +85,15 @@ _CONVERSION = threading.Lock()
 class OpenVinoEngine:
     """An exported network that computes `streams` frames at once, one processor core each.
 
-    With `shape` it computes batches of this shape (N, H, W, channels) only.
+    The network is the file of an export or a graph. With `shape` it computes batches of this shape
+    (N, H, W, channels) only.
     """
 
     name = "openvino"
 
     def __init__(
         self,
-        network: Path,
+        network: Path | Any,
         precision: str,
         streams: int = 1,
         shape: tuple[int, ...] | None = None,
@@ -93,7 +106,7 @@ class OpenVinoEngine:
             options |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": str(streams)}
         core = ov.Core()
         try:
-            model = core.read_model(network)
+            model = core.read_model(network) if isinstance(network, Path) else network
             if shape is not None:  # a small network takes two thirds of the time for a fixed shape
                 model.reshape(list(shape))
             self._compiled = core.compile_model(model, "CPU", options)
@@ -191,28 +204,64 @@ def open_engine(
         raise SpinscopeError("engine 'openvino' must be installed: pip install openvino")
     info = model_info(folder)
     require(info, folder, "classes", "size_multiple")
+    network, agreements = _fast_network(folder, info, name)
+    if network is None:
+        return open_engine(folder, "keras")
+    if precision == "auto":
+        fast = "bf16" in precisions() and agreements().get("bf16", 0.0) >= AGREEMENT
+        precision = "bf16" if fast else "f32"
+    return OpenVinoEngine(network, precision, streams), info
+
+
+def _fast_network(
+    folder: Path, info: dict[str, Any], name: Name
+) -> tuple[Path | Any | None, Callable[[], dict[str, float]]]:
+    """Network for OpenVINO and the function that returns its agreement per precision.
+
+    The network is None where Keras must compute it.
+    """
     if (folder / EXPORT).is_file():
-        check_export(folder)
+        # An export made on a processor without bf16 has no agreement measured for it.
+        agreements = check_export(folder)
+        return folder / EXPORT, lambda: agreements
+    if (graph := unet_graph(folder, info)) is not None:
+        return graph, lambda: graph_agreement(folder, graph, info)
     try:
         network = exported(folder)
     except Exception as error:  # the converter raises many kinds; a cache may not be writable
-        if name == "openvino":
+        if name == "openvino" or isinstance(error, MissingExtra):
             raise
-        warnings.warn(f"Keras computes {folder}: {error}", stacklevel=2)
-        return open_engine(folder, "keras")
-    if precision == "auto":
-        # An export made on a processor without bf16 has no agreement measured for it.
-        own = network.parent == folder
-        agrees = (check_export(folder) if own else stored_agreement(network.parent)).get(
-            "bf16", 0.0
-        ) >= AGREEMENT
-        precision = "bf16" if agrees and "bf16" in precisions() else "f32"
-    return OpenVinoEngine(network, precision, streams), info
+        warnings.warn(f"Keras computes {folder}: {error}", stacklevel=3)
+        return None, dict
+    return network, lambda: stored_agreement(network.parent)
+
+
+def unet_graph(folder: Path, info: dict[str, Any]) -> Any | None:
+    """OpenVINO graph of the network of a model folder, None if it is no U-Net.
+
+    Raises
+    ------
+    SpinscopeError
+        If the network is damaged, or has another number of classes than `info` names.
+    """
+    graph = network_graph(folder / NETWORK)
+    if graph is not None:
+        check_classes(folder, info, graph.output(0).get_partial_shape()[-1].get_length())
+    return graph
 
 
 def has_export(folder: Path) -> bool:
     """Whether OpenVINO is installed, and a model folder needs no conversion for it."""
-    return has_openvino() and any((place / EXPORT).is_file() for place in (folder, _cache(folder)))
+    return has_openvino() and (
+        any((place / EXPORT).is_file() for place in (folder, _cache(folder)))
+        or _is_unet(folder / NETWORK, sha256(folder / NETWORK))
+    )
+
+
+@functools.lru_cache(64)
+def _is_unet(network: Path, checksum: str) -> bool:
+    """Whether a network has a graph that is built without Keras."""
+    return network_graph(network) is not None
 
 
 def _cache(folder: Path) -> Path:
@@ -220,12 +269,10 @@ def _cache(folder: Path) -> Path:
 
 
 def exported(folder: Path) -> Path:
-    """Return the OpenVINO network of a model folder, its own or one cached for this user.
+    """Return the OpenVINO network of a model folder, converted by Keras once for this user.
 
-    The cache is `spinscope/engines` in the cache folder of the platform.
+    It is kept in `spinscope/engines` in the cache folder of the platform.
     """
-    if (folder / EXPORT).is_file():
-        return folder / EXPORT
     cache = _cache(folder)
     if not (cache / EXPORT).is_file():
         with atomic_folder(cache) as partial:
@@ -252,8 +299,7 @@ def export(folder: Path, target: Path) -> dict[str, float]:
     model, info = load_model(folder)
     network = target / EXPORT
     model.export(str(network), format="openvino", verbose=False)
-    reference = KerasEngine(model)
-    fractions = {p: agreement(reference, OpenVinoEngine(network, p), info) for p in precisions()}
+    fractions = _of_masks(KerasEngine(model), network, info)
     if fractions["f32"] < AGREEMENT:
         for path in (network, network.with_suffix(".bin")):
             path.unlink()
@@ -276,6 +322,30 @@ def stored_agreement(folder: Path) -> dict[str, float]:
         If the file is missing or damaged.
     """
     return _fractions(folder / CHECK)
+
+
+def graph_agreement(folder: Path, graph: Any, info: dict[str, Any]) -> dict[str, float]:
+    """Agreement of the precisions of a graph with float32, measured once for this user.
+
+    Parameters
+    ----------
+    folder : Path
+        Model folder.
+    graph : openvino.Model
+        Its graph.
+    info : dict
+        Description of the model.
+
+    Returns
+    -------
+    dict
+        Precision → fraction of pixels that get the class that float32 gives them.
+    """
+    key = digest(["graph", sha256(folder / NETWORK), *precisions()])
+    return _kept(
+        user_cache_path("spinscope") / "agreement" / f"{key}.json",
+        lambda: _of_masks(OpenVinoEngine(graph, "f32"), graph, info),
+    )
 
 
 def check_export(folder: Path) -> dict[str, float]:
@@ -302,13 +372,7 @@ def check_export(folder: Path) -> dict[str, float]:
     """
     if folder.resolve().is_relative_to(bundled_models().resolve()):
         return stored_agreement(folder) if (folder / CHECK).is_file() else {"f32": 1.0}
-    path = _measured(folder, folder)
-    try:
-        fractions = _fractions(path)
-    except SpinscopeError:
-        fractions = _measure(*load_model(folder), folder / EXPORT)
-        with contextlib.suppress(OSError):  # a cache that cannot be written
-            write_json(path, {"agreement": fractions})
+    fractions = _kept(_measured(folder, folder), lambda: _measured_export(folder))
     if fractions["f32"] < AGREEMENT:
         raise SpinscopeError(
             f"model folder {folder}: {EXPORT} agrees with {NETWORK} on "
@@ -327,6 +391,17 @@ def _fractions(path: Path) -> dict[str, float]:
         }
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise SpinscopeError(f"{path} must hold the agreement of an export: {error}") from error
+
+
+def _kept(path: Path, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Fractions in a file of the user's cache, measured where it does not exist."""
+    try:
+        return _fractions(path)
+    except SpinscopeError:
+        fractions = measure()
+        with contextlib.suppress(OSError):  # a cache that cannot be written
+            write_json(path, {"agreement": fractions})
+        return fractions
 
 
 def _measured(folder: Path, export: Path) -> Path:
@@ -348,19 +423,30 @@ def record_export(folder: Path, target: Path, model: Any, info: dict[str, Any]) 
     info : dict
         Description of the model.
     """
-    fractions = _measure(model, info, target / EXPORT)
+    fractions = _measure(KerasEngine(model), model.input_shape, info, target / EXPORT)
     with contextlib.suppress(OSError):  # a cache that cannot be written
         write_json(_measured(folder, target), {"agreement": fractions})
 
 
-def _measure(model: Any, info: dict[str, Any], export: Path) -> dict[str, float]:
-    """Compare an export with its Keras network, on noise."""
-    reference = KerasEngine(model)
+def _measured_export(folder: Path) -> dict[str, float]:
+    """Compare the export in a model folder with the graph of its network, or with Keras."""
+    info = model_info(folder)
+    graph = unet_graph(folder, info) if "classes" in info else None
+    if graph is not None:
+        return _measure(OpenVinoEngine(graph, "f32"), (), info, folder / EXPORT)
+    model, _ = load_model(folder)
+    return _measure(KerasEngine(model), model.input_shape, info, folder / EXPORT)
+
+
+def _measure(
+    reference: Engine, shape: tuple[int | None, ...], info: dict[str, Any], export: Path
+) -> dict[str, float]:
+    """Compare an export with a reference, on noise of a shape where there are no classes."""
     try:
         if "classes" in info:
-            return {p: agreement(reference, OpenVinoEngine(export, p), info) for p in precisions()}
-        sides = [side or 64 for side in model.input_shape[1:3]]
-        batch = np.random.default_rng(0).random((4, *sides, model.input_shape[-1]), np.float32)
+            return _of_masks(reference, export, info)
+        sides = [side or 64 for side in shape[1:3]]
+        batch = np.random.default_rng(0).random((4, *sides, shape[-1]), np.float32)
         expected, found = reference(batch), OpenVinoEngine(export, "f32")(batch)
     except SpinscopeError:
         raise
@@ -373,6 +459,11 @@ def _measure(model: Any, info: dict[str, Any], export: Path) -> dict[str, float]
         np.abs(found - expected) <= 1e-3 * np.abs(expected).max()
     )
     return {"f32": float(np.mean(alike))}
+
+
+def _of_masks(reference: Engine, network: Path | Any, info: dict[str, Any]) -> dict[str, float]:
+    """Precision → fraction of pixels that get the class that a reference gives them."""
+    return {p: agreement(reference, OpenVinoEngine(network, p), info) for p in precisions()}
 
 
 def agreement(a: Engine, b: Engine, info: dict[str, Any], seed: int = 0) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 from spinscope.config import bundled_models, check_stored, renamed
 from spinscope.datasets.seen import FRAMES, TrainingFrames
 from spinscope.errors import SpinscopeError
+from spinscope.extras import explained
 from spinscope.files import atomic_folder, sha256
 from spinscope.models.checked import Info, check_network, listed_files, parsed
 
@@ -114,8 +115,8 @@ def load_model(folder: Path | str):
     """
     info, path = model_info(folder), Path(folder) / NETWORK
     check_network(path)
-    from spinscope.models.backend import keras
-
+    with explained(f"the network of {folder}"):
+        from spinscope.models.backend import keras
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         channels = model.output_shape[-1]
@@ -125,13 +126,33 @@ def load_model(folder: Path | str):
         raise SpinscopeError(f"{path} is not a readable network: {text[:200]}") from error
     if sides != 4:
         raise SpinscopeError(f"{path}: the input of the network must be (N, H, W, channels)")
+    check_classes(folder, info, channels)
+    return model, info
+
+
+def check_classes(folder: Path | str, info: Mapping[str, Any], channels: int) -> None:
+    """Refuse a network that has another number of classes than its info names.
+
+    Parameters
+    ----------
+    folder : Path or str
+        Model folder.
+    info : mapping
+        Description of the model.
+    channels : int
+        Channels of the output of its network.
+
+    Raises
+    ------
+    SpinscopeError
+        If the numbers differ.
+    """
     classes = info.get("classes")
     if classes is not None and len(classes) != channels:
         raise SpinscopeError(
             f"model folder {folder}: {INFO} names {len(classes)} classes, its network has "
             f"{channels}"
         )
-    return model, info
 
 
 def resolve_local(model_ref: str) -> Path:

@@ -28,15 +28,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spinscope.errors import SpinscopeError
+from spinscope.extras import explained
 from spinscope.physics.lattice import Hamiltonian, random_spins
 
-try:
+with explained("Monte Carlo"):
     from numba import njit, types
     from numba.extending import intrinsic
-except ModuleNotFoundError as error:
-    raise SpinscopeError(
-        "Monte Carlo needs Numba: install spinscope with the extra `sim`, spinscope[sim]"
-    ) from error
 
 F, U = np.float32, np.uint32
 _FAST = {"nnan", "ninf", "nsz"}  # no fused or reordered operations: vectors and scalars agree

@@ -30,6 +30,7 @@ import numpy as np
 from scipy import fft
 
 from spinscope.errors import SpinscopeError
+from spinscope.extras import explained
 from spinscope.physics.film import MU_0, Dmi
 
 Arrays = dict[str, Any]
@@ -44,16 +45,11 @@ def require_jax() -> None:
     SpinscopeError
         If the extra ``sim`` is not installed, or NeuralMag has another backend in this process.
     """
-    with _quiet():
-        try:
-            import neuralmag  # before JAX: it keeps JAX from taking all memory of a GPU
+    with _quiet(), explained():
+        import neuralmag  # before JAX: it keeps JAX from taking all memory of a GPU
 
-            if not hasattr(neuralmag.config, "backend_name"):
-                neuralmag.config.backend = "jax"
-        except ImportError as error:
-            raise SpinscopeError(
-                "simulating films needs NeuralMag and JAX: pip install 'spinscope[sim]'"
-            ) from error
+        if not hasattr(neuralmag.config, "backend_name"):
+            neuralmag.config.backend = "jax"
     if neuralmag.config.backend_name != "jax":
         raise SpinscopeError(
             f"NeuralMag's backend (={neuralmag.config.backend_name!r}) must be jax in this process"

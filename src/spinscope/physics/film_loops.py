@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinscope.errors import SpinscopeError
+from spinscope.extras import explained
 
-try:
+with explained():
     from numba import njit
-except ModuleNotFoundError as error:
-    raise SpinscopeError(
-        "simulating films needs Numba: install spinscope with the extra `sim`, spinscope[sim]"
-    ) from error
 
 F = np.float32
 # Sums may be reordered, so that they vectorise. No value may be NaN: callers check that.

@@ -1,4 +1,4 @@
-"""Frames of files that RosettaSciIO reads (GPL, extra `microscopes`): Gatan, TIA and TVIPS."""
+"""Frames of files that RosettaSciIO reads (GPL, extra `tem`): Gatan, TIA and TVIPS."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spinscope.extras import explained
 from spinscope.recordings.base import RecordingError
 from spinscope.recordings.calibration import METRES, SECONDS
 from spinscope.recordings.file import FileRecording
@@ -22,13 +23,8 @@ class RosettaRecording(FileRecording):
     """Maker of the files, for messages."""
 
     def _open(self) -> Any:
-        try:
+        with explained(f"{self.path}, a file of {self.maker},"):
             file_reader = importlib.import_module(f"rsciio.{self.reader}").file_reader
-        except ImportError as error:
-            raise RecordingError(
-                f"{self.path}: files of {self.maker} need RosettaSciIO; install it with "
-                "pip install 'spinscope[microscopes]'"
-            ) from error
         images = self._images(file_reader)
         if len(images) != 1:
             raise RecordingError(
