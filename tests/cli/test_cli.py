@@ -653,3 +653,24 @@ def test_intake_cleans_a_recording_and_applies_its_recipe(run, tmp_path):
     ):
         code, _, error = run("intake", film, "--out", again, *words)
         assert code != 0 and says in error
+
+
+def test_import_of_masks_answers_with_folders_and_warnings(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image, label = discs(np.random.default_rng(2))
+    write_image(tmp_path / "kerr.png", image)
+    numbers = np.zeros(label.shape, np.uint32)
+    numbers[10:14, 10:14], numbers[14:18, 10:14], numbers[30:40, 30:40] = 70_001, 70_002, 5
+    tifffile.imwrite(tmp_path / "kerr_masks.tif", numbers)
+    code, out, err = run("import", "kerr_masks.tif", "--frames", "kerr.png", "--class", "defect")
+    assert code == 0, err
+    assert out.splitlines() == [
+        "imported/kerr: 0 skyrmions in 1 of 1 frames",
+        "imported/dataset: dataset of 1 frames",
+    ]
+    assert "1 objects touch another of their class" in err
+    mask = read_label(tmp_path / "imported/dataset/labels/kerr.png")
+    np.testing.assert_array_equal(mask, 2 * (numbers > 0))
+    code, _, err = run("import", "kerr_masks.tif")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "repeat --frames" in err

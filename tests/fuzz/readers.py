@@ -528,6 +528,62 @@ def _read_reviews(folder: Path) -> None:
         reviews.by_reviewer(frame)
 
 
+# Masks of other programs
+
+
+def _scenes() -> list[np.ndarray]:
+    from tests.conftest import discs
+
+    rng = np.random.default_rng(4)
+    return [np.minimum(discs(rng, size=48)[1], 2) for _ in range(2)]
+
+
+def _make_exported(*kinds: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        from spinscope.analysis.exports import KINDS, SUFFIXES
+
+        frames = [(k, None, mask) for k, mask in enumerate(_scenes())]
+        for kind in kinds:
+            target = folder / f"a{SUFFIXES[kind]}"
+            KINDS[kind](target, frames, classes=("background", "skyrmion", "defect"))
+
+    return make
+
+
+def _make_rois(folder: Path) -> None:
+    import roifile
+
+    _make_exported("roi")(folder)
+    with zipfile.ZipFile(folder / "a.rois.zip") as archive:
+        archive.extractall(folder)
+    oval = roifile.ImagejRoi(name="o", roitype=roifile.ROI_TYPE.OVAL, bottom=9, right=9, position=1)
+    path = np.array([0, 3, 3, 1, 9, 3, 1, 9, 9, 4, 0, 4, 4, 1, 5, 4, 1, 5, 5, 4], np.float32)
+    both = roifile.ImagejRoi(
+        name="c", roitype=roifile.ROI_TYPE.RECT, bottom=9, right=9, position=2,
+        shape_roi_size=len(path), multi_coordinates=path,
+    )  # fmt: skip
+    for roi in (oval, both):
+        roi.tofile(folder / f"{roi.name}.roi")
+
+
+def _make_cellpose(folder: Path) -> None:
+    from spinscope.analysis import label_objects
+
+    masks = label_objects(_scenes()[0] == 1)[0].astype(np.uint16)
+    content = {"masks": masks, "filename": "0001.tif", "flows": [masks / 7, None, []],
+               "chan_choose": [0, 0], "diameter": np.float32(7)}  # fmt: skip
+    np.save(folder / "0001_seg.npy", content)
+    np.save(folder / "plain.npy", np.stack([masks] * 2))
+
+
+def _read_masks(path: Path) -> None:
+    from spinscope.analysis.imports import Target, open_masks
+
+    target = Target(Path("film.tif"), (48, 48), ["0000", "0001"], "film", 1, overlap=True)
+    for draw in open_masks(path, target).values():
+        draw()
+
+
 # Download of the published images
 
 
@@ -615,6 +671,10 @@ READERS = {
     "measurements.json": Reader(_make_results, _draw_page, _read_page),
     "chunks": Reader(_make_chunks, _draw_chunks, _read_chunks),
     "reviews": Reader(_make_reviews, _draw_dataset("*"), _read_reviews),
+    "rois": Reader(_make_rois, one_file, _read_masks),
+    "coco": Reader(_make_exported("coco"), one_file, _read_masks),
+    "label images": Reader(_make_exported("labels", "classes"), one_file, _read_masks),
+    "cellpose": Reader(_make_cellpose, one_file, _read_masks),
     "fetch": Reader(_make_archive, _draw_archive, _read_archive),
 }
 """Name in the table → reader."""

@@ -242,6 +242,51 @@ def export(
     return Answer(list(written.values()), written)
 
 
+@verb(app, "import")
+def import_masks(
+    settings: Settings,
+    masks: Annotated[
+        list[Path], typer.Argument(help="ROI zip, COCO JSON, label images, _seg.npy of cellpose.")
+    ],
+    frames: option(list[Path], "Recording of the masks, one per file, repeatable.") = [],  # noqa: B006
+    out: output("imported") = None,
+    class_: option(str, "Class of objects whose file names none (skyrmion).", "--class") = None,
+    class_indices: Annotated[
+        bool, typer.Option("--class-indices", help="Label images hold class indices (no).")
+    ] = False,
+    overlap: Annotated[
+        bool, typer.Option("--overlap", help="Draw later objects over earlier ones (no).")
+    ] = False,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Frames without a mask have no objects (no).")
+    ] = False,
+    pixel_size: option(float, "Pixel size in nm (the recording's metadata).") = None,
+) -> Answer:
+    """Import masks of other programs as a dataset and for review."""
+    from spinscope import jobs
+
+    with FrameBar() as bar:
+        found = jobs.import_masks(
+            settings.load(segment__pixel_size_nm=pixel_size),
+            masks,
+            frames,
+            out or Path("imported"),
+            object_class=class_,
+            class_indices=class_indices,
+            overlap=overlap,
+            empty=empty,
+            on_frame=bar,
+        )
+    for row in found["recordings"]:
+        for note in row["notes"]:
+            print(f"warning: {note}", file=sys.stderr)
+    lines = [
+        f"{row['folder']}: {row['objects']} skyrmions in {row['masks']} of {row['frames']} frames"
+        for row in found["recordings"]
+    ]
+    return Answer([*lines, f"{found['dataset']}: dataset of {found['images']} frames"], found)
+
+
 @verb(app)
 def drift(
     settings: Settings,

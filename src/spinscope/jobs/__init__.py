@@ -15,6 +15,7 @@ from spinscope.jobs.corpora import (
 from spinscope.jobs.data import CheckedData, checked_data, out_folder, split
 from spinscope.jobs.drifting import drift
 from spinscope.jobs.evaluating import evaluate_model, family_of, predictor
+from spinscope.jobs.importing import import_masks
 from spinscope.jobs.nightly import intake, nights
 from spinscope.jobs.promotion import (
     add,
@@ -61,6 +62,7 @@ __all__ = [
     "film_lines",
     "films",
     "import_films",
+    "import_masks",
     "intake",
     "make_chunk",
     "measure",

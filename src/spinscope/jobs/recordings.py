@@ -290,11 +290,11 @@ def _segment_one(
         first = recording.read(0)
     except (RecordingError, OSError):  # a camera's file may have been moved
         return row
-    return row | _draw(first, mask, results)
+    return row | draw_first(first, mask, results)
 
 
-def _draw(raw: np.ndarray, mask: np.ndarray, results: Results) -> dict[str, str]:
-    """Write the overlay of a frame, and the mask of a single image; return kind → file."""
+def draw_first(raw: np.ndarray, mask: np.ndarray, results: Results) -> dict[str, str]:
+    """Write the overlay of the first frame, and the mask of a single image; return kind → file."""
     from spinscope.drawing import overlay, write_panels
     from spinscope.images import write_class_indices
 

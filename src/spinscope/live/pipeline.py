@@ -27,6 +27,7 @@ from spinscope.inference.predict import Predictor
 from spinscope.inference.sample import recording_region
 from spinscope.live.doubts import CHECKED, KERR, LORENTZ, doubts
 from spinscope.live.frame import measure_frame, unreadable
+from spinscope.live.given import GivenMasks
 from spinscope.live.results import (
     SUMMARY,
     Chunks,
@@ -98,7 +99,7 @@ def _four_digits(value: float) -> float:
 
 def segment_recording(
     recording: Recording,
-    predictor: Predictor,
+    predictor: Predictor | GivenMasks,
     folder: Path,
     *,
     settings: dict[str, Any],
@@ -117,8 +118,8 @@ def segment_recording(
     ----------
     recording : Recording
         Frames to segment.
-    predictor : Predictor or Ensemble
-        Model.
+    predictor : Predictor, Ensemble or GivenMasks
+        Model, or masks in the place of one.
     folder : Path
         Results folder to write.
     settings : dict
@@ -159,10 +160,13 @@ def segment_recording(
     settings = {**settings, "recording": source}
 
     def work(index: int, raw: np.ndarray | RecordingError) -> EncodedFrame:
+        network = predictor
+        if isinstance(predictor, GivenMasks):
+            network, raw = predictor.at(index, raw)
         error = str(raw) if isinstance(raw, RecordingError) else None
         frame = measure_frame(
             np.zeros(recording.shape, np.float32) if error else raw,
-            predictor,
+            network,
             index=index,
             scale=recording.scale,
             tta=tta,
