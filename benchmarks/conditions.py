@@ -7,6 +7,8 @@ bars and lettering are left out, scale and polarity are found, objects of at lea
   dark or bright, with a contrast of 0.3, 1 and 3 times the noise of a pixel, under uneven light.
 - `conditions.raw`: frames of 1024 x 1344 px and 16 bit with an information bar, and one dark
   bubble with a long axis of 130 to 670 px.
+- `conditions.growing`: recordings of 16 frames of 512 x 672 px, in which a dark bubble grows from
+  20 to 400 px at these contrasts; `one_scale` without choosing the scale of each frame.
 - `conditions.empty`: 512 x 672 px without any skyrmion: white or smooth noise, uneven light, bands,
   specks of dust and bars.
 
@@ -14,10 +16,11 @@ A bubble is found where the mask holds one object, and both of its axes are with
 an empty frame where the mask holds none. The peer is all of them; `as_it_is` is the fraction with
 the scale and the polarity of the training frames, `by_axis` that of each contrast and axis, and
 `objects` the mean number of objects. `conditions.seconds` is the time for one frame, and the peer
-that of segmenting it. `python benchmarks/conditions.py FOLDER` also measures the frames of a
-dataset, one of each source: the mean MCC as they are, inverted, and at other scales; the peer is
-the frame as it is under the conditions of the training frames. For published frames, which the
-default model was trained on, give `--model models/moke-unet-simulated`.
+that of segmenting it; `conditions.frame_seconds` is that of a frame at several scales.
+`python benchmarks/conditions.py FOLDER` also measures the frames of a dataset, one of each source:
+the mean MCC as they are, inverted, and at other scales; the peer is the frame as it is under the
+conditions of the training frames. For published frames, which the default model was trained on,
+give `--model models/moke-unet-simulated`.
 """
 
 from __future__ import annotations
@@ -25,7 +28,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
@@ -40,12 +42,13 @@ from spinscope.evaluation.metrics import confusion, scores
 from spinscope.inference.conditions import find_conditions
 from spinscope.inference.geometry import Geometry
 from spinscope.inference.predict import Predictor
+from spinscope.inference.pyramid import fitted
 from spinscope.inference.sample import sample_region, segment_sample
 
 SHAPE, RAW_SHAPE, NOISE, SEEDS = (512, 672), (1024, 1344), 0.05, 2
 AXES_PX, CONTRASTS = (20, 40, 80, 160, 280, 400), (0.3, 1.0, 3.0)
 RAW_AXES_PX, RAW_CONTRASTS = (130, 260, 400, 530, 670), (0.5, 1.0, 2.0)
-TOLERANCE, MIN_PX, EMPTY_FRAMES = 0.03, 4, 40
+TOLERANCE, MIN_PX, EMPTY_FRAMES, GROWING_FRAMES = 0.03, 4, 40, 16
 SCALES = (0.5, 2.0)
 
 
@@ -61,13 +64,17 @@ def main() -> dict[str, dict]:
     image = bubble(160, 1.0)[0]
     seconds = seconds_of(lambda: find_conditions(predictor, [image]))
     single = seconds_of(lambda: predictor.classes(image))
+    conditions = find_conditions(predictor, [image])
+    several = seconds_of(lambda: fitted(predictor, conditions).classes(image))
     rows = {
         "conditions.found": found(
             predictor, {(c, a, b, s): bubble(a, c, bright=b, seed=s) for a, c, b, s in bubbles}
         ),
         "conditions.raw": found(predictor, {(c, a, s): raw_bubble(a, c, s) for a, c, s in raw}),
+        "conditions.growing": growing(predictor),
         "conditions.empty": empty(predictor),
         "conditions.seconds": row(seconds, "s", single, seconds / single),
+        "conditions.frame_seconds": row(several, "s", single, several / single),
     }
     return rows | (real(predictor, given.folder) if given.folder else {})
 
@@ -76,9 +83,7 @@ def mask_of(predictor: Predictor, image: np.ndarray) -> np.ndarray:
     """Skyrmions (H, W) of an image, with scale and polarity found."""
     region = sample_region(image)
     conditions = find_conditions(predictor, [region.sample(image)])
-    fitting = predictor.under(conditions.scale, conditions.inverted)
-    fitting = replace(fitting, doubted=conditions.noise)
-    return segment_sample(fitting, image, region=region).mask == SKYRMION
+    return segment_sample(fitted(predictor, conditions), image, region=region).mask == SKYRMION
 
 
 def found(predictor: Predictor, bubbles: dict[tuple, tuple[np.ndarray, np.ndarray]]) -> dict:
@@ -93,6 +98,20 @@ def found(predictor: Predictor, bubbles: dict[tuple, tuple[np.ndarray, np.ndarra
         by_axis.setdefault(f"{contrast:g}", {})[str(axis)] = float(share)
     value = float(np.mean(list(hits.values())))
     return row(value, "of the bubbles", 1.0, as_it_is=float(np.mean(plain)), by_axis=by_axis)
+
+
+def growing(predictor: Predictor) -> dict:
+    """Fraction of the frames in which a growing bubble is found."""
+    hits, single = [], []
+    for contrast in CONTRASTS:
+        axes = np.geomspace(AXES_PX[0], AXES_PX[-1], GROWING_FRAMES)
+        frames = [bubble(axis, contrast) for axis in axes]
+        conditions = find_conditions(predictor, [frames[0][0], frames[-1][0]])
+        one = predictor.under(conditions.scale, conditions.inverted)
+        for fitting, found in ((fitted(predictor, conditions), hits), (one, single)):
+            masks = (fitting.classes(image) == SKYRMION for image, _ in frames)
+            found += [axes_found(m, truth) for m, (_, truth) in zip(masks, frames, strict=True)]
+    return row(float(np.mean(hits)), "of the frames", 1.0, one_scale=float(np.mean(single)))
 
 
 def empty(predictor: Predictor) -> dict:

@@ -54,6 +54,19 @@ def test_quarter_rotations_are_exact():
         np.testing.assert_array_equal(back[..., 0], image)
 
 
+@pytest.mark.parametrize("scale", [1 / 16, 0.4, 1.3, 2.0])
+@pytest.mark.parametrize("shape", [(40, 61), (5, 9), (1, 7)])
+def test_scaling_alone_is_the_bilinear_sampling_of_any_rotation(scale, shape):
+    geometry, rng = Geometry(0, scale), np.random.default_rng(2)
+    image = rng.random(shape, dtype=np.float32)
+    found = geometry.apply(image)
+    assert found.shape == geometry.rotated_shape(shape)
+    almost = Geometry(1e-9, scale)
+    np.testing.assert_allclose(found, almost.apply(image), atol=1e-5)
+    values = rng.random((*found.shape, 2), dtype=np.float32)
+    np.testing.assert_allclose(geometry.undo(values, shape), almost.undo(values, shape), atol=1e-5)
+
+
 def test_a_coarser_grid_averages_noise():
     noise = np.random.default_rng(1).normal(size=(128, 128)).astype(np.float32)
     assert Geometry(0, 0.25).apply(noise).std() < 0.5

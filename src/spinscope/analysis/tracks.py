@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spinscope.analysis.fits import student
 from spinscope.errors import SpinscopeError
 
 if TYPE_CHECKING:
@@ -208,7 +209,8 @@ def diffusion(
         and interval are known, otherwise NaN; `localisation_px` (:math:`\sigma`, 0 for a negative
         square), `step_px` (root mean square of a step along y or x), `steps`,
         `tracks_with_steps` (of two frames and more). The error is the scatter between tracks for
-        ten and more, otherwise the theoretical one. All are NaN without three frames in a row.
+        ten and more (see `fits.student`), otherwise the theoretical one. All are NaN without three
+        frames in a row.
 
     References
     ----------
@@ -233,7 +235,8 @@ def diffusion(
         influence = (steps["square"] - steps["steps"] * square) / (2 * count)
         influence += (steps["product"] - steps["couples"] * product) / twice
         if len(steps) >= _ENOUGH:
-            error = np.sqrt((influence**2).sum() * len(steps) / (len(steps) - 1))
+            freedom = len(steps) - 1
+            error = np.sqrt((influence**2).sum() * len(steps) / freedom) * student(freedom)
         else:
             error = _theory(d, noise, blur, count)
         result |= {

@@ -36,10 +36,12 @@ _ALIKE = 0.5
 """Least ratio of the evidence of bright and dark objects in noise, which shows both alike. The
 ratio is at most 1/4 where skyrmions are magnified."""
 
-_SPARSE, _SPECK = 0.02, 200.0
-"""Specks of noise cover less than this fraction of a frame, and none has more nats. The strongest
-of 40 empty frames has 150; in real frames of which dark and bright objects have alike evidence, the
-skyrmions cover more or the strongest has 295 and more."""
+SPECK = 200.0
+"""Evidence in nats that no speck of noise has. The strongest of 40 empty frames has 150; in real
+frames of which dark and bright objects have alike evidence, the skyrmions cover more than specks or
+the strongest has 295 and more."""
+
+_SPARSE = 0.02  # fraction of a frame that specks of noise do not cover
 
 _SIDE = 2048  # px: only the middle of larger frames is tried
 _BLOCK = 4  # px: side of the blocks whose differences show noise that neighbours share
@@ -145,7 +147,7 @@ def only_noise(predictor: Predictor, image: np.ndarray, mask: np.ndarray) -> boo
     standard, inverted = standardise(image), predictor.inverted
     sd = noise_sd(standard)
     nats = _supported(standard, found, inverted, sd)
-    if nats.max(initial=0) > _SPECK:
+    if nats.max(initial=0) > SPECK:
         return False
     other = predictor.under(None, not inverted).classes(image) == SKYRMION
     return bool(_supported(standard, other, not inverted, sd).sum() >= _ALIKE * nats.sum())
@@ -210,12 +212,33 @@ def evidence(standard: np.ndarray, mask: np.ndarray, sd: float) -> np.ndarray:
     >>> bool(evidence(image, disc, 1.0)[0] > 30 > 0 > evidence(-image, disc, 1.0)[0])
     True
     """
+    found = labelled_evidence(standard, mask, sd)[1]
+    return found[np.isfinite(found)]
+
+
+def labelled_evidence(
+    standard: np.ndarray, mask: np.ndarray, sd: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Objects of a mask and the `evidence` of each.
+
+    Parameters
+    ----------
+    standard, mask, sd
+        As for `evidence`.
+
+    Returns
+    -------
+    labels : (H, W) int array
+        Number of the object of each pixel, from 1.
+    nats : (n + 1,) float array
+        Evidence by number; NaN for the background and for objects that the border cuts.
+    """
     labels, size, around, step = _steps(standard, mask)
-    whole = np.ones(len(size), dtype=bool)
-    whole[np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])] = False
-    whole[0] = False
     explained = size * around / np.maximum(size + around, 1) * step * np.abs(step) / (2 * sd**2)
-    return (explained - COST * _sides(labels, len(size) - 1) - np.log(mask.size))[whole]
+    nats = explained - COST * _sides(labels, len(size) - 1) - np.log(mask.size)
+    nats[0] = np.nan
+    nats[np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])] = np.nan
+    return labels, nats
 
 
 def without_objects(standard: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -100,12 +100,16 @@ class Geometry:
 
         if self.scale < 1:  # remove what the coarser grid cannot hold
             image = ndimage.gaussian_filter(image, (1 / self.scale - 1) / 2, mode="reflect")
+        if self.rotate_deg % 360 == 0:
+            return _resized(image, self.rotated_shape(image.shape), self.scale)
         return self._sampled(image, self._matrix(), self.rotated_shape(image.shape), "reflect")
 
     def undo(self, array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Return the values of a rotated (H', W', C) array at each pixel of the image, bilinear."""
         if (quarters := self._quarters()) is not None:
             return np.rot90(array, -quarters)
+        if self.rotate_deg % 360 == 0:
+            return _resized(array, shape, 1 / self.scale)
         matrix = np.linalg.inv(self._matrix())
         channels = [
             self._sampled(array[..., k], matrix, shape, "nearest") for k in range(array.shape[-1])
@@ -139,3 +143,20 @@ class Geometry:
         return ndimage.affine_transform(
             np.asarray(array, np.float32), matrix, offset, shape, order=1, mode=mode
         )
+
+
+def _resized(array: np.ndarray, shape: tuple[int, int], scale: float) -> np.ndarray:
+    """Scale an (H, W) or (H, W, C) array about its centre, bilinear, one axis after the other."""
+    array = np.asarray(array, np.float32)
+    for axis in np.argsort(np.divide(shape, array.shape[:2])):  # the one that shrinks first
+        old, new = array.shape[axis], shape[axis]
+        place = np.clip((np.arange(new) - (new - 1) / 2) / scale + (old - 1) / 2, 0, old - 1)
+        before = np.minimum(place.astype(np.intp), max(old - 2, 0))
+        part = (place - before).astype(np.float32)
+        part = part.reshape([-1 if k == axis else 1 for k in range(array.ndim)])
+        lower = array.take(before, axis)
+        upper = array.take(np.minimum(before + 1, old - 1), axis)
+        upper -= lower
+        upper *= part
+        array = np.add(lower, upper, out=upper)
+    return array

@@ -9,6 +9,7 @@ import numpy as np
 
 from spinscope.config import Segment
 from spinscope.inference.conditions import SCALES, find_conditions
+from spinscope.inference.pyramid import fitted
 from spinscope.inference.sample import recording_region
 from spinscope.recordings import Recording, readable_frames
 
@@ -67,5 +68,6 @@ def with_conditions(
     found: dict[str, Any] = {} if scale is None else {"scale": scale}
     found["polarity"] = "bright" if conditions.inverted else "dark"
     found["evidence_nats"] = {name: nats for name, nats in evidence.items() if nats}
-    fitting = model.under(scale, conditions.inverted)
-    return replace(fitting, doubted=conditions.noise), found
+    if settings.scale == "auto":
+        return fitted(model, conditions), found
+    return replace(model.under(scale, conditions.inverted), doubted=conditions.noise), found

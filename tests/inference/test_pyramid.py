@@ -1,0 +1,71 @@
+"""Bubbles of different size in one recording are found, each at its scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from spinscope.config import bundled_models
+from spinscope.inference.conditions import SCALES, Conditions
+from spinscope.inference.predict import Ensemble, Predictor
+from spinscope.inference.pyramid import Pyramid, fitted
+
+NOISE = 0.05
+
+
+@pytest.fixture(scope="module")
+def network() -> Predictor:
+    return Predictor.load(bundled_models() / "moke-unet", "auto", "f32")
+
+
+def bubbles(*places: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Image of dark discs (y, x, diameter) and their mask, noise a third of their contrast."""
+    y, x = np.mgrid[:320, :384]
+    mask = np.any([np.hypot(y - cy, x - cx) < d / 2 for cy, cx, d in places], axis=0)
+    wall = ndimage.gaussian_filter(mask.astype(float), 1.5)
+    noise = np.random.default_rng(3).normal(0, NOISE, mask.shape)
+    return (0.5 - 3 * NOISE * wall + noise).astype(np.float32), mask
+
+
+def areas(mask: np.ndarray) -> list[int]:
+    """Areas of the objects, the largest first."""
+    return sorted(np.bincount(ndimage.label(mask)[0].ravel())[1:], reverse=True)
+
+
+def test_a_large_and_a_small_bubble_of_one_frame_are_both_found(network):
+    image, truth = bubbles((150, 130, 180), (90, 310, 30))
+    pyramid = Pyramid.of(network, 1 / 8, SCALES)
+    found = areas(pyramid.classes(image) == 1)
+    np.testing.assert_allclose(found, areas(truth), rtol=0.06)
+    one_scale = areas(network.under(1 / 8, False).classes(image) == 1)
+    assert len(one_scale) == 1
+
+
+@pytest.mark.parametrize("diameter", [30, 200])
+def test_each_frame_has_its_scale(network, diameter):
+    image, truth = bubbles((160, 190, diameter))
+    pyramid = Pyramid.of(network, 1 / 8, SCALES)
+    np.testing.assert_allclose(areas(pyramid.classes(image) == 1), areas(truth), rtol=0.06)
+
+
+def test_nothing_is_added_to_a_frame_of_noise(network):
+    noise = np.random.default_rng(5).normal(0.5, NOISE, (320, 384))
+    pyramid = Pyramid.of(network, 1 / 8, SCALES)
+    assert not (pyramid.classes(noise) == 1).any()
+
+
+def test_bright_bubbles_views_and_ensembles(network):
+    image, truth = bubbles((150, 130, 180), (90, 310, 30))
+    conditions = Conditions(1 / 8, True, {(scale, True): 0.0 for scale in SCALES})
+    for model in (network, Ensemble.of([network, network])):
+        pyramid = fitted(model, conditions)
+        found = pyramid.segment_views(1 - image, tta=2)
+        assert len(found.views) == len(pyramid.transforms(2)) * (1 + (model is not network))
+        for mask in (found.mask, *found.views):
+            np.testing.assert_allclose(areas(mask == 1), areas(truth), rtol=0.08)
+        assert not isinstance(pyramid.under(1 / 2, True), Pyramid)
+
+
+def test_the_scale_of_the_training_frames_has_no_pyramid(network):
+    assert not isinstance(fitted(network, Conditions(None, False, {})), Pyramid)
