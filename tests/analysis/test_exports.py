@@ -476,3 +476,77 @@ def test_a_target_that_cannot_be_written_is_named(tmp_path, kind):
 def test_two_overlays_of_one_name_are_refused(tmp_path):
     with pytest.raises(SpinscopeError, match="two frames are named 'a'"):
         write("png", tmp_path, names=lambda _: "a")
+
+
+# ---------------------------------------------------------------- GeoJSON and OME-Zarr
+
+
+def test_features_are_the_objects_with_their_measurements(tmp_path):
+    frames = recording()
+    path = write("geojson", tmp_path, frames, pixel_size=100e-9)
+    features = json.loads(path.read_text())["features"]
+    assert len({one["id"] for one in features}) == len(features)
+    for index, image, mask in frames:
+        for class_, name in ((1, "skyrmion"), (2, "defect")):
+            own = [
+                one
+                for one in features
+                if one["geometry"]["plane"] == {"c": -1, "z": 0, "t": index}
+                and one["properties"]["classification"]["name"] == name
+            ]
+            numbers, areas = label_objects(mask == class_)
+            quantities = measure(mask == class_, image)
+            assert len(own) == len(areas)
+            for k, one in enumerate(own):
+                geometry = one["geometry"]
+                several = geometry["type"] == "MultiPolygon"
+                polygons = geometry["coordinates"] if several else [geometry["coordinates"]]
+                rings = [np.array(ring) for polygon in polygons for ring in polygon]
+                assert all((ring[0] == ring[-1]).all() for ring in rings)
+                corners = [ring[:-1, ::-1] for ring in rings]
+                np.testing.assert_array_equal(filled(corners, mask.shape), numbers == k + 1)
+                measured = one["properties"]["measurements"]
+                assert measured["area_px"] == areas[k]
+                assert measured["area_um2"] == pytest.approx(areas[k] * 0.01)
+                assert measured["diameter_px"] == pytest.approx(quantities["diameter_px"][k])
+
+
+def test_a_polygon_meets_itself_nowhere(tmp_path):
+    """Parts that meet in a corner are polygons of their own, else readers call them invalid."""
+    mask = np.zeros((12, 12), np.uint8)
+    mask[2:4, 2:4] = mask[4:6, 4:6] = mask[8:10, 1] = 1
+    path = write("geojson", tmp_path, [(0, mask / np.float32(2), mask)])
+    first, second = (one["geometry"] for one in json.loads(path.read_text())["features"])
+    assert [first["type"], second["type"]] == ["MultiPolygon", "Polygon"]
+    assert [len(polygon[0]) for polygon in first["coordinates"]] == [5, 5]
+
+
+def test_ome_zarr_contains_image_and_labels(tmp_path):
+    import zarr
+
+    from spinscope.recordings import open_recording
+
+    frames = recording()
+    path = write("zarr", tmp_path, frames, pixel_size=150e-9, interval=0.5)
+    opened = open_recording(path)
+    assert (opened.n, opened.shape, opened.interval) == (3, SHAPE, 0.5)
+    assert opened.pixel_size == pytest.approx(150e-9)
+    group = zarr.open_group(path, mode="r")
+    labels = dict(group["labels"].attrs)["ome"]["labels"]
+    assert labels == ["classes", "skyrmion", "defect"]
+    for index, image, mask in frames:
+        np.testing.assert_allclose(opened.read(index) / opened.scale, image, atol=1e-5)
+        np.testing.assert_array_equal(group["labels/classes/0"][index], mask)
+        numbers, _ = label_objects(mask == 1)
+        np.testing.assert_array_equal(group["labels/skyrmion/0"][index], numbers)
+    for name in labels:
+        label = group[f"labels/{name}"]
+        (scales,) = dict(label.attrs)["ome"]["multiscales"]
+        assert [axis["name"] for axis in scales["axes"]] == ["t", "y", "x"]
+        assert scales["datasets"][0]["coordinateTransformations"] == [
+            {"type": "scale", "scale": [0.5, 0.15, 0.15]}
+        ]
+    assert dict(group["labels/classes"].attrs)["ome"]["image-label"]["colors"][0] == {
+        "label-value": 1,
+        "rgba": [255, 0, 0, 255],
+    }

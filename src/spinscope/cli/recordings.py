@@ -232,7 +232,7 @@ def numbers(
 @verb(app, settings=False)
 def export(
     folder: Results,
-    kinds: option(list[str], "roi,labels,classes,coco,csv,png,mp4 or all.", "--to"),
+    kinds: option(list[str], "roi,labels,classes,coco,geojson,zarr,csv,png,mp4 or all.", "--to"),
     out: output("the results folder") = None,
 ) -> Answer:
     """Write a segmented recording for Fiji, OME, COCO and others."""

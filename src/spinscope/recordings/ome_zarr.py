@@ -1,4 +1,4 @@
-"""Frames of an OME-Zarr image."""
+"""Frames of an OME-Zarr image, read and written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import numpy as np
 from spinscope.recordings.base import RecordingError
 from spinscope.recordings.calibration import METRES, SECONDS
 from spinscope.recordings.file import FileRecording
+
+_CHUNK = 2048
+"""Largest side of a chunk of a written image in px."""
 
 
 class ZarrRecording(FileRecording):
@@ -85,3 +88,82 @@ def _frame_axis(path: Path, sizes: Mapping[str, int]) -> list[int]:
             "along one axis"
         )
     return axes
+
+
+class ZarrWriter:
+    """Writes a time series and its labels frame by frame as OME-Zarr 0.5.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty folder of the store.
+    pixel_size : float or None
+        Pixel size in m.
+    interval : float or None
+        Time between frames in s.
+    """
+
+    def __init__(self, folder: Path, pixel_size: float | None, interval: float | None):
+        import zarr
+
+        self._root = zarr.open_group(folder, mode="w", zarr_format=3)
+        self._pixel_size, self._interval = pixel_size, interval
+        self._arrays: dict[str, Any] = {}
+        self._colours: dict[str, Mapping[int, Any]] = {}
+
+    def add(self, label: str, frame: np.ndarray, colours: Mapping[int, Any] | None = None) -> None:
+        """Append a frame to the image, or to one of its labels.
+
+        Parameters
+        ----------
+        label : str
+            Name of the label, "" for the image.
+        frame : (H, W) array
+            Pixels.
+        colours : mapping, optional
+            Value → RGB of 8 bit, of a label.
+        """
+        if label not in self._arrays:
+            path = f"labels/{label}/0" if label else "0"
+            self._arrays[label] = self._root.create_array(
+                path,
+                shape=(0, *frame.shape),
+                chunks=(1, *(min(side, _CHUNK) for side in frame.shape)),
+                dtype=frame.dtype,
+                dimension_names=("t", "y", "x"),
+                config={"write_empty_chunks": True},
+            )
+            self._colours[label] = colours or {}
+        self._arrays[label].append(frame[None])
+
+    def finish(self) -> None:
+        """Write the metadata: axes with units, scales, and the list of labels."""
+        self._root.attrs["ome"] = {"version": "0.5", "multiscales": [self._scales("image")]}
+        labels = [label for label in self._arrays if label]
+        if not labels:
+            return
+        self._root["labels"].attrs["ome"] = {"version": "0.5", "labels": labels}
+        for label in labels:
+            colours = [
+                {"label-value": value, "rgba": [*map(int, rgb), 255]}
+                for value, rgb in self._colours[label].items()
+            ]
+            known = {"source": {"image": "../../"}} | ({"colors": colours} if colours else {})
+            self._root[f"labels/{label}"].attrs["ome"] = {
+                "version": "0.5",
+                "multiscales": [self._scales(label)],
+                "image-label": known,
+            }
+
+    def _scales(self, name: str) -> dict[str, Any]:
+        """One multiscale image of one level."""
+        time, space = {"name": "t", "type": "time"}, {"type": "space"}
+        time |= {"unit": "second"} if self._interval else {}
+        space |= {"unit": "micrometer"} if self._pixel_size else {}
+        side = float(f"{self._pixel_size * 1e6:.12g}") if self._pixel_size else 1.0
+        scale = {"type": "scale", "scale": [self._interval or 1.0, side, side]}
+        return {
+            "name": name,
+            "axes": [time, {"name": "y", **space}, {"name": "x", **space}],
+            "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
+        }

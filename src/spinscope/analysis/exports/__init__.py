@@ -1,4 +1,4 @@
-"""Export masks to other programs: ROI sets, label images, COCO, tables, overlays and videos.
+"""Export masks to other programs: outlines, label images, tables, overlays and videos.
 
 Each module writes one format. `KINDS` holds the writers, which write their target whole or not at
 all and hold one frame in memory at a time.
@@ -12,6 +12,8 @@ from typing import Any
 
 from spinscope.analysis.exports.coco import write_coco
 from spinscope.analysis.exports.frames import Frame, Frames, number
+from spinscope.analysis.exports.geojson import write_geojson
+from spinscope.analysis.exports.ngff import write_zarr
 from spinscope.analysis.exports.ome import write_class_image, write_object_image
 from spinscope.analysis.exports.overlays import write_overlays
 from spinscope.analysis.exports.rois import write_rois
@@ -20,19 +22,24 @@ from spinscope.analysis.exports.video import write_video
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder
 
-DRAWN = {"png", "mp4"}
-"""Formats that are drawn on the images of the frames."""
+DRAWN = {"png", "mp4", "zarr"}
+"""Formats that contain the images of the frames."""
+
+FOLDERS = {"png", "zarr"}
+"""Formats that are a folder."""
 
 SUFFIXES = {
     "roi": ".rois.zip",
     "labels": ".objects.ome.tif",
     "classes": ".classes.ome.tif",
     "coco": ".coco.json",
+    "geojson": ".geojson",
+    "zarr": ".ome.zarr",
     "csv": ".objects.csv",
     "png": ".overlays",
     "mp4": ".mp4",
 }
-"""Format → suffix of its file, for "png" of its folder."""
+"""Format → suffix of its file or folder."""
 
 
 def _writer(kind: str, write_frames: Callable[..., None]) -> Callable[..., int]:
@@ -49,7 +56,7 @@ def _writer(kind: str, write_frames: Callable[..., None]) -> Callable[..., int]:
         min_px: int = 1,
         **options: Any,
     ) -> int:
-        """Write frames to a file, for "png" to a folder, and return their number.
+        """Write frames to a file or folder, and return their number.
 
         Objects are numbered 1 … n by class and frame, as in the table of objects.
 
@@ -78,7 +85,7 @@ def _writer(kind: str, write_frames: Callable[..., None]) -> Callable[..., int]:
         """
         checked = Frames(frames, classes, pixel_size, interval, names, min_px, kind in DRAWN)
         try:
-            with (atomic_folder if kind == "png" else atomic_file)(target) as partial:
+            with (atomic_folder if kind in FOLDERS else atomic_file)(target) as partial:
                 write_frames(partial, checked, **options)
         except OSError as error:  # a full disk, missing rights
             raise SpinscopeError(
@@ -96,6 +103,8 @@ KINDS = {
         "labels": write_object_image,
         "classes": write_class_image,
         "coco": write_coco,
+        "geojson": write_geojson,
+        "zarr": write_zarr,
         "csv": write_table,
         "png": write_overlays,
         "mp4": write_video,

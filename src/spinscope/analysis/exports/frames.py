@@ -97,7 +97,7 @@ class Frames:
                 f"image of frame {index}, of shape {image.shape}, must be of its mask's, {shape}"
             )
         if image is None and self.images:
-            raise SpinscopeError(f"image of frame {index} is missing; overlays are drawn on images")
+            raise SpinscopeError(f"image of frame {index} is missing; its image is exported too")
         if (top := int(mask.max(initial=0))) >= len(self.classes):
             raise SpinscopeError(
                 f"mask of frame {index} holds class {top}; only 0 to {len(self.classes) - 1} "
