@@ -79,15 +79,26 @@ def choose_settings() -> Intake:
             "Named regions, px", placeholder="pad=0,0,40,40; wire=50,0,90,200",
             help="The mean contrast of each gets a column in the table",
         )  # fmt: skip
+        applied = st.text_input(
+            "Applied to the sample", placeholder="field_mt=30:-30:30; temperature_k=300",
+            help="Per frame: one value, FIRST:LAST of a linear sweep, or as many values as frames "
+            "with commas between. It overrides the recording's own table",
+        )  # fmt: skip
         size = st.number_input("Pixel size, nm", 0.0, help="0: that of the recording")
-    named = [one.split("=", 1) for one in regions.split(";") if one.strip()]
-    if not all(len(one) == 2 for one in named):
-        raise SpinscopeError(f"named regions (={regions}) must be NAME=y0,x0,y1,x1, with ; between")
     given: dict[str, Any] = {"average": average, "stripes": stripes, "light_order": order}
     given |= {"drift": drift, "crop": crop or None, "still": still or None}
-    given |= {"regions": {name.strip(): box.strip() for name, box in named}}
+    given |= {"regions": pairs("named regions", regions, "NAME=y0,x0,y1,x1")}
+    given |= {"applied": pairs("applied", applied, "COLUMN=VALUE")}
     given |= {"pixel_size_nm": size or None}
     return load_params(None, [f"intake.{k}={json.dumps(v)}" for k, v in given.items()]).intake
+
+
+def pairs(field: str, text: str, rule: str) -> dict[str, str]:
+    """Names and values of a field NAME=VALUE; NAME=VALUE."""
+    given = [one.split("=", 1) for one in text.split(";") if one.strip()]
+    if not all(len(one) == 2 for one in given):
+        raise SpinscopeError(f"{field} (={text}) must be {rule}, with ; between")
+    return {name.strip(): value.strip() for name, value in given}
 
 
 def changed(path: Path) -> int:

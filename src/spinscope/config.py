@@ -350,6 +350,7 @@ class Intake(Section):
     crop: Box | None
     still: Box | None
     regions: dict[RegionName, Box]
+    applied: dict[str, str]
     pixel_size_nm: PixelSize | None
     interval_s: float | None = Field(gt=0)
 

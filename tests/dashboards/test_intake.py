@@ -44,11 +44,15 @@ def test_a_frame_before_and_after_and_the_drift(root):
 def test_the_button_writes_the_clean_recording(root):
     app = open_page("intake.py")
     app.selectbox[1].set_value("mean")
-    app.text_input[-1].set_value("pad=4,4,40,40").run()
+    app.text_input[-2].set_value("pad=4,4,40,40").run()
+    app.text_input[-1].set_value("field_mt=-7:7; temperature_k=295").run()
     app.button("clean").click().run()
     assert not app.exception and not app.error, text(app)
     assert open_recording(root / "build/clean/loop.tif").n == 8
-    assert "intensity_pad" in pd.read_csv(root / "build/clean/loop.csv")
+    table = pd.read_csv(root / "build/clean/loop.csv")
+    assert "intensity_pad" in table
+    assert table["field_mt"].tolist() == [-7, -5, -3, -1, 1, 3, 5, 7]
+    assert (table["temperature_k"] == 295).all()
     assert len(app.get("vega_lite_chart")) == 3
     assert "spinscope segment" in text(app)
 

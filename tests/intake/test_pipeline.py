@@ -14,7 +14,7 @@ from spinscope.errors import SpinscopeError
 from spinscope.files import sha256
 from spinscope.intake.cleaning import Cleaner
 from spinscope.intake.pipeline import Stopped, clean_recording
-from spinscope.recordings import open_recording
+from spinscope.recordings import RecordingError, open_recording
 from spinscope.recordings.array import ArrayRecording
 
 
@@ -140,6 +140,24 @@ def test_the_table_is_the_sidecar_of_the_clean_recording(file, settings, tmp_pat
     assert list(opened.applied) == ["field_mt"]
     assert opened.applied["field_mt"] == pytest.approx(field)
     assert clean.table["field_mt"].to_numpy() == pytest.approx(field)
+
+
+def test_typed_conditions_override_the_table(file, settings, tmp_path):
+    pd.DataFrame({"field_mt": np.zeros(12), "current_ma": np.ones(12)}).to_csv(
+        file.with_suffix(".csv"), index=False
+    )
+    typed = settings.model_copy(update={"applied": {"field_mt": "10:-12:10"}})
+    clean = clean_recording(open_recording(file), tmp_path / "clean", typed)
+    expected = np.interp(np.arange(12), [0, 5.5, 11], [10, -12, 10])
+    np.testing.assert_allclose(clean.table["field_mt"], expected)
+    assert (clean.table["current_ma"] == 1).all()
+    with pytest.raises(RecordingError, match="field_mt has 2 values; must be 12"):
+        clean_recording(
+            open_recording(file),
+            tmp_path / "other",
+            settings.model_copy(update={"applied": {"field_mt": "1,2"}}),
+        )
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_file_that_ends_early_keeps_the_frames_before(file, settings, tmp_path):

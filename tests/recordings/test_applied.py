@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from spinscope.recordings import RecordingError, open_recording
-from spinscope.recordings.applied import of_text, read_applied
+from spinscope.recordings.applied import of_text, read_applied, typed
 
 N = 6
 
@@ -135,3 +135,30 @@ def test_a_table_of_one_column_and_windows_letters(tmp_path):
     np.testing.assert_allclose(
         read_applied(path, ["0000", "0001"])["temperature_k"], [293.15, 294.15]
     )
+
+
+def test_times_of_ome_planes(tmp_path):
+    path, times = tmp_path / "film.ome.tif", [0.0, 40.0, 90.0, 100.0]
+    planes = {"DeltaT": times, "DeltaTUnit": ["ms"] * 4}
+    frames = np.zeros((4, 16, 16), np.uint8)
+    tifffile.imwrite(path, frames, ome=True, metadata={"axes": "TYX", "Plane": planes})
+    recording = open_recording(path)
+    np.testing.assert_allclose(recording.applied["time_s"], [0, 0.04, 0.09, 0.1])
+    assert recording.interval == pytest.approx(0.1 / 3)
+    path.with_name("film.ome.csv").write_text("time_s\n1\n2\n3\n4\n")
+    np.testing.assert_array_equal(open_recording(path).applied["time_s"], [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"field": "3"}, "'field'.*must be one of field_mt"),
+        ({"field_mt": "3 mT"}, "field_mt .='3 mT'.*FIRST:LAST"),
+        ({"field_mt": "1:2,3"}, "field_mt"),
+        ({"field_mt": "nan"}, "field_mt"),
+        ({"current_ma": "1,2"}, "current_ma has 2 values; must be 5"),
+    ],
+)
+def test_typed_values_that_do_not_fit_are_one_sentence(given, words):
+    with pytest.raises(RecordingError, match=words):
+        typed(given, 5)

@@ -48,6 +48,7 @@ def intake(
     average: option(int, "Raw frames averaged to one (1).") = None,
     crop: option(str, "Region of interest y0,x0,y1,x1, px (whole frame).") = None,
     region: option(list[str], "NAME=y0,x0,y1,x1, px: a column of its own, repeatable.") = [],  # noqa: B006
+    applied: option(list[str], "COLUMN=VALUE or FIRST:LAST, such as field_mt=0:30.") = [],  # noqa: B006
     still: option(str, "Region without magnetic film y0,x0,y1,x1, px.") = None,
     pixel_size: option(float, "Pixel size in nm (the recording's metadata).") = None,
     interval: option(float, "Time between raw frames in s (the metadata).") = None,
@@ -60,14 +61,13 @@ def intake(
         kept = [f"intake.{key}={json.dumps(value)}" for key, value in stored.model_dump().items()]
         settings = Settings(settings.profile, [*kept, *settings.overrides])
         files = files or [raw]
-    if not all("=" in text for text in region):
-        raise SpinscopeError(f"--region {region[0]} must be NAME=y0,x0,y1,x1")
-    regions = json.dumps(dict(text.split("=", 1) for text in region)) if region else None
+    regions = _pairs(region, "--region", "NAME=y0,x0,y1,x1")
     params = settings.load(
         intake__average=average,
         intake__crop=crop and json.dumps(crop),
         intake__still=still and json.dumps(still),
         intake__regions=regions,
+        intake__applied=_pairs(applied, "--applied", "COLUMN=VALUE, such as field_mt=0:30"),
         intake__pixel_size_nm=pixel_size,
         intake__interval_s=interval,
         intake__drift="false" if drift == "none" else None,
@@ -85,6 +85,13 @@ def intake(
     errors = "; ".join(row["error"] for row in rows if "error" in row)
     lines = [line for row in rows for line in cleaning_lines(row)]
     return Answer(lines, rows, SpinscopeError(errors) if errors else None)
+
+
+def _pairs(given: list[str], option: str, rule: str) -> str | None:
+    """JSON of options NAME=VALUE, None without any."""
+    if wrong := [text for text in given if "=" not in text]:
+        raise SpinscopeError(f"{option} {wrong[0]} must be {rule}")
+    return json.dumps(dict(text.split("=", 1) for text in given)) if given else None
 
 
 def cleaning_lines(row: dict) -> list[str]:

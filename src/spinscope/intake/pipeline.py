@@ -35,6 +35,7 @@ from spinscope.files import (
 )
 from spinscope.intake.cleaning import Cleaner, LeftFrame, Misaligned, common
 from spinscope.recordings import Recording, RecordingError
+from spinscope.recordings.applied import typed
 
 RECIPE = ".intake.json"
 """Ending of the recipe beside a clean recording."""
@@ -133,6 +134,8 @@ def clean_recording(
     """
     target = out / f"{recording.name}.tif"
     _check_out(recording, out)
+    if settings.applied:
+        recording.applied = {**recording.applied, **typed(settings.applied, recording.n)}
     if drift is not None and drift.shape != (recording.n, 2):
         raise SpinscopeError(
             f"the stored drift has {len(drift)} rows, {recording.path} has {recording.n} frames; "

@@ -4,7 +4,8 @@ Each quantity is a column with one value per frame, in the unit that its name en
 `field_mt`, `in_plane_field_mt`, `current_ma`, `temperature_k`, `pulse_ns`, `pulse_mt`, `time_s`.
 They come from a table beside the recording (`NAME.csv` beside `NAME.tif`, `applied.csv` in a folder
 of images), else from the labels that ImageJ stores with the frames of a stack, from the names of
-the images of a folder, or from the name of the file: `bubble_12.5mT_300K.tif`.
+the images of a folder, or from the name of the file: `bubble_12.5mT_300K.tif`; times also from the
+planes of OME-XML.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ def with_applied(recording: Recording) -> Recording:
         found = read_applied(table, [recording.names(k) for k in range(recording.n)])
         if found:
             recording.fingerprint = digest([recording.fingerprint, sha256(table)])
-    recording.applied = of_labels(recording) | found
+    times = np.array(recording.times)
+    stored = {"time_s": times} if len(times) == recording.n else {}
+    recording.applied = stored | of_labels(recording) | found
     return recording
 
 
@@ -160,6 +163,55 @@ def of_labels(recording: Recording) -> dict[str, np.ndarray]:
     values = {column: np.array([one[column] for one in found]) for column in sorted(shared)}
     whole = of_text(recording.name)
     return {column: np.full(recording.n, value) for column, value in whole.items()} | values
+
+
+def typed(columns: Mapping[str, str], n: int) -> dict[str, np.ndarray]:
+    """Applied quantities that were typed: a constant, a linear sweep, or one value per frame.
+
+    Parameters
+    ----------
+    columns : mapping
+        Column → text: `12.5`; `30:-30:30`, linear between values that are evenly spread over the
+        frames; or `0,5,10`, one value per frame.
+    n : int
+        Number of frames.
+
+    Returns
+    -------
+    dict of (n,) float64 arrays
+        Column → values.
+
+    Raises
+    ------
+    RecordingError
+        For an unknown column, a text that is none of these, or another number of values.
+
+    Examples
+    --------
+    >>> typed({"field_mt": "30:-30:30", "temperature_k": "300"}, 5)["field_mt"].tolist()
+    [30.0, 0.0, -30.0, 0.0, 30.0]
+    """
+    found = {}
+    for column, text in columns.items():
+        if column not in _UNITS:
+            raise RecordingError(
+                f"applied quantity (={column!r:.80}) must be one of {', '.join(_UNITS)}"
+            )
+        ends = ":" in text
+        try:
+            values = [float(part) for part in re.split("[:,]", text)]
+        except ValueError:
+            values = []
+        if not values or not np.isfinite(values).all() or (ends and "," in text):
+            raise RecordingError(
+                f"{column} (={text!r:.80}) must be a number, FIRST:LAST of a linear sweep, or one "
+                "number per frame with commas between"
+            )
+        if len(values) > 1 and not ends and len(values) != n:
+            raise RecordingError(f"{column} has {len(values)} values; must be {n}, one per frame")
+        corners = np.linspace(0, n - 1, len(values)) if ends else np.arange(len(values))
+        found[column] = np.interp(np.arange(n), corners, values)
+    return found
 
 
 def of_text(text: str) -> dict[str, float]:

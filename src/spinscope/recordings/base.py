@@ -77,6 +77,8 @@ class Recording(ABC):
         Original metadata of a microscope's file, as its reader names them; empty for other files.
     labels : sequence of str
         Label of each frame in the metadata, or its file name in a folder; empty without labels.
+    times : sequence of float
+        Time of each frame in s in the metadata; empty where it is unknown.
     applied : mapping
         What was done to the sample, see `spinscope.recordings.applied`: column → (n,) float64
         array, NaN where unknown. Filled in by `open_recording`.
@@ -94,6 +96,7 @@ class Recording(ABC):
     separate: bool = False
     metadata: Mapping[str, Any] = MappingProxyType({})
     labels: Sequence[str] = ()
+    times: Sequence[float] = ()
     applied: Mapping[str, np.ndarray] = MappingProxyType({})
 
     def names(self, index: int) -> str:

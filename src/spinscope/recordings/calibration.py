@@ -42,6 +42,8 @@ class Calibration:
         Numbers of channels, of planes in depth and in time.
     pixel_size, interval : float or None
         Pixel size in m and time between frames in s.
+    plane_times : tuple of float
+        Time of each plane in s, in the order of the frames; empty where one is unknown.
     bits : int or None
         Bits of the camera in a wider pixel.
     display : float or None
@@ -54,6 +56,7 @@ class Calibration:
     times: int = 1
     pixel_size: float | None = None
     interval: float | None = None
+    plane_times: tuple[float, ...] = ()
     bits: int | None = None
     display: float | None = None
 
@@ -121,6 +124,7 @@ def _of_ome(text: str, name: str, samples: int = 1) -> Calibration | None:
         times=sizes["T"],
         pixel_size=_square(x, y),
         interval=increment or _interval_of_planes(pixels),
+        plane_times=_plane_times(pixels, sizes),
         bits=int(bits) if bits and bits.isdigit() else None,
     )
 
@@ -130,14 +134,16 @@ def _tag(element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def _quantity(element, key: str, unit: str, units: dict[str, float]) -> float | None:
-    """Positive attribute of an XML element in SI units, None where unknown."""
+def _quantity(
+    element, key: str, unit: str, units: dict[str, float], least: float = math.ulp(0)
+) -> float | None:
+    """Attribute of an XML element in SI units, None where unknown or below `least`."""
     scale = units.get(element.get(f"{key}Unit", unit).strip().lower())
     try:
         value = float(element.get(key, "nan"))
     except ValueError:
         return None
-    return value * scale if scale and math.isfinite(value) and value > 0 else None
+    return value * scale if scale and math.isfinite(value) and value >= least else None
 
 
 def _interval_of_planes(pixels) -> float | None:
@@ -153,6 +159,18 @@ def _interval_of_planes(pixels) -> float | None:
     except (TypeError, ValueError):
         return None
     return step * scale if scale and math.isfinite(step) and step > 0 else None
+
+
+def _plane_times(pixels, sizes: dict[str, int]) -> tuple[float, ...]:
+    """Time of each plane of a series that has neither channels nor depth."""
+    times: dict[str | None, float | None] = {}
+    for element in pixels:
+        if _tag(element) == "Plane":
+            times[element.get("TheT")] = _quantity(element, "DeltaT", "s", SECONDS, least=0.0)
+    found = [times.get(str(k)) for k in range(sizes["T"])]
+    if sizes["C"] * sizes["Z"] != 1 or len(found) < 2 or None in found:
+        return ()
+    return tuple(found)
 
 
 def _of_imagej(page: tifffile.TiffPage) -> Calibration:

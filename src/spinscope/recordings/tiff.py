@@ -62,6 +62,7 @@ class TiffRecording(Recording):
             known = calibration(first, str(path))
         _check_axes(path, known)
         self.pixel_size, self.interval = known.pixel_size, known.interval
+        self.times = known.plane_times
         self.labels = _labels(self._tiff)
         pages = len(self._offsets)
         self.n = max(known.n or 0, pages if complete else pages + 1)
