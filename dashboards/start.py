@@ -11,17 +11,24 @@ import threading
 from importlib import import_module
 from pathlib import Path
 
+from spinscope.extras import installed
+
 NEEDED = ("pandas", "altair", "spinscope.families", "spinscope.tracking.registry", "keras")
 """Modules that pages import, in their order."""
 
 
 def import_needed() -> None:
     """Import `NEEDED`; pages report an error in one of them themselves."""
-    for name in NEEDED:
+    for name in filter(_present, NEEDED):
         try:
             import_module(name)
         except Exception as error:
             print(f"{name} cannot be imported: {error}", file=sys.stderr)
+
+
+def _present(name: str) -> bool:
+    """Whether a module is one of spinscope, or installed."""
+    return installed(name.partition(".")[0])
 
 
 if __name__ == "__main__":

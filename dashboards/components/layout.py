@@ -16,6 +16,7 @@ from spinscope import families
 from spinscope.config import Params, load_params
 from spinscope.config import shipped_results as shipped
 from spinscope.errors import SpinscopeError
+from spinscope.extras import explained
 
 REMEMBERED = (
     *("data", "data path", "batches", "sources", "model", "model path", "views", "frame"),
@@ -58,7 +59,8 @@ def page(title: str, about: str) -> Iterator[Params]:
 def errors_shown() -> Iterator[None]:
     """Show bad input and errors of the file system as one sentence on the page."""
     try:
-        yield
+        with explained():
+            yield
     except (SpinscopeError, OSError) as error:
         st.error(str(error), icon=":material/error:")
 

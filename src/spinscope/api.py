@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from spinscope.config import Measure, first_error, load_params
 from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
+from spinscope.extras import explained
 from spinscope.files import partial_folder
 from spinscope.recordings import Recording, check_pixel_size, image_of, open_recording
 
@@ -110,6 +111,7 @@ class Segmentation:
         return cls.of(results, recording)
 
 
+@explained()
 def load_model(
     model_ref: str | Iterable[str], *, axis_deg: float | None = None, scale: float | None = None
 ) -> Predictor:

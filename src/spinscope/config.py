@@ -833,8 +833,18 @@ def profile_names(path: Path | str | None = None) -> list[str]:
 
 def bundled_flows() -> Path:
     """Folder of the Prefect flows: those of the checkout, else those of the installed package."""
-    own = project_root() / "flows"
-    return own if (own / "serve.py").is_file() else Path(__file__).parent / "_bundled/flows"
+    return _programs("flows/serve.py")
+
+
+def bundled_dashboards() -> Path:
+    """Folder of the dashboard: that of the checkout, else that of the installed package."""
+    return _programs("dashboards/app.py")
+
+
+def _programs(main: str) -> Path:
+    """Folder that contains a program, in the checkout or in the installed package."""
+    own = project_root() / main
+    return (own if own.is_file() else Path(__file__).parent / "_bundled" / main).parent
 
 
 def overridden(params: Params, overrides: Sequence[str]) -> Params:

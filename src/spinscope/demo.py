@@ -11,6 +11,7 @@ import numpy as np
 from spinscope import jobs
 from spinscope.config import Params, dataset_path, project_root
 from spinscope.corpora.kerr import kerr_frames
+from spinscope.extras import require
 from spinscope.files import atomic_file
 from spinscope.tracking import PromotionRefused
 
@@ -52,6 +53,7 @@ def demo(
     SpinscopeError
         If a step fails.
     """
+    require("tensorflow")
     started = time.monotonic()
     out = project_root() / "build" / "demo"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 
 from spinscope.errors import SpinscopeError
@@ -11,20 +12,18 @@ _LIBRARIES = {
     "tensorflow": ("training", "TensorFlow", "platform"),
     "keras": ("training", "TensorFlow", "platform"),
     "mlflow": ("the model registry", "MLflow", "platform"),
-    "sqlalchemy": ("the model registry", "SQLAlchemy", "platform"),
-    "fastapi": ("the model registry", "FastAPI", "platform"),
-    "prefect": ("flows", "Prefect", "platform"),
+    "sqlalchemy": ("the model registry", "MLflow", "platform"),
+    "prefect": ("a flow", "Prefect", "platform"),
     "optuna": ("the search of settings", "Optuna", "platform"),
     "great_expectations": ("the validation of datasets", "Great Expectations", "platform"),
     "dvc": ("versioned data", "DVC", "platform"),
     "neuralmag": ("the simulation of films", "NeuralMag", "sim"),
     "jax": ("the simulation of films", "JAX", "sim"),
     "numba": ("the simulation of films", "Numba", "sim"),
-    "rsciio": ("files of Gatan, TIA and TVIPS", "RosettaSciIO", "tem"),
-    "prefect_dask": ("work on several machines", "prefect-dask", "cluster"),
-    "dask_jobqueue": ("work on several machines", "dask-jobqueue", "cluster"),
-    "psycopg2": ("a store in PostgreSQL", "psycopg2", "server"),
-    "boto3": ("a store in S3", "boto3", "server"),
+    "rsciio": ("this file", "RosettaSciIO", "tem"),
+    "dask": ("work on several machines", "Dask", "cluster"),
+    "prefect_dask": ("work on several machines", "Dask", "cluster"),
+    "dask_jobqueue": ("work on several machines", "Dask", "cluster"),
 }
 """Module → what needs it, its name, extra that installs it."""
 
@@ -58,3 +57,37 @@ def explained(purpose: str | None = None) -> Iterator[None]:
             f"{purpose or default} needs {name}, which is not installed: "
             f"pip install 'spinscope[{extra}]'"
         ) from error
+
+
+def installed(module: str) -> bool:
+    """Whether a library is installed.
+
+    Parameters
+    ----------
+    module : str
+        Name of its module.
+    """
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def require(module: str, purpose: str | None = None) -> None:
+    """Refuse work that a library of an extra is missing for, before it begins.
+
+    Parameters
+    ----------
+    module : str
+        Name of the module.
+    purpose : str, optional
+        What needs the library; by default what it is for.
+
+    Raises
+    ------
+    MissingExtra
+        If it is not installed.
+    """
+    if not installed(module):
+        with explained(purpose):
+            raise ModuleNotFoundError(name=module)

@@ -23,9 +23,18 @@ from pathlib import Path
 
 import httpx
 import psutil
+from platformdirs import user_log_path
 
-from spinscope.config import Params, Serve, project_root, settings_environment
+from spinscope.config import (
+    Params,
+    Serve,
+    bundled_dashboards,
+    bundled_flows,
+    project_root,
+    settings_environment,
+)
 from spinscope.errors import SpinscopeError
+from spinscope.extras import installed
 from spinscope.files import make_private
 from spinscope.origins import HOST, hosts
 
@@ -43,11 +52,12 @@ _QUIET = {
 def project_environment(root: Path) -> dict[str, str]:
     """Environment of a program of the project: its root, its Prefect home, no analytics.
 
-    The Prefect home is created if missing. Only its owner can read it.
+    The Prefect home is created if missing and Prefect is installed. Only its owner can read it.
     """
     home = root / ".prefect"
     with contextlib.suppress(OSError):  # Prefect reports a folder that it cannot write
-        home.mkdir(mode=0o700, exist_ok=True)
+        if installed("prefect"):
+            home.mkdir(mode=0o700, exist_ok=True)
         for path in (home, *home.glob("prefect.db*")):
             make_private(path)
     return {
@@ -94,8 +104,13 @@ class Service:
     process: subprocess.Popen | None = None
 
     def start(self, root: Path) -> None:
-        """Start the program, with its output in a log."""
-        self.log = root / "build/logs" / f"{self.name}.log"
+        """Start the program, with its output in a log.
+
+        Where the folder is no project, the log is in the user's folder of logs.
+        """
+        project = (root / "params.yaml").is_file()
+        logs = root / "build/logs" if project else user_log_path("spinscope")
+        self.log = logs / f"{self.name}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("w") as file:
             self.process = subprocess.Popen(
@@ -128,6 +143,8 @@ def serve(
     say: Callable[[str], None] = print,
 ) -> None:
     """Start all programs, print their addresses, and stop them on Ctrl-C or SIGTERM.
+
+    Without MLflow or Prefect, the dashboard is the only one.
 
     Parameters
     ----------
@@ -187,18 +204,24 @@ def services(
     from spinscope.tracking import open_store
 
     root = project_root()
-    for name in ("dashboards/app.py", "flows/serve.py", "flows/_server.py"):
-        if not (root / name).is_file():
-            raise SpinscopeError(f"{root / name} is missing; serve needs the project's checkout")
+    for file in (bundled_dashboards() / "app.py", bundled_flows() / "serve.py"):
+        if not file.is_file():
+            raise SpinscopeError(f"{file} is missing; install spinscope again")
     ports = choose_ports(params.serve)
-    open_store(params.tracking)  # before several programs create its tables at once
     mark = secrets.token_hex(8)
     first, flows, addresses = plan(params, overrides, ports, root, mark)
+    groups = [first, [flows]]
+    if installed("mlflow") and installed("prefect"):
+        open_store(params.tracking)  # before several programs create its tables at once
+    else:
+        groups = [[service for service in first if service.name == "dashboard"]]
+        addresses = {"dashboard": addresses["dashboard"]}
+        say("MLflow and Prefect are not installed: pip install 'spinscope[platform]'")
     started: list[Service] = []
     with _handled(signal.default_int_handler):  # SIGTERM and SIGHUP end the block like Ctrl-C
         try:
-            say(f"starting {', '.join(service.name for service in (*first, flows))} …")
-            for together in (first, [flows]):
+            say(f"starting {', '.join(service.name for group in groups for service in group)} …")
+            for together in groups:
                 for service in together:
                     service.start(root)
                     started.append(service)
@@ -293,7 +316,7 @@ def plan(
         Service(
             "prefect",
             (
-                *(sys.executable, str(root / "flows/_server.py")),
+                *(sys.executable, str(bundled_flows() / "_server.py")),
                 *("--port", str(ports["prefect_port"])),
             ),
             environment
@@ -309,7 +332,7 @@ def plan(
         Service(
             "dashboard",
             (
-                *(sys.executable, str(root / "dashboards/start.py")),
+                *(sys.executable, str(bundled_dashboards() / "start.py")),
                 *("--server.headless", "true", "--server.address", HOST),
                 *("--server.port", str(ports["dashboard_port"])),
                 *("--browser.gatherUsageStats", "false"),
@@ -324,7 +347,7 @@ def plan(
     begun = time.time()
     flows = Service(
         "flows",
-        (sys.executable, str(root / "flows/serve.py")),
+        (sys.executable, str(bundled_flows() / "serve.py")),
         environment,
         lambda: _polled(f"{prefect}/api", begun),
     )

@@ -23,6 +23,7 @@ from spinscope.cli import (
     studies,
 )
 from spinscope.errors import SpinscopeError, SpinscopeWarning
+from spinscope.extras import explained
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +51,8 @@ def main() -> None:
         os.environ.setdefault(variable, value)
     warnings.showwarning = _show_warning
     try:
-        app()
+        with explained():
+            app()
     except (SpinscopeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -11,6 +11,7 @@ import typer
 from spinscope.cli.shared import Answer, group, verb
 from spinscope.config import bundled_flows, project_root
 from spinscope.errors import SpinscopeError
+from spinscope.extras import require
 from spinscope.studies import PARTS
 
 app = group("List and run Prefect flows, without a server.")
@@ -50,6 +51,7 @@ def run(
     commands = flow_commands()
     if name not in commands:
         raise SpinscopeError(f"flow {name!r} must be one of {', '.join(commands)}")
+    require("prefect")
     command = [*commands[name][1], *context.args]
     environment = flow_environment(project_root())
     raise typer.Exit(subprocess.run(command, env=environment).returncode)

@@ -98,7 +98,7 @@ class OpenVinoEngine:
         streams: int = 1,
         shape: tuple[int, ...] | None = None,
     ):
-        import openvino as ov
+        from spinscope.inference.backend import openvino as ov
 
         self.precision, self.streams = precision, streams
         options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
@@ -161,7 +161,7 @@ def uses_export(folder: Path, engine: str) -> bool:
 
 def precisions() -> tuple[str, ...]:
     """Return the precisions of OpenVINO on this processor: f32, and bf16 where it is supported."""
-    import openvino as ov
+    from spinscope.inference.backend import openvino as ov
 
     supported = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("f32", "bf16") if "BF16" in supported else ("f32",)
@@ -298,7 +298,7 @@ def export(folder: Path, target: Path) -> dict[str, float]:
     """
     model, info = load_model(folder)
     network = target / EXPORT
-    model.export(str(network), format="openvino", verbose=False)
+    convert(model, network)
     fractions = _of_masks(KerasEngine(model), network, info)
     if fractions["f32"] < AGREEMENT:
         for path in (network, network.with_suffix(".bin")):
@@ -311,6 +311,14 @@ def export(folder: Path, target: Path) -> dict[str, float]:
     with contextlib.suppress(OSError):  # so that the first use on this machine need not measure it
         write_json(_measured(folder, target), {"agreement": fractions})
     return fractions
+
+
+def convert(model: Any, network: Path) -> None:
+    """Write the OpenVINO network of a Keras model to a file."""
+    from spinscope.inference import backend
+
+    assert backend  # Keras would import OpenVINO with its telemetry
+    model.export(str(network), format="openvino", verbose=False)
 
 
 def stored_agreement(folder: Path) -> dict[str, float]:

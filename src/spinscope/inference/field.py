@@ -14,6 +14,7 @@ from spinscope.inference.engine import (
     Engine,
     KerasEngine,
     OpenVinoEngine,
+    convert,
     record_export,
     uses_export,
 )
@@ -117,7 +118,7 @@ class FieldPredictor:
 def export(folder: Path, target: Path) -> None:
     """Write the OpenVINO network and the linear weights of a model folder into `target`."""
     model, info = load_model(folder)
-    model.export(str(target / EXPORT), format="openvino", verbose=False)
+    convert(model, target / EXPORT)
     weights = linear_weights(model)
     if weights is not None:
         np.save(target / LINEAR, weights)

@@ -71,8 +71,8 @@ def network_graph(path: Path) -> ov.Model | None:
 
 def _graph(network: dict[str, Any], weights) -> ov.Model:
     """Graph of a description and its weights."""
-    import openvino as ov
-    from openvino import opset13 as op
+    from spinscope.inference.backend import op
+    from spinscope.inference.backend import openvino as ov
 
     tensors: dict[str, Any] = {}
     image, counts = None, Counter[str]()
@@ -100,7 +100,7 @@ def _graph(network: dict[str, Any], weights) -> ov.Model:
 
 def _operation(kind: str, config: dict[str, Any], inputs: list[Any], weights: Any) -> Any:
     """Node of a layer."""
-    from openvino import opset13 as op
+    from spinscope.inference.backend import op
 
     _known(config.get("data_format", "channels_last") == "channels_last", "channels_first")
     if kind == "Concatenate":
@@ -141,7 +141,7 @@ def _operation(kind: str, config: dict[str, Any], inputs: list[Any], weights: An
 
 def _activated(x: Any, name: str) -> Any:
     """Node of an activation."""
-    from openvino import opset13 as op
+    from spinscope.inference.backend import op
 
     return x if name == "linear" else getattr(op, _ACTIVATIONS[name])(x)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from spinscope.errors import SpinscopeError
-from spinscope.inference.engine import OpenVinoEngine, record_export, uses_export
+from spinscope.inference.engine import OpenVinoEngine, convert, record_export, uses_export
 from spinscope.models.checked import require
 from spinscope.models.store import EXPORT, load_model, model_info
 from spinscope.physics.domain_images import resampled
@@ -178,7 +178,7 @@ class ParameterPredictor:
 def export(folder: Path, target: Path) -> None:
     """Write the OpenVINO network of a model folder into `target`."""
     model, info = load_model(folder)
-    model.export(str(target / EXPORT), format="openvino", verbose=False)
+    convert(model, target / EXPORT)
     record_export(folder, target, model, info)
 
 

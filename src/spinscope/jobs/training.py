@@ -20,6 +20,7 @@ from spinscope.config import Params, dataset_path
 from spinscope.datasets import Dataset, Splits, data_hash
 from spinscope.drift.reference import IMAGING
 from spinscope.errors import SpinscopeError, SpinscopeWarning
+from spinscope.extras import require
 from spinscope.families.base import Family
 from spinscope.files import atomic_folder, exclusive, locked, sha256, write_json
 from spinscope.jobs.data import checked_data, first_weights, split
@@ -83,6 +84,7 @@ def train(
     """
     if unknown := [step for step in steps if step not in STEPS]:
         raise SpinscopeError(f"step {unknown[0]!r} must be one of {', '.join(STEPS)}")
+    require("tensorflow")
     result: dict = {}
     if "train" in steps:
         result = train_networks(
