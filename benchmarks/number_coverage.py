@@ -6,6 +6,8 @@ whether the truth lies within value ± 1.645 sd. `value` is the fraction of draw
 the stated sd. Noise of a pixel is a fifth of the contrast.
 
 `wall_velocity`: a bubble that creeps in three fields, six frames each; a draw counts three times.
+`creep_alpha`: the strength of the pinning from the same bubbles.
+`dmi_field`: bubbles in seven in-plane fields up to 150 mT, five frames each.
 `coercive_field`: a loop of 64 frames whose mean intensity has noise and whose light changes.
 `stripe_width`: one frame; statistical and boundary sd in squares (`statistical`: without boundary).
 `diffusion`: 25 skyrmions over 40 frames, located within 0.3 px.
@@ -23,7 +25,7 @@ from _rows import row
 from spinscope.analysis import diffusion
 from spinscope.analysis.fits import NORMAL
 from spinscope.analysis.loops import hysteresis_loop
-from spinscope.analysis.walls import bubble, steps_of, velocity_table
+from spinscope.analysis.walls import bubble, creep_fit, dmi_field, steps_of, velocity_table
 from spinscope.analysis.widths import (
     LEVEL_SD,
     grey_levels,
@@ -51,13 +53,8 @@ def camera(m: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return 0.5 + CONTRAST * (1 - m) / 2 + rng.normal(0, NOISE, m.shape).astype(np.float32)
 
 
-def wall_velocity(rng: np.random.Generator) -> list[tuple[float, ...]]:
-    """(value, truth, sd) of each of three fields."""
-    fields = np.repeat([-4e-3, -5.5e-3, -7e-3], 6)
-    creep = {"v0": rng.uniform(3.5e-3, 4.5e-3), "alpha": 2.4}
-    m = expanding_bubble(
-        fields, (120, 120), interval=1.0, pixel_size=0.5e-6, start=rng.uniform(6e-6, 9e-6), **creep
-    )
+def velocities(m: np.ndarray, keys: list[np.ndarray], rng: np.random.Generator) -> pd.DataFrame:
+    """Velocities of the walls of a bubble in each step of the fields `keys`, px per frame."""
     frames = camera(m, rng)
     levels = grey_levels(frames[::3], saturated=0.5)
     rows = []
@@ -65,10 +62,47 @@ def wall_velocity(rng: np.random.Generator) -> list[tuple[float, ...]]:
         fraction = reversal(frame, levels)
         rows.append(bubble(half_contrast(fraction), fraction=fraction))
     table = pd.DataFrame(rows)
-    steps = steps_of([fields], table["radius_px"].to_numpy() ** 2)
-    found = velocity_table(table, np.arange(18.0), steps)
-    truth = creep_velocity(fields[::6], **creep) / 0.5e-6
+    steps = steps_of(keys, table["radius_px"].to_numpy() ** 2)
+    return velocity_table(table, np.arange(float(len(m))), steps)
+
+
+def creeping(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray, dict[str, float]]:
+    """Velocities of a bubble in three fields, these fields, and the creep law."""
+    fields = np.repeat([-4e-3, -5.5e-3, -7e-3], 6)
+    creep = {"v0": rng.uniform(3.5e-3, 4.5e-3), "alpha": 2.4}
+    m = expanding_bubble(
+        fields, (120, 120), interval=1.0, pixel_size=0.5e-6, start=rng.uniform(6e-6, 9e-6), **creep
+    )
+    return velocities(m, [fields], rng), fields[::6], creep
+
+
+def wall_velocity(rng: np.random.Generator) -> list[tuple[float, ...]]:
+    """(value, truth, sd) of each of three fields."""
+    found, fields, creep = creeping(rng)
+    truth = creep_velocity(fields, **creep) / 0.5e-6
     return list(zip(found["velocity"], truth, found["velocity_sd"], strict=True))
+
+
+def creep_alpha(rng: np.random.Generator) -> list[tuple[float, ...]]:
+    """(value, truth, sd)."""
+    found, fields, creep = creeping(rng)
+    fit = creep_fit(fields, found["velocity"].to_numpy(), found["velocity_sd"].to_numpy())
+    return [(fit["alpha"], creep["alpha"], fit["alpha_sd"])]
+
+
+def dmi(rng: np.random.Generator) -> list[tuple[float, ...]]:
+    """(value, truth, sd)."""
+    in_plane, truth = np.linspace(-150e-3, 150e-3, 7), rng.uniform(30e-3, 80e-3)
+    sideways, frames = np.repeat(in_plane, 5), 5 * len(in_plane)
+    m = expanding_bubble(
+        np.full(frames, -7e-3), (120, 120), interval=1.0, pixel_size=0.5e-6,
+        start=rng.uniform(6e-6, 9e-6), v0=4e-3, alpha=2.4, in_plane=sideways, dmi_field=truth,
+        saturation=0.4, restarts=range(0, frames, 5),
+    )  # fmt: skip
+    found = velocities(m, [sideways], rng)
+    sides = [found[key].to_numpy() for key in ("left", "right", "left_sd", "right_sd")]
+    fit = dmi_field(in_plane, *sides)
+    return [(fit["dmi_field"], truth, fit["dmi_field_sd"])]
 
 
 def coercive_field(rng: np.random.Generator) -> list[tuple[float, ...]]:
@@ -106,6 +140,8 @@ def diffusing(rng: np.random.Generator) -> list[tuple[float, ...]]:
 
 MEASURED: dict[str, Draw] = {
     "wall_velocity": wall_velocity,
+    "creep_alpha": creep_alpha,
+    "dmi_field": dmi,
     "coercive_field": coercive_field,
     "stripe_width": stripe_width,
     "diffusion": diffusing,
