@@ -57,6 +57,7 @@ def measured(tmp_path):
         },
         "against": {
             "swept": "temperature_k", "value": [280, 300, 320], "quantity": "density",
+            "direction": [0, 1, 1],
             "unit": "1/um2", "mean": [1.0, 2, 3], "sd_statistical": 0.1, "sd_boundary": 0.2,
         },
         "diagram": {
@@ -105,6 +106,29 @@ def test_sections_without_data_are_left_out(measured):
     for name in set(SECTIONS) - {"loop"}:
         assert SECTIONS[name].title not in text
         assert not (measured / "figures" / f"{name}.svg").exists()
+
+
+def test_the_branches_of_a_sweep_are_drawn_apart():
+    from matplotlib.figure import Figure
+
+    rows = pd.DataFrame(
+        {
+            "swept": "field_mt", "value": [-5.0, 0, 5, -5, 0], "direction": [1, 1, 0, -1, -1],
+            "quantity": "density", "unit": "1/um2", "mean": [1.0, 2, 3, 6, 5],
+            "sd_statistical": 0.1, "sd_boundary": 0.0,
+        }
+    )  # fmt: skip
+    (draw,) = SECTIONS["against"].draw(rows)
+    axis = Figure().subplots()
+    draw(axis)
+    curves = dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+    found = {name: curve.lines[0].get_xdata().tolist() for name, curve in curves.items()}
+    assert found == {"rising": [-5, 0], "falling": [5, -5, 0]}
+    one = rows[rows["direction"] == 1]
+    (draw,) = SECTIONS["against"].draw(one)
+    axis = Figure().subplots()
+    draw(axis)
+    assert axis.get_legend() is None
 
 
 def test_figures_have_unit_errors_and_frames():

@@ -365,13 +365,30 @@ def _draw_against(table: pd.DataFrame) -> list[Draw]:
             axis: Axes, part: pd.DataFrame = part, x: str = swept, y: str = quantity,
             unit: Any = unit,
         ) -> None:  # fmt: skip
-            drawn.points(axis, part["value"], part, "mean")
+            for k, (name, branch) in enumerate(_branches(part)):
+                drawn.points(axis, branch["value"], branch, "mean", k, label=name)
+            if k:
+                axis.legend(frameon=False)
             words = y.replace("_", " ")
             text = drawn.unit_of(unit)
             axis.set(xlabel=drawn.label_of(x), ylabel=f"{words} ({text})" if text else words)
 
         draw.append(panel)
     return draw
+
+
+def _branches(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Rows of a rising and of a falling quantity apart, where there are both."""
+    rising, falling = (table["direction"] == sign for sign in (1, -1))
+    if not (rising.any() and falling.any()):
+        return [("", table)]
+    # The first value has no direction; it belongs to the branch that begins there.
+    start = table["value"][table["direction"] == 0].to_numpy()
+    begins_high = len(start) > 0 and start[0] > table["value"].mean()
+    rows = {"rising": ~falling, "falling": falling}
+    if begins_high:
+        rows = {"rising": rising, "falling": ~rising}
+    return [(name, table[chosen]) for name, chosen in rows.items()]
 
 
 def _draw_events(table: pd.DataFrame) -> list[Draw]:
