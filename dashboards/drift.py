@@ -40,7 +40,7 @@ def measured(found: list[dict[str, Any]]) -> pd.DataFrame:
 def overview_chart(table: pd.DataFrame) -> alt.LayerChart:
     """Distance of every recording to the training set, relative to the limits at -1 and 1."""
     colours = layout.colours(MEASURES)
-    x = alt.X("when:T", title="start of the intake", scale=alt.Scale(padding=24))
+    x = alt.X("when:T", title="night", scale=alt.Scale(padding=24))
     points = (
         alt.Chart(table.dropna(subset=["share"]))
         .mark_circle(size=70, opacity=0.8)
@@ -65,7 +65,7 @@ def measure_chart(table: pd.DataFrame, name: str) -> alt.LayerChart:
     measure = MEASURES[name]
     title = f"{name}, {measure.unit}" if measure.unit else name
     scale = alt.Scale(zero=False, padding=12)
-    x = alt.X("when:T", title="start of the intake", scale=alt.Scale(padding=24))
+    x = alt.X("when:T", title="night", scale=alt.Scale(padding=24))
     points = (
         alt.Chart(table)
         .mark_circle(size=70)
@@ -86,7 +86,7 @@ def measure_chart(table: pd.DataFrame, name: str) -> alt.LayerChart:
 
 
 def show_night(night: dict[str, Any]) -> None:
-    """Show the recordings of one intake, and what broke a rule."""
+    """Show the recordings of one night, and what broke a rule."""
     rows = [
         (row["file"], "✓" if row["valid"] else "✗", row.get("objects"), row.get("sentence"))
         for row in night["recordings"]
@@ -100,19 +100,19 @@ def show_night(night: dict[str, Any]) -> None:
         st.markdown("**Rules that were broken**")
         layout.table(pd.DataFrame(night["failures"]))
     st.caption(f"Model {night['model']}, folder {night['folder']}.")
-    place = out_folder("intake") / night["night"]
+    place = out_folder("nightly") / night["night"]
     st.caption(f"Masks: `{place / 'masks'}`; validation: `{place / 'validation/index.html'}`.")
 
 
 with layout.page("Drift", "New recordings against the training set of the model, over the nights."):
-    found = nights(out_folder("intake"))
+    found = nights(out_folder("nightly"))
     if not found:
-        layout.missing("No recordings have been taken in yet.", "spinscope flow run intake")
+        layout.missing("No recordings have been taken in yet.", "spinscope flow run nightly")
     last = found[-1]
     bad = [row for row in last["recordings"] if row.get("out_of_range")]
     layout.metrics(
         {
-            "Last intake": last["night"],
+            "Last night": last["night"],
             "New recordings": len(last["recordings"]),
             "Out of range": len(bad),
             "Not valid": sum(not row["valid"] for row in last["recordings"]),

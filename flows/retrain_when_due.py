@@ -41,7 +41,7 @@ def retrain_when_due(
     params = load_params(profile, overrides)
     folder = Path(out) if out else jobs.out_folder("retrain/due")
     reviews = review_folders()
-    found = due(params.flows, reviews, jobs.out_folder("intake"), folder)
+    found = due(params.flows, reviews, jobs.out_folder("nightly"), folder)
     answer = {"corrections": found.corrections, "nights": found.nights, "reasons": found.reasons}
     log = get_run_logger().info
     if not found.reasons:

@@ -19,7 +19,7 @@ from corpus import corpus
 from corpus_ltem import corpus_ltem
 from estimate import estimate
 from field import field
-from intake import intake
+from nightly import nightly
 from promote import promote
 from retrain import retrain
 from retrain_when_due import retrain_when_due
@@ -56,7 +56,7 @@ def deployments(schedules: Flows) -> list:
         deployment(promote, schedules.promote_cron, "promotion"),
         deployment(retrain, None, "training", "review"),
         deployment(retrain_when_due, schedules.retrain_cron, "training", "review"),
-        deployment(intake, schedules.intake_cron, "intake"),
+        deployment(nightly, schedules.nightly_cron, "nightly"),
         deployment(field, None, "field"),
         deployment(estimate, None, "estimate"),
         deployment(corpus, None, "corpus"),

@@ -414,8 +414,8 @@ class Flows(Section):
     promote_cron: str | None
     corpus_ltem_cron: str | None
     study_cron: str | None
-    intake_folder: str | None
-    intake_cron: str | None
+    nightly_folder: str | None
+    nightly_cron: str | None
     retrain_cron: str | None
     retrain_corrections: int = Field(ge=1)
     retrain_nights: int = Field(ge=1)

@@ -375,7 +375,7 @@ def test_flows_are_listed(run):
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
         "ablations", "corpus", "corpus-ltem", "cross-validate", "estimate", "evaluate-tta",
-        "field", "field-study", "intake", "ltem-study", "moke-study", "parameters-study", "probes",
+        "field", "field-study", "ltem-study", "moke-study", "nightly", "parameters-study", "probes",
         "promote", "relabel", "retrain", "retrain-when-due", "search", "train-seeds",
     ]  # fmt: skip
 

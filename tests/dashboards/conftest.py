@@ -119,7 +119,7 @@ def make_project(root: Path) -> Params:
         ],
         family="moke-unet",
     )
-    _make_nights(root / "build/intake")
+    _make_nights(root / "build/nightly")
     (root / "build/raw").mkdir()
     tifffile.imwrite(root / "build/raw/loop.tif", raw(12).frames)
     report = jobs.train(params, root / "build/train")

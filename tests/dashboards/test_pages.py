@@ -47,7 +47,7 @@ def test_a_page_opens_without_an_error(opened, name, title):
         ("sizes.py", "spinscope corpus kerr"),
         ("seeds.py", "spinscope train FAMILY"),
         ("registry.py", "spinscope train FAMILY"),
-        ("drift.py", "spinscope flow run intake"),
+        ("drift.py", "spinscope flow run nightly"),
         ("likeness.py", "spinscope corpus kerr"),
         ("estimate.py", "spinscope train parameter-cnn"),
         ("probes.py", "spinscope study probes"),
@@ -253,7 +253,7 @@ def test_the_metric_is_that_of_the_family(opened, monkeypatch, page):
 def test_drift_over_the_nights(opened):
     app = opened("drift.py")
     assert _metrics(app) == {
-        "Last intake": "2026-11-03", "New recordings": "2", "Out of range": "1", "Not valid": "1",
+        "Last night": "2026-11-03", "New recordings": "2", "Out of range": "1", "Not valid": "1",
     }  # fmt: skip
     assert app.warning[0].value == "out of range: blur"
     assert app.selectbox(key="night").options == ["2026-11-03", "2026-11-02", "2026-11-01"]

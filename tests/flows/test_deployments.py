@@ -74,7 +74,7 @@ def test_settings_of_a_flow_change_no_limit_of_the_gates(prefect, monkeypatch):
         {"overrides": ["data={path: /home}"]},
         {"overrides": ["fetch.api=http://attacker.example"]},
         {"overrides": ["notify.url=http://attacker.example"]},
-        {"overrides": ["flows.intake_folder=/home"]},
+        {"overrides": ["flows.nightly_folder=/home"]},
         {"overrides": ["seed=1", "gates.min_recall=0"]},
         {"out": "/home/other"},
         {"out": "build/../../other"},

@@ -118,7 +118,7 @@ def test_the_units_under_way_end_before_an_error_is_raised(monkeypatch):
 
 def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
     schedules = load_params(
-        overrides=["flows.promote_cron='0 9 1 * *'", "flows.intake_cron='0 3 * * *'"]
+        overrides=["flows.promote_cron='0 9 1 * *'", "flows.nightly_cron='0 3 * * *'"]
     ).flows
     monkeypatch.delitem(sys.modules, "serve", raising=False)
     crons = {
@@ -127,7 +127,7 @@ def test_every_flow_is_a_deployment_with_its_schedule(prefect, monkeypatch):
     }
     assert crons == {
         "train-seeds": ["0 2 * * 6"], "evaluate-tta": ["0 6 * * 6"], "promote": ["0 9 1 * *"],
-        "retrain": [], "retrain-when-due": [], "intake": ["0 3 * * *"],
+        "retrain": [], "retrain-when-due": [], "nightly": ["0 3 * * *"],
         "corpus": [], "corpus-ltem": [], "field": [], "estimate": [], "ltem-study": [],
         "ablations": [], "search": [], "relabel": [], "cross-validate": [], "probes": [],
         "moke-study": [], "field-study": [], "parameters-study": [],
@@ -151,7 +151,7 @@ def test_every_flow_takes_the_settings_on_its_command_line(run_as_main):
         (f"{name}.py",)
         for name in (
             *("train_seeds", "promote", "retrain", "corpus_ltem", "field", "estimate"),
-            *("intake", "retrain_when_due", "corpus"),
+            *("nightly", "retrain_when_due", "corpus"),
         )
     ]
     for program, *name in [*programs, ("study.py", "evaluate-tta"), ("study.py", "probes")]:

@@ -1,4 +1,4 @@
-"""Drift reports and nightly intakes with a trained network, on drawn frames."""
+"""Drift reports and nights with a trained network, on drawn frames."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_every_night_takes_the_new_recordings_and_tells_what_is_wrong(
 ):
     address, messages = receiver
     monkeypatch.setenv("SPINSCOPE_NOTIFY_URL", address)
-    inbox, out = tmp_path / "inbox", tmp_path / "intake"
+    inbox, out = tmp_path / "inbox", tmp_path / "nightly"
     inbox.mkdir()
     write_image(inbox / "good.png", frame(), bits=16)
     write_image(inbox / "flat.png", np.full((64, 64), 0.5), bits=16)
@@ -121,7 +121,7 @@ def test_every_night_takes_the_new_recordings_and_tells_what_is_wrong(
     write_image(inbox / "growing.png", frame(), bits=16)
     os.utime(inbox / "growing.png", (MORNING, MORNING))
 
-    first = jobs.intake(params, inbox, model, out, clock=lambda: MORNING)
+    first = jobs.nightly_check(params, inbox, model, out, clock=lambda: MORNING)
     found = {row["file"]: row for row in first["recordings"]}
     assert set(found) == {"good.png", "flat.png"}
     assert found["good.png"]["sentence"] == "in range"
@@ -138,7 +138,7 @@ def test_every_night_takes_the_new_recordings_and_tells_what_is_wrong(
     write_image(inbox / "blurred.png", frame("blur"), bits=16)
     (inbox / "broken.png").write_bytes((inbox / "good.png").read_bytes()[:500])
     age(inbox)
-    second = jobs.intake(params, inbox, model, out, clock=lambda: MORNING)
+    second = jobs.nightly_check(params, inbox, model, out, clock=lambda: MORNING)
     assert {row["file"] for row in second["recordings"]} == {
         "growing.png", "blurred.png", "broken.png",
     }  # fmt: skip
@@ -148,7 +148,7 @@ def test_every_night_takes_the_new_recordings_and_tells_what_is_wrong(
     assert [one["event"] for one in messages[1:]] == ["drift", "failure"]
     assert "1 out of range: blur" in messages[1]["text"]
 
-    third = jobs.intake(params, inbox, model, out, clock=lambda: MORNING + 86400)
+    third = jobs.nightly_check(params, inbox, model, out, clock=lambda: MORNING + 86400)
     assert third["recordings"] == []
     assert len(messages) == 3
     assert [one["night"] for one in jobs.nights(out)] == [
@@ -156,25 +156,25 @@ def test_every_night_takes_the_new_recordings_and_tells_what_is_wrong(
     ]  # fmt: skip
 
 
-def test_an_interrupted_intake_is_resumed_in_its_folder(params, model, tmp_path, monkeypatch):
+def test_an_interrupted_night_is_resumed_in_its_folder(params, model, tmp_path, monkeypatch):
     from spinscope.jobs import nightly
 
-    inbox, out = tmp_path / "inbox", tmp_path / "intake"
+    inbox, out = tmp_path / "inbox", tmp_path / "nightly"
     inbox.mkdir()
     write_image(inbox / "good.png", frame(), bits=16)
     age(inbox)
     with monkeypatch.context() as patch:
         patch.setattr(nightly, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            jobs.intake(params, inbox, model, out, clock=lambda: MORNING)
+            jobs.nightly_check(params, inbox, model, out, clock=lambda: MORNING)
     assert jobs.nights(out) == []
-    again = jobs.intake(params, inbox, model, out, clock=lambda: MORNING)
+    again = jobs.nightly_check(params, inbox, model, out, clock=lambda: MORNING)
     assert [row["file"] for row in again["recordings"]] == ["good.png"]
     assert [path.name for path in sorted(out.iterdir())] == [again["night"]]
 
 
 def test_a_model_without_imaging_conditions_segments_recordings_of_one_name(params, tmp_path):
-    inbox, out = tmp_path / "inbox", tmp_path / "intake"
+    inbox, out = tmp_path / "inbox", tmp_path / "nightly"
     (inbox / "film").mkdir(parents=True)
     write_image(inbox / "film.png", frame(), bits=16)
     write_image(inbox / "film/0001.png", frame(), bits=16)
@@ -182,7 +182,9 @@ def test_a_model_without_imaging_conditions_segments_recordings_of_one_name(para
     age(inbox / "film")
     for path in (inbox / "film.png", inbox / "film"):
         os.utime(path, (MORNING - 100, MORNING - 100))
-    night = jobs.intake(params, inbox, "bundled:moke-unet-simulated", out, clock=lambda: MORNING)
+    night = jobs.nightly_check(
+        params, inbox, "bundled:moke-unet-simulated", out, clock=lambda: MORNING
+    )
     assert [row["file"] for row in night["recordings"]] == ["film", "film.png"]
     for row in night["recordings"]:
         assert row["sentence"].startswith("not measured: bundled:moke-unet-simulated does not")
@@ -192,7 +194,7 @@ def test_a_model_without_imaging_conditions_segments_recordings_of_one_name(para
 
 def test_a_missing_folder_is_named(params, model, tmp_path):
     with pytest.raises(SpinscopeError, match="the folder of new recordings, does not exist"):
-        jobs.intake(params, tmp_path / "absent", model, tmp_path / "intake")
+        jobs.nightly_check(params, tmp_path / "absent", model, tmp_path / "nightly")
 
 
 @pytest.mark.moke

@@ -40,23 +40,23 @@ def test_corrections_are_counted_and_accepted_masks_are_not(settings, tmp_path):
     review(tmp_path / "a", 2)
     review(tmp_path / "b", 4, "accepted")
     folders = [tmp_path / "a", tmp_path / "b"]
-    found = due(settings, folders, tmp_path / "intake", tmp_path / "out")
+    found = due(settings, folders, tmp_path / "nightly", tmp_path / "out")
     assert (found.corrections, found.reasons) == (2, ())
     review(tmp_path / "c", 1)
     folders.append(tmp_path / "c")
-    found = due(settings, folders, tmp_path / "intake", tmp_path / "out")
+    found = due(settings, folders, tmp_path / "nightly", tmp_path / "out")
     assert found.reasons == ("3 frames were corrected since the last training",)
     note_retraining(tmp_path / "out")
-    assert due(settings, folders, tmp_path / "intake", tmp_path / "out").corrections == 0
+    assert due(settings, folders, tmp_path / "nightly", tmp_path / "out").corrections == 0
 
 
 def test_only_the_last_nights_in_a_row_count(settings, tmp_path):
-    intake = tmp_path / "intake"
-    night(intake, 1, ["blur"])
-    night(intake, 2, [])
-    night(intake, 3, ["blur"])
-    assert due(settings, [], intake, tmp_path / "out").nights == 1
-    night(intake, 4, [], n=0)  # no recordings say nothing
-    night(intake, 5, ["noise"])
-    found = due(settings, [], intake, tmp_path / "out")
+    nightly = tmp_path / "nightly"
+    night(nightly, 1, ["blur"])
+    night(nightly, 2, [])
+    night(nightly, 3, ["blur"])
+    assert due(settings, [], nightly, tmp_path / "out").nights == 1
+    night(nightly, 4, [], n=0)  # no recordings say nothing
+    night(nightly, 5, ["noise"])
+    found = due(settings, [], nightly, tmp_path / "out")
     assert found.reasons == ("2 nights in a row were out of range",)

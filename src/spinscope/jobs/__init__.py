@@ -16,7 +16,7 @@ from spinscope.jobs.data import CheckedData, checked_data, out_folder, split
 from spinscope.jobs.drifting import drift
 from spinscope.jobs.evaluating import evaluate_model, family_of, predictor
 from spinscope.jobs.importing import import_masks
-from spinscope.jobs.nightly import intake, nights
+from spinscope.jobs.nightly import nightly_check, nights
 from spinscope.jobs.promotion import (
     add,
     check_gates,
@@ -63,10 +63,10 @@ __all__ = [
     "films",
     "import_films",
     "import_masks",
-    "intake",
     "make_chunk",
     "measure",
     "missing_chunks",
+    "nightly_check",
     "nights",
     "out_folder",
     "predictor",

@@ -1,4 +1,4 @@
-"""Nightly intake: validate, segment and judge the recordings that arrived in a folder."""
+"""Every night: validate, segment and judge the recordings that arrived in a folder."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from spinscope.datasets.validate import Validation
 
 NIGHT = "night.json"
-"""File of a folder of one intake with its results."""
+"""File of a folder of one night with its results."""
 _RULES = ("image not constant", "plausible size", "plausible depth")
 """Rules of a dataset that also hold for the frames of a recording."""
 
 
 @exclusive("out")
-def intake(
+def nightly_check(
     params: Params,
     folder: Path,
     model_ref: str,
@@ -41,10 +41,10 @@ def intake(
     clock: Callable[[], float] = time.time,
     on_frame: Callable[[str, int, int | None], None] | None = None,
 ) -> dict[str, Any]:
-    """Validate, segment and judge the recordings of a folder that no earlier intake has seen.
+    """Validate, segment and judge the recordings of a folder that no earlier night has seen.
 
     A recording that breaks a rule is not segmented. A message is sent where a recording is out of
-    range or breaks a rule. An interrupted intake is resumed by the next call.
+    range or breaks a rule. An interrupted check is resumed by the next call.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def intake(
     model_ref : str
         Model that segments the recordings and whose training set they are compared with.
     out : Path
-        Receives a folder per intake, named by its day: `validation/` with the results of Great
+        Receives a folder per night, named by its day: `validation/` with the results of Great
         Expectations, `masks/`, and `night.json`, the returned value. Recordings of equal names are
         in `masks-2/` and so on.
     clock : callable, optional
@@ -129,12 +129,12 @@ def intake(
 
 
 def nights(out: Path) -> list[dict[str, Any]]:
-    """Results of all intakes in a folder, the oldest first; damaged ones are left out.
+    """Results of all nights in a folder, the oldest first; damaged ones are left out.
 
     Parameters
     ----------
     out : Path
-        Folder of `intake`.
+        Folder of `nightly_check`.
     """
     found = []
     for path in Path(out).glob(f"*/{NIGHT}"):
@@ -151,7 +151,7 @@ def nights(out: Path) -> list[dict[str, Any]]:
 
 
 def _folder_of(out: Path, day: str) -> Path:
-    """Folder of the next intake of a day: the first that holds no finished one."""
+    """Folder of the next check of a day: the first that holds no finished one."""
     number = 1
     while True:
         folder = out / (day if number == 1 else f"{day}-{number}")
@@ -216,7 +216,7 @@ def _looked_at(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     from spinscope.recordings import image_of
     from spinscope.recordings.base import fingerprint
 
-    frame = {"image": path.name, "label": "", "use": "intake", "rule": None, "error": None}
+    frame = {"image": path.name, "label": "", "use": "nightly", "rule": None, "error": None}
     files = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
     row = {"file": path.name, "fingerprint": fingerprint(files) if files else path.name}
     frames = []
@@ -254,7 +254,7 @@ def _validated(folder: Path, table: Sequence[dict[str, Any]], out: Path) -> Vali
 
 
 def _summary(result: dict[str, Any]) -> str:
-    """The result of an intake in one sentence."""
+    """The result of a night in one sentence."""
     rows = result["recordings"]
     out = [row for row in rows if row.get("out_of_range")]
     invalid = [row["file"] for row in rows if not row["valid"]]

@@ -40,7 +40,7 @@ def review_folders() -> list[Path]:
     return sorted(path.parent for path in (project_root() / REVIEWS).glob("*/frames"))
 
 
-def due(settings: Flows, folders: Sequence[Path], intake: Path, out: Path) -> Due:
+def due(settings: Flows, folders: Sequence[Path], nightly: Path, out: Path) -> Due:
     """Compare corrections and drift since the last retraining with their thresholds.
 
     Parameters
@@ -49,8 +49,8 @@ def due(settings: Flows, folders: Sequence[Path], intake: Path, out: Path) -> Du
         Thresholds.
     folders : sequence of Path
         Folders of reviews.
-    intake : Path
-        Folder of the nightly intakes.
+    nightly : Path
+        Folder of the nightly checks.
     out : Path
         Folder of the retraining, in which `note_retraining` keeps its time.
     """
@@ -63,7 +63,7 @@ def due(settings: Flows, folders: Sequence[Path], intake: Path, out: Path) -> Du
             for review in last
         )
     in_a_row = 0
-    for night in reversed(nights(intake)):
+    for night in reversed(nights(nightly)):
         if datetime.fromisoformat(night["started_utc"]) <= since:
             break
         if night["recordings"]:

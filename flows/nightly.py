@@ -23,34 +23,36 @@ from spinscope.errors import SpinscopeError
 from spinscope.files import locked
 
 
-@flow(name="intake", flow_run_name="{model}", on_failure=[tell_failure], on_crashed=[tell_failure])
+@flow(name="nightly", flow_run_name="{model}", on_failure=[tell_failure], on_crashed=[tell_failure])
 @described
-def intake(
+def nightly(
     model: Annotated[str, "Model that segments the recordings."] = "models:/moke-unet@lab",
     profile: Profile = DEFAULT_PROFILE,
-    out: Annotated[Path | None, "Output folder; None: build/intake."] = None,
+    out: Annotated[Path | None, "Output folder; None: build/nightly."] = None,
     overrides: Overrides = [],  # noqa: B006
 ) -> dict:
-    """Validate, segment and judge the new recordings of `flows.intake_folder`."""
+    """Validate, segment and judge the new recordings of `flows.nightly_folder`."""
     waiting = begin()
     shared = load_params(profile, overrides)
-    if shared.flows.intake_folder is None:
-        raise SpinscopeError("flows.intake_folder must name the folder of new recordings")
+    if shared.flows.nightly_folder is None:
+        raise SpinscopeError("flows.nightly_folder must name the folder of new recordings")
     params = load_params(profile, overrides, family=jobs.family_of(shared.tracking, model))
-    folder = Path(out) if out else jobs.out_folder("intake")
+    folder = Path(out) if out else jobs.out_folder("nightly")
     with locked(folder, waiting=waiting):
-        night = jobs.intake(params, project_root() / params.flows.intake_folder, model, folder)
-    create_markdown_artifact(markdown(night), key="intake", description=night["summary"])
+        night = jobs.nightly_check(
+            params, project_root() / params.flows.nightly_folder, model, folder
+        )
+    create_markdown_artifact(markdown(night), key="nightly", description=night["summary"])
     return night
 
 
 def markdown(night: dict) -> str:
-    """Table of the recordings of an intake in Markdown.
+    """Table of the recordings of a night in Markdown.
 
     Parameters
     ----------
     night : dict
-        Result of `jobs.intake`.
+        Result of `jobs.nightly_check`.
     """
     lines = [night["summary"], "", "| recording | valid | conditions |", "|---|---|---|"]
     lines += [
@@ -61,4 +63,4 @@ def markdown(night: dict) -> str:
 
 
 if __name__ == "__main__":
-    run_flow(intake, None, "intake")
+    run_flow(nightly, None, "nightly")

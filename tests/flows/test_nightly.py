@@ -17,27 +17,27 @@ def messages(receiver, monkeypatch) -> list[dict]:
 
 
 def test_a_failed_nightly_run_sends_a_message(prefect, messages):
-    intake = importlib.import_module("intake").intake
-    with pytest.raises(SpinscopeError, match=r"flows\.intake_folder must name"):
-        intake(profile="demo")
+    nightly = importlib.import_module("nightly").nightly
+    with pytest.raises(SpinscopeError, match=r"flows\.nightly_folder must name"):
+        nightly(profile="demo")
     (message,) = messages
     assert message["event"] == "failure"
-    assert message["text"].startswith("intake (models:/moke-unet@lab): ")
-    assert "flows.intake_folder must name the folder" in message["text"]
+    assert message["text"].startswith("nightly (models:/moke-unet@lab): ")
+    assert "flows.nightly_folder must name the folder" in message["text"]
 
 
-def test_the_intake_flow_uses_the_folder_of_the_settings(prefect, monkeypatch, tmp_path, messages):
-    module, calls = importlib.import_module("intake"), []
+def test_the_nightly_flow_uses_the_folder_of_the_settings(prefect, monkeypatch, tmp_path, messages):
+    module, calls = importlib.import_module("nightly"), []
     night = {"night": "2026-11-28", "summary": "Intake: 1 new recordings",
              "recordings": [{"file": "a.tif", "valid": True, "sentence": "out of range: blur"}],
              "out_of_range": ["blur"], "failures": []}  # fmt: skip
     monkeypatch.setattr(module.jobs, "family_of", lambda *_: "moke-unet")
-    monkeypatch.setattr(module.jobs, "intake", lambda *given: calls.append(given) or night)
-    answer = module.intake(
+    monkeypatch.setattr(module.jobs, "nightly_check", lambda *given: calls.append(given) or night)
+    answer = module.nightly(
         model="models:/a@lab",
         profile="demo",
         out=tmp_path,
-        overrides=[f"flows.intake_folder={tmp_path / 'inbox'}"],
+        overrides=[f"flows.nightly_folder={tmp_path / 'inbox'}"],
     )
     assert answer == night
     ((params, folder, model, out),) = calls
