@@ -184,7 +184,8 @@ def annotation(segmentation, category: int = 7, image: int = 1, key: int = 1) ->
 
 def test_masks_of_pycocotools_come_in(tmp_path):
     """Compressed run lengths, plain ones and polygons with several parts."""
-    api = pytest.importorskip("pycocotools.mask")
+    from pycocotools import mask as api
+
     mask = np.asfortranarray(scene(0)[1] == 1)
     packed = api.encode(mask.astype(np.uint8))
     packed["counts"] = packed["counts"].decode()

@@ -128,6 +128,23 @@ def reproduce(
     return Answer([*lines, sentence], asdict(found))
 
 
+@verb(app)
+def package(
+    settings: Settings,
+    model: Annotated[str, typer.Argument(help="models:/NAME@lab, bundled:NAME or a model folder.")],
+    out: output("NAME.zip", "ZIP file to write") = None,
+) -> Answer:
+    """Write a model as a bioimage.io package with Keras and ONNX weights."""
+    from spinscope.jobs.packaging import package as write
+
+    found = write(settings.tracking, model, out)
+    line = (
+        f"{found['file']}: valid package of format {found['format']}, {found['megabytes']:.1f} MB, "
+        f"ONNX agrees with Keras in {found['agreement']:.3%} of pixels"
+    )
+    return Answer([line], found)
+
+
 def _show_line(text: str) -> None:
     """Print a line on standard error, beside the progress bars."""
     print(text, file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ CHECK = "openvino.json"
 INFO = "model.json"
 CARD = "card.md"
 SUMS = "SHA256SUMS"
+PACKAGE = "rdf.yaml"
+"""Description of a package of bioimage.io, which is no model folder."""
 
 
 def save_model(
@@ -173,8 +176,32 @@ def resolve_local(model_ref: str) -> Path:
         return bundled_models() / name
     folder = Path(model_ref)
     if not (folder / SUMS).is_file():
+        if axes := _foreign_axes(folder):
+            raise SpinscopeError(
+                f"model {model_ref!r} is a package of bioimage.io with the input axes {axes}; "
+                "spinscope applies only model folders of its own (batch, y, x, channel): apply the "
+                "package in its program and take over the masks with `spinscope import`"
+            )
         raise SpinscopeError(
             f"model {model_ref!r} must be models:/NAME@ALIAS, models:/NAME/VERSION, "
             "bundled:NAME or a model folder"
         )
     return folder
+
+
+def _foreign_axes(path: Path) -> str:
+    """Axes of the input of a package of bioimage.io, empty for anything else."""
+    import yaml
+
+    try:
+        if path.is_dir():
+            text = (path / PACKAGE).read_bytes()
+        else:
+            with zipfile.ZipFile(path) as archive:
+                text = archive.read(PACKAGE)
+        axes = yaml.safe_load(text)["inputs"][0]["axes"]
+        if isinstance(axes, str):  # format 0.4
+            return ", ".join(axes)
+        return ", ".join(str(axis.get("id", axis["type"])) for axis in axes)
+    except Exception:  # no package, or one that says nothing about its axes
+        return ""
