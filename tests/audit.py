@@ -22,6 +22,7 @@ EXPLAINED = {
     "B311": "random pauses between two attempts to write, no secrets",
     "B314": "the parser of Python refuses entities that grow (expat 2.4.1); the text is bounded by "
     "the file of the image",
+    "B403": "pickletools decodes the operations of a pickle; nothing in it is called",
     "B404": "programs of the project are started",
     "B405": "as B314",
     "B603": "command lines are lists of words, without a shell",
