@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 from spinscope.config import Tracking
 from spinscope.errors import SpinscopeError
 from spinscope.extras import explained
-from spinscope.files import atomic_file, partial_folder, sha256
+from spinscope.files import atomic_file, partial_folder, provenance, sha256
 
 _SIDE = 256
 """Side of the test image in px."""
@@ -199,11 +200,7 @@ def _description(
     name: str, family: Any, info: dict[str, Any], work: Path, opset: int
 ) -> dict[str, Any]:
     """Content of rdf.yaml."""
-    import keras
-    import tensorflow
     from bioimageio.spec.model.v0_5 import ModelDescr
-
-    import spinscope
 
     with zipfile.ZipFile(work / "weights.keras") as archive:
         made = json.loads(archive.read("metadata.json"))
@@ -226,7 +223,7 @@ def _description(
         "type": "model",
         "name": f"spinscope {name}",
         "description": f"Segments {family.modality} images of magnets: {', '.join(classes)}.",
-        "version": spinscope.__version__,
+        "version": provenance()["spinscope_version"],
         "license": "MIT",
         "authors": [{"name": "The spinscope developers"}],
         "cite": [{"text": "Method of the network", "doi": _ARTICLES[family.modality]}],
@@ -256,8 +253,8 @@ def _description(
         "weights": {
             "keras_v3": {
                 **file("weights.keras"),
-                "keras_version": made.get("keras_version", keras.__version__),
-                "backend": ["tensorflow", tensorflow.__version__],
+                "keras_version": made["keras_version"],
+                "backend": ["tensorflow", sys.modules["tensorflow"].__version__],
             },
             "onnx": {**file("weights.onnx"), "opset_version": opset, "parent": "keras_v3"},
         },
