@@ -6,12 +6,13 @@ contrast is halfway between the two levels, interpolated between pixels.
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
-from spinscope.analysis.domains import white_noise
+from spinscope.analysis.domains import domain_width, white_noise
 from spinscope.analysis.fits import student
 from spinscope.errors import SpinscopeError
 
@@ -23,6 +24,9 @@ LEVEL_SD = 0.1
 _SIGMAS = (0.7, 1.0, 1.4, 2.0, 2.8)  # px
 _NOISE = 0.12  # of the smoothed image, in units of the contrast
 _STEP = 0.5  # px along a chord
+_STRIPE = 8.0  # area over width squared of a domain, above which it is a stripe
+_EVEN = 0.4  # standard deviation of the widths of stripes, relative to their mean; at most
+_CHORDS = 20  # fewest widths of a frame
 _BLOCKS = 4  # parts of a side, whose scatter gives the error
 
 
@@ -124,6 +128,83 @@ def half_contrast(fraction: np.ndarray, level: float = 0.5, min_px: int = 12) ->
             mask = mask & ~small[labels]
         mask = ~mask
     return mask
+
+
+def domain_row(fraction: np.ndarray, mask: np.ndarray, diameter_px: np.ndarray) -> dict[str, float]:
+    """Area fraction, number and mean diameter of the reversed domains of a frame.
+
+    Parameters
+    ----------
+    fraction : (H, W) array
+        Result of `reversal`.
+    mask : (H, W) bool array
+        Result of `half_contrast`.
+    diameter_px : (n,) array
+        Diameters of its domains.
+
+    Returns
+    -------
+    dict
+        `area_fraction`, `objects`, `diameter_px_mean` (missing without domains), and
+        `_sd_boundary` of both, the change when the boundary is drawn `LEVEL_SD` away.
+    """
+    covered = float(mask.mean())
+    if not covered:
+        return {"area_fraction": 0.0, "objects": 0, "area_fraction_sd_boundary": 0.0}
+    below, above = (float((fraction > 0.5 + side).mean()) for side in (-LEVEL_SD, LEVEL_SD))
+    change, mean = abs(below - above) / 2, float(np.mean(diameter_px))
+    return {
+        "area_fraction": covered,
+        "objects": len(diameter_px),
+        "area_fraction_sd_boundary": change,
+        "diameter_px_mean": mean,
+        "diameter_px_mean_sd_boundary": mean * change / covered / 2,
+    }
+
+
+def stripe_figures(
+    fraction: np.ndarray, mask: np.ndarray, areas_px: np.ndarray
+) -> dict[str, float] | None:
+    """Widths of the stripes of a frame, None where its domains are no stripes.
+
+    Stripes are domains of which the average, weighted by area, has at least 8 times the square of
+    their width, and whose widths scatter by at most 0.4 of their mean.
+
+    Parameters
+    ----------
+    fraction : (H, W) array
+        Result of `reversal`.
+    mask : (H, W) bool array
+        Result of `half_contrast`.
+    areas_px : (n,) array
+        Areas of its domains.
+
+    Returns
+    -------
+    dict or None
+        Result of `width_figures`, `width_px_mean_sd_boundary` (the change when the boundary is
+        drawn `LEVEL_SD` away) and `period_px` (NaN where the spectrum has no peak).
+    """
+    if not 0.02 < mask.mean() < 0.98:
+        return None
+    chords = stripe_widths(fraction)
+    if len(chords["width_px"]) < _CHORDS:
+        return None
+    width = float(np.median(chords["width_px"]))
+    figures = width_figures(chords, fraction.shape)
+    if (
+        np.average(areas_px, weights=areas_px) < _STRIPE * width**2
+        or figures["width_px_sd"] > _EVEN * figures["width_px_mean"]
+    ):
+        return None
+    edges = [stripe_widths(fraction, 0.5 + side)["width_px"] for side in (-LEVEL_SD, LEVEL_SD)]
+    figures["width_px_mean_sd_boundary"] = (
+        abs(edges[0].mean() - edges[1].mean()) / 2 if all(map(len, edges)) else np.nan
+    )
+    figures["period_px"] = np.nan
+    with contextlib.suppress(SpinscopeError):
+        figures["period_px"] = 2 * domain_width(fraction, 1.0)
+    return figures
 
 
 def stripe_widths(fraction: np.ndarray, level: float = 0.5) -> dict[str, np.ndarray]:

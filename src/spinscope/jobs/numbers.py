@@ -61,8 +61,6 @@ FILES = ("loop", "walls", "ellipses", "stripes", "events", "against", "diagram")
 FIGURES = "numbers.json"
 
 _MASK_SAMPLES = 12  # frames from which the grey levels are read
-_STRIPE = 8.0  # area over width squared of a domain, above which it is a stripe
-_EVEN = 0.4  # standard deviation of the widths of stripes, relative to their mean; at most
 _ROUGH = 0.15  # of the convex hull that domains do not fill, above which they are no bubbles
 _FEW_DOMAINS = 2  # domains of a frame with an expanding bubble
 _NOT_SWEPT = ("time_s", "pulse_ns")
@@ -394,17 +392,10 @@ def _loops(source: _Source, background: bool) -> None:
 def _domains(source: _Source) -> None:
     """Walls of bubbles and widths of stripes, from one pass through the frames."""
     import pandas as pd
-    from scipy import ndimage
 
     from spinscope.analysis import measure
-    from spinscope.analysis.domains import domain_width
     from spinscope.analysis.walls import bubble, bubble_mask
-    from spinscope.analysis.widths import (
-        LEVEL_SD,
-        half_contrast,
-        stripe_widths,
-        width_figures,
-    )
+    from spinscope.analysis.widths import domain_row, half_contrast, stripe_figures
 
     if source.fractions is None:
         return
@@ -415,21 +406,12 @@ def _domains(source: _Source) -> None:
             before = None
             continue
         mask = half_contrast(fraction)
-        covered = float(mask.mean())
-        row = {"frame": k, "area_fraction": covered, "objects": 0, "area_fraction_sd_boundary": 0.0}
-        if not covered:
-            before = None
-            rows.append(row)
-            continue
-        below, above = (float((fraction > 0.5 + side).mean()) for side in (-LEVEL_SD, LEVEL_SD))
-        row["area_fraction_sd_boundary"] = abs(below - above) / 2
         found = measure(mask)
-        row["objects"] = len(found["area_px"])
-        row["diameter_px_mean"] = float(np.mean(found["diameter_px"]))
-        row["diameter_px_mean_sd_boundary"] = (
-            row["diameter_px_mean"] * row["area_fraction_sd_boundary"] / covered / 2
-        )
-        rows.append(row)
+        row = domain_row(fraction, mask, found["diameter_px"])
+        rows.append({"frame": k} | row)
+        if not row["objects"]:
+            before = None
+            continue
         objects.append(pd.DataFrame(found).assign(frame=k, object=np.arange(row["objects"]) + 1))
         if (
             row["objects"] <= _FEW_DOMAINS
@@ -439,27 +421,8 @@ def _domains(source: _Source) -> None:
             before = bubble_mask(mask, before)
         else:
             before = None
-        inner = mask & (ndimage.distance_transform_edt(mask) >= 1)
-        if not 0.02 < covered < 0.98 or not inner.any():
-            continue
-        chords = stripe_widths(fraction)
-        if len(chords["width_px"]) < 20:
-            continue
-        width = float(np.median(chords["width_px"]))
-        aspect = np.average(found["area_px"], weights=found["area_px"]) / width**2
-        if aspect < _STRIPE:
-            continue
-        figures = width_figures(chords, source.shape)
-        if figures["width_px_sd"] > _EVEN * figures["width_px_mean"]:
-            continue
-        edge = [stripe_widths(fraction, 0.5 + side)["width_px"] for side in (-LEVEL_SD, LEVEL_SD)]
-        figures["width_px_mean_sd_boundary"] = (
-            abs(edge[0].mean() - edge[1].mean()) / 2 if all(map(len, edge)) else np.nan
-        )
-        figures["period_px"] = np.nan
-        with contextlib.suppress(SpinscopeError):
-            figures["period_px"] = 2 * domain_width(fraction, 1.0)
-        stripes.append({"frame": k} | figures)
+        if (figures := stripe_figures(fraction, mask, found["area_px"])) is not None:
+            stripes.append({"frame": k} | figures)
     if source.objects is None and objects:
         source.objects = pd.concat(objects, ignore_index=True)
     if source.rows is None:
