@@ -16,6 +16,7 @@ from scipy.ndimage import binary_dilation
 from tests.conftest import discs
 from tests.dashboards.conftest import open_page, settle, text
 
+from spinscope import jobs
 from spinscope.classes import SKYRMION
 from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
@@ -335,6 +336,20 @@ def test_the_masks_of_a_results_folder_are_shown_first(review, tmp_path, project
     desk = app.session_state["desk"]["desk"]
     assert desk.origin["model"] == "models:/moke-unet/1"
     np.testing.assert_array_equal(desk.mask, found.mask(0))
+
+
+def test_imported_masks_are_shown_first(review, tmp_path, project):
+    film = _stack(tmp_path)
+    labels = np.zeros((4, 96, 96), np.uint16)
+    labels[1, 30:40, 50:60] = 7
+    tifffile.imwrite(tmp_path / "labels.tif", labels, photometric="minisblack")
+    found = jobs.import_masks(project[1], [tmp_path / "labels.tif"], [film], tmp_path / "imported")
+    app = _open_path(review(), found["recordings"][0]["folder"])
+    assert not app.exception
+    assert not app.error, text(app)
+    desk, index = app.session_state["desk"]["desk"], app.session_state["desk"]["index"]
+    assert desk.origin["model"] == "imported:labels.tif"
+    np.testing.assert_array_equal(desk.mask, labels[index] > 0)
 
 
 def test_a_crop_is_a_frame_of_its_own(review, tmp_path, load):
