@@ -11,6 +11,7 @@ import yaml
 from spinscope import config
 from spinscope.config import (
     Params,
+    bundled_models,
     dataset_path,
     load_params,
     moke_path,
@@ -313,3 +314,12 @@ def test_the_environment_names_profile_data_and_store(monkeypatch, tmp_path):
     assert dataset_path(params) == tmp_path
     elsewhere = load_params(overrides=["data.path=build/corpus/kerr"])
     assert dataset_path(elsewhere) == project_root() / "build/corpus/kerr"
+
+
+def test_a_folder_models_of_the_user_holds_no_bundled_models(tmp_path, monkeypatch):
+    """They are believed unmeasured, so they must come with the code."""
+    (tmp_path / "models").mkdir()
+    monkeypatch.setenv("SPINSCOPE_ROOT", str(tmp_path))
+    assert not bundled_models().is_relative_to(tmp_path)
+    (tmp_path / "params.yaml").touch()
+    assert bundled_models() == tmp_path / "models"

@@ -598,9 +598,13 @@ def project_root() -> Path:
 
 
 def _bundled(relative: str) -> Path:
-    """Path of a shipped file in the project, else in the installed package."""
-    in_root = project_root() / relative
-    return in_root if in_root.exists() else Path(__file__).parent / "_bundled" / relative
+    """Path of a shipped file in the project, else in the installed package.
+
+    A folder without params.yaml is no project: a folder `models` in it is the user's own.
+    """
+    root = project_root()
+    own = (root / "params.yaml").is_file() and (root / relative).exists()
+    return (root if own else Path(__file__).parent / "_bundled") / relative
 
 
 def bundled_models() -> Path:

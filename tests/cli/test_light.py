@@ -54,6 +54,7 @@ WORK = {
     "report": "report masks/rec",
     "calibrate": "calibrate frame.png mask.png --out level.json",
     "estimate": "estimate domains.png --pixel-size 15.6 --parameter dmi",
+    "drift": "drift rec.tif",
     "help": "--help",
     "flows": "flow list",
 }
