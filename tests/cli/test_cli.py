@@ -668,7 +668,7 @@ def test_import_of_masks_answers_with_folders_and_warnings(run, tmp_path, monkey
         "imported/kerr: 0 skyrmions in 1 of 1 frames",
         "imported/dataset: dataset of 1 frames",
     ]
-    assert "1 objects touch another of their class" in err
+    assert "objects that touch another of their class: 1, counted" in err
     mask = read_label(tmp_path / "imported/dataset/labels/kerr.png")
     np.testing.assert_array_equal(mask, 2 * (numbers > 0))
     code, _, err = run("import", "kerr_masks.tif")

@@ -90,7 +90,7 @@ def test_objects_that_touch_are_counted(films, tmp_path):
     tifffile.imwrite(tmp_path / "film-a-labels.tif", labels, photometric="minisblack")
     (row,) = imported(tmp_path, "film-a")["recordings"]
     assert row["objects"] == 2
-    assert "1 objects touch another of their class" in row["notes"][0]
+    assert "objects that touch another of their class: 1, counted" in row["notes"][0]
 
 
 def test_a_stack_that_is_stored_as_colours_is_named(films, tmp_path):

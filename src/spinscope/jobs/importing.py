@@ -68,8 +68,8 @@ class _Import:
         notes = []
         if self.merged:
             notes.append(
-                f"{self.file}: {self.merged} objects touch another of their class and count with "
-                "it as one; leave a pixel of background between objects to count them apart"
+                f"{self.file}: objects that touch another of their class: {self.merged}, counted "
+                "with it as one; leave a pixel of background between objects to count them apart"
             )
         if without := self.recording.n - len(self.masks):
             notes.append(
