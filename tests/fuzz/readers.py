@@ -135,6 +135,21 @@ def _read_image(path: Path) -> None:
         raise first
 
 
+def _make_cameras(folder: Path) -> None:
+    import mrcfile
+    from tests.recordings.test_cameras import write_b16, write_dcimg, write_sif
+    from tests.recordings.test_microscope import write_velox
+
+    frames = np.round(np.stack([_image(k) for k in range(3)]) * 65535).astype(np.uint16)
+    write_b16(folder / "frame.b16", frames[0], b"comment")
+    write_sif(folder / "frames.sif", frames)
+    for old in (False, True):
+        write_dcimg(folder / f"frames{old:d}.dcimg", frames, old=old)
+    with mrcfile.new(folder / "frames.mrc") as file:
+        file.set_data(frames.astype(np.float32))
+    write_velox(folder / "frames.emd", frames)
+
+
 def _unexpected(error: Exception) -> bool:
     from spinscope.errors import SpinscopeError
 
@@ -658,6 +673,7 @@ READERS = {
     "tiff": Reader(_make_tiff, one_file, _read_image),
     "png": Reader(_make_png, one_file, _read_image),
     "video": Reader(_make_video, one_file, _read_recording),
+    "cameras": Reader(_make_cameras, one_file, _read_recording),
     "ovf": Reader(_make_ovf, one_file, _read_ovf),
     "table.csv": Reader(_make_dataset, _draw_dataset("table.csv"), _read_dataset),
     "partition.txt": Reader(_make_dataset, _draw_dataset("partition.txt"), _read_dataset),

@@ -48,6 +48,17 @@ def test_sections_of_an_mrc_file(tmp_path, dtype, angstrom, size):
     check(tmp_path / "b.mrc", frames[:1], size)
 
 
+@pytest.mark.parametrize("size", [2**31 - 1, -1])
+def test_an_extended_header_that_the_file_lacks_is_refused(tmp_path, size):
+    path = tmp_path / "a.mrc"
+    write_mrc(path, frames_of().astype(np.float32))
+    data = bytearray(path.read_bytes())
+    data[92:96] = size.to_bytes(4, "little", signed=True)
+    path.write_bytes(data)
+    with pytest.raises(RecordingError, match=f"extended header has {size} bytes, the file"):
+        open_recording(path)
+
+
 def write_velox(path, frames, unit: str = "m", images: int = 1) -> None:
     text = {"BinaryResult": {"PixelSize": {"width": "2e-9", "height": "2e-9"}, "PixelUnitX": unit}}
     raw = np.frombuffer(json.dumps(text).encode().ljust(1024, b"\0"), np.uint8)
