@@ -398,7 +398,7 @@ def test_a_watched_folder_of_microscope_files(tmp_path):
 def test_a_missing_reader_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rsciio.digitalmicrograph", None)
     (tmp_path / "a.dm3").write_bytes(b"x")
-    with pytest.raises(RecordingError, match=r"a\.dm3: .* pip install 'spinscope\[microscopes\]'"):
+    with pytest.raises(RecordingError, match=r"^\S+/a\.dm3, a .* pip install 'spinscope\[tem\]'"):
         open_recording(tmp_path / "a.dm3")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spinscope.extras import explained
+from spinscope.extras import MissingExtra, explained
 from spinscope.recordings.base import RecordingError
 from spinscope.recordings.calibration import METRES, SECONDS
 from spinscope.recordings.file import FileRecording
@@ -23,8 +23,11 @@ class RosettaRecording(FileRecording):
     """Maker of the files, for messages."""
 
     def _open(self) -> Any:
-        with explained(f"{self.path}, a file of {self.maker},"):
-            file_reader = importlib.import_module(f"rsciio.{self.reader}").file_reader
+        try:
+            with explained(f"{self.path}, a file of {self.maker},"):
+                file_reader = importlib.import_module(f"rsciio.{self.reader}").file_reader
+        except MissingExtra as error:
+            raise RecordingError(str(error)) from error
         images = self._images(file_reader)
         if len(images) != 1:
             raise RecordingError(
