@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from components import choose, images, layout, modality, models, objects
+from components import choose, guided, images, layout, modality, models, objects
 from components.desk import Desk, act, agreement, frame_after, reviews_folder
 from components.editor import check_size, decode_mask, mask_editor
 from components.level_panel import show_level
@@ -38,30 +38,40 @@ def ask_name() -> str:
         return st.text_input("Your name", key="reviewer", placeholder="name in the reviews").strip()
 
 
-def choose_start(work: Work, reviews: Reviews, index: int, who: str) -> np.ndarray:
-    """Choose the mask to start from: by default the reviewer's last one, else the model's."""
+def choose_start(work: Work, reviews: Reviews, index: int, who: str) -> tuple[np.ndarray, bool]:
+    """Choose the mask to start from: by default the reviewer's last one, else the model's.
+
+    Corrections that were proposed from another frame come before the model's own mask. Returns the
+    mask, and whether it is such a proposal.
+    """
     frame = work.frame(index)
     options = {"model": "the model's mask"}
     if work.recording.label is not None:
         options["label"] = "the label of the dataset"
     versions = {f"v{r.version}": r for r in reviews.history(frame) if r.label is not None}
+    proposed = guided.proposals(work).get(frame)
+    if proposed is not None:
+        options["proposal"] = f"corrections proposed from {proposed[0]}"
     options |= {name: f"version {r.version}: {r.status} by {r.who}" for name, r in versions.items()}
     # Another reviewer's mask is never the default, so that reviews are independent.
     own = [name for name, review in versions.items() if review.who == who]
     names = list(options)
+    first = own[-1] if own else "model" if proposed is None else "proposal"
     chosen = st.selectbox(
         "Start from",
         names,
-        names.index(own[-1]) if own else 0,
+        names.index(first),
         format_func=options.get,
         key=f"start {frame} {len(names)} {who}",
     )
+    if chosen == "proposal":
+        return proposed[1], True
     if chosen == "label":
         label = to_scheme(work.recording.label(index), len(work.classes))
-        return work.treatment.cropped(label)
+        return work.treatment.cropped(label), False
     if chosen != "model":
-        return to_scheme(reviews.label(versions[chosen]), len(work.classes))
-    return work.mask(index)[0]
+        return to_scheme(reviews.label(versions[chosen]), len(work.classes)), False
+    return work.mask(index)[0], False
 
 
 def show_reviews(reviews: Reviews, frame: str) -> None:
@@ -88,7 +98,10 @@ def on_action() -> None:
         return
     desk = context["desk"]
     reviewed = bool(desk.reviews.frames())
-    outcome = act(desk, action, st.session_state["reviewer"])
+    if action.get("action") == "propose":
+        outcome = guided.propose(desk, context["work"], context["index"], action)
+    else:
+        outcome = act(desk, action, st.session_state["reviewer"])
     if not reviewed and desk.reviews.frames():
         st.session_state["redraw page"] = True  # the recording can be trained on now
     st.session_state["answered"] = context["answered"] + 1
@@ -98,6 +111,15 @@ def on_action() -> None:
     context["at"]["index"] = frame_after(
         context["order"], context["index"], outcome.move, context["done"]()
     )
+
+
+def on_guide() -> None:
+    """Answer a click or a scribble before the page is drawn again."""
+    request, context = st.session_state["editor"].get("guide"), st.session_state.get("desk")
+    if request and context is not None and request.get("id") == context["desk"].identity:
+        st.session_state["guided"] = guided.answer(
+            context["desk"], context["work"], context["index"], request
+        )
 
 
 def on_who() -> None:
@@ -165,7 +187,7 @@ def show_frame(work: Work, who: str) -> None:
         show_queue(work, reviews, order, uncertainty, at)
         show_progress(work, reviews)
         frame = work.frame(index)
-        start = choose_start(work, reviews, index, who)
+        start, proposed = choose_start(work, reviews, index, who)
         show_counts(start, work.classes)
         show_reviews(reviews, frame)
         show_level(work, reviews, index, reviews.latest(frame, who))
@@ -179,8 +201,10 @@ def show_frame(work: Work, who: str) -> None:
         origin={**work.origin, **work.treatment.record(whole)},
         who=who,
         refusal=work.refusal,
+        proposed=proposed,
     )
     context: dict[str, Any] = {"desk": desk, "at": at, "index": index, "order": order, "done": done}
+    context["work"] = work
     context["answered"] = st.session_state.setdefault("answered", 0)
     st.session_state["desk"] = context
     editor, below = middle.container(), middle.container()
@@ -197,6 +221,7 @@ def show_frame(work: Work, who: str) -> None:
             outside=outside,
             on_action=on_action,
             on_who=on_who,
+            on_guide=on_guide,
             id=desk.identity,
             unnamed=desk.unnamed,
             frame=f"{reviews.folder.name}/{frame}/{who}",
@@ -210,7 +235,10 @@ def show_frame(work: Work, who: str) -> None:
             notice=st.session_state.get("notice"),
             sync=filtering,
             command=st.session_state.get("command"),
+            guided=st.session_state.get("guided"),
         )
+    if work.maker is not None:
+        work.foreground(index)  # after the editor, so that the first click needs no network
 
 
 with layout.page(
@@ -239,7 +267,7 @@ with layout.page(
     check_size(treatment.cropped(first).shape)
     maker = model if model is not None else models.of_results(params, recording.results)
     choose.warn_if_foreign(maker, imaging)
-    work = Work(recording, model, views, treatment, choose.foreign(maker, imaging))
+    work = Work(recording, model, views, treatment, choose.foreign(maker, imaging), maker)
     if work.classes != CLASSES[: len(work.classes)]:
         raise SpinscopeError(
             f"the classes of the model are {', '.join(work.classes)}; masks for review hold "

@@ -43,6 +43,9 @@ class Desk:
         Name of the reviewer.
     refusal : str, default ""
         Why no review of this mask may be saved; empty where one may.
+    proposed : bool, default False
+        Whether the mask holds corrections that were proposed from another frame, so that it is
+        corrected also where the reviewer leaves it unchanged.
     """
 
     reviews: Reviews
@@ -53,6 +56,7 @@ class Desk:
     origin: Mapping[str, Any]
     who: str = ""
     refusal: str = ""
+    proposed: bool = False
 
     @property
     def identity(self) -> str:
@@ -121,7 +125,8 @@ def act(desk: Desk, action: Mapping[str, Any], who: str) -> Outcome:
         mask, status = None, "rejected"
         if kind != "reject":
             mask = decode_mask(action.get("mask"), desk.mask.shape, desk.n_classes)
-            status = "accepted" if np.array_equal(mask, desk.mask) else "corrected"
+            unchanged = np.array_equal(mask, desk.mask) and not desk.proposed
+            status = "accepted" if unchanged else "corrected"
         review = desk.reviews.add(
             desk.frame,
             desk.image,

@@ -237,6 +237,19 @@ def segment(
     return _segment(*key, image)
 
 
+def foreground(model: Model, image: np.ndarray) -> np.ndarray:
+    """Probability of any object (H, W) float16 in an image, once per model and pixels.
+
+    Parameters
+    ----------
+    model : Model
+        Model to apply, without augmented views.
+    image : (H, W) array
+        Image in [0, 1].
+    """
+    return _foreground(model.digest, str(model.folder), _ready(model), pixel_sha256(image), image)
+
+
 def fit_level(
     model: Model, image: np.ndarray, label: np.ndarray, views: int, path: Path
 ) -> dict[str, Any]:
@@ -289,6 +302,16 @@ def _segment(
     predictor = _predictor(digest, folder, engine).with_geometry(axis_deg)
     mask, doubt = predictor.segment(region.sample(_image), views)
     return region.expanded(mask, BACKGROUND), doubt
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _foreground(
+    digest: str, folder: str, engine: str, pixels: str, _image: np.ndarray
+) -> np.ndarray:
+    region = sample_region(_image)
+    predictor = _predictor(digest, folder, engine)
+    found = 1 - predictor.probabilities(region.sample(_image))[..., BACKGROUND]
+    return region.expanded(found.astype(np.float16), 0)
 
 
 _loaded: set[str] = set()

@@ -43,6 +43,8 @@ class Work:
         Preprocessing of the frames.
     refusal : str, default ""
         Why no review of these masks may be saved; empty where one may.
+    maker : Model or None
+        Model that made the masks, which gives the probability map; None where it no longer exists.
     """
 
     recording: Recording
@@ -50,6 +52,7 @@ class Work:
     views: int
     treatment: Treatment
     refusal: str = ""
+    maker: Model | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -88,6 +91,21 @@ class Work:
         if self.model is not None:
             return models.segment(self.model, self.image(index), self.views)
         return self.treatment.cropped(self.recording.results.mask(index)), None
+
+    def foreground(self, index: int) -> np.ndarray:
+        """Probability (h, w) that a pixel of a frame belongs to any object.
+
+        Raises
+        ------
+        SpinscopeError
+            If the model that made the masks no longer exists.
+        """
+        if self.maker is None:
+            raise SpinscopeError(
+                "the model of these masks is not on this machine; choose a model to correct by "
+                "clicks"
+            )
+        return models.foreground(self.maker, self.image(index))
 
     def uncertainty(self) -> dict[int, float]:
         """Index → fraction of uncertain pixels: of all frames of results, else of a sample."""

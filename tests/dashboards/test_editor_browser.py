@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 from tests.dashboards.conftest import PATIENCE, SHOTS, WIDTH, settled, shoot
 
 from spinscope.images import read_label
@@ -22,6 +23,7 @@ UNCUT = """e => {
 }"""
 N = 3
 LATENCY_MS = 200
+GUIDED_MS = 300
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -388,3 +390,54 @@ def test_a_stroke_is_drawn_at_once(tab, hand):
     assert np.quantile(delays, 0.95) < LATENCY_MS
     hand.keys("z")
     assert not hand.edited
+
+
+def test_guided_clicks_add_and_remove_objects_within_300_ms(tab, hand, reviews, errors):
+    """Measured in the browser, from the release of the button to the changed mask."""
+    start = reviews().label(reviews().latest("0000"))
+    y, x = np.argwhere(ndimage.binary_erosion(start == 1, iterations=2))[0]
+    hand.keys("w")
+    delays = []
+
+    def click(to_x: float, to_y: float) -> None:
+        steps = int(hand.editor.get_attribute("data-steps"))
+        hand.click(to_x, to_y)
+        hand.tab.wait_for_function(
+            "([e, n]) => Number(e.dataset.steps) > n", arg=[hand.editor.element_handle(), steps]
+        )
+        delays.append(int(hand.editor.get_attribute("data-guide-ms")))
+
+    for _ in range(4):
+        click(x, y)  # removes it
+        click(x, y)  # adds it again, from the probability map
+    shoot(tab, "review-guided")
+    hand.save("s", "corrected")
+    again = reviews().label(reviews().latest("0000"))
+    assert again[y, x] == 1
+    own = ndimage.label(start == 1, np.ones((3, 3)))[0]
+    far = ndimage.distance_transform_edt(own != own[y, x]) == 0
+    np.testing.assert_array_equal(again[far & (again != 1)], start[far & (again != 1)])
+    found = np.sort(delays)
+    (SHOTS.parent / "guided_latency.json").write_text(
+        json.dumps({"median_ms": float(np.median(found)), "all_ms": delays, "shape": SHAPE})
+    )
+    assert np.median(found) < GUIDED_MS
+    assert errors == []
+
+
+def test_a_guided_scribble_is_drawn_by_keys_alone(hand, reviews):
+    start = reviews().label(reviews().latest("0000"))
+    hand.tab.mouse.move(5, 5)  # away from the frame
+    hand.keys("w", "j")
+    steps = int(hand.editor.get_attribute("data-steps"))
+    hand.keys("Enter")  # removes the object under the pointer
+    hand.tab.wait_for_function(
+        "([e, n]) => Number(e.dataset.steps) > n", arg=[hand.editor.element_handle(), steps]
+    )
+    hand.keys("1", "Shift+ArrowRight", "q", "Shift+ArrowDown", "Shift+ArrowDown", "q")
+    hand.save("s", "corrected")
+    after = reviews().label(reviews().latest("0000"))
+    assert ((start == 1) & (after == 0)).any()
+    assert ((start == 0) & (after == 1)).sum() > 20
+    hand.keys("z", "z")
+    assert hand.edited

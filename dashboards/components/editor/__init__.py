@@ -108,6 +108,7 @@ def mask_editor(
     outside: Sequence[tuple[int, int]] = (),
     on_action: Callable[[], None] = lambda: None,
     on_who: Callable[[], None] = lambda: None,
+    on_guide: Callable[[], None] = lambda: None,
     **data: Any,
 ):
     """Show the editor.
@@ -124,8 +125,9 @@ def mask_editor(
         Name of the image, which is encoded once.
     outside : sequence of (y, x)
         One pixel of every object that is dimmed.
-    on_action, on_who : callable
-        Called when the editor sends an action or the name of the reviewer.
+    on_action, on_who, on_guide : callable
+        Called when the editor sends an action, the name of the reviewer, or a click or scribble of
+        the tool Guided.
     **data
         Further input of the editor:
 
@@ -139,11 +141,12 @@ def mask_editor(
         - who: name of the reviewer.
         - sync: whether the edited mask is sent as draft.
         - command: {id, n, seeds} deletes the objects at the seeds, once for each n.
+        - guided: {id, n, mask} or {id, n, error} answers the click or scribble n.
 
     Returns
     -------
     Component result
-        `action` (once), `draft` and `who`.
+        `action` and `guide` (once), `draft` and `who`.
     """
     dim = {"id": data["id"], "seeds": [list(map(int, seed)) for seed in outside]}
     return _mount(
@@ -159,4 +162,5 @@ def mask_editor(
         on_draft_change=lambda: None,
         on_who_change=on_who,
         on_action_change=on_action,
+        on_guide_change=on_guide,
     )

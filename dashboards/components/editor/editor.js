@@ -1,7 +1,9 @@
 // Mask editor: paints a class map over a frame, entirely in the browser.
 //
 // Input: data of `mask_editor` (__init__.py). Output: trigger "action" {action, id, mask, answered},
-// state "draft" {id, mask} while data.sync is set, state "who" with the name that this browser stores.
+// trigger "guide" {id, n, mask, class, pixels} for a click or scribble of the tool Guided, answered by
+// data.guided; state "draft" {id, mask} while data.sync is set, state "who" with the name that this
+// browser stores.
 // A mask travels as runs: base64 of little-endian uint32, class << 24 | length.
 
 const MOST_STEPS = 300;
@@ -98,7 +100,7 @@ function makeDraft(data) {
   const start = decode(data.mask, height * width);
   return {
     id: data.id, height, width, start, mask: start.slice(), undo: [], redo: [],
-    before: null, rect: null, command: 0, dim: null, dimText: "", sent: null,
+    before: null, rect: null, command: 0, guide: 0, asked: null, steps: 0, dim: null, dimText: "", sent: null,
   };
 }
 
@@ -221,6 +223,18 @@ function stroke(draft, a, b, radius, value) {
   return { x0, y0, x1, y1 };
 }
 
+// Pixels [y, x] of a line from a to b, in the frame.
+function line(draft, a, b) {
+  const n = Math.ceil(Math.max(Math.abs(b.x - a.x), Math.abs(b.y - a.y), 1));
+  const found = [];
+  for (let k = 0; k <= n; k++) {
+    const x = Math.floor(a.x + (k / n) * (b.x - a.x));
+    const y = Math.floor(a.y + (k / n) * (b.y - a.y));
+    if (x >= 0 && y >= 0 && x < draft.width && y < draft.height) found.push([y, x]);
+  }
+  return found;
+}
+
 // ---------------------------------------------------------------- the editor
 
 class Editor {
@@ -315,6 +329,7 @@ class Editor {
     }
     if (this.image !== data.image) this.load(data.image);
     this.command(data.command);
+    this.guided(data.guided);
     this.dim(data.dim);
     if (fresh) this.paint();
     this.resize();
@@ -367,8 +382,10 @@ class Editor {
     });
     const keys = [
       ["1", "2"].slice(0, this.data.classes.length - 1).join(" ") + "|brush", "E|eraser",
-      "D|delete", "O|add object", "[ ]|size", "Z Y|undo, redo", "H|hide", "C|outlines",
-      "wheel|zoom", "⇧ drag|pan", "F|fit", "A|accept", "S|save", "R|reject", "N P|next, previous",
+      "W|guided", "D|delete", "O|add object", "[ ]|size", "Z Y|undo, redo", "H|hide", "C|outlines",
+      "wheel|zoom", "⇧ drag|pan", "F|fit", "A|accept", "S|save", "R|reject", "T|propose",
+      "N P|next, previous", "← ↑ → ↓|pointer", "Enter|click", "⇧Enter|right click", "Q|pen down, up",
+      "J K|next, previous object", "+ −|zoom",
     ];
     this.$(".help").replaceChildren(
       ...keys.map((entry) => {
@@ -399,6 +416,36 @@ class Editor {
       if (draft.mask[k]) setPixels(draft, region(draft.mask, draft.width, draft.height, k, seen), 0);
     }
     if (commit(draft)) this.edited();
+  }
+
+  // Takes over the server's answer to a click or scribble; strokes made in between are kept.
+  guided(answer) {
+    const { draft } = this;
+    if (!answer || !draft.asked || answer.id !== draft.asked.id || answer.n !== draft.asked.n) return;
+    const { sent, at } = draft.asked;
+    draft.asked = null;
+    if (answer.error) return this.say(answer.error, true);
+    const found = decode(answer.mask, sent.length);
+    begin(draft);
+    for (let k = 0; k < found.length; k++) {
+      if (found[k] !== sent[k]) setPixels(draft, [k], found[k]);
+    }
+    this.element.dataset.guideMs = String(Math.round(performance.now() - at));
+    draft.steps += 1;
+    if (commit(draft)) this.edited(draft.undo.at(-1).rect);
+  }
+
+  // Asks the server to correct the mask around these pixels; one pixel is a click.
+  guide(pixels, value) {
+    const { draft } = this;
+    if (!pixels.length) return;
+    if (draft.asked && performance.now() - draft.asked.at < TIMEOUT_MS) {
+      return this.say("The last click has not been answered yet.");
+    }
+    draft.guide += 1;
+    draft.asked = { id: draft.id, n: draft.guide, sent: draft.mask.slice(), at: performance.now() };
+    const payload = { id: draft.id, n: draft.guide, mask: encode(draft.mask) };
+    this.trigger("guide", { ...payload, class: value, pixels });
   }
 
   dim(seeds) {
@@ -432,11 +479,12 @@ class Editor {
   act(action) {
     if (this.waiting || !this.draft) return;
     if (this.drag) this.finish();
-    const keeps = action === "accept" || action === "save";
+    const keeps = action === "accept" || action === "save" || action === "propose";
     const payload = { action, id: this.draft.id, answered: this.answered };
-    this.draft.sent = keeps ? encode(this.draft.mask) : null;
-    if (keeps) payload.mask = this.draft.sent;
-    this.leaving = action !== "save";
+    const mask = keeps ? encode(this.draft.mask) : null;
+    if (keeps) payload.mask = mask;
+    if (action !== "propose") this.draft.sent = mask;
+    this.leaving = action !== "save" && action !== "propose";
     // The strokes are dropped here once the server has stored them.
     this.settled = action === "accept" || action === "reject" ? this.draft : null;
     this.waiting = setTimeout(() => {
@@ -514,7 +562,11 @@ class Editor {
     this.root.activeElement?.blur?.();
     document.activeElement?.blur?.();
     this.canvas.setPointerCapture(event.pointerId);
-    const at = this.place(event);
+    this.press(this.place(event), event);
+  }
+
+  // Begins an edit at a place: by the mouse, or by keys with the same tools.
+  press(at, event) {
     if (event.button === 1 || event.shiftKey) {
       this.drag = { pan: true, x: event.clientX, y: event.clientY };
       this.canvas.classList.add("pan");
@@ -522,9 +574,13 @@ class Editor {
     }
     if (preferences.hidden) this.toggle("hidden");
     const { draft } = this;
-    const erase = event.button === 2 || preferences.tool === "erase";
+    const erase = preferences.tool !== "guided" && (event.button === 2 || preferences.tool === "erase");
     if (!erase && preferences.tool === "delete") {
       if (this.inside(at)) this.remove(Math.floor(at.y) * draft.width + Math.floor(at.x));
+      return;
+    }
+    if (preferences.tool === "guided") {
+      this.drag = { last: at, start: at, guided: event.button === 2 ? 0 : this.brush(), pixels: line(draft, at, at).slice(0, 1) };
       return;
     }
     begin(draft);
@@ -548,6 +604,13 @@ class Editor {
 
   // Extends the stroke through these points; it is drawn with the next screen refresh.
   stretch(points) {
+    if (this.drag.guided !== undefined) {
+      for (const at of points) {
+        this.drag.pixels.push(...line(this.draft, this.drag.last, at));
+        this.drag.last = at;
+      }
+      return this.drawSoon();
+    }
     const rect = wide(this.draft);
     for (const at of points) {
       const part = stroke(this.draft, this.drag.last, at, preferences.size / 2, this.drag.value);
@@ -581,19 +644,22 @@ class Editor {
     const { drag } = this;
     this.drag = null;
     this.canvas.classList.remove("pan");
+    if (drag.guided !== undefined) {
+      // A hand that shakes by a pixel or two still clicks.
+      const clicked = Math.hypot(drag.last.x - drag.start.x, drag.last.y - drag.start.y) < 2.5;
+      const pixels = clicked ? drag.pixels.slice(0, 1) : drag.pixels;
+      const unique = [...new Map(pixels.map((p) => [p.join(), p])).values()];
+      this.draw();
+      return this.guide(unique, drag.guided);
+    }
     if (!drag.pan && commit(this.draft)) this.edited(this.draft.undo.at(-1).rect);
   }
 
   wheel(event) {
     if (!this.draft) return;
     event.preventDefault();
-    const view = this.view();
     const at = this.place(event);
-    const scale = Math.min(48, Math.max(this.whole().scale / 2, view.scale * Math.exp(-event.deltaY / 600)));
-    view.x += at.x * (view.scale - scale);
-    view.y += at.y * (view.scale - scale);
-    view.scale = scale;
-    this.drawSoon();
+    this.zoomBy(Math.exp(-event.deltaY / 600), at);
   }
 
   key(event) {
@@ -605,6 +671,10 @@ class Editor {
         (target.tagName === "INPUT" && !/^(range|checkbox|radio|button)$/.test(target.type)));
     // Enter leaves the name field, so that the next key is a command.
     if (typing && event.key === "Enter" && target.type === "text") setTimeout(() => target.blur());
+    // A focused slider keeps its arrow keys, a focused button its Enter.
+    const focused = target instanceof Element && target !== document.body && target !== this.canvas;
+    const own = focused && this.root.contains(target) && target.tagName === "BUTTON";
+    if (focused && (own ? event.key === "Enter" : /^(Arrow.*|Enter)$/.test(event.key))) return;
     if (typing || document.querySelector('[role="dialog"], [data-baseweb="popover"]')) return;
     const key = event.key.toLowerCase();
     const held = event.ctrlKey || event.metaKey;
@@ -612,7 +682,7 @@ class Editor {
     if (!acts) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (!event.repeat || key === "[" || key === "]" || key === "z" || key === "y") acts();
+    if (!event.repeat || /^([[\]zyjk+=-]|arrow.*)$/.test(key)) acts();
   }
 
   keys(key, held, shift) {
@@ -622,6 +692,7 @@ class Editor {
     if (/^\d$/.test(key) && Number(key) < this.data.classes.length) return () => this.choose(key);
     const bySize = Math.max(1, Math.round(preferences.size / 8));
     return {
+      w: () => this.choose("guided"),
       e: () => this.choose("erase"),
       d: () => this.choose("delete"),
       o: () => this.choose("add"),
@@ -634,9 +705,95 @@ class Editor {
       a: () => this.act("accept"),
       s: () => this.act("save"),
       r: () => this.act("reject"),
+      t: () => this.act("propose"),
+      arrowleft: () => this.moveBy(-1, 0, shift),
+      arrowright: () => this.moveBy(1, 0, shift),
+      arrowup: () => this.moveBy(0, -1, shift),
+      arrowdown: () => this.moveBy(0, 1, shift),
+      enter: () => this.clickHere(shift),
+      q: () => this.pen(),
+      j: () => this.toObject(1),
+      k: () => this.toObject(-1),
+      "+": () => this.zoomBy(1.25),
+      "=": () => this.zoomBy(1.25),
+      "-": () => this.zoomBy(0.8),
       n: () => this.act("next"),
       p: () => this.act("previous"),
     }[key];
+  }
+
+  // ---- the pointer, moved by keys
+
+  // Place of the pointer, in the middle of the view before it was moved.
+  here() {
+    if (!this.pointer) {
+      const box = this.canvas.getBoundingClientRect();
+      const { scale, x, y } = this.view();
+      this.pointer = { x: (box.width / 2 - x) / scale, y: (box.height / 2 - y) / scale };
+    }
+    return this.pointer;
+  }
+
+  moveBy(dx, dy, far) {
+    const { x, y } = this.here();
+    const step = far ? 10 : 1;
+    this.moveTo(x + step * dx, y + step * dy);
+  }
+
+  moveTo(x, y) {
+    const { width, height } = this.draft;
+    // Pixel centres, so that a key moves by exactly one pixel.
+    x = Math.min(width, Math.max(1, Math.floor(x) + 1)) - 0.5;
+    y = Math.min(height, Math.max(1, Math.floor(y) + 1)) - 0.5;
+    this.pointer = { x, y };
+    if (this.drag && !this.drag.pan) this.stretch([this.pointer]);
+    const view = this.view();
+    const box = this.canvas.getBoundingClientRect();
+    const margin = 20;
+    const sx = view.x + x * view.scale;
+    const sy = view.y + y * view.scale;
+    view.x += Math.max(0, margin - sx) - Math.max(0, sx - box.width + margin);
+    view.y += Math.max(0, margin - sy) - Math.max(0, sy - box.height + margin);
+    this.drawSoon();
+  }
+
+  clickHere(right) {
+    if (this.drag || this.locked) return;
+    this.press(this.here(), { button: right ? 2 : 0 });
+    if (this.drag) this.finish();
+  }
+
+  // Puts the pen down, so that arrow keys draw a stroke, or lifts it.
+  pen() {
+    if (this.drag) return this.finish();
+    if (!this.locked) this.press(this.here(), { button: 0 });
+  }
+
+  toObject(step) {
+    const { draft } = this;
+    const { width, height } = draft;
+    const seen = new Uint8Array(draft.mask.length);
+    const centres = [];
+    for (let k = 0; k < draft.mask.length; k++) {
+      if (!draft.mask[k] || seen[k]) continue;
+      const pixels = region(draft.mask, width, height, k, seen);
+      centres.push(pixels.sort((a, b) => a - b)[pixels.length >> 1]);
+    }
+    if (!centres.length) return this.say("The mask has no object.");
+    const here = Math.floor(this.here().y) * width + Math.floor(this.here().x);
+    centres.sort((a, b) => a - b);
+    const next = step > 0 ? centres.find((k) => k > here) : centres.findLast((k) => k < here);
+    const at = next ?? (step > 0 ? centres[0] : centres.at(-1));
+    this.moveTo(at % width, Math.floor(at / width));
+  }
+
+  zoomBy(factor, at = this.here()) {
+    const view = this.view();
+    const scale = Math.min(48, Math.max(this.whole().scale / 2, view.scale * factor));
+    view.x += at.x * (view.scale - scale);
+    view.y += at.y * (view.scale - scale);
+    view.scale = scale;
+    this.drawSoon();
   }
 
   // ---- drawing
@@ -742,15 +899,22 @@ class Editor {
       context.drawImage(this.layer, 0, 0);
       context.globalAlpha = 1;
     }
+    if (this.drag?.pixels) this.drawScribble();
     if (this.pointer && !this.drag?.pan) this.drawPointer(view.scale);
     this.$(".zoom").textContent = `${Math.round(100 * view.scale)} %`;
     Object.assign(this.canvas.dataset, { scale: view.scale, x: view.x, y: view.y });
   }
 
+  drawScribble() {
+    const { context, drag } = this;
+    context.fillStyle = drag.guided ? `rgb(${this.data.colours[drag.guided].join()})` : "#fff";
+    for (const [y, x] of drag.pixels) context.fillRect(x, y, 1, 1);
+  }
+
   drawPointer(scale) {
     const { context, pointer } = this;
     const tool = preferences.tool;
-    const size = tool === "add" ? this.data.disc : tool === "delete" ? 0 : preferences.size;
+    const size = tool === "add" ? this.data.disc : tool === "delete" || tool === "guided" ? 0 : preferences.size;
     const colour = typeof tool === "number" ? this.data.colours[tool] : [255, 255, 255];
     const radius = Math.max(size / 2, 0.5);
     const cross = 5 / scale;
@@ -795,6 +959,7 @@ class Editor {
       button.disabled = Boolean(this.waiting);
     }
     this.element.dataset.edited = String(edited);
+    this.element.dataset.steps = String(draft.steps);
     this.element.dataset.frame = draft.id;
     this.draw();
   }
