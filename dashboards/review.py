@@ -212,12 +212,14 @@ def show_frame(work: Work, who: str) -> None:
         filtering = st.toggle("Filter objects by a measured quantity", key="measure")
         outside = show_objects(desk, shown) if filtering else []
     own = reviews.latest(frame, who)
+    guiding = work.maker is not None and st.session_state.get("editor", {}).get("guiding")
     with editor:
         mask_editor(
             grey_levels(shown),
             start,
             key="editor",
             image_key=pixel_sha256(shown),
+            foreground=work.foreground(index) if guiding else None,
             outside=outside,
             on_action=on_action,
             on_who=on_who,
@@ -237,8 +239,6 @@ def show_frame(work: Work, who: str) -> None:
             command=st.session_state.get("command"),
             guided=st.session_state.get("guided"),
         )
-    if work.maker is not None:
-        work.foreground(index)  # after the editor, so that the first click needs no network
 
 
 with layout.page(

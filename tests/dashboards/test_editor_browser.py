@@ -393,10 +393,11 @@ def test_a_stroke_is_drawn_at_once(tab, hand):
 
 
 def test_guided_clicks_add_and_remove_objects_within_300_ms(tab, hand, reviews, errors):
-    """Measured in the browser, from the release of the button to the changed mask."""
+    """Measured in the browser, from the release of the button to the frame after the change."""
     start = reviews().label(reviews().latest("0000"))
     y, x = np.argwhere(ndimage.binary_erosion(start == 1, iterations=2))[0]
     hand.keys("w")
+    tab.locator('.editor[data-map="ready"]').wait_for()
     delays = []
 
     def click(to_x: float, to_y: float) -> None:

@@ -105,6 +105,7 @@ def mask_editor(
     *,
     key: str,
     image_key: str,
+    foreground: np.ndarray | None = None,
     outside: Sequence[tuple[int, int]] = (),
     on_action: Callable[[], None] = lambda: None,
     on_who: Callable[[], None] = lambda: None,
@@ -123,6 +124,9 @@ def mask_editor(
         Key of the component.
     image_key : str
         Name of the image, which is encoded once.
+    foreground : (H, W) array, optional
+        Probability that a pixel belongs to any object, for the tool Guided. Without it, the server
+        answers its clicks.
     outside : sequence of (y, x)
         One pixel of every object that is dimmed.
     on_action, on_who, on_guide : callable
@@ -146,8 +150,11 @@ def mask_editor(
     Returns
     -------
     Component result
-        `action` and `guide` (once), `draft` and `who`.
+        `action` and `guide` (once), `draft`, `who`, and `guiding` once the tool Guided was chosen.
     """
+    map_ = None
+    if foreground is not None:
+        map_ = _png(f"map {image_key}", np.round(255 * foreground).astype(np.uint8))
     dim = {"id": data["id"], "seeds": [list(map(int, seed)) for seed in outside]}
     return _mount(
         key=key,
@@ -155,11 +162,13 @@ def mask_editor(
             **data,
             "shape": list(mask.shape),
             "image": _png(image_key, image),
+            "map": map_,
             "mask": encode_mask(mask),
             "dim": dim if len(outside) else None,
         },
-        default={"draft": None, "who": ""},
+        default={"draft": None, "who": "", "guiding": False},
         on_draft_change=lambda: None,
+        on_guiding_change=lambda: None,
         on_who_change=on_who,
         on_action_change=on_action,
         on_guide_change=on_guide,

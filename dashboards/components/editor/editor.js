@@ -1,8 +1,8 @@
 // Mask editor: paints a class map over a frame, entirely in the browser.
 //
 // Input: data of `mask_editor` (__init__.py). Output: trigger "action" {action, id, mask, answered},
-// trigger "guide" {id, n, mask, class, pixels} for a click or scribble of the tool Guided, answered by
-// data.guided; state "draft" {id, mask} while data.sync is set, state "who" with the name that this
+// trigger "guide" {id, n, mask, class, pixels} for a scribble of the tool Guided, answered by
+// data.guided; state "guiding" once that tool was chosen, which asks for data.map; state "draft" {id, mask} while data.sync is set, state "who" with the name that this
 // browser stores.
 // A mask travels as runs: base64 of little-endian uint32, class << 24 | length.
 
@@ -95,12 +95,94 @@ function region(mask, width, height, start, seen) {
   return found;
 }
 
+// Median area of the objects of a class, as `typical_area` of spinscope.analysis.clicks.
+export function typicalArea(mask, width, height, value) {
+  const seen = new Uint8Array(mask.length);
+  const areas = [];
+  for (let k = 0; k < mask.length; k++) {
+    if (mask[k] === value && !seen[k]) areas.push(region(mask, width, height, k, seen).length);
+  }
+  return areas.length ? median(areas) : 64;
+}
+
+function median(values) {
+  values.sort((a, b) => a - b);
+  const half = values.length >> 1;
+  return values.length % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+// Indices of the pixels that a click adds, as `click` of spinscope.analysis.clicks: the map (0 to 255)
+// is flooded around the click, down to a level between its surroundings and its peak.
+export function flood(mask, map, width, height, x, y, area) {
+  const margin = Math.max(12, Math.ceil(5 * Math.sqrt(area / Math.PI)));
+  const [x0, y0] = [Math.max(0, x - margin), Math.max(0, y - margin)];
+  const [x1, y1] = [Math.min(width, x + margin + 1), Math.min(height, y + margin + 1)];
+  const w = x1 - x0;
+  const h = y1 - y0;
+  const place = (k) => (y0 + Math.floor(k / w)) * width + x0 + (k % w);
+  const p = new Float64Array(w * h);
+  const free = new Uint8Array(w * h);
+  const radius2 = area / Math.PI;
+  const around = [];
+  const disc = [];
+  const start = (y - y0) * w + x - x0;
+  let peak = start;
+  for (let k = 0; k < w * h; k++) {
+    const at = place(k);
+    p[k] = map[at] / 255;
+    free[k] = mask[at] === 0 ? 1 : 0;
+    if (!free[k]) continue;
+    const d2 = (y0 + Math.floor(k / w) - y) ** 2 + (x0 + (k % w) - x) ** 2;
+    if (d2 <= 4 && (p[k] > p[peak] || (p[k] === p[peak] && k < peak))) peak = k;
+    if (d2 > 2.5 * radius2 && d2 < 16 * radius2) around.push(p[k]);
+    if (d2 <= radius2) disc.push(at);
+  }
+  const low = around.length ? median(around) : 0;
+  const rise = p[peak] - low;
+  if (rise <= 0) return disc;
+  const spread = (inside, seeds) => {
+    const seen = new Uint8Array(w * h);
+    const stack = seeds.filter(inside);
+    for (const k of stack) seen[k] = 1;
+    let count = 0;
+    while (stack.length) {
+      const k = stack.pop();
+      count++;
+      const u = k % w;
+      for (const [next, ok] of [[k - 1, u > 0], [k + 1, u < w - 1], [k - w, k >= w], [k + w, k < w * (h - 1)]]) {
+        if (ok && !seen[next] && inside(next)) {
+          seen[next] = 1;
+          stack.push(next);
+        }
+      }
+    }
+    return { seen, count };
+  };
+  let found;
+  for (let step = 0; step < 7; step++) {
+    const level = low + (0.35 + 0.1 * step) * rise;
+    found = spread((k) => free[k] && p[k] >= level, [peak]);
+    if (found.count <= 2 * area) break;
+  }
+  const border = [];
+  for (let k = 0; k < w * h; k++) {
+    const u = k % w;
+    if (u === 0 || u === w - 1 || k < w || k >= w * (h - 1)) border.push(k);
+  }
+  const outside = spread((k) => !found.seen[k], border).seen;
+  const pixels = [];
+  for (let k = 0; k < w * h; k++) {
+    if (k === start || (free[k] && !outside[k])) pixels.push(place(k));
+  }
+  return pixels;
+}
+
 function makeDraft(data) {
   const [height, width] = data.shape;
   const start = decode(data.mask, height * width);
   return {
     id: data.id, height, width, start, mask: start.slice(), undo: [], redo: [],
-    before: null, rect: null, command: 0, guide: 0, asked: null, steps: 0, dim: null, dimText: "", sent: null,
+    before: null, rect: null, command: 0, guide: 0, asked: null, dim: null, dimText: "", sent: null,
   };
 }
 
@@ -249,6 +331,7 @@ class Editor {
     this.waiting = null;
     this.pointer = null;
     this.drag = null;
+    this.steps = 0; // guided edits that were shown
     this.listen();
   }
 
@@ -328,6 +411,8 @@ class Editor {
       this.draft = draft;
     }
     if (this.image !== data.image) this.load(data.image);
+    if (this.mapUrl !== data.map) this.loadMap(data.map);
+    this.wish();
     this.command(data.command);
     this.guided(data.guided);
     this.dim(data.dim);
@@ -362,6 +447,32 @@ class Editor {
       this.draw();
     };
     image.src = url;
+  }
+
+  // Reads the probability map from its image.
+  loadMap(url) {
+    this.mapUrl = url;
+    this.map = null;
+    this.element.dataset.map = "none";
+    if (!url) return;
+    const image = new Image();
+    image.onload = () => {
+      if (this.mapUrl !== url) return;
+      const canvas = new OffscreenCanvas(image.width, image.height);
+      const context = canvas.getContext("2d", { willReadFrequently: true });
+      context.drawImage(image, 0, 0);
+      const { data } = context.getImageData(0, 0, image.width, image.height);
+      this.map = Uint8Array.from({ length: data.length / 4 }, (_, k) => data[4 * k]);
+      this.element.dataset.map = "ready";
+    };
+    image.src = url;
+  }
+
+  // Asks for the probability map once the tool that needs it was chosen.
+  wish() {
+    if (preferences.tool !== "guided" || this.data.map || this.wished) return;
+    this.wished = true;
+    this.setState("guiding", true);
   }
 
   makeClasses() {
@@ -430,20 +541,41 @@ class Editor {
     for (let k = 0; k < found.length; k++) {
       if (found[k] !== sent[k]) setPixels(draft, [k], found[k]);
     }
-    this.element.dataset.guideMs = String(Math.round(performance.now() - at));
-    draft.steps += 1;
-    if (commit(draft)) this.edited(draft.undo.at(-1).rect);
+    this.guidedDone(at);
   }
 
-  // Asks the server to correct the mask around these pixels; one pixel is a click.
+  // Ends a guided edit that began at a time in ms.
+  guidedDone(began) {
+    if (commit(this.draft)) this.edited(this.draft.undo.at(-1).rect);
+    // One frame later, what was drawn has been shown.
+    requestAnimationFrame(() => {
+      this.element.dataset.steps = String((this.steps += 1));
+      this.element.dataset.guideMs = String(Math.round(performance.now() - began));
+    });
+  }
+
+  // Corrects the mask around these pixels: a click is answered here as soon as the probability map has
+  // arrived, a scribble by the server.
   guide(pixels, value) {
     const { draft } = this;
     if (!pixels.length) return;
+    const began = performance.now();
+    const [y, x] = pixels[0];
+    const at = y * draft.width + x;
+    if (pixels.length === 1 && value && (draft.mask[at] || this.map?.length === draft.mask.length)) {
+      const { width, height, mask } = draft;
+      const found = mask[at]
+        ? region(mask, width, height, at, new Uint8Array(mask.length))
+        : flood(mask, this.map, width, height, x, y, typicalArea(mask, width, height, value));
+      begin(draft);
+      setPixels(draft, found, mask[at] ? 0 : value);
+      return this.guidedDone(began);
+    }
     if (draft.asked && performance.now() - draft.asked.at < TIMEOUT_MS) {
       return this.say("The last click has not been answered yet.");
     }
     draft.guide += 1;
-    draft.asked = { id: draft.id, n: draft.guide, sent: draft.mask.slice(), at: performance.now() };
+    draft.asked = { id: draft.id, n: draft.guide, sent: draft.mask.slice(), at: began };
     const payload = { id: draft.id, n: draft.guide, mask: encode(draft.mask) };
     this.trigger("guide", { ...payload, class: value, pixels });
   }
@@ -507,6 +639,7 @@ class Editor {
     preferences.tool = /^\d+$/.test(tool) ? Number(tool) : tool;
     if (preferences.tool === 0) preferences.tool = "erase";
     if (typeof preferences.tool === "number") preferences.brush = preferences.tool;
+    this.wish();
     this.show();
   }
 
@@ -959,7 +1092,7 @@ class Editor {
       button.disabled = Boolean(this.waiting);
     }
     this.element.dataset.edited = String(edited);
-    this.element.dataset.steps = String(draft.steps);
+    this.element.dataset.steps = String(this.steps);
     this.element.dataset.frame = draft.id;
     this.draw();
   }
