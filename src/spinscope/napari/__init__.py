@@ -1,0 +1,1 @@
+"""Plugin of napari: open recordings, segment them, correct masks, and show tracks."""
