@@ -217,7 +217,7 @@ class SegmentWidget(Container):
         layer, (frame, y, x) = self.masks, place
         chosen = int(layer.selected_label)
         value = chosen if 0 < chosen < len(self.results.classes) else SKYRMION
-        mask = np.asarray(layer.data[frame])
+        mask = np.array(layer.data[frame])  # a copy, since the layer changes in place
         corrected = click(mask, self._foreground(layer, frame), (y, x), value)
         changed = np.nonzero(corrected != mask)
         if len(changed[0]):
