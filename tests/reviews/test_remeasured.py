@@ -74,6 +74,9 @@ def test_reviewed_masks_replace_those_of_the_model(results, tmp_path):
         before, after = (t[t["frame"] == frame][columns] for t in (results.objects, new.objects))
         np.testing.assert_allclose(after, before)
     assert set(new.summary["settings"]["reviews"]["frames"]) == {"0001", "0003 [part]"}
+    assert new.summary["settings"]["reviews"]["reviewers"] == dict.fromkeys(
+        ["0001", "0003 [part]"], "Ada"
+    )
     assert new.summary["settings"]["models"] == MODELS
 
     changed = (new.folder / "summary.json").stat().st_mtime_ns

@@ -111,8 +111,8 @@ function median(values) {
   return values.length % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-// Indices of the pixels that a click adds, as `click` of spinscope.analysis.clicks: the map (0 to 255)
-// is flooded around the click, down to a level between its surroundings and its peak.
+// Indices of the pixels that a click adds, as `click` of spinscope.analysis.clicks: the map (0 to 255),
+// averaged with a usual object, is flooded down to a level between its surroundings and its peak.
 export function flood(mask, map, width, height, x, y, area) {
   const margin = Math.max(12, Math.ceil(5 * Math.sqrt(area / Math.PI)));
   const [x0, y0] = [Math.max(0, x - margin), Math.max(0, y - margin)];
@@ -121,6 +121,7 @@ export function flood(mask, map, width, height, x, y, area) {
   const h = y1 - y0;
   const place = (k) => (y0 + Math.floor(k / w)) * width + x0 + (k % w);
   const p = new Float64Array(w * h);
+  const usual = new Float64Array(w * h);
   const free = new Uint8Array(w * h);
   const radius2 = area / Math.PI;
   const around = [];
@@ -133,6 +134,7 @@ export function flood(mask, map, width, height, x, y, area) {
     free[k] = mask[at] === 0 ? 1 : 0;
     if (!free[k]) continue;
     const d2 = (y0 + Math.floor(k / w) - y) ** 2 + (x0 + (k % w) - x) ** 2;
+    usual[k] = 1 / (1 + Math.exp(Math.sqrt(d2) - Math.sqrt(radius2)));
     if (d2 <= 4 && (p[k] > p[peak] || (p[k] === p[peak] && k < peak))) peak = k;
     if (d2 > 2.5 * radius2 && d2 < 16 * radius2) around.push(p[k]);
     if (d2 <= radius2) disc.push(at);
@@ -158,10 +160,10 @@ export function flood(mask, map, width, height, x, y, area) {
     }
     return { seen, count };
   };
+  const heights = p.map((v, k) => (Math.min(1.5, Math.max(0, (v - low) / rise)) + usual[k]) / 2);
   let found;
   for (let step = 0; step < 7; step++) {
-    const level = low + (0.35 + 0.1 * step) * rise;
-    found = spread((k) => free[k] && p[k] >= level, [peak]);
+    found = spread((k) => k === peak || (free[k] && heights[k] >= 0.35 + 0.1 * step), [peak]);
     if (found.count <= 2 * area) break;
   }
   const border = [];

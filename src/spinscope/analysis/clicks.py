@@ -1,7 +1,8 @@
 """Corrections of a mask by clicks and scribbles, guided by the probability map of a model.
 
-The probability of an object that a model misses is low, but rises above its surroundings: a click
-floods the map around it down to a level between the two. A scribble names pixels of one class; a
+The probability of an object that a model misses is low, but rises above its surroundings, and the
+object is about as large as the others: a click floods the mean of the map and of a usual object,
+down to a level between the surroundings and the peak. A scribble names pixels of one class; a
 random walk on the map decides about the pixels around it.
 """
 
@@ -19,7 +20,8 @@ DEFAULT_AREA = 64.0
 """Area in px of an object where the mask holds no other."""
 
 LEVEL_FRACTION = 0.35
-"""Height of the level between the probability of the surroundings (0) and of the object (1)."""
+"""Level of the mean of two maps: the probability, 0 in the surroundings and 1 at the peak, and a
+disc of the typical area at the click, whose edge is a pixel or two wide."""
 
 _MOST_AREA = 2.0
 """An added object has at most this many times the typical area."""
@@ -210,8 +212,13 @@ def _flood(
     rise = float(probability[peak]) - low
     if rise <= 0:  # the map shows nothing here: a disc of the typical area
         return free & (distance2 <= radius2)
-    for fraction in (LEVEL_FRACTION, *np.arange(LEVEL_FRACTION + 0.1, 1, 0.1)):
-        numbers, _ = ndimage.label(free & (probability >= low + fraction * rise))
+    height = np.clip((probability - low) / rise, 0, 1.5)
+    usual = 1 / (1 + np.exp(np.sqrt(distance2) - math.sqrt(radius2)))
+    height = (height + usual) / 2
+    for step in range(7):
+        inside = free & (height >= LEVEL_FRACTION + 0.1 * step)
+        inside[peak] = True
+        numbers, _ = ndimage.label(inside)
         found = numbers == numbers[peak]
         if found.sum() <= _MOST_AREA * area:
             break

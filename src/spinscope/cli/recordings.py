@@ -201,12 +201,18 @@ def measure(
     settings: Settings,
     folder: Results,
     sample_mask: option(Path, "Image that is black where the sample has no film.") = None,
+    reviews: option(Path, "Folder of reviews that replace masks; writes NAME-reviewed.") = None,
     film: former(Path, "--film") = None,
 ) -> Answer:
     """Measure lattice order and tracks of a segmented recording."""
     from spinscope import jobs
 
     sample_mask = renamed("--film", "--sample-mask", sample_mask, film)
+    if reviews is not None:
+        from spinscope.reviews.remeasured import remeasure
+
+        folder = remeasure(folder, reviews).folder
+        print(f"corrected masks: {folder}", file=sys.stderr)
     figures = jobs.measure(settings.load(), folder, sample_mask)
     return Answer(figure_lines(figures), figures)
 

@@ -44,7 +44,8 @@ def remeasure(
     Returns
     -------
     Results
-        The new results. Their settings name the reviews; the same reviews are measured once.
+        The new results. Their settings name the reviews and their reviewers; the same reviews are
+        measured once.
 
     Raises
     ------
@@ -58,7 +59,11 @@ def remeasure(
         raise SpinscopeError(f"{reviews} holds no accepted or corrected frame of {folder}")
     settings = {key: value for key, value in results.summary["settings"].items() if key != "tta"}
     settings.pop("recording", None)
-    settings["reviews"] = {"folder": str(reviews), "frames": masks.used}
+    settings["reviews"] = {
+        "folder": str(reviews),
+        "frames": masks.used,
+        "reviewers": masks.reviewers,
+    }
     return segment_recording(
         recording,
         masks,
@@ -90,6 +95,10 @@ class _ReviewedMasks:
             one.review.frame: one.review.after for every in self._reviews.values() for one in every
         }
         """Reviewed frame → hash of its mask."""
+        self.reviewers = {
+            one.review.frame: one.review.who for every in self._reviews.values() for one in every
+        }
+        """Reviewed frame → its reviewer."""
 
     def _hash(self, raw: np.ndarray) -> str:
         return image_sha256(image_of(raw, self._white))
