@@ -22,6 +22,7 @@ from tests.conftest import discs
 from tests.intake.conftest import raw
 
 from spinscope import cli
+from spinscope.analysis.exports import KINDS
 from spinscope.cli import recordings, shared
 from spinscope.images import read_label, write_image, write_label
 from spinscope.models.store import save_model
@@ -170,7 +171,7 @@ def test_a_film_is_segmented_measured_and_exported(run, film, tmp_path):
     with Image.open(Path(row["folder"]) / "plots.png") as file:
         assert file.width > 1000 and len(file.convert("L").getcolors()) > 10
     code, printed, _ = run("export", row["folder"], "--to", "all", "--out", tmp_path / "all")
-    assert (code, len(printed.splitlines())) == (0, 7)
+    assert (code, len(printed.splitlines())) == (0, len(KINDS))
     code, _, error = run("export", row["folder"], "--to", "roi,gif")
     assert code == 1 and "export 'gif' must be one of roi, labels, " in error
     film.unlink()
