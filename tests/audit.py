@@ -34,6 +34,8 @@ EXPLAINED = {
 LICENCES = {
     "grandalf": "GPL-2.0, of DVC: a program beside this one; not imported",
     "psycopg2-binary": "LGPL, of the extra `server`: used as a library, unchanged",
+    "pyqt6": "GPL-3.0, of the extra `napari`: used as a library, not distributed with spinscope",
+    "pyqt6-qt6": "LGPL-3.0, of the extra `napari`: used as a library, unchanged",
     "pygit2": "GPL-2.0 with linking exception, of DVC",
     "rosettasciio": "GPL-3.0, of the extra `microscopes`: used as a library, unchanged",
     "text-unidecode": "Artistic License or GPL, of Prefect: used under the Artistic License",
