@@ -146,6 +146,6 @@ def test_nodes_need_a_server_of_prefect_that_they_reach(slurm):
 
 def test_a_missing_extra_is_named(slurm, monkeypatch):
     cluster = importlib.import_module("_cluster")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)  # as if it were not installed
     with pytest.raises(SpinscopeError, match=r"pip install 'spinscope\[cluster\]'"):
         cluster.runner(settings().cluster, 1)
