@@ -1072,7 +1072,8 @@ class Editor {
   show() {
     const { draft, data } = this;
     if (!draft) return;
-    const edited = draft.undo.length > 0 && !same(draft.mask, draft.start);
+    const changed = draft.undo.length + draft.redo.length > 0; // undoing a saved edit is one, too
+    const edited = changed && !same(draft.mask, draft.start);
     if (typeof preferences.tool === "number" && preferences.tool >= data.classes.length) preferences.tool = 1;
     for (const button of this.root.querySelectorAll("[data-tool]")) {
       const mine = button.dataset.tool === String(preferences.tool);
