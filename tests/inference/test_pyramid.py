@@ -67,5 +67,15 @@ def test_bright_bubbles_views_and_ensembles(network):
         assert not isinstance(pyramid.under(1 / 2, True), Pyramid)
 
 
+def test_a_very_large_frame_has_the_scale_of_the_recording(network):
+    image = np.random.default_rng(1).normal(0.5, NOISE, (2000, 2400)).astype(np.float32)
+    image[800:1000, 700:900] -= 4 * NOISE
+    image[300:324, 300:324] -= 4 * NOISE
+    pyramid = Pyramid.of(network, 1 / 8, SCALES)
+    expected = network.under(1 / 8, False).classes(image)
+    assert len(areas(expected == 1)) == 1
+    np.testing.assert_array_equal(pyramid.classes(image), expected)
+
+
 def test_the_scale_of_the_training_frames_has_no_pyramid(network):
     assert not isinstance(fitted(network, Conditions(None, False, {})), Pyramid)

@@ -24,6 +24,8 @@ _BETTER = 1.1
 """Another scale must have this many times the evidence of the recording's own in a frame."""
 _REACH = 3
 """Network pixels around an added object that are taken from its scale."""
+_MOST_PIXELS = 2**22
+"""Larger frames are segmented at the scale of the recording alone: memory."""
 
 
 class _Added(NamedTuple):
@@ -98,7 +100,13 @@ class Pyramid(Predictor):
         return replace(self, inverted=inverted, members=members)
 
     def views(self, image: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
-        """Yield the class probabilities of each augmented view, each object at its scale."""
+        """Yield the class probabilities of each augmented view, each object at its scale.
+
+        Frames of more than 2048×2048 pixels have the scale of the recording.
+        """
+        if image.size > _MOST_PIXELS:
+            yield from self.members[0].views(image, tta)
+            return
         members = [member.views(image, tta) for member in self.members]
         first = [next(views) for views in members]
         best, added = self._plan(image, first)
