@@ -113,7 +113,7 @@ def test_a_version_brings_its_code_and_names_packages_of_an_index(store, registe
     assert "spinscope" not in named
     code = packed / "code/spinscope"
     assert (code / "tracking/serving.py").is_file()
-    assert {path.suffix for path in code.rglob("*.*")} <= {".py", ".html"}
+    assert {path.suffix for path in code.rglob("*.*")} <= {".py", ".html", ".yaml"}
 
 
 def test_mlflow_compares_logged_models_by_parameters_and_metrics(
