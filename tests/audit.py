@@ -37,7 +37,7 @@ LICENCES = {
     "pyqt6": "GPL-3.0, of the extra `napari`: used as a library, not distributed with spinscope",
     "pyqt6-qt6": "LGPL-3.0, of the extra `napari`: used as a library, unchanged",
     "pygit2": "GPL-2.0 with linking exception, of DVC",
-    "rosettasciio": "GPL-3.0, of the extra `microscopes`: used as a library, unchanged",
+    "rosettasciio": "GPL-3.0, of the extra `tem`: used as a library, unchanged",
     "text-unidecode": "Artistic License or GPL, of Prefect: used under the Artistic License",
     "dulwich": "Apache-2.0 or GPL-2.0, of DVC: used under Apache-2.0",
 }

@@ -42,8 +42,8 @@ def propagate(
 
     Whole objects that were added or removed are followed; each moves like its eight nearest linked
     objects (see `link`). An added object is proposed where the probability near its predicted place
-    reaches `SUPPORT` and a click there gives an object of like area. A removed object is removed as
-    long as its track goes on. A change ends in the first frame that does not support it, and the
+    reaches `SUPPORT` and a click there gives an object of similar area. A removed object is removed
+    until its track ends. A change ends in the first frame that does not support it, and the
     proposals end with the last change.
 
     Parameters

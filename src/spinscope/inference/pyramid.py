@@ -52,7 +52,7 @@ def fitted(predictor: Predictor, conditions: Conditions) -> Predictor:
     scale = conditions.scale
     fitting = predictor.under(scale, conditions.inverted)
     if scale is not None and scale < 1:
-        fitting = Pyramid.of(fitting, scale, tuple(scale for scale, _ in conditions.evidence))
+        fitting = Pyramid.of(fitting, scale, tuple(tried for tried, _ in conditions.evidence))
     return replace(fitting, doubted=conditions.noise)
 
 
