@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 from spinscope.errors import SpinscopeError
-from spinscope.inference.predict import Segmented
+from spinscope.live.given import GivenMasks
 from spinscope.live.pipeline import segment_recording
 from spinscope.live.results import Results, open_results
-from spinscope.recordings import Recording, image_of
+from spinscope.recordings import image_of
 from spinscope.reviews.corrected import FinalReview, final_reviews
 from spinscope.reviews.folder import Reviews, image_sha256
 
@@ -54,19 +54,30 @@ def remeasure(
     """
     results, folder = open_results(folder), Path(folder)
     recording = results.recording()
-    masks = _ReviewedMasks(results, recording, final_reviews([Reviews.open(reviews)]))
-    if not masks.used:
+    white = recording.scale
+    frames = {k: image_sha256(image_of(raw, white)) for k, raw in recording.frames()}
+    used: dict[str, list[FinalReview]] = {}
+    for one in final_reviews([Reviews.open(reviews)]):
+        if one.review.frame_sha256 in frames.values():
+            used.setdefault(one.review.frame_sha256, []).append(one)
+    if not used:
         raise SpinscopeError(f"{reviews} holds no accepted or corrected frame of {folder}")
+    counted = [one.review for every in used.values() for one in every]
+    masks = {
+        k: partial(_reviewed, results, k, used.get(found, ()))
+        for k, found in frames.items()
+        if k < results.n_frames
+    }
     settings = {key: value for key, value in results.summary["settings"].items() if key != "tta"}
     settings.pop("recording", None)
     settings["reviews"] = {
         "folder": str(reviews),
-        "frames": masks.used,
-        "reviewers": masks.reviewers,
+        "frames": {review.frame: review.after for review in counted},
+        "reviewers": {review.frame: review.who for review in counted},
     }
     return segment_recording(
         recording,
-        masks,
+        GivenMasks(masks, results.summary["classes"], "it has no mask in the results"),
         Path(out) if out else folder.with_name(f"{folder.name}-reviewed"),
         settings={**settings, "tta": 1},
         min_px=settings["min_px"],
@@ -75,39 +86,10 @@ def remeasure(
     )
 
 
-class _ReviewedMasks:
-    """Takes the place of a network: returns the reviewed or stored mask of each frame."""
-
-    doubted = False
-
-    def __init__(self, results: Results, recording: Recording, final: Sequence[FinalReview]):
-        self.info = {"classes": results.summary["classes"]}
-        self.engine = SimpleNamespace(name="reviewed", precision="masks")
-        self._results, self._white = results, recording.scale
-        self._frames = {
-            self._hash(raw): index for index, raw in recording.frames() if index < results.n_frames
-        }
-        self._reviews: dict[str, list[FinalReview]] = {}
-        for one in final:
-            if one.review.frame_sha256 in self._frames:
-                self._reviews.setdefault(one.review.frame_sha256, []).append(one)
-        self.used = {
-            one.review.frame: one.review.after for every in self._reviews.values() for one in every
-        }
-        """Reviewed frame → hash of its mask."""
-        self.reviewers = {
-            one.review.frame: one.review.who for every in self._reviews.values() for one in every
-        }
-        """Reviewed frame → its reviewer."""
-
-    def _hash(self, raw: np.ndarray) -> str:
-        return image_sha256(image_of(raw, self._white))
-
-    def segment_views(self, raw: np.ndarray, tta: int) -> Segmented:
-        """Mask of a frame; its probability is unknown, and there are no views."""
-        found = self._hash(raw)
-        mask = self._results.mask(self._frames[found])
-        for one in self._reviews.get(found, ()):
-            y0, x0, y1, x1 = one.review.window or (0, 0, *mask.shape)
-            mask[y0:y1, x0:x1] = one.reviews.label(one.review)
-        return Segmented(mask, float("nan"), [], None)
+def _reviewed(results: Results, index: int, final: Sequence[FinalReview]) -> np.ndarray:
+    """Mask of a frame with what its reviews replace."""
+    mask = results.mask(index)
+    for one in final:
+        y0, x0, y1, x1 = one.review.window or (0, 0, *mask.shape)
+        mask[y0:y1, x0:x1] = one.reviews.label(one.review)
+    return mask
