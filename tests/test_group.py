@@ -18,6 +18,9 @@ from spinscope.config import project_root
 
 pytestmark = pytest.mark.slow
 
+# States of a Prefect run that are final.
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
 
 def test_data_are_pushed_to_the_store_and_pulled_elsewhere(git: str, s3: Bucket, tmp_path):
     environment = {**os.environ, **s3.environment}
@@ -114,14 +117,16 @@ def test_a_worker_of_the_group_runs_a_flow(postgres: Postgres, tmp_path):
         run = client.post(
             f"{api}/deployments/{deployment['id']}/create_flow_run", json={"parameters": parameters}
         ).json()
-        started.append(
-            start("worker", "worker", "start", "--pool", "lab", "--run-once", env=environment)
-        )
-        started[1].wait()
-        state = client.get(f"{api}/flow_runs/{run['id']}").json()["state"]
-        assert (state["type"], "'no-such-model' is not registered" in state["message"]) == (
-            "FAILED", True
-        ), (state, logs["worker"].read_text())  # fmt: skip
+        worker = start("worker", "worker", "start", "--pool", "lab", env=environment)
+        started.append(worker)
+
+        def state() -> dict:
+            return client.get(f"{api}/flow_runs/{run['id']}").json()["state"]
+
+        wait_for(lambda: state()["type"] in ENDED, worker, logs["worker"])
+        ended = state()
+        assert ended["type"] == "FAILED", (ended, logs["worker"].read_text())
+        assert "'no-such-model' is not registered" in ended["message"]
         # The state is in PostgreSQL.
         rows = postgres.execute("SELECT state_type FROM flow_run", database)
         assert rows == [("FAILED",)]
