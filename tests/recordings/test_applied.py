@@ -137,6 +137,15 @@ def test_a_table_of_one_column_and_windows_letters(tmp_path):
     )
 
 
+def test_the_table_of_an_ome_tiff_has_the_name_of_the_recording(tmp_path):
+    path = tmp_path / "film.ome.tif"
+    tifffile.imwrite(path, np.zeros((2, 8, 8), np.uint8), ome=True, metadata={"axes": "TYX"})
+    (tmp_path / "film.csv").write_text(rows("field_mt", [3, 4]))
+    assert open_recording(path).applied["field_mt"].tolist() == [3, 4]
+    path.with_suffix(".csv").write_text(rows("field_mt", [5, 6]))  # film.ome.csv comes first
+    assert open_recording(path).applied["field_mt"].tolist() == [5, 6]
+
+
 def test_times_of_ome_planes(tmp_path):
     path, times = tmp_path / "film.ome.tif", [0.0, 40.0, 90.0, 100.0]
     planes = {"DeltaT": times, "DeltaTUnit": ["ms"] * 4}

@@ -2,10 +2,10 @@
 
 Each quantity is a column with one value per frame, in the unit that its name ends with:
 `field_mt`, `in_plane_field_mt`, `current_ma`, `temperature_k`, `pulse_ns`, `pulse_mt`, `time_s`.
-They come from a table beside the recording (`NAME.csv` beside `NAME.tif`, `applied.csv` in a folder
-of images), else from the labels that ImageJ stores with the frames of a stack, from the names of
-the images of a folder, or from the name of the file: `bubble_12.5mT_300K.tif`; times also from the
-planes of OME-XML.
+They come from a table beside the recording (`NAME.csv` beside `NAME.tif` or `NAME.ome.tif`,
+`applied.csv` in a folder of images), else from the labels that ImageJ stores with the frames of a
+stack, from the names of the images of a folder, or from the name of the file:
+`bubble_12.5mT_300K.tif`; times also from the planes of OME-XML.
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ def with_applied(recording: Recording) -> Recording:
     table = recording.path / SIDECAR
     if not recording.path.is_dir():
         table = recording.path.with_suffix(".csv")
+        if not table.is_file():  # film.csv beside film.ome.tif
+            table = recording.path.with_name(f"{recording.name}.csv")
     found = {}
     if table.is_file() and table != recording.path:
         found = read_applied(table, [recording.names(k) for k in range(recording.n)])
