@@ -6,8 +6,8 @@ the environment that runs this script. `seconds`: of building the wheel and pip,
 holds. Import: `import spinscope` above the start of Python, shortest of five. Peer: the limit.
 
 In the environment a simulated Kerr frame is segmented, measured and exported, with a new HOME, in
-an empty folder and, where Linux allows it, without a network. `objects`: its skyrmions.
-`home_files`: files that were written into HOME.
+an empty folder and, where Linux allows it, without a network: then `isolated` is true. `objects`:
+its skyrmions. `home_files`: files that were written into HOME.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ def main() -> dict[str, dict]:
         install(venv, Path(folder))
         seconds = time.monotonic() - begun
         work.mkdir()
-        objects, written = use(venv, work, Path(folder) / "home")
-        done = {"seconds": round(seconds, 1), "objects": objects, "home_files": written}
+        done = {"seconds": round(seconds, 1), **use(venv, work, Path(folder) / "home")}
         return {
             "install.megabytes": row(megabytes(venv), "MB", megabytes(Path(sys.prefix)), **done),
             "install.import_s": row(import_seconds(venv / "bin/python"), "s", LIMIT_S),
@@ -66,8 +65,8 @@ def install(venv: Path, folder: Path) -> None:
     run([*pip, "--constraint", str(versions), str(wheel)])
 
 
-def use(venv: Path, work: Path, home: Path) -> tuple[int, int]:
-    """Segment, measure and export a frame; returns its objects and the files in the home."""
+def use(venv: Path, work: Path, home: Path) -> dict[str, int | bool]:
+    """Segment, measure and export a frame; returns `objects`, `home_files` and `isolated`."""
     home.mkdir()
     settings = load_params("demo", family="moke-unet").kerr
     ((_, image, _),) = kerr_frames(1, 1, settings)
@@ -83,7 +82,8 @@ def use(venv: Path, work: Path, home: Path) -> tuple[int, int]:
             objects = json.loads(answer)[0]["objects"]
     if {path.name for path in work.iterdir()} != {"frame.tif", "masks"}:
         raise SystemExit(f"files beside the recording: {sorted(work.iterdir())}")
-    return objects, sum(path.is_file() for path in home.rglob("*"))
+    written = sum(path.is_file() for path in home.rglob("*"))
+    return {"objects": objects, "home_files": written, "isolated": bool(isolated)}
 
 
 def megabytes(folder: Path) -> float:
