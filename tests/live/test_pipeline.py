@@ -298,6 +298,19 @@ def test_a_watched_folder_is_taken_frame_by_frame(tmp_path, frames, predictor):
         found.recording()
 
 
+def test_names_in_a_watched_folder_say_what_was_applied(tmp_path, frames, predictor):
+    """The first frame decides the columns; the folder has the values that are the same for all."""
+    folder = tmp_path / "camera_295K"
+    folder.mkdir()
+    for k, name in enumerate(("a_-12.5mT", "b_3mT", "c")):
+        tifffile.imwrite(folder / f"{name}.tif", frames[k])
+    watched(folder, tmp_path / "out", predictor, 2)
+    found = watched(folder, tmp_path / "out", predictor, 3)  # resumed
+    np.testing.assert_array_equal(found.applied["field_mt"], [-12.5, 3, np.nan])
+    assert set(found.applied["temperature_k"]) == {295}
+    assert "field_mt" in found.objects
+
+
 def test_a_watch_is_resumed(tmp_path, frames, predictor):
     """Also where earlier frames were moved, and later ones sort before them."""
     folder = tmp_path / "camera"

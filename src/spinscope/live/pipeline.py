@@ -39,7 +39,6 @@ from spinscope.live.results import (
     same_settings,
 )
 from spinscope.recordings import Recording, RecordingError, WatchedFolder, readable_frames
-from spinscope.recordings.applied import applied_of
 
 _WAIT = 0.2  # s between checks for finished frames while no new one arrives
 _LINGER = 2.0  # s after which the frames of a slow camera are written as an incomplete chunk
@@ -174,7 +173,7 @@ def segment_recording(
             region=chunks.region,
             check=error is None and warnings is not None and index % CHECKED == 0,
         )
-        applied = applied_of(recording.applied, index)
+        applied = recording.applied_at(index)
         return encode(unreadable(frame, error) if error else frame, recording.names(index), applied)
 
     with locked(folder):
@@ -206,7 +205,7 @@ def segment_recording(
             "recording": source,
             "classes": list(CLASSES if chunks.left_out else predictor.info["classes"]),
             "left_out": chunks.left_out,
-            "applied": list(recording.applied),
+            "applied": list(recording.applied_at(0)),
             "engine": f"{predictor.engine.name} {predictor.engine.precision}",
             "error": str(error) if error else None,
         }

@@ -342,8 +342,3 @@ def _value(path: Path, row: int, column: str, text: str) -> float:
     if not math.isfinite(value):
         raise RecordingError(f"{path}: row {row}, {column} (={text!r:.80}) must be a number")
     return value
-
-
-def applied_of(applied: Mapping[str, np.ndarray], index: int) -> dict[str, float]:
-    """Applied quantities of one frame."""
-    return {column: float(values[index]) for column, values in applied.items()}

@@ -103,6 +103,10 @@ class Recording(ABC):
         """Return the name of a frame: its number from 0 with leading zeros, as "0007"."""
         return f"{index:0{max(4, len(str(self.n - 1)))}d}"
 
+    def applied_at(self, index: int) -> dict[str, float]:
+        """Return what was done to the sample in one frame: column → value, NaN where unknown."""
+        return {column: float(values[index]) for column, values in self.applied.items()}
+
     @abstractmethod
     def stored(self, index: int) -> np.ndarray:
         """Read the pixels (H, W) of one frame as they are stored, of any type of numbers."""

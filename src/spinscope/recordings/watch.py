@@ -7,6 +7,7 @@ computer writes to a network share, and a file is complete only once it stopped 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spinscope.recordings.applied import of_text
 from spinscope.recordings.base import Recording, RecordingError
 from spinscope.recordings.folder import is_image, natural, read_file
 
@@ -104,6 +106,15 @@ class WatchedFolder(Recording):
     def names(self, index: int) -> str:
         """Return the stem of the frame's file."""
         return self._skipped[index] if index < len(self._skipped) else self._files[index].stem
+
+    def applied_at(self, index: int) -> dict[str, float]:
+        """Return the values in the name of the frame, else in that of the folder.
+
+        The columns are those of the first frame; a value is NaN where a later name lacks it.
+        """
+        columns = of_text(self.name) | of_text(self.names(0))
+        found = of_text(self.name) | of_text(self.names(index))
+        return {column: found.get(column, math.nan) for column in columns}
 
     def spanning(self) -> set[int]:
         """Frames that decide the range of all: the one that is read first."""
