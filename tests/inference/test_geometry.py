@@ -81,3 +81,16 @@ def test_an_invalid_angle_or_scale_is_named(values):
 def test_a_frame_that_becomes_too_large_is_refused():
     with pytest.raises(SpinscopeError, match=str(MAX_PIXELS)):
         Geometry(0, 1000).rotated_shape((512, 672))
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (33, 46)])
+def test_nearest_is_undo_of_a_mask_away_from_its_outline(shape):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    mask = np.hypot(y - 14, x - 20) < 9
+    geometry = Geometry(scale=1 / 4)
+    low = geometry.resized(mask.astype(np.float32)) > 0.5
+    found = geometry.nearest(low, shape)
+    smooth = geometry.undo(low[..., None].astype(np.float32), shape)[..., 0]
+    assert found.shape == shape and found.any() and not found.all()
+    np.testing.assert_array_equal(found[smooth > 0.75], True)
+    np.testing.assert_array_equal(found[smooth < 0.25], False)

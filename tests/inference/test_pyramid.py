@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -47,6 +49,22 @@ def test_each_frame_has_its_scale(network, diameter):
     image, truth = bubbles((160, 190, diameter))
     pyramid = Pyramid.of(network, 1 / 8, SCALES)
     np.testing.assert_allclose(areas(pyramid.classes(image) == 1), areas(truth), rtol=0.06)
+
+
+def test_a_fine_scale_is_computed_only_where_it_may_show_more(network):
+    """A frame of one large bubble needs no fine scale; a small one beside it does."""
+    large, small = (150, 130, 180), (90, 310, 14)
+    for places, finest in (((large,), 96), ((large, small), 320), ((small,), 320)):
+        rows = []
+
+        def engine(batch, rows=rows):
+            rows.append(batch.shape[1])
+            return network.engine(batch)
+
+        engine.streams = 1
+        pyramid = Pyramid.of(replace(network, engine=engine), 1 / 8, SCALES)
+        pyramid.classes(bubbles(*places)[0])
+        assert max(rows) == finest
 
 
 def test_nothing_is_added_to_a_frame_of_noise(network):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -46,6 +46,7 @@ _SPARSE = 0.02  # fraction of a frame that specks of noise do not cover
 _SIDE = 2048  # px: only the middle of larger frames is tried
 _BLOCK = 4  # px: side of the blocks whose differences show noise that neighbours share
 _WALL, _AROUND = 1.5, 5.0  # px from an object: its blurred wall, and the least reach around it
+_MIXED, _NEXT = 1.0, 2.0  # the same in pixels of a coarser grid, at least
 
 
 @dataclass(frozen=True)
@@ -212,33 +213,55 @@ def evidence(standard: np.ndarray, mask: np.ndarray, sd: float) -> np.ndarray:
     >>> bool(evidence(image, disc, 1.0)[0] > 30 > 0 > evidence(-image, disc, 1.0)[0])
     True
     """
-    found = labelled_evidence(standard, mask, sd)[1]
-    return found[np.isfinite(found)]
+    objects = objects_of(standard, mask, sd)
+    return objects.nats[np.isfinite(objects.nats)]
 
 
-def labelled_evidence(
-    standard: np.ndarray, mask: np.ndarray, sd: float
-) -> tuple[np.ndarray, np.ndarray]:
+class Objects(NamedTuple):
+    """Objects of a mask.
+
+    Attributes
+    ----------
+    labels : (H, W) int array
+        Number of the object of each pixel, from 1.
+    nats : (n + 1,) float array
+        `evidence` by number; NaN for the background and for objects that the border cuts.
+    size, step : (n + 1,) arrays
+        Pixels of each object, and by how much it is darker than its surroundings; 0 for the
+        background.
+    """
+
+    labels: np.ndarray
+    nats: np.ndarray
+    size: np.ndarray
+    step: np.ndarray
+
+
+def objects_of(standard: np.ndarray, mask: np.ndarray, sd: float, pixel: float = 1.0) -> Objects:
     """Objects of a mask and the `evidence` of each.
 
     Parameters
     ----------
-    standard, mask, sd
+    standard, mask : (H, W) arrays
         As for `evidence`.
+    sd : float
+        Noise of a pixel of the frame.
+    pixel : float
+        Side of a pixel of `standard`, in pixels of the frame.
 
     Returns
     -------
-    labels : (H, W) int array
-        Number of the object of each pixel, from 1.
-    nats : (n + 1,) float array
-        Evidence by number; NaN for the background and for objects that the border cuts.
+    Objects
     """
-    labels, size, around, step = _steps(standard, mask)
-    explained = size * around / np.maximum(size + around, 1) * step * np.abs(step) / (2 * sd**2)
-    nats = explained - COST * _sides(labels, len(size) - 1) - np.log(mask.size)
+    labels, size, around, step = _steps(standard, mask, pixel)
+    both = size * around / np.maximum(size + around, 1)
+    explained = both * pixel**2 * step * np.abs(step) / (2 * sd**2)
+    outline = pixel * _sides(labels, len(size) - 1)
+    nats = explained - COST * outline - np.log(mask.size * pixel**2)
     nats[0] = np.nan
     nats[np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])] = np.nan
-    return labels, nats
+    size[0] = 0
+    return Objects(labels, nats, size, step)
 
 
 def without_objects(standard: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -248,7 +271,7 @@ def without_objects(standard: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _steps(
-    standard: np.ndarray, mask: np.ndarray
+    standard: np.ndarray, mask: np.ndarray, pixel: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Labels (H, W) of objects; by label, their pixels, those around, and how much darker it is."""
     from scipy import ndimage
@@ -257,15 +280,27 @@ def _steps(
     size = np.bincount(labels.ravel(), minlength=n + 1)
     if not n:
         return labels, size, np.zeros(1), np.zeros(1)
-    away, (y, x) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
-    near = labels[y, x]
-    ring = (away > _WALL) & (away <= np.maximum(_AROUND, np.sqrt(size) / 2)[near])
+    reach = np.maximum(max(_AROUND / pixel, _NEXT), np.sqrt(size) / 2)
+    window = _window(mask, int(np.ceil(reach[1:].max())))
+    inner, seen = labels[window], standard[window]
+    away, (y, x) = ndimage.distance_transform_edt(inner == 0, return_indices=True)
+    near = inner[y, x]
+    ring = (away > max(_WALL / pixel, _MIXED)) & (away <= reach[near])
     around = np.bincount(near[ring], minlength=n + 1)
-    inside = np.bincount(labels.ravel(), standard.ravel(), n + 1) / np.maximum(size, 1)
-    outside = np.bincount(near[ring], standard[ring], n + 1) / np.maximum(around, 1)
+    inside = np.bincount(inner.ravel(), seen.ravel(), n + 1) / np.maximum(size, 1)
+    outside = np.bincount(near[ring], seen[ring], n + 1) / np.maximum(around, 1)
     step = np.where(around > 0, outside - inside, 0)
     step[0] = 0
     return labels, size, around, step
+
+
+def _window(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Rows and columns of the smallest rectangle that holds a mask, and of a margin around it."""
+    sides = []
+    for axis, n in zip((1, 0), mask.shape, strict=True):
+        places = np.flatnonzero(mask.any(axis=axis))
+        sides.append(slice(max(0, places[0] - margin), min(n, places[-1] + margin + 1)))
+    return sides[0], sides[1]
 
 
 def noise_sd(image: np.ndarray, *, shared: bool = True) -> float:

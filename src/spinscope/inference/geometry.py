@@ -101,8 +101,28 @@ class Geometry:
         if self.scale < 1:  # remove what the coarser grid cannot hold
             image = ndimage.gaussian_filter(image, (1 / self.scale - 1) / 2, mode="reflect")
         if self.rotate_deg % 360 == 0:
-            return _resized(image, self.rotated_shape(image.shape), self.scale)
+            return self.resized(image)
         return self._sampled(image, self._matrix(), self.rotated_shape(image.shape), "reflect")
+
+    def resized(self, image: np.ndarray) -> np.ndarray:
+        """Scale an (H, W) image, bilinear, without smoothing it before."""
+        return _resized(image, Geometry(scale=self.scale).rotated_shape(image.shape), self.scale)
+
+    def nearest(self, array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Return the values of a scaled (H', W') array at the nearest pixels of a grid.
+
+        Parameters
+        ----------
+        array : (H', W') array
+            Values at `scale`.
+        shape : (int, int)
+            Height and width of the image.
+        """
+        rows, columns = (
+            np.clip(np.rint(_places(old, new, 1 / self.scale)), 0, old - 1).astype(np.intp)
+            for old, new in zip(array.shape, shape, strict=True)
+        )
+        return array[rows[:, None], columns]
 
     def undo(self, array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         """Return the values of a rotated (H', W', C) array at each pixel of the image, bilinear."""
@@ -145,12 +165,17 @@ class Geometry:
         )
 
 
+def _places(old: int, new: int, scale: float) -> np.ndarray:
+    """Places (new,) along an axis of `old` pixels, of the pixels of one that is scaled."""
+    return (np.arange(new) - (new - 1) / 2) / scale + (old - 1) / 2
+
+
 def _resized(array: np.ndarray, shape: tuple[int, int], scale: float) -> np.ndarray:
     """Scale an (H, W) or (H, W, C) array about its centre, bilinear, one axis after the other."""
     array = np.asarray(array, np.float32)
     for axis in np.argsort(np.divide(shape, array.shape[:2])):  # the one that shrinks first
         old, new = array.shape[axis], shape[axis]
-        place = np.clip((np.arange(new) - (new - 1) / 2) / scale + (old - 1) / 2, 0, old - 1)
+        place = np.clip(_places(old, new, scale), 0, old - 1)
         before = np.minimum(place.astype(np.intp), max(old - 2, 0))
         part = (place - before).astype(np.float32)
         part = part.reshape([-1 if k == axis else 1 for k in range(array.ndim)])

@@ -291,21 +291,45 @@ class Predictor:
         becomes larger than a tile is computed in tiles.
         """
         standard, geometry, known = self._standard(image), self.geometry, {}
-        views = self.transforms(tta)
         if geometry is None and (rule := Upscale.of(self.info)):
-            known[views[0]] = first = self._apply(standard, views[0])
+            plain = self.transforms(tta)[0]
+            known[plain] = first = self._apply(standard, plain)
             if rule.applies(most_probable(first)[0] == SKYRMION):
                 geometry, known = Geometry(scale=rule.scale), {}
         if geometry is not None:
             standard = geometry.apply(standard)
-        for view in views:
+        for found in self._views(standard, tta, known):
+            yield found if geometry is None else geometry.undo(found, image.shape)
+
+    def grid_views(self, standard: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
+        """Yield the class probabilities of each augmented view, without geometry and rules.
+
+        Parameters
+        ----------
+        standard : (H, W) array
+            Standardised image with dark skyrmions, on the grid of the network.
+        tta : {1, 2, 3, 8}
+            Number of augmented views.
+
+        Yields
+        ------
+        (H, W, C) float32 array
+            Class probabilities.
+        """
+        return self._views(standard, tta, {})
+
+    def _views(
+        self, standard: np.ndarray, tta: int, known: dict[View, np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """Class probabilities of each view of a standardised image, in tiles if it is large."""
+        for view in self.transforms(tta):
             found = known.pop(view, None)
             if found is None and self.tiling.fits(standard.shape):
                 found = self._apply(standard, view)
             elif found is None:
                 bands = self._tiled(lambda *w, v=view: self._apply(standard[w], v), standard.shape)
                 found = np.concatenate([band for _, band in bands])
-            yield found if geometry is None else geometry.undo(found, image.shape)
+            yield found
 
     def bands(self, image: np.ndarray, tta: int = 1) -> Iterator[Band]:
         """Yield the class probabilities of an image in bands of rows, one row of tiles each.
@@ -445,6 +469,10 @@ class Ensemble(Predictor):
     def views(self, image: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
         """Yield the class probabilities of each augmented view by each network."""
         return chain.from_iterable(member.views(image, tta) for member in self.members)
+
+    def grid_views(self, standard: np.ndarray, tta: int = 1) -> Iterator[np.ndarray]:
+        """Yield the class probabilities of each augmented view by each network."""
+        return chain.from_iterable(member.grid_views(standard, tta) for member in self.members)
 
     def _tiled_bands(self, image: np.ndarray, tta: int, grid: int | None = None) -> Iterator[Band]:
         """Mean class probabilities of an image in tiles, which all networks share."""
