@@ -16,9 +16,9 @@ A bubble is found where the mask holds one object, and both of its axes are with
 an empty frame where the mask holds none. The peer is all of them; `as_it_is` is the fraction with
 the scale and the polarity of the training frames, `by_axis` that of each contrast and axis, and
 `objects` the mean number of objects. `conditions.seconds` is the time for one frame, and the peer
-that of segmenting it at the scale of the training frames. `conditions.frame_seconds` is the time for
-a frame of a growing bubble at several scales, the mean over six sizes and the median of repeats that
-alternate with the peer, the single pass; `by_axis` is the ratio for each size.
+that of segmenting it at the scale of the training frames. `conditions.frame_seconds` is the time
+for a frame of a growing bubble at several scales: the mean over six sizes, each the median of
+repeats that alternate with the peer, the single pass; `by_axis` is the ratio for each size.
 `python benchmarks/conditions.py FOLDER` also measures the frames of a dataset, one of each source:
 the mean MCC as they are, inverted, and at other scales; the peer is the frame as it is under the
 conditions of the training frames. For published frames, which the default model was trained on,
