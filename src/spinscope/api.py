@@ -232,6 +232,7 @@ def measure(
     pixel_size: float | None = None,
     interval: float | None = None,
     sample_mask: np.ndarray | None = None,
+    tracks: Path | str | None = None,
     **settings: Any,
 ) -> dict[str, pd.DataFrame]:
     """Measure the lattice of every frame and the tracks over the frames.
@@ -245,6 +246,8 @@ def measure(
     sample_mask : (H, W) bool array, optional
         Where a patterned sample has a film; by default everywhere that the model does not
         classify as outside or edge.
+    tracks : Path or str, optional
+        File with tracks in place of links: TrackMate XML or CSV, or a table.
     **settings
         Settings of the section `measure`, as `search_range_px` or `memory`.
 
@@ -259,10 +262,11 @@ def measure(
     Raises
     ------
     SpinscopeError
-        Where there is no object, and for an unknown setting.
+        Where there is no object, for an unknown setting, and for tracks that do not fit.
     """
     import pandas as pd
 
+    from spinscope.analysis.imports import read_tracks
     from spinscope.live.measurements import measure_objects, sample_of
 
     result = result if isinstance(result, Segmentation) else Segmentation.open(result)
@@ -270,16 +274,22 @@ def measure(
         chosen = Measure.model_validate(load_params().measure.model_dump() | settings)
     except ValidationError as error:
         raise SpinscopeError(first_error(error, Measure, "measure")) from error
+    size = check_pixel_size(result.pixel_size if pixel_size is None else pixel_size)
+    n, *shape = result.masks.shape
+    spots = None
+    if tracks is not None:
+        spots = read_tracks(tracks, n_frames=n, shape=shape, pixel_size=size)
     tables, figures = measure_objects(
         result.objects,
         chosen,
-        n_frames=len(result.masks),
-        shape=result.masks.shape[1:],
-        pixel_size=check_pixel_size(result.pixel_size if pixel_size is None else pixel_size),
+        n_frames=n,
+        shape=tuple(shape),
+        pixel_size=size,
         interval=result.interval if interval is None else interval,
         sample_mask=lambda frame: (
             sample_of(result.masks[frame], result.classes) if sample_mask is None else sample_mask
         ),
+        spots=spots,
     )
     numbers = {k: v for k, v in figures.items() if v is None or isinstance(v, int | float)}
     rows = {
@@ -302,7 +312,8 @@ def export(result: Segmentation | Path | str, kind: str, out: Path | str) -> Pat
     result : Segmentation, Path or str
         Result of `segment`, or a folder that `spinscope segment` wrote.
     kind : str
-        "roi" (ImageJ), "labels" or "classes" (OME-TIFF), "coco", "csv", "png" (overlays) or "mp4".
+        "roi" (ImageJ), "labels" or "classes" (OME-TIFF), "coco", "geojson", "zarr", "csv", "png"
+        (overlays), "mp4" or "trackmate".
     out : Path or str
         Folder to write to.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from PIL import Image, ImageSequence
@@ -550,3 +551,109 @@ def test_ome_zarr_contains_image_and_labels(tmp_path):
         "label-value": 1,
         "rgba": [255, 0, 0, 255],
     }
+
+
+# ---------------------------------------------------------------- TrackMate
+
+
+def moving(n: int = 5, shape=(60, 80)) -> list:
+    """Frames in which three discs move to the right; the third is missing in frame 2."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    frames = []
+    for k in range(n):
+        mask = np.zeros(shape, dtype=np.uint8)
+        for i, (cy, cx) in enumerate(((10, 12), (30, 20), (50, 30))):
+            if (i, k) != (2, 2):
+                mask[np.hypot(y - cy, x - cx - 2 * k) < 4] = 1
+        mask[:2, :2] = 2
+        frames.append((k, None, mask))
+    return frames
+
+
+def trackmate(path: Path) -> tuple[dict[int, dict], dict[int, list], ElementTree.Element]:
+    """Spots by ID, edges by track, and the root of a TrackMate XML, as `TmXmlReader` finds them."""
+    root = ElementTree.parse(path).getroot()
+    model = root.find("Model")
+    declared = [
+        one.get("feature") for one in model.findall("FeatureDeclarations/SpotFeatures/Feature")
+    ]
+    spots = {}
+    for frame in model.findall("AllSpots/SpotsInFrame"):
+        for spot in frame.findall("Spot"):
+            assert spot.get("FRAME") == frame.get("frame")
+            assert set(spot.keys()) == {"ID", "name", *declared}
+            spots[int(spot.get("ID"))] = {key: float(spot.get(key)) for key in declared}
+    assert int(model.find("AllSpots").get("nspots")) == len(spots)
+    tracks = {
+        int(track.get("TRACK_ID")): [
+            (int(edge.get("SPOT_SOURCE_ID")), int(edge.get("SPOT_TARGET_ID")))
+            for edge in track.findall("Edge")
+        ]
+        for track in model.findall("AllTracks/Track")
+    }
+    shown = [int(one.get("TRACK_ID")) for one in model.findall("FilteredTracks/TrackID")]
+    assert shown == list(tracks)
+    assert {end for edges in tracks.values() for edge in edges for end in edge} <= set(spots)
+    return spots, tracks, root
+
+
+def test_trackmate_has_a_spot_per_object_and_the_links(tmp_path):
+    options = {"pixel_size": 2e-7, "interval": 0.5, "source": tmp_path / "a & b.tif"}
+    spots, tracks, root = trackmate(write("trackmate", tmp_path, moving(), **options))
+    assert len(spots) == 14  # the defect is no spot
+    first = spots[0]
+    assert (first["POSITION_X"], first["POSITION_Y"]) == pytest.approx((2.4, 2.0))
+    assert first["RADIUS"] == pytest.approx(0.2 * np.sqrt(first["QUALITY"] / np.pi))
+    assert first["AREA"] == pytest.approx(0.04 * first["QUALITY"])
+    assert {(one["FRAME"], one["POSITION_T"]) for one in spots.values()} == {
+        (k, k / 2) for k in range(5)
+    }
+    assert np.isnan(first["CONTRAST"])  # no image
+    rows = [
+        {round(spots[end]["POSITION_Y"]) for edge in t for end in edge} for t in tracks.values()
+    ]
+    assert rows == [{2}, {6}, {10}, {10}]  # the gap ends a track
+    assert [len(edges) for edges in tracks.values()] == [4, 4, 1, 1]
+    assert all(
+        spots[b]["POSITION_X"] - spots[a]["POSITION_X"] == pytest.approx(0.4)
+        for edges in tracks.values()
+        for a, b in edges
+    )
+    model, image = root.find("Model"), root.find("Settings/ImageData")
+    assert (model.get("spatialunits"), model.get("timeunits")) == ("µm", "s")
+    assert (image.get("filename"), image.get("folder")) == ("a & b.tif", str(tmp_path))
+    names = ("width", "height", "nframes", "pixelwidth", "pixelheight", "timeinterval")
+    assert [float(image.get(name)) for name in names] == [80, 60, 5, 0.2, 0.2, 0.5]
+    settings = {element.tag for element in root.find("Settings")}
+    assert settings == {
+        "ImageData",
+        "BasicSettings",
+        "DetectorSettings",
+        "InitialSpotFilter",
+        "SpotFilterCollection",
+        "TrackerSettings",
+        "TrackFilterCollection",
+        "AnalyzerCollection",
+    }
+
+
+def test_trackmate_takes_given_tracks_and_pixels(tmp_path):
+    given = pd.DataFrame({"frame": [0, 1, 4], "object": [1, 2, 3], "track": [7, 7, 7]})
+    spots, tracks, root = trackmate(write("trackmate", tmp_path, moving(), tracks=given))
+    assert root.find("Model").get("spatialunits") == "pixel"
+    places = [(spots[a]["FRAME"], spots[a]["OBJECT"]) for a, _ in tracks[7]]
+    assert list(tracks) == [7] and places == [(0, 1), (1, 2)]
+    assert spots[tracks[7][-1][1]]["POSITION_X"] == pytest.approx(38)
+
+
+def test_trackmate_says_why_there_are_no_tracks(tmp_path):
+    one = [(k, None, np.pad(np.ones((3, 3), np.uint8), 5)) for k in range(3)]
+    spots, tracks, root = trackmate(write("trackmate", tmp_path, one))
+    assert len(spots) == 3 and not tracks
+    assert "No tracks: search_range_px must be given" in root.find("Log").text
+
+
+def test_trackmate_of_names_that_xml_cannot_contain(tmp_path):
+    path = write("trackmate", tmp_path, moving(1), names=lambda k: f'<{k}>"&\x01')
+    spot = ElementTree.parse(path).getroot().find("Model/AllSpots/SpotsInFrame/Spot")
+    assert spot.get("name") == '<0>"&_-0001'

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from spinscope.analysis import (
+    assign_tracks,
     diffusion,
     lifetimes,
     link,
@@ -301,3 +302,59 @@ def test_frames_far_apart_cost_no_time():
     msd = mean_squared_displacement(tracks, max_lag=10**12)
     assert msd["lag_frames"].max() == 39
     assert lifetimes(tracks)["lifetime_frames"].max() == 40
+
+
+def placed(*rows: tuple, **columns) -> pd.DataFrame:
+    """Table of `frame`, `y_px`, `x_px` and further columns."""
+    return pd.DataFrame(rows, columns=["frame", "y_px", "x_px"]).assign(**columns)
+
+
+def test_given_tracks_are_those_of_the_objects_under_their_spots(busy):
+    """Noise of a spot within the radius, and the order of the file, change nothing."""
+    truth = busy.groupby("frame").filter(lambda frame: frame.name < 20)
+    objects = truth.drop(columns="skyrmion").assign(diameter_px=4.0)
+    rng = np.random.default_rng(2)
+    spots = truth.rename(columns={"skyrmion": "track"})[["frame", "y_px", "x_px", "track"]]
+    spots[["y_px", "x_px"]] += rng.uniform(-0.1, 0.1, (len(spots), 2))
+    tracks, notes = assign_tracks(objects, spots.sample(frac=1, random_state=3))
+    assert notes == [] and len(tracks) == len(objects)
+    both = tracks.merge(truth, on=["frame", "y_px", "x_px"])
+    assert both.groupby("track")["skyrmion"].nunique().eq(1).all()
+    assert both.groupby("skyrmion")["track"].nunique().eq(1).all()
+    first = tracks.sort_values("frame", kind="stable").drop_duplicates("track")
+    assert tracks["track"].nunique() == tracks["track"].max() + 1
+    assert first.groupby("frame")["track"].min().is_monotonic_increasing
+
+
+def test_the_nearest_spot_and_object_are_paired_first():
+    objects = placed((0, 10, 10), (0, 10, 16), (1, 5, 5), diameter_px=[20.0, 2.0, 1.0])
+    spots = placed((0, 10, 15.5), (0, 10, 13), (1, 5, 5.9), track=[4, 2, 2])
+    tracks, notes = assign_tracks(objects, spots)
+    assert notes == []  # both spots lie on the large object; one of them is nearer to the small one
+    assert tracks[["x_px", "track"]].values.tolist() == [[10, 0], [5, 0], [16, 1]]
+
+
+def test_spots_and_objects_without_the_other_are_counted():
+    objects = placed((0, 10, 10), (0, 30, 30), (1, 10, 10), diameter_px=6.0)
+    spots = placed((0, 11, 10), (0, 50, 50), (1, 10, 10), track=[0, 0, 0])
+    tracks, notes = assign_tracks(objects, spots)
+    assert tracks[["frame", "track"]].values.tolist() == [[0, 0], [1, 0]]
+    assert notes == [
+        "1 of 3 spots lie on no object and were left out, the first in frame 0 at y, x = "
+        "(50.0, 50.0) px",
+        "1 of 3 objects have no spot and belong to no track",
+    ]
+
+
+def test_two_spots_on_one_object_are_refused():
+    objects = placed((3, 10, 10), (3, 40, 40), diameter_px=6.0)
+    spots = placed((3, 10, 11), (3, 12, 10), (3, 40, 40), track=[0, 1, 2])
+    with pytest.raises(SpinscopeError, match=r"two spots lie on one object, in frame 3 at y, x = "):
+        assign_tracks(objects, spots)
+
+
+def test_tracks_of_other_results_are_refused():
+    objects = placed((0, 10, 10), (1, 10, 10), diameter_px=6.0)
+    spots = placed((0, 1, 1), (1, 1, 1), (2, 1, 1), track=0)
+    with pytest.raises(SpinscopeError, match="3 of 3 spots lie on no object; the tracks must"):
+        assign_tracks(objects, spots)

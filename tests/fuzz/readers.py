@@ -591,6 +591,26 @@ def _make_cellpose(folder: Path) -> None:
     np.save(folder / "plain.npy", np.stack([masks] * 2))
 
 
+def _make_tracks(folder: Path) -> None:
+    from tests.analysis.test_read_tracks import CSV, XML
+
+    _make_exported("trackmate")(folder)
+    (folder / "spots.csv").write_text(CSV)
+    (folder / "shown.xml").write_text(XML)
+    (folder / "table.csv").write_text("track;frame;y (px);x (px)\n5;0;10,5;5\n5;1;12;6\n;1;9;9\n")
+
+
+def _read_tracks(path: Path) -> None:
+    import pandas as pd
+
+    from spinscope.analysis import assign_tracks
+    from spinscope.analysis.imports import read_tracks
+
+    spots = read_tracks(path, n_frames=2, pixel_size=2e-7)
+    objects = pd.DataFrame({"frame": [0, 1], "y_px": 6.0, "x_px": 12.0, "diameter_px": 40.0})
+    assign_tracks(objects, spots)
+
+
 def _read_masks(path: Path) -> None:
     from spinscope.analysis.imports import Target, open_masks
 
@@ -691,6 +711,7 @@ READERS = {
     "coco": Reader(_make_exported("coco"), one_file, _read_masks),
     "label images": Reader(_make_exported("labels", "classes"), one_file, _read_masks),
     "cellpose": Reader(_make_cellpose, one_file, _read_masks),
+    "tracks": Reader(_make_tracks, one_file, _read_tracks),
     "fetch": Reader(_make_archive, _draw_archive, _read_archive),
 }
 """Name in the table → reader."""

@@ -4,6 +4,7 @@ from spinscope.analysis.lattice import lattice_order, lattice_summary, pair_corr
 from spinscope.analysis.objects import equivalent_diameter, label_objects, shared_pixels
 from spinscope.analysis.shapes import measure, measure_numbered
 from spinscope.analysis.tracks import (
+    assign_tracks,
     default_search_range,
     diffusion,
     lifetimes,
@@ -18,6 +19,7 @@ from spinscope.analysis.uncertainty import frame_quantities, measure_views
 from spinscope.analysis.units import with_units
 
 __all__ = [
+    "assign_tracks",
     "default_search_range",
     "diffusion",
     "equivalent_diameter",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,6 +81,69 @@ def link(
         place = np.column_stack([place, size])
     table["track"] = _linked(table["frame"].to_numpy(), place, memory, search_range)
     return table.sort_values(["track", "frame"], kind="stable", ignore_index=True)
+
+
+def assign_tracks(objects: pd.DataFrame, spots: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Give each object the track of the spot that lies on it.
+
+    Spots and objects of a frame are paired one to one, the nearest first. A spot lies on an object
+    if it is within its radius, and within 1 px of a smaller one.
+
+    Parameters
+    ----------
+    objects : DataFrame
+        Columns `frame`, `y_px`, `x_px`, `diameter_px` and any others.
+    spots : DataFrame
+        Columns `frame`, `y_px`, `x_px` and `track`, as `imports.read_tracks` returns them.
+
+    Returns
+    -------
+    tracks : DataFrame
+        The objects with a spot and a column `track`, numbered and sorted as by `link`.
+    notes : list of str
+        How many spots lie on no object, and how many objects have no spot, where there are any.
+
+    Raises
+    ------
+    SpinscopeError
+        For two spots on one object, and where more than half of the spots lie on no object.
+    """
+    table = _table(objects).sort_values("frame", kind="stable", ignore_index=True)
+    spots = spots.sort_values("frame", kind="stable", ignore_index=True)
+    radius = np.maximum(table["diameter_px"].to_numpy() / 2, 1.0)
+    place, at = table[["y_px", "x_px"]].to_numpy(), spots[["y_px", "x_px"]].to_numpy()
+    chosen = np.full(len(table), -1)
+    for frame, rows in spots.groupby("frame").indices.items():
+        first, last = np.searchsorted(table["frame"], [frame, frame + 1])
+        pairs = _pairs(at[rows], place[first:last], radius[first:last])
+        paired, twice = _one_to_one(*pairs, len(rows), last - first)
+        if twice is not None:
+            y, x = place[first + twice]
+            raise SpinscopeError(
+                f"two spots lie on one object, in frame {frame} at y, x = ({y:.1f}, {x:.1f}) px; "
+                "delete one of them, or correct the mask of the frame first"
+            )
+        chosen[first:last][paired >= 0] = rows[paired[paired >= 0]]
+    found = chosen >= 0
+    lost = np.setdiff1d(np.arange(len(spots)), chosen)
+    if 2 * len(lost) > len(spots):
+        raise SpinscopeError(
+            f"{len(lost)} of {len(spots)} spots lie on no object; the tracks must belong to these "
+            "results: check the unit of the positions, and that frames are counted from 0"
+        )
+    notes = []
+    if len(lost):
+        spot = spots.iloc[lost[0]]
+        notes.append(
+            f"{len(lost)} of {len(spots)} spots lie on no object and were left out, the first in "
+            f"frame {spot['frame']:.0f} at y, x = ({spot['y_px']:.1f}, {spot['x_px']:.1f}) px"
+        )
+    if not found.all():
+        notes.append(
+            f"{(~found).sum()} of {len(table)} objects have no spot and belong to no track"
+        )
+    tracks = table[found].assign(track=_renumbered(spots["track"].to_numpy()[chosen[found]]))
+    return tracks.sort_values(["track", "frame"], kind="stable", ignore_index=True), notes
 
 
 def default_search_range(table: pd.DataFrame) -> float:
@@ -401,9 +464,45 @@ def _linked(frame: np.ndarray, place: np.ndarray, memory: int, search_range: flo
             f"search_range_px (={search_range:g}) is so long that links are ambiguous; it must be "
             "shorter"
         ) from None
+    return _renumbered(ids)
+
+
+def _renumbered(ids: np.ndarray) -> np.ndarray:
+    """Numbers 0 … in order of first appearance."""
     _, start, number = np.unique(ids, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(start))
     return order[number]
+
+
+def _pairs(
+    spots: np.ndarray, objects: np.ndarray, radius: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spot and object of each pair within the radius of the object, the nearest first."""
+    from scipy.spatial import cKDTree
+
+    if not len(objects):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    within = cKDTree(spots).query_ball_point(objects, radius)
+    which = np.repeat(np.arange(len(objects)), [len(near) for near in within])
+    spot = np.fromiter(chain.from_iterable(within), dtype=np.int64, count=len(which))
+    distance = np.hypot(*(spots[spot] - objects[which]).T)
+    order = np.argsort(distance, kind="stable")
+    return spot[order], which[order]
+
+
+def _one_to_one(
+    spots: np.ndarray, objects: np.ndarray, n_spots: int, n_objects: int
+) -> tuple[np.ndarray, int | None]:
+    """Spot of each object, -1 for none, and the first object with a second spot that has no other.
+
+    `spots` and `objects` are pairs, the best first.
+    """
+    paired, free = np.full(n_objects, -1), np.ones(n_spots, dtype=bool)
+    for spot, which in zip(spots.tolist(), objects.tolist(), strict=True):
+        if free[spot] and paired[which] < 0:
+            paired[which], free[spot] = spot, False
+    second = free[spots]
+    return paired, int(objects[second][0]) if second.any() else None
 
 
 @contextmanager

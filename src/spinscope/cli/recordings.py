@@ -202,6 +202,7 @@ def measure(
     folder: Results,
     sample_mask: option(Path, "Image that is black where the sample has no film.") = None,
     reviews: option(Path, "Folder of reviews that replace masks; writes NAME-reviewed.") = None,
+    tracks: option(Path, "TrackMate XML or CSV, or table of tracks (own links).") = None,
     film: former(Path, "--film") = None,
 ) -> Answer:
     """Measure lattice order and tracks of a segmented recording."""
@@ -213,7 +214,7 @@ def measure(
 
         folder = remeasure(folder, reviews).folder
         print(f"corrected masks: {folder}", file=sys.stderr)
-    figures = jobs.measure(settings.load(), folder, sample_mask)
+    figures = jobs.measure(settings.load(), folder, sample_mask, tracks)
     return Answer(figure_lines(figures), figures)
 
 
@@ -245,7 +246,9 @@ def numbers(
 @verb(app, settings=False)
 def export(
     folder: Results,
-    kinds: option(list[str], "roi,labels,classes,coco,geojson,zarr,csv,png,mp4 or all.", "--to"),
+    kinds: option(
+        list[str], "roi,labels,classes,coco,geojson,zarr,csv,png,mp4,trackmate or all.", "--to"
+    ),
     out: output("the results folder") = None,
 ) -> Answer:
     """Write a segmented recording for Fiji, OME, COCO and others."""

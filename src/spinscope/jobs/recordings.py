@@ -366,7 +366,9 @@ def corrected_frame(image: Path, mask: Path) -> tuple[np.ndarray, np.ndarray]:
         return image_of(recording.read(0), recording.scale), read_label(mask)
 
 
-def measure(params: Params, folder: Path, sample: Path | None = None) -> dict[str, Any]:
+def measure(
+    params: Params, folder: Path, sample: Path | None = None, tracks: Path | None = None
+) -> dict[str, Any]:
     """Measure lattice and tracks of a results folder, which gets their tables.
 
     Parameters
@@ -377,6 +379,8 @@ def measure(params: Params, folder: Path, sample: Path | None = None) -> dict[st
         Results folder.
     sample : Path, optional
         Image that is black where a patterned sample has no film.
+    tracks : Path, optional
+        File with tracks in place of links, as `analysis.imports.read_tracks` reads it.
 
     Returns
     -------
@@ -388,13 +392,14 @@ def measure(params: Params, folder: Path, sample: Path | None = None) -> dict[st
     from spinscope.live.results import open_results
 
     sample_mask = None if sample is None else read_image(sample) > 0
-    return measure_recording(open_results(folder), params.measure, sample_mask)
+    return measure_recording(open_results(folder), params.measure, sample_mask, tracks)
 
 
 def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[str, Path]:
     """Write a results folder in the formats of other programs.
 
-    The recording is read again where it still exists; grey values are missing otherwise.
+    The recording is read again where it still exists; grey values are missing otherwise. The tracks
+    are those of `measure`; a folder that was not measured is linked with the default settings.
 
     Parameters
     ----------
@@ -427,6 +432,12 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
         if DRAWN & set(kinds):
             raise
         recording = None
+    source = None
+    if recording is not None and recording.path.is_file():
+        source = recording.path.resolve()
+    tracks = None
+    if "trackmate" in kinds and (results.folder / "tracks.parquet").is_file():
+        tracks = results.table("tracks", ["frame", "object", "track"])
 
     def frames() -> Iterable[tuple[int, np.ndarray | None, np.ndarray]]:
         images: Iterable = itertools.repeat(None)
@@ -445,4 +456,6 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
         interval=results.interval,
         names=names.__getitem__,
         min_px=results.min_px,
+        tracks=tracks,
+        source=source,
     )

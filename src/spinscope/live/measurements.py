@@ -14,11 +14,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spinscope.analysis import (
+    assign_tracks,
     default_search_range,
     diffusion,
     lattice_order,
@@ -31,10 +33,11 @@ from spinscope.analysis import (
     subtract_drift,
     with_units,
 )
+from spinscope.analysis.imports import read_tracks
 from spinscope.analysis.tables import rounded, write_csv, write_parquet
 from spinscope.config import Measure
 from spinscope.errors import SpinscopeError
-from spinscope.files import atomic_file, provenance, write_json
+from spinscope.files import atomic_file, provenance, sha256, write_json
 from spinscope.live.plots import draw_measurements, unit_of
 from spinscope.live.results import Results
 
@@ -57,7 +60,10 @@ Tables = dict[str, "pd.DataFrame"]
 
 
 def measure_recording(
-    results: Results, settings: Measure, sample_mask: np.ndarray | None = None
+    results: Results,
+    settings: Measure,
+    sample_mask: np.ndarray | None = None,
+    tracks: Path | None = None,
 ) -> dict[str, Any]:
     """Measure a results folder and write the tables into it, in place of earlier ones.
 
@@ -70,21 +76,29 @@ def measure_recording(
     sample_mask : (H, W) bool array, optional
         Where a patterned sample has a film. By default the pixels that the model classifies as
         outside or edge have none, where it knows these classes.
+    tracks : Path, optional
+        File with tracks in place of links, as `imports.read_tracks` reads it.
 
     Returns
     -------
     dict
         Figures of the recording, None where unknown (an unknown pixel size, a single frame, fewer
-        than four objects), with `settings` and `notes` on what could not be measured.
+        than four objects), with `settings` and `notes` on what could not be measured, and with
+        `path` and `sha256` of the `tracks_file`.
 
     Raises
     ------
     SpinscopeError
-        Where the recording holds no object.
+        Where the recording holds no object, and for tracks that cannot be read or do not fit.
     """
     objects = results.table("objects", list(COLUMNS))
     if not len(objects):
         raise SpinscopeError(f"{results.folder} holds no object; there is nothing to measure")
+    spots, origin = None, {}
+    if tracks is not None:
+        size = {"shape": results.shape, "pixel_size": results.pixel_size}
+        spots = read_tracks(tracks, n_frames=results.n_frames, **size)
+        origin = {"tracks_file": {"path": str(tracks), "sha256": sha256(tracks)}}
     tables, figures = measure_objects(
         objects,
         settings,
@@ -95,6 +109,7 @@ def measure_recording(
         sample_mask=lambda frame: (
             sample_of(results.mask(frame), results.classes) if sample_mask is None else sample_mask
         ),
+        spots=spots,
     )
     applied = results.applied
     for name, table in tables.items():
@@ -112,7 +127,7 @@ def measure_recording(
     sizes = with_units(objects, results.pixel_size)
     unit = unit_of(None if results.pixel_size is None else float(sizes["diameter_nm"].median()))
     draw_measurements(results.folder / PLOTS, {"objects": sizes} | tables, figures, unit)
-    figures = provenance() | rounded(figures)
+    figures = provenance() | rounded(figures) | origin
     write_json(results.folder / FIGURES, figures)
     return figures
 
@@ -126,6 +141,7 @@ def measure_objects(
     pixel_size: float | None = None,
     interval: float | None = None,
     sample_mask: Callable[[int], np.ndarray | None] = lambda frame: None,
+    spots: pd.DataFrame | None = None,
 ) -> tuple[Tables, dict[str, Any]]:
     """Measure the lattice of every frame and the tracks over the frames.
 
@@ -146,6 +162,9 @@ def measure_objects(
         Pixel size in m and time between frames in s.
     sample_mask : callable, optional
         Returns, for a frame, where a patterned sample has a film, (H, W) bool, None for everywhere.
+    spots : DataFrame, optional
+        Tracks in place of links: `frame`, `y_px`, `x_px` and `track` of each spot, as
+        `imports.read_tracks` returns them. Each object has the track of the spot on it.
 
     Returns
     -------
@@ -157,7 +176,8 @@ def measure_objects(
     Raises
     ------
     SpinscopeError
-        Where there is no object, or the sample mask has another shape than the frames.
+        Where there is no object, the sample mask has another shape than the frames, or the spots
+        do not fit the objects.
     """
     if not len(objects):
         raise SpinscopeError("there is no object to measure")
@@ -168,13 +188,17 @@ def measure_objects(
             "no tracks: a single frame shows no motion; tracks, diffusion and lifetimes need a "
             "recording of several frames"
         )
-    elif settings.search_range_px is None and objects.groupby("frame").size().max() == 1:
+    elif (
+        spots is None
+        and settings.search_range_px is None
+        and objects.groupby("frame").size().max() == 1
+    ):
         notes.append(
             "no tracks: with one object per frame no neighbour limits how far it may move; give "
             "measure.search_range_px"
         )
     else:
-        found, more, notes = _tracks(objects, settings, n_frames, pixel_size, interval)
+        found, more, notes = _tracks(objects, settings, n_frames, pixel_size, interval, spots)
         tables, figures = tables | found, figures | more
     known = {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -240,17 +264,21 @@ def _tracks(
     n_frames: int,
     pixel_size: float | None,
     interval: float | None,
+    spots: pd.DataFrame | None,
 ) -> tuple[Tables, dict[str, Any], list[str]]:
     """Tables and figures of the tracks, and notes on them."""
-    search_range = settings.search_range_px
-    if search_range is None:
-        search_range = default_search_range(objects)
-    tracks = link(
-        objects,
-        search_range_px=search_range,
-        memory=settings.memory,
-        size_ratio=settings.size_ratio,
-    )
+    search_range, notes = settings.search_range_px, []
+    if spots is not None:
+        tracks, notes = assign_tracks(objects, spots)
+    else:
+        if search_range is None:
+            search_range = default_search_range(objects)
+        tracks = link(
+            objects,
+            search_range_px=search_range,
+            memory=settings.memory,
+            size_ratio=settings.size_ratio,
+        )
     lifetime_table = lifetimes(tracks, frames=(0, n_frames - 1), interval=interval)
     # The border cuts objects and so shifts their centres.
     inner = tracks[~tracks["touches_border"].to_numpy(dtype=bool)].reset_index(drop=True)
@@ -259,28 +287,24 @@ def _tracks(
     figures = diffusion(
         inner, pixel_size=pixel_size, interval=interval, drift=settings.subtract_drift
     )
-    notes = []
-    step = figures["step_px"]
-    if step and (steps := search_range / step) > _LONG_RANGE:  # 0 where nothing moves
-        notes.append(
-            f"objects were linked over up to {search_range:.3g} px a frame, {steps:.0f} times "
-            "their mean step; where they come close to each other, a smaller "
-            "measure.search_range_px of some five steps links more surely"
-        )
-    figures |= {"search_range_px": search_range} | mean_lifetime(lifetime_table, interval=interval)
-    with contextlib.suppress(SpinscopeError):  # no frame has two objects
-        search_range = min(search_range, default_search_range(objects))
-    if step and search_range / step < _SHORT_RANGE:
-        notes.append(
-            f"the links are not reliable, and D and the lifetime are left out: the mean step of "
-            f"{step:.3g} px is hardly shorter than half the distance of neighbours or the search "
-            f"range ({search_range:.3g} px, {search_range / step:.1f} steps; at least "
-            f"{_SHORT_RANGE:g} are needed). Record faster, or with fewer skyrmions"
-        )
-        figures = {
-            key: math.nan if key.startswith(_FROM_LINKS) else value
-            for key, value in figures.items()
-        }
+    step, lives = figures["step_px"], mean_lifetime(lifetime_table, interval=interval)
+    if spots is None:
+        figures |= {"search_range_px": search_range} | lives
+        doubts, reliable = _doubts(objects, step, search_range)
+        notes += doubts
+        if not reliable:
+            figures = {
+                key: math.nan if key.startswith(_FROM_LINKS) else value
+                for key, value in figures.items()
+            }
+    else:
+        figures |= lives
+        with contextlib.suppress(SpinscopeError):  # no frame has two objects
+            if step and default_search_range(objects) / step < _SHORT_RANGE:
+                notes.append(
+                    "the objects move almost as far as they are apart: D and the lifetime are only "
+                    "as good as every link of the given tracks"
+                )
     figures = with_units(figures, pixel_size)
     tables = {
         "tracks": with_units(tracks, pixel_size),
@@ -288,3 +312,25 @@ def _tracks(
         "msd": with_units(msd, pixel_size),
     }
     return tables, figures, notes
+
+
+def _doubts(objects: pd.DataFrame, step: float, search_range: float) -> tuple[list[str], bool]:
+    """Notes on links over a search range, and whether they are reliable."""
+    notes = []
+    if step and (steps := search_range / step) > _LONG_RANGE:  # 0 where nothing moves
+        notes.append(
+            f"objects were linked over up to {search_range:.3g} px a frame, {steps:.0f} times "
+            "their mean step; where they come close to each other, a smaller "
+            "measure.search_range_px of some five steps links more surely"
+        )
+    with contextlib.suppress(SpinscopeError):  # no frame has two objects
+        search_range = min(search_range, default_search_range(objects))
+    reliable = not (step and search_range / step < _SHORT_RANGE)
+    if not reliable:
+        notes.append(
+            f"the links are not reliable, and D and the lifetime are left out: the mean step of "
+            f"{step:.3g} px is hardly shorter than half the distance of neighbours or the search "
+            f"range ({search_range:.3g} px, {search_range / step:.1f} steps; at least "
+            f"{_SHORT_RANGE:g} are needed). Record faster, or with fewer skyrmions"
+        )
+    return notes, reliable

@@ -145,7 +145,7 @@ def check_table(path: Path, table: pd.DataFrame, n_frames: int) -> None:
                     ) from error
         elif values.dtype.kind not in "biuf":
             raise SpinscopeError(f"{path}: column {column} ({values.dtype}) must contain numbers")
-        elif column in ("frame", "object") and values.dtype.kind not in "iu":
+        elif column in ("frame", "object", "track") and values.dtype.kind not in "iu":
             raise SpinscopeError(f"{path}: column {column} ({values.dtype}) must contain integers")
         if column == "frame":
             outside = values[(values < 0) | (values >= n_frames)]

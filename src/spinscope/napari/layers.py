@@ -132,12 +132,18 @@ def mask_layers(results: Results) -> list[Layer]:
 
 
 def track_layer(results: Results) -> Layer | None:
-    """Return the tracks of the skyrmions, None for a single frame or fewer than two objects."""
-    objects = results.objects
+    """Return the tracks of the skyrmions, None for a single frame or fewer than two objects.
+
+    They are those of `measure`; a folder that was not measured is linked.
+    """
+    objects, keys = results.objects, ["frame", "object"]
     if results.n_frames < 2 or not len(objects):
         return None
     try:
-        tracks = link(objects)
+        if (results.folder / "tracks.parquet").is_file():
+            tracks = results.table("tracks", [*keys, "track"]).merge(objects, on=keys)
+        else:
+            tracks = link(objects)
     except SpinscopeError:  # links that are ambiguous
         return None
     data = tracks[["track", "frame", "y_px", "x_px"]].to_numpy(dtype=float)

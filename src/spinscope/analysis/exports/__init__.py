@@ -1,4 +1,4 @@
-"""Export masks to other programs: outlines, label images, tables, overlays and videos.
+"""Export masks to other programs: outlines, label images, tables, tracks, overlays, videos.
 
 Each module writes one format. `KINDS` holds the writers, which write their target whole or not at
 all and hold one frame in memory at a time.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spinscope.analysis.exports.coco import write_coco
 from spinscope.analysis.exports.frames import Frame, Frames, number
@@ -18,9 +18,13 @@ from spinscope.analysis.exports.ome import write_class_image, write_object_image
 from spinscope.analysis.exports.overlays import write_overlays
 from spinscope.analysis.exports.rois import write_rois
 from spinscope.analysis.exports.table import write_table
+from spinscope.analysis.exports.trackmate import write_trackmate
 from spinscope.analysis.exports.video import write_video
 from spinscope.errors import SpinscopeError
 from spinscope.files import atomic_file, atomic_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DRAWN = {"png", "mp4", "zarr"}
 """Formats that contain the images of the frames."""
@@ -38,6 +42,7 @@ SUFFIXES = {
     "csv": ".objects.csv",
     "png": ".overlays",
     "mp4": ".mp4",
+    "trackmate": ".trackmate.xml",
 }
 """Format → suffix of its file or folder."""
 
@@ -54,6 +59,8 @@ def _writer(kind: str, write_frames: Callable[..., None]) -> Callable[..., int]:
         interval: float | None = None,
         names: Callable[[int], str] = number,
         min_px: int = 1,
+        tracks: pd.DataFrame | None = None,
+        source: Path | None = None,
         **options: Any,
     ) -> int:
         """Write frames to a file or folder, and return their number.
@@ -74,6 +81,11 @@ def _writer(kind: str, write_frames: Callable[..., None]) -> Callable[..., int]:
             Index → name of a frame; by default its number.
         min_px : int
             Objects of fewer pixels are left out.
+        tracks : DataFrame, optional
+            Columns `frame`, `object` and `track`: the tracks that "trackmate" writes, by default
+            those of `link`.
+        source : Path, optional
+            File of the recording, which "trackmate" names.
         **options
             Options of the format, as `object_class` of "labels".
 
@@ -83,7 +95,10 @@ def _writer(kind: str, write_frames: Callable[..., None]) -> Callable[..., int]:
             For no frame, frames of several sizes, a class without a name, a missing image of a
             format in `DRAWN`, and a target that cannot be written.
         """
-        checked = Frames(frames, classes, pixel_size, interval, names, min_px, kind in DRAWN)
+        drawn = kind in DRAWN
+        checked = Frames(
+            frames, classes, pixel_size, interval, names, min_px, drawn, tracks, source
+        )
         try:
             with (atomic_folder if kind in FOLDERS else atomic_file)(target) as partial:
                 write_frames(partial, checked, **options)
@@ -108,6 +123,7 @@ KINDS = {
         "csv": write_table,
         "png": write_overlays,
         "mp4": write_video,
+        "trackmate": write_trackmate,
     }.items()
 }
 """Format → function that writes it."""

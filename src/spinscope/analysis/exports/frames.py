@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spinscope.analysis.objects import label_objects
 from spinscope.errors import SpinscopeError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Frame = tuple[int, np.ndarray | None, np.ndarray]
 """(index, image (H, W) or None, mask (H, W) uint8)."""
@@ -43,6 +48,10 @@ class Frames:
         Objects of fewer pixels are left out.
     images : bool
         Whether every frame needs an image.
+    tracks : DataFrame or None
+        `frame`, `object` and `track` of the objects of the first class, where they were linked.
+    source : Path or None
+        File of the recording.
     """
 
     frames: Iterable[Frame]
@@ -52,6 +61,8 @@ class Frames:
     names: Callable[[int], str]
     min_px: int
     images: bool
+    tracks: pd.DataFrame | None = None
+    source: Path | None = None
     count: int = 0
 
     @property

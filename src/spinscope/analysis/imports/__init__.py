@@ -1,7 +1,7 @@
-"""Import masks that other programs made: ROI sets, COCO, label images and cellpose.
+"""Import masks and tracks that other programs made: ROI sets, COCO, label images, TrackMate.
 
 Each module reads one format. `open_masks` checks a file against the frames of a recording; the mask
-of a frame is drawn when it is requested.
+of a frame is drawn when it is requested. `read_tracks` reads tracks.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from spinscope.analysis.imports.coco import read_coco
 from spinscope.analysis.imports.label_images import read_label_image
 from spinscope.analysis.imports.rois import read_rois
 from spinscope.analysis.imports.target import Drawn, Masks, Target
+from spinscope.analysis.imports.tracks import read_tracks
 from spinscope.errors import SpinscopeError
 
 
@@ -55,4 +56,4 @@ def open_masks(path: Path | str, target: Target, class_indices: bool = False) ->
     return read_label_image(path, target, class_indices)
 
 
-__all__ = ["Drawn", "Masks", "Target", "open_masks"]
+__all__ = ["Drawn", "Masks", "Target", "open_masks", "read_tracks"]
