@@ -78,6 +78,10 @@ def test_reviewed_masks_replace_those_of_the_model(results, tmp_path):
         ["0001", "0003 [part]"], "Ada"
     )
     assert new.summary["settings"]["models"] == MODELS
+    assert new.frames["reviewer"].tolist() == ["", "Ada", "", "Ada"]
+    ada = new.objects["reviewer"] == "Ada"
+    np.testing.assert_array_equal(ada, new.objects["frame"].isin([1, 3]))
+    assert "reviewer" not in results.frames
 
     changed = (new.folder / "summary.json").stat().st_mtime_ns
     assert (remeasure(results.folder, reviews.folder).folder / "summary.json").stat().st_mtime_ns \

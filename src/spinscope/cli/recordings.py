@@ -262,7 +262,8 @@ def export(
 def import_masks(
     settings: Settings,
     masks: Annotated[
-        list[Path], typer.Argument(help="ROI zip, COCO JSON, label images, _seg.npy of cellpose.")
+        list[Path],
+        typer.Argument(help="ROI zip, COCO JSON, label images, _seg.npy; folders of reviews."),
     ],
     frames: option(list[Path], "Recording of the masks, one per file, repeatable.") = [],  # noqa: B006
     out: output("imported") = None,
@@ -277,10 +278,20 @@ def import_masks(
         bool, typer.Option("--empty", help="Frames without a mask have no objects (no).")
     ] = False,
     pixel_size: option(float, "Pixel size in nm (the recording's metadata).") = None,
+    into: option(Path, "Folder of reviews that takes those of a colleague.") = None,
+    theirs: Annotated[
+        bool, typer.Option("--theirs", help="Theirs count where both differ, with --into (no).")
+    ] = False,
 ) -> Answer:
-    """Import masks of other programs as a dataset and for review."""
+    """Import masks of other programs as a dataset and for review, or reviews of a colleague."""
     from spinscope import jobs
 
+    if into is not None:
+        if frames or out or class_ or class_indices or overlap or empty or pixel_size:
+            raise SpinscopeError("--into takes folders of reviews; only --theirs goes with it")
+        return _take_reviews(masks, into, theirs)
+    if theirs:
+        raise SpinscopeError("--theirs needs --into FOLDER, a folder of reviews")
     with FrameBar() as bar:
         found = jobs.import_masks(
             settings.load(segment__pixel_size_nm=pixel_size),
@@ -301,6 +312,30 @@ def import_masks(
         for row in found["recordings"]
     ]
     return Answer([*lines, f"{found['dataset']}: dataset of {found['images']} frames"], found)
+
+
+def _take_reviews(folders: list[Path], into: Path, theirs: bool) -> Answer:
+    """Take the reviews of colleagues; a warning names frames that two people left differently."""
+    from spinscope.reviews.folder import Reviews
+    from spinscope.reviews.merging import merge
+
+    rows, lines = [], []
+    for folder in folders:
+        found = merge(Reviews.open(folder), Reviews.open(into), prefer_theirs=theirs)
+        frames = [review.frame for review in found.conflicts]
+        if frames:
+            kept = "theirs count now" if theirs else "yours were kept; --theirs takes theirs"
+            named = ", ".join(frames)
+            print(
+                f"warning: {folder}: frames with two different reviews: {named}; {kept}",
+                file=sys.stderr,
+            )
+        taken = [{"frame": one.frame, "reviewer": one.who} for one in found.taken]
+        rows.append(
+            {"file": str(folder), "taken": taken, "known": found.known, "conflicts": frames}
+        )
+        lines.append(f"{into}: {len(taken)} reviews taken, {found.known} were there already")
+    return Answer(lines, rows)
 
 
 @verb(app)

@@ -23,15 +23,25 @@ class GivenMasks:
         Name of each class.
     missing : str
         Why a frame has no mask; such a frame has a row without objects, as one that cannot be read.
+    reviewers : mapping, optional
+        Frame → who reviewed its mask; then the tables have a column `reviewer`, empty elsewhere.
     """
 
     def __init__(
-        self, masks: Mapping[int, Callable[[], np.ndarray]], classes: Sequence[str], missing: str
+        self,
+        masks: Mapping[int, Callable[[], np.ndarray]],
+        classes: Sequence[str],
+        missing: str,
+        reviewers: Mapping[int, str] | None = None,
     ):
         self.info = {"classes": list(classes)}
         self.engine = SimpleNamespace(name="given", precision="masks")
-        self._masks, self._missing = masks, missing
+        self._masks, self._missing, self._reviewers = masks, missing, reviewers
         self._lock = threading.Lock()  # masks of one file share it
+
+    def reviewer(self, index: int) -> str | None:
+        """Return who reviewed the mask of a frame, "" for nobody; None without reviewers."""
+        return None if self._reviewers is None else self._reviewers.get(index, "")
 
     def at(
         self, index: int, raw: np.ndarray | RecordingError

@@ -159,9 +159,10 @@ def segment_recording(
     settings = {**settings, "recording": source}
 
     def work(index: int, raw: np.ndarray | RecordingError) -> EncodedFrame:
-        network = predictor
+        network, reviewer = predictor, None
         if isinstance(predictor, GivenMasks):
             network, raw = predictor.at(index, raw)
+            reviewer = predictor.reviewer(index)
         error = str(raw) if isinstance(raw, RecordingError) else None
         frame = measure_frame(
             np.zeros(recording.shape, np.float32) if error else raw,
@@ -174,7 +175,8 @@ def segment_recording(
             check=error is None and warnings is not None and index % CHECKED == 0,
         )
         applied = recording.applied_at(index)
-        return encode(unreadable(frame, error) if error else frame, recording.names(index), applied)
+        frame = unreadable(frame, error) if error else frame
+        return encode(frame, recording.names(index), applied, reviewer)
 
     with locked(folder):
         resumed = _resume(recording, folder, settings)

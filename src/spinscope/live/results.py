@@ -146,17 +146,21 @@ class EncodedFrame:
     seconds: dict[str, float]
     error: str | None = None
     applied: Mapping[str, float] = field(default_factory=dict)
+    reviewer: str | None = None
 
 
 def encode(
-    frame: MeasuredFrame, name: str, applied: Mapping[str, float] | None = None
+    frame: MeasuredFrame,
+    name: str,
+    applied: Mapping[str, float] | None = None,
+    reviewer: str | None = None,
 ) -> EncodedFrame:
     """Compress the mask of a frame in strips, each a whole number of rows."""
     known = vars(frame).copy()
     mask = np.ascontiguousarray(known.pop("mask"))
     rows = _strip_rows(mask.shape)
     strips = [zlib.compress(mask[top : top + rows], 2) for top in range(0, len(mask), rows)]
-    return EncodedFrame(name, mask.shape, strips, **known, applied=applied or {})
+    return EncodedFrame(name, mask.shape, strips, **known, applied=applied or {}, reviewer=reviewer)
 
 
 def _strip_rows(shape: tuple[int, int]) -> int:
@@ -572,6 +576,9 @@ def frame_tables(
         values = np.array([frame.applied[key] for frame in frames])
         rows.setdefault(key, values)
         objects.setdefault(key, np.repeat(values, counts))
+    if frames[0].reviewer is not None:
+        rows["reviewer"] = [frame.reviewer for frame in frames]
+        objects["reviewer"] = np.repeat(rows["reviewer"], counts)
     return with_units(objects, pixel_size), with_units(rows, pixel_size)
 
 

@@ -143,6 +143,9 @@ def check_table(path: Path, table: pd.DataFrame, n_frames: int) -> None:
                     raise SpinscopeError(
                         f"{path}: name (={name!r}) is not valid: {error}"
                     ) from error
+        elif column == "reviewer":
+            if not all(isinstance(value, str) for value in values.dropna()):
+                raise SpinscopeError(f"{path}: column reviewer must contain text")
         elif values.dtype.kind not in "biuf":
             raise SpinscopeError(f"{path}: column {column} ({values.dtype}) must contain numbers")
         elif column in ("frame", "object", "track") and values.dtype.kind not in "iu":

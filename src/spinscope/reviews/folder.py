@@ -15,7 +15,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,8 +173,7 @@ class Reviews:
         for mask in (label, before):
             if isinstance(mask, np.ndarray):
                 _check_mask(mask, image.shape, frame)
-        versions = self._versions(frame)
-        try:
+        with self._saving(frame):
             content = {
                 "status": status,
                 "who": who,
@@ -188,13 +187,48 @@ class Reviews:
                 "whole": whole,
                 "treatment": None if treatment is None else dict(treatment),
             }
-            text = json.dumps(present_keys(content), indent=1) + "\n"
-            return self._read(_publish(versions, text), frame)
+            return self._write(frame, content)
+
+    def take(self, other: Reviews, review: Review) -> Review:
+        """Write a review of another folder as a new version, with its reviewer and time.
+
+        Parameters
+        ----------
+        other : Reviews
+            Folder of the review.
+        review : Review
+            One of its versions.
+
+        Raises
+        ------
+        SpinscopeError
+            Where the disk is full: then there is no new version and no incomplete file.
+        """
+        content = dict(vars(review))
+        for name in ("frame", "version", "label"):
+            del content[name]
+        with self._saving(review.frame):
+            self._save_image(other.image(review))
+            for name in (review.before, review.after):
+                if (file := other._file("masks", name)).is_file():
+                    self._save_mask(read_label(file))
+            return self._write(review.frame, content)
+
+    @contextlib.contextmanager
+    def _saving(self, frame: str) -> Iterator[None]:
+        """Name the frame where it cannot be saved."""
+        try:
+            yield
         except OSError as error:
             raise SpinscopeError(
                 f"the review of frame {frame!r} was not saved in {self.folder}: "
                 f"{error.strerror or error}; no earlier version was touched"
             ) from error
+
+    def _write(self, frame: str, content: Mapping[str, Any]) -> Review:
+        """Write the attributes of a review as the next version of a frame."""
+        text = json.dumps(present_keys(content), indent=1) + "\n"
+        return self._read(_publish(self._versions(frame), text), frame)
 
     def history(self, frame: str) -> list[Review]:
         """Return all versions of the review of a frame, the first one first."""

@@ -44,8 +44,8 @@ def remeasure(
     Returns
     -------
     Results
-        The new results. Their settings name the reviews and their reviewers; the same reviews are
-        measured once.
+        The new results. Their tables have a column `reviewer`, and their settings name the reviews;
+        the same reviews are measured once.
 
     Raises
     ------
@@ -68,6 +68,11 @@ def remeasure(
         for k, found in frames.items()
         if k < results.n_frames
     }
+    reviewers = {
+        k: ", ".join(sorted({one.review.who for one in used[found]}))
+        for k, found in frames.items()
+        if found in used
+    }
     settings = {key: value for key, value in results.summary["settings"].items() if key != "tta"}
     settings.pop("recording", None)
     settings["reviews"] = {
@@ -77,7 +82,12 @@ def remeasure(
     }
     return segment_recording(
         recording,
-        GivenMasks(masks, results.summary["classes"], "it has no mask in the results"),
+        GivenMasks(
+            masks,
+            results.summary["classes"],
+            "it has no mask in the results",
+            reviewers,
+        ),
         Path(out) if out else folder.with_name(f"{folder.name}-reviewed"),
         settings={**settings, "tta": 1},
         min_px=settings["min_px"],
