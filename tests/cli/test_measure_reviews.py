@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import tifffile
 from tests.conftest import discs
 from tests.live.conftest import dark
@@ -40,3 +41,8 @@ def test_measure_writes_the_corrected_results_with_their_reviewer(tmp_path):
     summary = json.loads((new.folder / "summary.json").read_text())
     assert summary["settings"]["reviews"]["reviewers"] == {"0001": "Ada"}
     assert (new.folder / "lattice.csv").is_file()
+    assert new.objects["reviewer"].unique().tolist() == ["", "Ada"]
+    done = CliRunner().invoke(app, ["export", str(new.folder), "--to", "csv,trackmate"])
+    assert done.exit_code == 0, done.output
+    rows = pd.read_csv(new.folder / f"{new.name}.objects.csv", keep_default_na=False)
+    assert rows["reviewer"].tolist() == new.objects["reviewer"].tolist()

@@ -425,7 +425,9 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
     from spinscope.recordings import image_of
 
     results, kinds = open_results(folder), chosen(kinds)
-    names = list(results.table("frames", ["name"])["name"])
+    rows = results.frames
+    names = list(rows["name"])
+    reviewers = list(rows["reviewer"]) if "reviewer" in rows else None
     try:
         recording = results.recording()
     except SpinscopeError:
@@ -458,4 +460,5 @@ def export(folder: Path, kinds: Sequence[str], out: Path | None = None) -> dict[
         min_px=results.min_px,
         tracks=tracks,
         source=source,
+        reviewers=reviewers and reviewers.__getitem__,
     )

@@ -61,6 +61,7 @@ def _writer(kind: str, write_frames: Callable[..., None]) -> Callable[..., int]:
         min_px: int = 1,
         tracks: pd.DataFrame | None = None,
         source: Path | None = None,
+        reviewers: Callable[[int], str] | None = None,
         **options: Any,
     ) -> int:
         """Write frames to a file or folder, and return their number.
@@ -86,6 +87,8 @@ def _writer(kind: str, write_frames: Callable[..., None]) -> Callable[..., int]:
             those of `link`.
         source : Path, optional
             File of the recording, which "trackmate" names.
+        reviewers : callable, optional
+            Index → who reviewed the mask, "" for nobody; then "csv" has a column `reviewer`.
         **options
             Options of the format, as `object_class` of "labels".
 
@@ -97,7 +100,7 @@ def _writer(kind: str, write_frames: Callable[..., None]) -> Callable[..., int]:
         """
         drawn = kind in DRAWN
         checked = Frames(
-            frames, classes, pixel_size, interval, names, min_px, drawn, tracks, source
+            frames, classes, pixel_size, interval, names, min_px, drawn, tracks, source, reviewers
         )
         try:
             with (atomic_folder if kind in FOLDERS else atomic_file)(target) as partial:

@@ -52,6 +52,8 @@ class Frames:
         `frame`, `object` and `track` of the objects of the first class, where they were linked.
     source : Path or None
         File of the recording.
+    reviewers : callable or None
+        Index → who reviewed the mask, "" for nobody.
     """
 
     frames: Iterable[Frame]
@@ -63,6 +65,7 @@ class Frames:
     images: bool
     tracks: pd.DataFrame | None = None
     source: Path | None = None
+    reviewers: Callable[[int], str] | None = None
     count: int = 0
 
     @property
