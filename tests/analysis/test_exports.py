@@ -646,6 +646,12 @@ def test_trackmate_takes_given_tracks_and_pixels(tmp_path):
     assert spots[tracks[7][-1][1]]["POSITION_X"] == pytest.approx(38)
 
 
+def test_trackmate_keeps_the_numbers_of_frames(tmp_path):
+    spots, tracks, root = trackmate(write("trackmate", tmp_path, moving()[3:]))
+    assert {one["FRAME"] for one in spots.values()} == {3, 4} and len(tracks) == 3
+    assert root.find("Settings/ImageData").get("nframes") == "5"
+
+
 def test_trackmate_says_why_there_are_no_tracks(tmp_path):
     one = [(k, None, np.pad(np.ones((3, 3), np.uint8), 5)) for k in range(3)]
     spots, tracks, root = trackmate(write("trackmate", tmp_path, one))

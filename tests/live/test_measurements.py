@@ -106,14 +106,16 @@ def test_one_object_per_frame_needs_a_search_range(tmp_path):
 
 
 def test_links_hardly_shorter_than_the_distance_of_neighbours_give_no_diffusion():
-    def figures(diffusion: float) -> dict:
+    def figures(diffusion: float, given: bool = False) -> dict:
         rng = np.random.default_rng(1)
         drawn = brownian_skyrmions(150, 12, (256, 256), diffusion, rng)
         objects = pd.DataFrame({name: drawn[name] for name in ("frame", "y_px", "x_px")})
+        spots = objects.assign(track=drawn["skyrmion"]) if given else None
         objects = objects.sort_values("frame", kind="stable").reset_index(drop=True)
         objects["object"] = objects.groupby("frame").cumcount() + 1
         objects = objects.assign(diameter_px=6.0, touches_border=False)
-        return measure_objects(objects, SETTINGS, n_frames=12, shape=(256, 256))[1]
+        known = {"n_frames": 12, "shape": (256, 256), "spots": spots}
+        return measure_objects(objects, SETTINGS, **known)[1]
 
     slow, fast = figures(0.3), figures(8.0)
     assert slow["diffusion_px2_per_frame"] == pytest.approx(0.3, rel=0.15)
@@ -122,6 +124,9 @@ def test_links_hardly_shorter_than_the_distance_of_neighbours_give_no_diffusion(
     for name in ("diffusion_px2_per_frame", "diffusion_px2_per_frame_se", "lifetime_frames_mean"):
         assert fast[name] is None
     assert fast["step_px"] > 0 and fast["tracks"] > 0
+    true = figures(8.0, given=True)  # the links that no search range finds
+    assert true["diffusion_px2_per_frame"] == pytest.approx(8.0, rel=0.1)
+    assert "only as good as every link of the given tracks" in true["notes"][-1]
 
 
 def test_objects_that_do_not_move_are_measured(tmp_path):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,24 +91,24 @@ def write_trackmate(target: Path, frames: Frames) -> None:
         file.write(f'<TrackMate version="{VERSION}">\n<Log>{escape(log)}</Log>\n')
         file.write(f"<Model{_attributes(units)}>\n")
         file.writelines(_declarations())
-        file.writelines(_all_spots(spots, frames, size, step))
+        file.writelines(_all_spots(spots, frames.names, shape[0], size, step))
         file.writelines(_all_tracks(spots, size, step))
         file.write("</Model>\n")
-        file.writelines(_settings(spots, frames, shape, size, step))
+        file.writelines(_settings(spots, frames.source, shape, size, step))
         file.write('<GUIState state="ConfigureViews" />\n</TrackMate>\n')
 
 
-def _measured(frames: Frames) -> tuple[pd.DataFrame, tuple[int, int]]:
-    """Table of all objects of the first class, and the size of the frames."""
+def _measured(frames: Frames) -> tuple[pd.DataFrame, tuple[int, int, int]]:
+    """Table of all objects of the first class, and number, height and width of the frames."""
     import pandas as pd
 
-    class_, tables, shape = frames.object_classes[0][0], [], (0, 0)
+    class_, tables, shape = frames.object_classes[0][0], [], (0, 0, 0)
     for index, image, mask in frames:
         found = pd.DataFrame(measure(mask == class_, image, min_px=frames.min_px))
         found.insert(0, "object", np.arange(1, len(found) + 1))
         found.insert(0, "frame", index)
         tables.append(found)
-        shape = mask.shape
+        shape = (index + 1, *mask.shape)
     return pd.concat(tables, ignore_index=True), shape
 
 
@@ -142,7 +143,9 @@ def _declarations() -> Iterator[str]:
     yield "</FeatureDeclarations>\n"
 
 
-def _all_spots(spots: pd.DataFrame, frames: Frames, size: float, step: float) -> Iterator[str]:
+def _all_spots(
+    spots: pd.DataFrame, names: Callable[[int], str], n_frames: int, size: float, step: float
+) -> Iterator[str]:
     """Spots of each frame, numbered by their row."""
     columns = {
         "QUALITY": spots["area_px"],
@@ -163,14 +166,14 @@ def _all_spots(spots: pd.DataFrame, frames: Frames, size: float, step: float) ->
         "TOUCHES_BORDER": spots["touches_border"].astype(np.int64),
     }
     yield f'<AllSpots nspots="{len(spots)}">\n'
-    bounds = np.searchsorted(spots["frame"], np.arange(frames.count + 1))
+    bounds = np.searchsorted(spots["frame"], np.arange(n_frames + 1))
     values = [column.to_numpy() for column in columns.values()]
     for frame, (first, last) in enumerate(pairwise(bounds.tolist())):
         yield f'<SpotsInFrame frame="{frame}">\n'
         rows = zip(*(value[first:last].tolist() for value in values), strict=True)
         for spot, row in enumerate(rows, first):
             features = dict(zip(columns, row, strict=True))
-            name = f"{frames.names(frame)}-{features['OBJECT']:04d}"
+            name = f"{names(frame)}-{features['OBJECT']:04d}"
             yield f"<Spot{_attributes({'ID': spot, 'name': name} | features)} />\n"
         yield "</SpotsInFrame>\n"
     yield "</AllSpots>\n"
@@ -211,25 +214,25 @@ def _all_tracks(spots: pd.DataFrame, size: float, step: float) -> Iterator[str]:
 
 
 def _settings(
-    spots: pd.DataFrame, frames: Frames, shape: tuple[int, int], size: float, step: float
+    spots: pd.DataFrame, source: Path | None, shape: tuple[int, int, int], size: float, step: float
 ) -> Iterator[str]:
     """Image, and settings as of spots and tracks that were made by hand."""
-    source = frames.source
+    n_frames, height, width = shape
     image = {
         "filename": "" if source is None else source.name,
         "folder": "" if source is None else str(source.parent),
-        "width": shape[1],
-        "height": shape[0],
+        "width": width,
+        "height": height,
         "nslices": 1,
-        "nframes": frames.count,
+        "nframes": n_frames,
         "pixelwidth": size,
         "pixelheight": size,
         "voxeldepth": 1.0,
         "timeinterval": step,
     }
     whole = {
-        "xstart": 0, "xend": shape[1] - 1, "ystart": 0, "yend": shape[0] - 1, "zstart": 0,
-        "zend": 0, "tstart": 0, "tend": frames.count - 1,
+        "xstart": 0, "xend": width - 1, "ystart": 0, "yend": height - 1, "zstart": 0,
+        "zend": 0, "tstart": 0, "tend": n_frames - 1,
     }  # fmt: skip
     radius = float(spots["diameter_px"].median()) * size / 2 if len(spots) else size
     detector = {"DETECTOR_NAME": "MANUAL_DETECTOR", "RADIUS": radius}
@@ -256,5 +259,5 @@ def _value(value: object) -> str:
     if isinstance(value, str):
         return quoteattr(_NO_XML.sub("_", value))
     if isinstance(value, float):
-        return f'"{value:.{DIGITS}g}"' if np.isfinite(value) else '"NaN"'
+        return f'"{value:.{DIGITS}g}"' if math.isfinite(value) else '"NaN"'
     return f'"{value}"'
