@@ -351,6 +351,7 @@ def test_a_second_reviewer_in_the_same_tab_finds_no_strokes_of_the_first(tab, ha
 WATCH = """canvas => {
     window.delays = [];
     const context = canvas.getContext('2d');
+    const blank = context.getImageData(0, 0, canvas.width, canvas.height);
     canvas.addEventListener('pointermove', event => {
         if (!event.buttons) return;
         const box = canvas.getBoundingClientRect();
@@ -358,6 +359,9 @@ WATCH = """canvas => {
         const at = [ratio * (event.clientX - box.left), ratio * (event.clientY - box.top)];
         const look = () => context.getImageData(...at, 1, 1).data.join();
         const before = look();
+        const first = 4 * (Math.floor(at[1]) * canvas.width + Math.floor(at[0]));
+        // Where the stroke has been before, the colour does not change again.
+        if (before !== blank.data.slice(first, first + 4).join()) return;
         const frame = () => {
             if (look() === before && performance.now() - event.timeStamp < 3000) {
                 return requestAnimationFrame(frame);
@@ -374,7 +378,7 @@ def test_a_stroke_is_drawn_at_once(tab, hand):
     """Measured from the movement of the pointer to the frame after the first changed one."""
     assert hand.canvas.evaluate("c => c.width") >= SHAPE[1]
     hand.canvas.evaluate(WATCH)
-    hand.keys("1")
+    hand.keys("2")  # over skyrmions their own class would change nothing
     for _ in range(12):
         hand.keys("]")
     points = [(80 + 12 * k, 250 + 90 * (k % 2)) for k in range(25)]
@@ -454,3 +458,10 @@ def test_a_guided_scribble_is_drawn_by_keys_alone(hand, reviews):
     after = reviews().label(reviews().latest("0000"))
     assert ((start > 0) & (after == 0)).any()
     assert ((start != 1) & (after == 1)).any()
+    for _ in range(2):  # saved scribbles are undone step by step, and drawn again
+        hand.keys("z")
+        assert hand.edited
+    hand.keys("y")
+    assert hand.edited
+    hand.keys("y")
+    assert not hand.edited
