@@ -29,9 +29,12 @@ FORMATS = {
     "labels": "labels: OME-TIFF of object numbers",
     "classes": "classes: OME-TIFF of classes",
     "coco": "coco: annotations",
+    "geojson": "geojson: QuPath",
+    "zarr": "zarr: OME-Zarr with labels",
     "csv": "csv: table of objects",
     "png": "png: overlays",
     "mp4": "mp4: video",
+    "trackmate": "trackmate: tracks for Fiji",
 }
 """Format of an export → text."""
 
