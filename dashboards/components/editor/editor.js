@@ -16,6 +16,8 @@ const NAME_KEY = "spinscope reviewer";
 const drafts = new Map(); // frame id → draft
 const preferences = { tool: 1, size: 9, opacity: 45, contour: false, hidden: false, view: null };
 const editors = new WeakMap(); // element → editor
+let shown = null; // draft that was shown last
+let guides = 0; // clicks and scribbles that the server was asked about
 
 export default function (component) {
   const { parentElement } = component;
@@ -184,27 +186,23 @@ function makeDraft(data) {
   const start = decode(data.mask, height * width);
   return {
     id: data.id, height, width, start, mask: start.slice(), undo: [], redo: [],
-    before: null, rect: null, command: 0, guide: 0, asked: null, dim: null, dimText: "", sent: null,
+    before: null, rect: null, command: 0, asked: null, dim: null, dimText: "", sent: null,
   };
 }
 
 // Draft of a frame and a reviewer. A draft that was just saved continues under its new name, with its
 // history and with later strokes.
 function draftOf(data, last) {
-  let draft = drafts.get(data.id) ?? drafts.get(data.unnamed);
-  if (draft && draft.id !== data.id) {
-    drafts.delete(draft.id); // strokes from before a name was typed
-    draft.id = data.id;
+  let draft;
+  if (last && last.frame === data.frame && last.sent === data.mask) {
+    draft = last;
+    draft.start = decode(data.mask, draft.mask.length);
+    draft.sent = null;
+  } else {
+    draft = drafts.get(data.id) ?? drafts.get(data.unnamed) ?? makeDraft(data);
   }
-  if (!draft) {
-    draft = makeDraft(data);
-    if (last && last.frame === data.frame && last.sent === data.mask) {
-      drafts.delete(last.id);
-      last.start = draft.start;
-      last.id = data.id;
-      draft = last;
-    }
-  }
+  drafts.delete(draft.id); // its name before it was saved, or before a name was typed
+  draft.id = data.id;
   draft.frame = data.frame;
   drafts.delete(data.id);
   drafts.set(data.id, draft); // newest last
@@ -333,6 +331,7 @@ class Editor {
     this.waiting = null;
     this.pointer = null;
     this.drag = null;
+    this.saving = null; // mask that the server has not confirmed yet
     this.steps = 0; // guided edits that were shown
     this.listen();
   }
@@ -405,12 +404,13 @@ class Editor {
       if (data.notice) this.say(data.notice.text, data.notice.bad);
       if (data.notice && !data.notice.bad) drafts.delete(this.settled?.id);
       this.settled = null;
+      this.saving = null;
     }
     const fresh = !this.draft || this.draft.id !== data.id || !drafts.has(data.id);
     if (fresh) {
-      const draft = draftOf(data, this.draft);
+      const draft = draftOf(data, shown);
       if (this.drag && draft !== this.draft) this.finish();
-      this.draft = draft;
+      this.draft = shown = draft;
     }
     if (this.image !== data.image) this.load(data.image);
     if (this.mapUrl !== data.map) this.loadMap(data.map);
@@ -576,9 +576,9 @@ class Editor {
     if (draft.asked && performance.now() - draft.asked.at < TIMEOUT_MS) {
       return this.say("The last click has not been answered yet.");
     }
-    draft.guide += 1;
-    draft.asked = { id: draft.id, n: draft.guide, sent: draft.mask.slice(), at: began };
-    const payload = { id: draft.id, n: draft.guide, mask: encode(draft.mask) };
+    guides += 1;
+    draft.asked = { id: draft.id, n: guides, sent: draft.mask.slice(), at: began };
+    const payload = { id: draft.id, n: guides, mask: encode(draft.mask) };
     this.trigger("guide", { ...payload, class: value, pixels });
   }
 
@@ -618,11 +618,13 @@ class Editor {
     const mask = keeps ? encode(this.draft.mask) : null;
     if (keeps) payload.mask = mask;
     if (action !== "propose") this.draft.sent = mask;
+    this.saving = action === "accept" || action === "save" ? this.draft.mask.slice() : null;
+    this.$(".notice").classList.remove("shown"); // it is about the action before
     this.leaving = action !== "save" && action !== "propose";
     // The strokes are dropped here once the server has stored them.
     this.settled = action === "accept" || action === "reject" ? this.draft : null;
     this.waiting = setTimeout(() => {
-      this.waiting = null;
+      this.waiting = this.saving = null;
       this.say("The server has not answered; try again.", true);
       this.show();
     }, TIMEOUT_MS);
@@ -1073,7 +1075,8 @@ class Editor {
     const { draft, data } = this;
     if (!draft) return;
     const changed = draft.undo.length + draft.redo.length > 0; // undoing a saved edit is one, too
-    const edited = changed && !same(draft.mask, draft.start);
+    // A mask on its way to the server is judged as saved.
+    const edited = changed && !same(draft.mask, this.saving ?? draft.start);
     if (typeof preferences.tool === "number" && preferences.tool >= data.classes.length) preferences.tool = 1;
     for (const button of this.root.querySelectorAll("[data-tool]")) {
       const mine = button.dataset.tool === String(preferences.tool);
@@ -1088,7 +1091,7 @@ class Editor {
     this.$(".undo").disabled = !draft.undo.length;
     this.$(".redo").disabled = !draft.redo.length;
     this.$(".name").textContent = data.name;
-    this.$(".state").textContent = edited ? "edited, not saved" : data.state;
+    this.$(".state").textContent = edited ? "edited, not saved" : this.saving ? "being saved" : data.state;
     this.$(".state").classList.toggle("edited", edited);
     this.$(".primary").textContent = edited ? "Accept corrected" : "Accept";
     for (const button of this.root.querySelectorAll("[data-action]")) {
