@@ -67,6 +67,10 @@ def evaluate(
     sources: option(str, "Source ids, comma-separated (all).") = None,
     image: option(Path, "PNG file of one frame with its label and prediction.") = None,
     tta: Tta = None,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Find scale and polarity per source, as `segment`.")
+    ] = False,
+    level: option(str, "Probability at the boundary, half, or file of `calibrate`.") = None,
     picture: former(Path, "--picture") = None,
 ) -> Answer:
     """Score a model on a dataset folder, or every network of a training."""
@@ -74,8 +78,9 @@ def evaluate(
     from spinscope.files import write_json
 
     if (Path(model) / jobs.TRAINING).is_file():
-        return _evaluate_training(settings, Path(model), out, [data, batches, sources, image])
-    params = settings.load_of(model, evaluation__tta=tta)
+        given = [data, batches, sources, image, level, adapt or None]
+        return _evaluate_training(settings, Path(model), out, given)
+    params = settings.load_of(model, evaluation__tta=tta, segment__level=level)
     report = jobs.evaluate_model(
         params,
         model,
@@ -83,6 +88,7 @@ def evaluate(
         batches=integers("batches", batches),
         sources=integers("sources", sources),
         image=renamed("--picture", "--image", image, picture),
+        adapt=adapt,
         progress=show_progress,
     )
     if out is not None:
@@ -98,7 +104,7 @@ def _evaluate_training(settings: Settings, folder: Path, out: Path | None, given
     if any(value is not None for value in given):
         raise SpinscopeError(
             f"{folder} is a training: it is scored on data.validation_batches, without --data, "
-            "--batches, --sources and --image"
+            "--batches, --sources, --image, --adapt and --level"
         )
     params = settings.load(jobs.read_training(folder)["family"])
     report = jobs.evaluate_training(params, folder, out, progress=show_progress)
@@ -208,6 +214,11 @@ def evaluation_lines(report: dict) -> list[str]:
             f"{report['mcc_best_level']:.4f}, one level per source "
             f"({min(levels):.2f} to {max(levels):.2f})"
         )
+    if "sources" in report:
+        other = [
+            r for r in report["sources"] if r["scale"] is not None or r["polarity"] == "bright"
+        ]
+        values["adapted"] = f"{len(other)} of {len(report['sources'])} sources, scale or polarity"
     if "calibration" in report:
         found = report["calibration"]
         values["calibration error"] = f"{found['ece']:.4f}"

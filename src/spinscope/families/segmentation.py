@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from spinscope.classes import CLASSES, COLOURS, SKYRMION
-from spinscope.config import Params
+from spinscope.config import HALF, Params
 from spinscope.datasets import Dataset
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.intervals import Columns, ratio
@@ -153,13 +153,26 @@ class Segmentation(Family):
         *,
         views: int = 1,
         progress: Progress = no_progress,
+        of_source: Callable[[int], Predictor] | None = None,
     ) -> dict[str, Any]:
-        """Report of `spinscope.evaluation.evaluate`, with the number `tta` of averaged views."""
+        """Report of `spinscope.evaluation.evaluate`, with the number `tta` of averaged views.
+
+        Parameters
+        ----------
+        predictor, frames, params, views, progress
+            As for every family.
+        of_source : callable, optional
+            Id of a source → predictor of its frames; by default `predictor`.
+        """
         from spinscope.evaluation import evaluate
+        from spinscope.inference.sample import without_noise
 
         predictor.classes(frames.image(0), views)  # traces the network, outside the timed frames
+        one_for_all = {record.source: predictor for record in frames.records}
+        of = one_for_all.__getitem__ if of_source is None else of_source
+        fitting = (of(record.source) for record in frames.records)
         report = evaluate(
-            lambda image: predictor.mask_and_probability(image, views),
+            lambda image: without_noise(next(fitting), image, views),
             frames,
             predictor.info["classes"],
             params.evaluation,
@@ -230,8 +243,10 @@ class Segmentation(Family):
         """Fraction of pixels whose class differs."""
         return float(np.mean(now != stored))
 
-    answer_columns = ("mask", "classes", "shape", "pixel_size_nm", "objects")
-    answer_options: ClassVar = {"tta": 1, "pixel_size_nm": 0.0, "min_px": 4, "mask": "classes"}
+    answer_columns = ("mask", "classes", "shape", "pixel_size_nm", "objects", "scale", "polarity",
+                      "level")  # fmt: skip
+    answer_options: ClassVar = {"tta": 1, "pixel_size_nm": 0.0, "min_px": 4, "mask": "classes",
+                                "scale": "null", "polarity": "dark", "level": "null"}  # fmt: skip
 
     def answers(
         self, predictor: Predictor, options: Mapping[str, Any]
@@ -244,18 +259,37 @@ class Segmentation(Family):
         options : mapping
             `tta`: number of augmented views, 1, 2, 3 or 8. `pixel_size_nm`: overrides the file, 0
             for unknown. `min_px`: smallest object. `mask`: "classes" for class indices, "colours"
-            for RGB as in a label file, or "none".
+            for RGB as in a label file, or "none". `scale`, `polarity` and `level`: texts of the
+            settings of the section `segment`; without files of levels.
         """
         from spinscope.analysis import measure, with_units
-        from spinscope.inference.sample import sample_region
+        from spinscope.inference.level import half_contrast_level
+        from spinscope.inference.pyramid import adapted
+        from spinscope.inference.sample import sample_region, segment_sample
 
         _check_options(options)
-        given = requested_pixel_size(options)
+        given, tta, polarity = requested_pixel_size(options), options["tta"], options["polarity"]
+        scale, level = _number(options, "scale", "auto"), _number(options, "level", HALF)
+        searched = self.modality == "Kerr" and "auto" in (scale, polarity)
+        if level == HALF and self.modality != "Kerr":
+            raise SpinscopeError(f"level (={HALF}) must be left out for {self.modality} images")
+        plain = predictor.under(None if scale == "auto" else scale, polarity == "bright")
+        if isinstance(level, float):
+            plain = plain.with_level(level)
 
         def answer(image: np.ndarray, pixel_size: float | None) -> dict[str, Any]:
             pixel_size = given or pixel_size
-            region = sample_region(image)
-            mask = region.expanded(predictor.classes(region.sample(image), options["tta"]))
+            region, fitting = sample_region(image), plain
+            _check_scaled(image.shape, scale)
+            if searched:
+                frames = [region.sample(image)]
+                fitting, _ = adapted(plain, frames, scale=scale, polarity=polarity)
+            if level == HALF:
+                sample = region.sample(image)
+                probability = fitting.mask_and_probability(sample, tta)[1]
+                if found := half_contrast_level([(sample, probability)]):
+                    fitting = fitting.with_level(round(found, 3))
+            mask = segment_sample(fitting, image, tta, region).mask
             objects = measure(mask == SKYRMION, image, min_px=options["min_px"])
             if pixel_size:
                 objects = with_units(objects, pixel_size)
@@ -265,6 +299,9 @@ class Segmentation(Family):
                 "shape": list(mask.shape),
                 "pixel_size_nm": pixel_size * 1e9 if pixel_size else None,
                 "objects": _rows(objects),
+                "scale": fitting.geometry.scale if fitting.geometry else None,
+                "polarity": "bright" if fitting.inverted else "dark",
+                "level": fitting.level,
             }
 
         return answer
@@ -291,6 +328,8 @@ def _size_distance(columns: Columns) -> float:
 
 
 _MASKS = ("classes", "colours", "none")
+_POLARITIES = ("dark", "bright", "auto")
+_MAX_SCALE, _MAX_SCALED = 4, 2**26
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
@@ -301,6 +340,33 @@ def _check_options(options: Mapping[str, Any]) -> None:
         raise SpinscopeError(f"min_px (={min_px}) must be at least 1")
     if mask not in _MASKS:
         raise SpinscopeError(f"mask (={mask!r}) must be one of {', '.join(_MASKS)}")
+    if (polarity := options["polarity"]) not in _POLARITIES:
+        raise SpinscopeError(f"polarity (={polarity!r}) must be one of {', '.join(_POLARITIES)}")
+
+
+def _number(options: Mapping[str, Any], name: str, word: str) -> float | str | None:
+    """Number, `word` or "null" (None) that an option contains as text."""
+    text = options[name]
+    if text in (word, "null"):
+        return None if text == "null" else word
+    limit = _MAX_SCALE if name == "scale" else 1
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < limit and not (name == "scale" and number == limit):
+        raise SpinscopeError(
+            f"{name} (={text!r:.40}) must be {word}, null or a number between 0 and {limit}"
+        )
+    return number
+
+
+def _check_scaled(shape: tuple[int, ...], scale: float | str | None) -> None:
+    """Refuse an image that a scale makes larger than an image of a request may be."""
+    if isinstance(scale, float) and math.prod(shape) * scale**2 > _MAX_SCALED:
+        raise SpinscopeError(
+            f"scale (={scale:g}) makes {shape[1]}x{shape[0]} pixels more than {_MAX_SCALED}"
+        )
 
 
 def _png(mask: np.ndarray, kind: str) -> str | None:

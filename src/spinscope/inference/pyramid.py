@@ -8,7 +8,7 @@ scales cost little; a fine one is computed only for frames in which it may show 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
@@ -17,7 +17,15 @@ import numpy as np
 from scipy import ndimage
 
 from spinscope.classes import SKYRMION
-from spinscope.inference.conditions import SPECK, Conditions, Objects, noise_sd, objects_of
+from spinscope.inference.conditions import (
+    SCALES,
+    SPECK,
+    Conditions,
+    Objects,
+    find_conditions,
+    noise_sd,
+    objects_of,
+)
 from spinscope.inference.geometry import Geometry
 from spinscope.inference.predict import Band, Predictor
 from spinscope.inference.views import mean_of
@@ -89,6 +97,45 @@ def fitted(predictor: Predictor, conditions: Conditions) -> Predictor:
     if scale is not None and scale < 1:
         fitting = Pyramid.of(fitting, scale, tuple(tried for tried, _ in conditions.evidence))
     return replace(fitting, doubted=conditions.noise)
+
+
+def adapted(
+    predictor: Predictor,
+    frames: Iterable[np.ndarray],
+    *,
+    scale: float | str | None = "auto",
+    polarity: str = "auto",
+) -> tuple[Predictor, Conditions]:
+    """Return a network for the scale and the polarity of a recording.
+
+    Parameters
+    ----------
+    predictor : Predictor or Ensemble
+        Network.
+    frames : iterable of (H, W) arrays
+        Frames of the recording, without bars and lettering.
+    scale : float, "auto" or None
+        Ratio between network and image pixels; "auto": found in the frames; None: 1, or the
+        model's rule.
+    polarity : {"dark", "bright", "auto"}
+        Skyrmions on the film; "auto": found in the frames.
+
+    Returns
+    -------
+    predictor : Predictor or Ensemble
+    conditions : Conditions
+    """
+    conditions = find_conditions(
+        predictor.with_level(None),
+        frames,
+        scales=SCALES if scale == "auto" else (scale or 1.0,),
+        polarities=(False, True) if polarity == "auto" else (polarity == "bright",),
+    )
+    if scale == "auto":
+        return fitted(predictor, conditions), conditions
+    conditions = replace(conditions, scale=scale)
+    fitting = predictor.under(scale, conditions.inverted)
+    return replace(fitting, doubted=conditions.noise), conditions
 
 
 @dataclass(frozen=True)

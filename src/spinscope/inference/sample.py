@@ -217,6 +217,34 @@ def segment_sample(
     return Segmented(region.expanded(mask), doubt, [region.expanded(v) for v in views], rim)
 
 
+def without_noise(
+    predictor: Predictor, image: np.ndarray, tta: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mask and probability of an image, without skyrmions where it shows only noise.
+
+    Parameters
+    ----------
+    predictor : Predictor or Ensemble
+        Model; where it is `doubted`, the image is checked by `only_noise`.
+    image : (H, W) array
+        Image of any type.
+    tta : {1, 2, 3, 8}
+        Number of augmented views.
+
+    Returns
+    -------
+    mask : (H, W) uint8 array
+        Class indices.
+    probability : (H, W) float32 array
+        Probability of skyrmion.
+    """
+    mask, probability = predictor.mask_and_probability(image, tta)
+    if predictor.doubted and only_noise(predictor, image, mask):
+        mask[mask == SKYRMION] = BACKGROUND
+        probability = np.zeros_like(probability)
+    return mask, probability
+
+
 def recording_region(
     shape: tuple[int, int], images: Sequence[np.ndarray], setting: str = "auto"
 ) -> SampleRegion:

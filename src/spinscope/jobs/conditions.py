@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spinscope.config import Segment
-from spinscope.inference.conditions import SCALES, find_conditions
-from spinscope.inference.pyramid import fitted
+from spinscope.inference.pyramid import adapted
 from spinscope.inference.sample import recording_region
 from spinscope.recordings import Recording, readable_frames
 
@@ -51,23 +49,19 @@ def with_conditions(
     if not frames:
         return model, {}
     region = recording_region(recording.shape, frames, settings.region)
-    conditions = find_conditions(
-        model.with_level(None),
+    fitting, conditions = adapted(
+        model,
         [region.sample(frame) for frame in frames],
-        scales=SCALES if settings.scale == "auto" else (settings.scale or 1.0,),
-        polarities=(False, True)
-        if settings.polarity == "auto"
-        else (settings.polarity == "bright",),
+        scale=settings.scale,
+        polarity=settings.polarity,
     )
-    scale = conditions.scale if settings.scale == "auto" else settings.scale
+    scale = conditions.scale
     if scale is None and conditions.inverted == (settings.polarity == "bright"):
-        return replace(model, doubted=conditions.noise), {}
+        return fitting, {}
     evidence: dict[str, dict[str, float]] = {"dark": {}, "bright": {}}
     for (tried, inverted), nats in conditions.evidence.items():
         evidence["bright" if inverted else "dark"][f"{tried:g}"] = float(np.round(nats, 1))
     found: dict[str, Any] = {} if scale is None else {"scale": scale}
     found["polarity"] = "bright" if conditions.inverted else "dark"
     found["evidence_nats"] = {name: nats for name, nats in evidence.items() if nats}
-    if settings.scale == "auto":
-        return fitted(model, conditions), found
-    return replace(model.under(scale, conditions.inverted), doubted=conditions.noise), found
+    return fitting, found

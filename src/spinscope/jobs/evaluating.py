@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from spinscope import families
 from spinscope.config import Params, Tracking
 from spinscope.datasets import Dataset, data_hash
 from spinscope.datasets.seen import FRAMES, read_frames
 from spinscope.errors import SpinscopeError
+from spinscope.families.segmentation import most_skyrmions
 from spinscope.files import digest, kept, sha256
 from spinscope.progress import Progress, no_progress
 
+if TYPE_CHECKING:
+    from spinscope.inference.predict import Predictor
+
 EVIDENCE = ("network", "rules", "frames", "settings", "code", "packages")
 """Keys of `evidence`: everything that decides a score."""
+
+_TRIED = 4
+"""Frames of a source from which its conditions and its level are found."""
 
 
 def evaluate_model(
@@ -26,6 +36,7 @@ def evaluate_model(
     batches: Sequence[int] | None = None,
     sources: Sequence[int] | None = None,
     image: Path | None = None,
+    adapt: bool = False,
     progress: Progress = no_progress,
 ) -> dict:
     """Evaluate a model on a dataset folder, or on some of its batches or sources.
@@ -41,12 +52,16 @@ def evaluate_model(
         Frames to evaluate; by default all.
     image : Path, optional
         PNG to draw: one frame, its label and the prediction.
+    adapt : bool, default False
+        Whether scale and polarity of each source are found as `segment` does, where the settings
+        are "auto"; otherwise the frames are taken as they are.
     progress : callable, optional
 
     Returns
     -------
     dict
-        Report of `score_model`, with `model` {ref, sha256} and `data` {path, hash}.
+        Report of `score_model`, with `model` {ref, sha256} and `data` {path, hash}; with `adapt`
+        or a level in the settings also `sources`, rows {source, scale, polarity, level}.
 
     Raises
     ------
@@ -63,15 +78,70 @@ def evaluate_model(
         raise SpinscopeError(f"{folder}: no frame is left by --batches and --sources")
     model, views = resolve(params.tracking, model_ref), params.evaluation.tta
     network, hash_ = family.predictor(model, params), data_hash(dataset)
+    of_source = None
+    if adapt or params.segment.level is not None:
+        if not family.masks:
+            raise SpinscopeError(f"a model of the family {family.name} has no scale and no level")
+        of_source = _of_source(params, network, frames, sha256(model / NETWORK), adapt)
     report = score_model(
-        params, model, frames, network, views=views, data=hash_, fast=True, progress=progress
+        params,
+        model,
+        frames,
+        network,
+        views=views,
+        data=hash_,
+        fast=True,
+        of_source=of_source,
+        progress=progress,
     )
     if image is not None:
-        family.draw(network, frames, report, views, image)
+        drawn = network
+        if of_source is not None:
+            drawn = of_source(frames.records[most_skyrmions(report)].source)
+        family.draw(drawn, frames, report, views, image)
+    if of_source is not None:
+        report["sources"] = [
+            _conditions_row(source, of_source(source)) for source in sorted(frames.sources)
+        ]
+        report["evidence"]["settings"] = digest(
+            [report["evidence"]["settings"], adapt, report["sources"]]
+        )
     return {
         "model": {"ref": model_ref, "sha256": sha256(model / NETWORK)},
         "data": {"path": str(folder), "hash": hash_},
         **report,
+    }
+
+
+def _of_source(
+    params: Params, network: Predictor, frames: Dataset, checksum: str, adapt: bool
+) -> Callable[[int], Predictor]:
+    """Function that returns the predictor of a source, with its conditions and its level."""
+    from spinscope.jobs.conditions import with_conditions
+    from spinscope.jobs.levels import with_level
+    from spinscope.recordings.array import ArrayRecording
+
+    @functools.cache
+    def of(source: int) -> Predictor:
+        places = [k for k, record in enumerate(frames.records) if record.source == source]
+        chosen = np.unique(np.linspace(0, len(places) - 1, min(len(places), _TRIED)).round())
+        images = [frames.image(places[int(k)]) for k in chosen]
+        alike = [image for image in images if image.shape == images[0].shape]
+        recording, fitting = ArrayRecording(np.stack(alike), f"source {source}"), network
+        if adapt:
+            fitting, _ = with_conditions(network, params.segment, recording)
+        return with_level(fitting, params.segment, [{"sha256": checksum}], recording)[0]
+
+    return of
+
+
+def _conditions_row(source: int, fitting: Predictor) -> dict[str, Any]:
+    """Scale, polarity and level of the frames of a source."""
+    return {
+        "source": source,
+        "scale": fitting.geometry.scale if fitting.geometry else None,
+        "polarity": "bright" if fitting.inverted else "dark",
+        "level": fitting.level,
     }
 
 
@@ -137,6 +207,7 @@ def score_model(
     data: str | None = None,
     fast: bool = False,
     path: Path | None = None,
+    of_source: Callable[[int], Predictor] | None = None,
     progress: Progress = no_progress,
 ) -> dict:
     """Report of a model folder on some frames, with its evidence and the frames it was trained on.
@@ -154,6 +225,8 @@ def score_model(
         See `evidence`.
     path : Path, optional
         JSON file that keeps the report; it is read back only if all of its evidence is equal.
+    of_source : callable, optional
+        Id of a source → predictor of its frames; for families with masks.
     progress : callable, optional
 
     Returns
@@ -166,7 +239,7 @@ def score_model(
 
     def make() -> dict:
         loaded = families.of(params).predictor(model) if network is None else network
-        report = score(params, loaded, frames, views, progress=progress)
+        report = score(params, loaded, frames, views, of_source=of_source, progress=progress)
         trained = read_frames(model)
         seen = [None] * len(frames) if trained is None else trained.contains(frames)
         for row, row_seen in zip(report["per_image"], seen, strict=True):
@@ -225,6 +298,7 @@ def score(
     frames: Dataset,
     views: int = 1,
     *,
+    of_source: Callable[[int], Predictor] | None = None,
     progress: Progress = no_progress,
 ) -> dict:
     """Report of a loaded model on some frames, by the family of the settings.
@@ -237,10 +311,13 @@ def score(
     frames : Dataset
     views : int, default 1
         Augmented views that are averaged.
+    of_source : callable, optional
+        Id of a source → predictor of its frames; for families with masks.
     progress : callable, optional
     """
     family = families.of(params)
-    report = family.score(predictor, frames, params, views=views, progress=progress)
+    given = {} if of_source is None else {"of_source": of_source}
+    report = family.score(predictor, frames, params, views=views, progress=progress, **given)
     required = (family.metric.name, "n_images", "frame_ms", "per_image")
     if missing := [key for key in required if key not in report]:
         raise SpinscopeError(
