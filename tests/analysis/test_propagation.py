@@ -53,6 +53,16 @@ def test_a_removed_object_is_removed_along_its_track_only():
         np.testing.assert_array_equal(mask == 1, rest)
 
 
+def test_a_larger_object_near_a_removed_one_is_kept():
+    before = discs(GRID[:4]) | discs(GRID[4:5], radius=3)
+    after = discs(GRID[:4]).astype(np.uint8)
+    following = frame(0, faint=0.0, seen=GRID[:5])  # an object of 113 px near that of 29 px
+    assert list(propagate(before.astype(np.uint8), after, [following])) == []
+    same = before.astype(np.uint8), before.astype(float)
+    (proposed,) = propagate(before.astype(np.uint8), after, [same])
+    np.testing.assert_array_equal(proposed, after)
+
+
 def test_an_object_that_the_model_finds_in_between_stays_as_it_is():
     before, _ = frame(0, faint=0.4)
     after = before | discs(GRID[:1]).astype(np.uint8)

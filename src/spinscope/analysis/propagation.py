@@ -18,7 +18,7 @@ SUPPORT = 0.15
 """Probability that a proposed object must reach; in the film it is some hundredths."""
 
 _AREA_RATIO = 2.5
-"""An added object has between 1/2.5 and 2.5 times the area that it had in the frame before."""
+"""A changed object has between 1/2.5 and 2.5 times the area that it had in the frame before."""
 _NEIGHBOURS = 8
 """Objects whose steps tell how far the objects around them move."""
 
@@ -43,8 +43,8 @@ def propagate(
     Whole objects that were added or removed are followed; each moves like its eight nearest linked
     objects (see `link`). An added object is proposed where the probability near its predicted place
     reaches `SUPPORT` and a click there gives an object of similar area. A removed object is removed
-    until its track ends. A change ends in the first frame that does not support it, and the
-    proposals end with the last change.
+    as long as an object of similar area is near its predicted place. A change ends in the first
+    frame that does not support it, and the proposals end with the last change.
 
     Parameters
     ----------
@@ -148,7 +148,9 @@ def _applied(
             return None
         at = _nearest_pixel(own, place)
         removed = click(mask, foreground, at, change.object_class)
-        return removed, _moved(change, (mask != BACKGROUND) & (removed == BACKGROUND))
+        return _similar(
+            removed, _moved(change, (mask != BACKGROUND) & (removed == BACKGROUND)), change
+        )
     if own.any():  # the model finds it here
         at = _nearest_pixel(own, place)
         cleared = click(mask, foreground, at, change.object_class)
@@ -160,10 +162,16 @@ def _applied(
     if foreground[at] < SUPPORT:
         return None
     added = click(mask, foreground, at, change.object_class, area=change.area)
-    moved = _moved(change, added != mask)
+    return _similar(added, _moved(change, added != mask), change)
+
+
+def _similar(
+    mask: np.ndarray, moved: _Change, change: _Change
+) -> tuple[np.ndarray, _Change] | None:
+    """A mask and the change in it, None where the object has another size than before."""
     if not 1 / _AREA_RATIO < moved.area / change.area < _AREA_RATIO:
         return None
-    return added, moved
+    return mask, moved
 
 
 def _nearest_pixel(pixels: np.ndarray, place: np.ndarray) -> tuple[int, int]:
