@@ -1,18 +1,20 @@
 """Precision of the corrections that are proposed in the frames after a corrected one.
 
 `bundled:moke-unet` segments simulated recordings of 256 x 336 pixels with added noise, in which
-skyrmions fluctuate and the frame moves by 4 px in y and x from one to the next. Their labels are
-exact. In the first frame of each, all missed skyrmions are added as in the label, and all objects
-that are less than half in the label are removed, as by a reviewer who makes no mistake. `propagate`
-proposes these corrections in the seven frames that follow.
+skyrmions fluctuate. Rows with the end `_moving` are those of the same recordings whose frame moves
+by 4 px in y and x from one to the next. Their labels are exact. In the first frame of each, all
+missed skyrmions are added as in the label, and all objects that are less than half in the label are
+removed, as by a reviewer who makes no mistake. `propagate` proposes these corrections in the seven
+frames that follow.
 
 `propagation.added` is the fraction of added objects that are right: at least half of their pixels
 are in skyrmions of the label, and they share pixels with one that the model misses.
 `propagation.removed` is the fraction of removed objects that are right: less than half of their
-pixels are in objects of the label. `right` and `proposed` are numbers of objects, `still_right` and
-`still_proposed` those of corrections at the same places as in the first frame, without tracks, and
+pixels are in objects of the label. `right` and `proposed` are numbers of objects, `copied_right`
+and `copied` those of corrections at the same places as in the first frame, without tracks, and
 `errors` those of the model in all frames that follow, whether or not the first frame has them.
-`propagation.iou` is the mean IoU of right added objects with the label. The peer is 1: no mistake.
+`propagation.iou` is the mean IoU of right added objects with the label, `copied` that of copies.
+The peer is 1: no mistake.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ from spinscope.inference.predict import Predictor
 
 SHAPE, RECORDINGS, FRAMES, SEED = (256, 336), 12, 8, 11
 MIN_PX = 20
-DRIFT_PX = 4
-"""Motion of the frame in y and x from one frame to the next."""
+MOVED_PX = 4
+"""Motion of the frame in y and x from one frame to the next, where it moves."""
 NOISE = 24
 """Standard deviation of the added noise, in grey levels of 255."""
 
@@ -80,9 +82,14 @@ class Tally:
 
 def main() -> dict[str, dict]:
     """Measure; returns name → {value, unit, peer, ratio}."""
-    moved, still = Tally(), Tally()
+    return measured(0, "") | measured(MOVED_PX, "_moving")
+
+
+def measured(moved_px: int, end: str) -> dict[str, dict]:
+    """Rows of recordings whose frame moves by `moved_px`, with `end` after their names."""
+    tracked, copied = Tally(), Tally()
     errors = {"added": 0, "removed": 0}
-    for first, *following in recordings():
+    for first, *following in recordings(moved_px):
         corrected = first.mask.copy()
         for one in first.missed:
             corrected[one & (corrected == BACKGROUND)] = SKYRMION
@@ -92,26 +99,30 @@ def main() -> dict[str, dict]:
         for frame, proposed in zip(
             following, propagate(first.mask, corrected, pairs), strict=False
         ):
-            moved.count(frame, proposed)
+            tracked.count(frame, proposed)
         for frame in following:
-            still.count(frame, np.where(corrected != first.mask, corrected, frame.mask))
+            copied.count(frame, np.where(corrected != first.mask, corrected, frame.mask))
             errors["added"] += len(frame.missed)
             errors["removed"] += len(frame.invented)
     rows = {}
     for kind in ("added", "removed"):
-        ours, peer = getattr(moved, kind), getattr(still, kind)
+        ours, peer = getattr(tracked, kind), getattr(copied, kind)
         counts = {"right": sum(ours), "proposed": len(ours), "errors": errors[kind]}
-        counts |= {"still_right": sum(peer), "still_proposed": len(peer)}
-        rows[f"propagation.{kind}"] = row(mean(ours), "", 1.0, **counts)
-    return rows | {"propagation.iou": row(mean(moved.iou), "IoU", 1.0, still=mean(still.iou))}
+        counts |= {"copied_right": sum(peer), "copied": len(peer)}
+        rows[f"propagation.{kind}{end}"] = row(mean(ours), "", 1.0, **counts)
+    return rows | {
+        f"propagation.iou{end}": row(
+            mean(tracked.iou), "IoU", 1.0, copied=round(mean(copied.iou), 3)
+        )
+    }
 
 
-def recordings() -> Iterator[list[Frame]]:
+def recordings(moved_px: int) -> Iterator[list[Frame]]:
     """Frames of each recording, segmented."""
     settings = load_params("laptop").kerr.model_copy(
         update={
-            "height": SHAPE[0] + FRAMES * DRIFT_PX,
-            "width": SHAPE[1] + FRAMES * DRIFT_PX,
+            "height": SHAPE[0] + FRAMES * moved_px,
+            "width": SHAPE[1] + FRAMES * moved_px,
             "frames_per_source": FRAMES,
             "workers": 1,
         }
@@ -122,7 +133,7 @@ def recordings() -> Iterator[list[Frame]]:
     for _, recording in groupby(frames, lambda frame: frame[0]["source"]):
         found = []
         for k, (_, image, label) in enumerate(recording):
-            y, x = k * DRIFT_PX, k * DRIFT_PX
+            y, x = k * moved_px, k * moved_px
             image, label = (one[y : y + SHAPE[0], x : x + SHAPE[1]] for one in (image, label))
             image = np.clip(image + rng.normal(0, NOISE, SHAPE), 0, 255)
             foreground = 1 - predictor.probabilities(image)[..., BACKGROUND]
