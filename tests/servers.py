@@ -52,6 +52,15 @@ def wait_for(ready: Callable[[], bool], process: subprocess.Popen, log: Path) ->
         time.sleep(0.1)
 
 
+def end(process: subprocess.Popen) -> None:
+    """End a process that was started in a session of its own, and what it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):  # some programs hang at the first
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+
+
 def answers(address: str) -> bool:
     """Whether a page answers with status 200."""
     try:
@@ -288,9 +297,7 @@ def mlflow_server(
         wait_for(lambda: answers(f"{address}/health"), process, log)
         yield address
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+        end(process)
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.servers import HOST, Bucket, Postgres, documented, free_port, wait_for
+from tests.servers import HOST, Bucket, Postgres, documented, end, free_port, wait_for
 
 from spinscope.config import project_root
 
@@ -133,9 +132,7 @@ def test_a_worker_of_the_group_runs_a_flow(postgres: Postgres, tmp_path):
     finally:
         client.close()
         for process in reversed(started):
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+            end(process)
 
 
 def process_template() -> dict:
