@@ -283,7 +283,7 @@ def import_masks(
         bool, typer.Option("--theirs", help="Theirs count where both differ, with --into (no).")
     ] = False,
 ) -> Answer:
-    """Import masks of other programs as a dataset and for review, or reviews of a colleague."""
+    """Import masks of other programs, or the reviews of a colleague."""
     from spinscope import jobs
 
     if into is not None:
