@@ -25,6 +25,7 @@ EXPLAINED = {
     "B403": "pickletools decodes the operations of a pickle; nothing in it is called",
     "B404": "programs of the project are started",
     "B405": "as B314",
+    "B406": "text and attributes are escaped for a file that is written; nothing is parsed",
     "B603": "command lines are lists of words, without a shell",
     "B607": "git and open are found on the user's PATH",
     "B608": "names of tables and columns are constants of the module; values are parameters",

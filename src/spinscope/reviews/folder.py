@@ -216,7 +216,8 @@ class Reviews:
 
     @contextlib.contextmanager
     def _saving(self, frame: str) -> Iterator[None]:
-        """Name the frame where it cannot be saved."""
+        """Refuse a name that does not fit first, and name the frame where it cannot be saved."""
+        self._versions(frame)
         try:
             yield
         except OSError as error:
