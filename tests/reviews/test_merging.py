@@ -113,7 +113,8 @@ def test_the_command(both):
     assert "two different reviews: 0003; yours were kept" in found.stderr
     (row,) = json.loads(found.stdout)
     assert [one["reviewer"] for one in row["taken"]] == ["Ben"] * 3
-    assert "1 reviews taken, 3 were" in CliRunner().invoke(app, [*words, "--theirs"]).stdout
+    again = CliRunner().invoke(app, [*words, "--theirs"])
+    assert "reviews taken: 1, there already: 3" in again.stdout
     for wrong in ([*words, "--frames", "a.tif"], ["import", str(ben.folder), "--theirs"]):
         found = CliRunner().invoke(app, wrong)
         assert found.exit_code != 0

@@ -334,7 +334,7 @@ def _take_reviews(folders: list[Path], into: Path, theirs: bool) -> Answer:
         rows.append(
             {"file": str(folder), "taken": taken, "known": found.known, "conflicts": frames}
         )
-        lines.append(f"{into}: {len(taken)} reviews taken, {found.known} were there already")
+        lines.append(f"{into}: reviews taken: {len(taken)}, there already: {found.known}")
     return Answer(lines, rows)
 
 
