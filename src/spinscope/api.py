@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
 
+from spinscope.classes import CLASSES
 from spinscope.config import Measure, first_error, load_params
 from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
@@ -97,6 +99,63 @@ class Segmentation:
             min_px=results.min_px,
             warnings=tuple(results.summary.get("warnings", ())),
         )
+
+    @classmethod
+    def of_masks(
+        cls,
+        masks: np.ndarray,
+        recording: Recording | None = None,
+        *,
+        pixel_size: float | None = None,
+        interval: float | None = None,
+        min_px: int | None = None,
+    ) -> Segmentation:
+        """Measure the skyrmions of given masks.
+
+        Parameters
+        ----------
+        masks : (n, H, W) array
+            Class index of each pixel, in the order of `spinscope.classes.CLASSES`.
+        recording : Recording, optional
+            Frames of the masks; without them the objects have no intensity and no contrast.
+        pixel_size, interval : float, optional
+            Pixel size in m and time between frames in s.
+        min_px : int, optional
+            Objects of fewer pixels are left out. By default `segment.min_px`.
+
+        Raises
+        ------
+        SpinscopeError
+            For masks of numbers that are no classes.
+        """
+        from spinscope.live.given import GivenMasks
+        from spinscope.live.pipeline import segment_recording
+
+        if masks.dtype.kind not in "bui" or not 0 <= masks.min() <= masks.max() < len(CLASSES):
+            raise SpinscopeError(
+                f"a mask ({masks.dtype}, {masks.min()} to {masks.max()}) must hold integers from 0 "
+                f"to {len(CLASSES) - 1}: {', '.join(CLASSES)}"
+            )
+        masks = masks.astype(np.uint8)
+        frames = open_recording(np.zeros_like(masks)) if recording is None else recording
+        frames.pixel_size, frames.interval = check_pixel_size(pixel_size), interval
+        min_px = load_params().segment.min_px if min_px is None else min_px
+        given = GivenMasks(
+            {k: partial(masks.__getitem__, k) for k in range(len(masks))}, CLASSES, "no mask"
+        )
+        with partial_folder() as folder:
+            results = segment_recording(
+                frames,
+                given,
+                Path(folder) / "results",
+                settings={"min_px": min_px},
+                min_px=min_px,
+                warnings=None,
+            )
+            found = cls.of(results, recording)
+        if recording is None:
+            return replace(found, objects=found.objects.drop(columns=["intensity", "contrast"]))
+        return found
 
     @classmethod
     def open(cls, folder: Path | str) -> Segmentation:

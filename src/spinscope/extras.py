@@ -25,6 +25,7 @@ _LIBRARIES = {
     "onnx": ("a package of bioimage.io", "ONNX", "zoo"),
     "onnxruntime": ("a package of bioimage.io", "ONNX Runtime", "zoo"),
     "tf2onnx": ("a package of bioimage.io", "tf2onnx", "zoo"),
+    "xarray": ("the accessor of DataArrays", "xarray", "xarray"),
     "dask": ("work on several machines", "Dask", "cluster"),
     "prefect_dask": ("work on several machines", "Dask", "cluster"),
     "dask_jobqueue": ("work on several machines", "Dask", "cluster"),
