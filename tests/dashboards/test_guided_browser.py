@@ -20,7 +20,7 @@ RUN = """async ([code, mask, map, width, height, x, y]) => {
 
 
 def _scene(seed: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Mask, probability in steps of 1/255, and a place to click near an object that is missing."""
+    """Mask, probability in steps of 1/65535, and a place to click near a missing object."""
     rng = np.random.default_rng(seed)
     shape = (70, 90)
     y, x = np.mgrid[: shape[0], : shape[1]]
@@ -32,7 +32,7 @@ def _scene(seed: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
         mask[disc & (k > 0)] = 1 + (k == 8)
     probability = gaussian_filter(probability, 1) + np.abs(rng.normal(0, 0.01, shape))
     at = np.clip(np.round(centres[0] + rng.integers(-2, 3, 2)), 0, np.array(shape) - 1)
-    return mask, np.round(255 * np.clip(probability, 0, 1)), (int(at[0]), int(at[1]))
+    return mask, np.round(65535 * np.clip(probability, 0, 1)), (int(at[0]), int(at[1]))
 
 
 def test_the_editor_floods_as_the_python_function(browser):
@@ -46,7 +46,7 @@ def test_the_editor_floods_as_the_python_function(browser):
         arguments = [mask.ravel().tolist(), levels.ravel().tolist(), *mask.shape[::-1], x, y]
         area, pixels = page.evaluate(RUN, [code, *arguments])
         assert area == typical_area(mask, 1)
-        added = np.flatnonzero(click(mask, levels / 255, (y, x), 1) != mask)
+        added = np.flatnonzero(click(mask, levels / 65535, (y, x), 1) != mask)
         assert sorted(pixels) == added.tolist(), f"scene {seed}"
         compared += 1
     page.close()

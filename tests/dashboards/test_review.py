@@ -62,6 +62,12 @@ def test_masks_travel_unchanged(load, shape, kind):
     np.testing.assert_array_equal(editor.decode_mask(sent, shape, 5), mask)
 
 
+def test_a_probability_map_travels_in_steps_of_a_65535th(load):
+    found = np.concatenate([np.linspace(0, 1, 999), [0.0011, 0.0012]]).astype(np.float16)
+    high, low, _ = np.moveaxis(load("editor").encode_map(found[None]).astype(int), -1, 0)
+    np.testing.assert_allclose((256 * high + low)[0] / 65535, found, rtol=0, atol=0.6 / 65535)
+
+
 def test_invalid_masks_are_refused(load):
     editor = load("editor")
     good = editor.encode_mask(np.full((4, 4), 2, np.uint8))
@@ -319,6 +325,15 @@ def test_another_recording_starts_without_treatment_and_with_the_first_model(
     assert (desk.origin["treatment"], desk.origin["model"]) == (None, preset)
     assert not app.exception
     assert not app.sidebar.warning
+
+
+def test_guided_corrections_use_the_probability_of_the_model(review, tmp_path):
+    app = _open_path(review(), _stack(tmp_path, 1))
+    work = app.session_state["desk"]["work"]
+    image = work.image(0)
+    expected = 1 - Predictor.load(work.maker.folder).probabilities(image)[..., 0]
+    np.testing.assert_allclose(work.foreground(0), expected, atol=0.01)
+    assert 0.05 < np.median(expected[(expected > 0.01) & (expected < 0.99)]) < 0.95
 
 
 def test_the_masks_of_a_results_folder_are_shown_first(review, tmp_path, project):

@@ -197,6 +197,14 @@ def test_a_crop_is_the_window():
             SampleRegion.crop(SHAPE, text)
 
 
+def test_a_map_of_a_crop_keeps_its_values():
+    region = SampleRegion.crop(SHAPE, "10,20,200,300")
+    found = np.random.default_rng(0).random((190, 280)).astype(np.float16)
+    whole = region.expanded(found, 0)
+    np.testing.assert_array_equal(whole[region.window], found)
+    assert not whole[region.left_out].any()
+
+
 def test_the_network_sees_the_sample_alone():
     image = film(6, snr=4)
     frame = annotate(image, np.random.default_rng(4), side="bottom")

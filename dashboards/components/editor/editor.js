@@ -113,7 +113,7 @@ function median(values) {
   return values.length % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-// Indices of the pixels that a click adds, as `click` of spinscope.analysis.clicks: the map (0 to 255),
+// Indices of the pixels that a click adds, as `click` of spinscope.analysis.clicks: the map (0 to 65535),
 // averaged with a usual object, is flooded down to a level between its surroundings and its peak.
 export function flood(mask, map, width, height, x, y, area) {
   const margin = Math.max(12, Math.ceil(5 * Math.sqrt(area / Math.PI)));
@@ -132,7 +132,7 @@ export function flood(mask, map, width, height, x, y, area) {
   let peak = start;
   for (let k = 0; k < w * h; k++) {
     const at = place(k);
-    p[k] = map[at] / 255;
+    p[k] = map[at] / 65535;
     free[k] = mask[at] === 0 ? 1 : 0;
     if (!free[k]) continue;
     const d2 = (y0 + Math.floor(k / w) - y) ** 2 + (x0 + (k % w) - x) ** 2;
@@ -451,7 +451,7 @@ class Editor {
     image.src = url;
   }
 
-  // Reads the probability map from its image.
+  // Reads the probability map from its image: red and green hold the high and the low byte.
   loadMap(url) {
     this.mapUrl = url;
     this.map = null;
@@ -464,7 +464,7 @@ class Editor {
       const context = canvas.getContext("2d", { willReadFrequently: true });
       context.drawImage(image, 0, 0);
       const { data } = context.getImageData(0, 0, image.width, image.height);
-      this.map = Uint8Array.from({ length: data.length / 4 }, (_, k) => data[4 * k]);
+      this.map = Uint16Array.from({ length: data.length / 4 }, (_, k) => (data[4 * k] << 8) | data[4 * k + 1]);
       this.element.dataset.map = "ready";
     };
     image.src = url;

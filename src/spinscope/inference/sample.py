@@ -167,16 +167,16 @@ class SampleRegion:
         return inner
 
     def expanded(self, mask: np.ndarray, beyond: int = OUTSIDE) -> np.ndarray:
-        """Return the mask of the whole image, (H, W) uint8, from that of `sample`.
+        """Return the mask or map of the whole image, (H, W), from that of `sample`.
 
         Parameters
         ----------
-        mask : (h, w) uint8 array
-            Class indices of the rectangle without bars.
+        mask : (h, w) array
+            Class indices or probabilities of the rectangle without bars, whose type is kept.
         beyond : int
-            Class of what is left out.
+            Class or probability of what is left out.
         """
-        whole = np.empty(self.shape, dtype=np.uint8)
+        whole = np.empty(self.shape, dtype=mask.dtype)
         whole[self.window] = mask
         whole[self.left_out] = beyond
         return whole
@@ -213,7 +213,7 @@ def segment_sample(
         return found
     mask, doubt, views, rim = found
     if rim is not None:
-        rim = region.expanded(rim, 0).astype(bool)
+        rim = region.expanded(rim, 0)
     return Segmented(region.expanded(mask), doubt, [region.expanded(v) for v in views], rim)
 
 
