@@ -301,12 +301,47 @@ HALF = "half"
 """Value of `segment.level` for the level of half contrast."""
 
 
+_MZ = "mz="
+
+
+def magnetisation(level: float | str | None) -> float | None:
+    """Return the m_z of a level that names one, otherwise None.
+
+    Parameters
+    ----------
+    level : float, str or None
+        Value of `segment.level`.
+
+    Raises
+    ------
+    ValueError
+        For an m_z that is no number between -1 and 1.
+
+    Examples
+    --------
+    >>> magnetisation("mz=0.9"), magnetisation("half"), magnetisation(0.4)
+    (0.9, None, None)
+    """
+    if not isinstance(level, str) or not level.startswith(_MZ):
+        return None
+    try:
+        value = float(level.removeprefix(_MZ))
+    except ValueError:
+        value = math.nan
+    if not -1 < value < 1:
+        raise ValueError("m_z must be a number between -1 and 1, as in mz=0.9")
+    return value
+
+
 def _level(level: float | str | None) -> float | str | None:
-    """Check a level of the boundary: a probability, `HALF`, or a file."""
-    if isinstance(level, str) and level != HALF and not level.endswith(".json"):
-        raise ValueError(f"it must be a number, {HALF}, or a .json file of `spinscope calibrate`")
+    """Check a level of the boundary: a probability, a magnetisation, `HALF`, or a file."""
     if isinstance(level, float) and not 0 < level < 1:
         raise ValueError("it must be a probability between 0 and 1")
+    named = level == HALF or magnetisation(level) is not None
+    if isinstance(level, str) and not named and not level.endswith(".json"):
+        raise ValueError(
+            f"it must be a number, {HALF}, mz=VALUE, or a .json file of `spinscope calibrate`"
+        )
     return level
 
 

@@ -10,10 +10,12 @@ from scipy.ndimage import distance_transform_edt
 from tests.conftest import section
 
 from spinscope.datasets import open_dataset
+from spinscope.errors import SpinscopeError
 from spinscope.evaluation import evaluate
-from spinscope.evaluation.levels import BINS, best_level, level_counts, matrix_at_level
+from spinscope.evaluation.levels import BINS, best_level, level_counts, matrix_at_level, mz_levels
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.images import to_scheme
+from spinscope.inference.level import expit, logit
 
 CLASSES = ("background", "skyrmion", "defect")
 
@@ -57,3 +59,36 @@ def test_finding_and_delineating_are_told_apart(moke_folder):
     only = iter(mask for mask, _ in answers)
     plain = evaluate(lambda _: next(only), dataset, CLASSES, section("evaluation"))
     assert plain["mcc"] == report["mcc"] and "levels" not in plain
+
+
+def film(radius: float, size: int = 192) -> np.ndarray:
+    """m_z of a skyrmion with a wall of 10 px, (size, size)."""
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    return np.tanh((np.hypot(y, x) - radius) / 10)
+
+
+def test_the_level_of_a_magnetisation_is_recovered():
+    """The logit falls linearly with m_z up to a largest probability, as in a smoothed network."""
+    shifts, frames = (-0.3, 0.0, 0.3), []
+    for k, shift in enumerate(shifts):
+        m_z = film(40 + 5 * k)
+        logits = np.minimum(10 * (0.8 - m_z) + shift, 4.0)
+        frames.append((1 / (1 + np.exp(-logits)), m_z))
+    rows = {row["m_z"]: row for row in mz_levels(frames)}
+    for m_z in (0.5, 0.8, 0.9, 0.95):
+        assert logit(rows[m_z]["level"]) == pytest.approx(10 * (0.8 - m_z), abs=0.1)
+        assert rows[m_z]["sd_logits"] == pytest.approx(np.std(shifts), abs=0.05)
+        assert rows[m_z]["iou"] > 0.9 and 0 < rows[m_z]["area_sd"] < 0.05
+    # The probability is the same everywhere at m_z below 0.4: 0 has no level.
+    assert rows[0.0]["iou"] < 0.9 and rows[0.0]["level"] == pytest.approx(expit(4), abs=1e-3)
+    levels = [row["level"] for row in rows.values()]
+    assert levels == sorted(levels, reverse=True)
+
+
+def test_levels_of_a_magnetisation_need_films():
+    with pytest.raises(SpinscopeError, match="at least one film"):
+        mz_levels([])
+    with pytest.raises(SpinscopeError, match=r"no region and rest at m_z <= 0.5"):
+        mz_levels([(np.full((8, 8), 0.5), np.full((8, 8), 0.9))], [0.5])
+    with pytest.raises(SpinscopeError, match="must be of one shape"):
+        mz_levels([(np.full((8, 8), 0.5), np.full((8, 9), 0.9))])

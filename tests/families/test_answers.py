@@ -13,6 +13,7 @@ from tests.inference.test_conditions import bubble
 from spinscope import families
 from spinscope.config import bundled_models
 from spinscope.errors import SpinscopeError
+from spinscope.inference.level import level_of_mz
 from spinscope.inference.predict import Predictor
 
 
@@ -65,6 +66,8 @@ def test_lorentz_images_are_taken_as_they_are():
     assert (answer["scale"], answer["polarity"], answer["level"]) == (None, "dark", 0.4)
     with pytest.raises(SpinscopeError, match=r"half.* must be left out for Lorentz images"):
         asked(lorentz, image, "ltem-unet", level="half")
+    at = asked(lorentz, image, "ltem-unet", level="mz=0.95")
+    assert at["level"] == level_of_mz(lorentz.info, 0.95)[0]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,8 @@ def test_lorentz_images_are_taken_as_they_are():
         ({"scale": "nan"}, r"scale \(='nan'\) must be auto"),
         ({"level": "/etc/level.json"}, r"level \(='/etc/level.json'\) must be half, null or"),
         ({"level": "1"}, r"level \(='1'\) must be half, null or a number between 0 and 1"),
+        ({"level": "mz=2"}, r"level \(='mz=2'\): m_z must be a number between -1 and 1"),
+        ({"level": "mz=0.9"}, r"level \(=mz=0.9\) must be a probability for this model"),
         ({"polarity": "grey"}, r"polarity \(='grey'\) must be one of dark, bright, auto"),
     ],
 )

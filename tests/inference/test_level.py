@@ -9,13 +9,22 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from tests.conftest import section
 
+from spinscope.config import bundled_models
 from spinscope.errors import SpinscopeError
-from spinscope.inference.level import LEVEL_SD, expit, half_contrast_level, with_peaks
+from spinscope.inference.level import (
+    LEVEL_SD,
+    MIN_IOU,
+    expit,
+    half_contrast_level,
+    level_of_mz,
+    logit,
+    with_peaks,
+)
 from spinscope.inference.predict import Ensemble, Predictor
 from spinscope.inference.rules import drop_low_peaks, most_probable
 from spinscope.inference.tiling import Tiling
 from spinscope.live.frame import measure_frame
-from spinscope.models.store import save_model
+from spinscope.models.store import model_info, save_model
 from spinscope.models.unet import unet
 
 CENTRES = np.mgrid[30:256:50, 30:256:50].reshape(2, -1).T + np.random.default_rng(8).random((25, 2))
@@ -174,3 +183,47 @@ def test_half_contrast_needs_contrast():
     assert half_contrast_level([(grey, probability())]) is None
     assert half_contrast_level([(grey, np.zeros((256, 256), np.float32))]) is None
     assert half_contrast_level([]) is None
+
+
+MZ_ROWS = [
+    {"m_z": 0.0, "level": 0.95, "sd_logits": 0.1, "iou": 0.2},
+    {"m_z": 0.8, "level": 0.8, "sd_logits": 0.4, "iou": MIN_IOU},
+    {"m_z": 0.9, "level": 0.4, "sd_logits": 0.6, "iou": 0.9},
+]
+
+
+def test_the_level_of_a_magnetisation_is_interpolated():
+    info = {"mz_levels": {"rows": MZ_ROWS[::-1]}}  # in any order
+    assert level_of_mz(info, 0.9) == pytest.approx((0.4, 0.6))
+    level, sd = level_of_mz(info, 0.85)
+    assert logit(level) == pytest.approx((logit(0.8) + logit(0.4)) / 2)
+    assert sd == pytest.approx(0.5)
+    for m_z, ends in ((0.4, r"; at 0\.4 its regions .* by only 0\.4\d \(IoU\)$"), (0.95, "$")):
+        says = rf"mz={m_z}\): m_z must be between 0\.8 and 0\.9 for this model" + ends
+        with pytest.raises(SpinscopeError, match=says):
+            level_of_mz(info, m_z)
+
+
+@pytest.mark.parametrize(
+    ("info", "says"),
+    [
+        ({}, "has no levels of m_z; `spinscope calibrate --films`"),
+        ({"mz_levels": {"rows": MZ_ROWS[:1]}}, "m_z must be left out"),
+        ({"mz_levels": {"rows": []}}, r"mz_levels\.rows of the model is not valid"),
+        ({"mz_levels": {"rows": [MZ_ROWS[0] | {"level": 1.2}]}}, r"mz_levels\.rows\.0\.level"),
+        ({"mz_levels": 3}, "mz_levels.* of the model is not valid"),
+    ],
+)
+def test_a_model_without_the_level_says_why(info, says):
+    with pytest.raises(SpinscopeError, match=says):
+        level_of_mz(info, 0.9)
+
+
+@pytest.mark.parametrize("name", ["ltem-unet", "ltem-unet-published"])
+def test_bundled_lorentz_models_have_levels_of_m_z(name):
+    info = model_info(bundled_models() / name)
+    levels, sds = zip(*(level_of_mz(info, m_z) for m_z in (0.9, 0.93, 0.95, 0.98)), strict=True)
+    assert list(levels) == sorted(set(levels), reverse=True)
+    assert all(0.03 < level < 0.95 for level in levels) and all(0.1 < sd < 2 for sd in sds)
+    with pytest.raises(SpinscopeError, match=r"mz=0\): m_z must be between 0\.\d+ and 0\.\d+"):
+        level_of_mz(info, 0.0)

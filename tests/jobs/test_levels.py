@@ -11,7 +11,7 @@ from tests.conftest import discs
 from tests.inference.test_conditions import bubble
 
 from spinscope import jobs
-from spinscope.config import load_params
+from spinscope.config import load_params, magnetisation
 from spinscope.corpora.annotations import annotate
 from spinscope.errors import SpinscopeError
 from spinscope.images import read_label, write_image, write_label
@@ -103,6 +103,14 @@ def test_a_level_is_a_probability_half_or_a_file():
     for level in (0.5, "half", "level.json", None):
         text = json.dumps(level)
         assert load_params(overrides=[f"segment.level={text}"]).segment.level == level
+
+
+def test_a_level_may_be_a_magnetisation():
+    assert load_params(overrides=["segment.level=mz=0.9"]).segment.level == "mz=0.9"
+    assert [magnetisation(level) for level in ("mz=-0.5", "half", 0.5, None)] == [-0.5, *3 * [None]]
+    for level in ("mz=1", "mz=", "mz=nan", "mz=0.9.json"):
+        with pytest.raises(SpinscopeError, match=r"segment\.level.*between -1 and 1"):
+            load_params(overrides=[f"segment.level={level}"])
 
 
 def test_half_contrast_is_found_per_recording(recording, tmp_path):

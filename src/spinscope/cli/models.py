@@ -70,7 +70,7 @@ def evaluate(
     adapt: Annotated[
         bool, typer.Option("--adapt", help="Find scale and polarity per source, as `segment`.")
     ] = False,
-    level: option(str, "Probability at the boundary, half, or file of `calibrate`.") = None,
+    level: option(str, "Probability at the boundary, half, mz=0.9, or a file.") = None,
     picture: former(Path, "--picture") = None,
 ) -> Answer:
     """Score a model on a dataset folder, or every network of a training."""

@@ -138,7 +138,7 @@ def segment(
     ] = False,
     pixel_size: option(float, "Pixel size in nm (the recording's metadata).") = None,
     tta: Tta = None,
-    level: option(str, "Probability at the boundary, half, or file of `calibrate`.") = None,
+    level: option(str, "Probability at the boundary, half, mz=0.9, or a file.") = None,
 ) -> Answer:
     """Segment and measure recordings; an interrupted call is resumed."""
     from spinscope import jobs
@@ -172,11 +172,16 @@ def calibrate(
     image: Annotated[Path | None, typer.Argument(help="Image of the recording.")] = None,
     mask: Annotated[Path | None, typer.Argument(help="Its corrected mask, a label file.")] = None,
     reviews: option(Path, "Folder of reviews, in place of an image and its mask.") = None,
+    films: option(Path, "Folder of relaxed films: fit levels of m_z (none).") = None,
     model: option(list[str], f"{MODEL_HELP} Repeat to average.") = [BUNDLED],  # noqa: B006
-    out: output("level.json", "JSON file for `segment --level`") = None,
+    out: output("level.json, or model-mz", "JSON file, or model folder with --films") = None,
     tta: Tta = None,
 ) -> Answer:
-    """Fit the boundary level of a recording to corrected masks."""
+    """Fit the boundary level to corrected masks, or to the m_z of films."""
+    if films is not None:
+        if len(model) > 1 or any(value is not None for value in (image, mask, reviews, tta)):
+            raise SpinscopeError("calibrate --films needs one --model and no image, reviews or tta")
+        return _calibrate_mz(settings, model[0], films, out or Path("model-mz"))
     from spinscope import jobs
     from spinscope.reviews.corrected import corrected_frames
     from spinscope.reviews.folder import Reviews
@@ -194,6 +199,23 @@ def calibrate(
     )
     lines = [f"level {fitted['level']:.2f}: {gain}", f"next: --level {fitted['file']}"]
     return Answer(lines, fitted)
+
+
+def _calibrate_mz(settings: Settings, model: str, films: Path, out: Path) -> Answer:
+    """Write a model with its levels of m_z."""
+    from spinscope.inference.level import MIN_IOU
+    from spinscope.jobs.mz_levels import add_mz_levels
+
+    found = add_mz_levels(settings.load_of(model), model, films, out)
+    lines = [f"{'m_z':>6}{'level':>8}{'sd (logits)':>13}{'IoU':>7}{'area sd':>9}"]
+    for row in found["rows"]:
+        refused = "" if row["iou"] >= MIN_IOU else "  refused: the level does not reach it"
+        lines.append(
+            f"{row['m_z']:>6g}{row['level']:>8.3f}{row['sd_logits']:>13.2f}{row['iou']:>7.3f}"
+            f"{row['area_sd']:>9.3f}{refused}"
+        )
+    lines.append(f"next: --model {found['folder']} --level mz=0.9")
+    return Answer(lines, found)
 
 
 @verb(app)

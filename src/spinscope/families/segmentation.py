@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from spinscope.classes import CLASSES, COLOURS, SKYRMION
-from spinscope.config import HALF, Params
+from spinscope.config import HALF, Params, magnetisation
 from spinscope.datasets import Dataset
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.intervals import Columns, ratio
@@ -263,7 +263,7 @@ class Segmentation(Family):
             settings of the section `segment`; without files of levels.
         """
         from spinscope.analysis import measure, with_units
-        from spinscope.inference.level import half_contrast_level
+        from spinscope.inference.level import half_contrast_level, level_of_mz
         from spinscope.inference.pyramid import adapted
         from spinscope.inference.sample import sample_region, segment_sample
 
@@ -276,6 +276,8 @@ class Segmentation(Family):
         plain = predictor.under(None if scale == "auto" else scale, polarity == "bright")
         if isinstance(level, float):
             plain = plain.with_level(level)
+        elif (m_z := magnetisation(level)) is not None:
+            plain = plain.with_level(*level_of_mz(plain.info, m_z))
 
         def answer(image: np.ndarray, pixel_size: float | None) -> dict[str, Any]:
             pixel_size = given or pixel_size
@@ -345,10 +347,16 @@ def _check_options(options: Mapping[str, Any]) -> None:
 
 
 def _number(options: Mapping[str, Any], name: str, word: str) -> float | str | None:
-    """Number, `word` or "null" (None) that an option contains as text."""
+    """Number, `word`, m_z of a level or "null" (None) that an option contains as text."""
     text = options[name]
     if text in (word, "null"):
         return None if text == "null" else word
+    if name == "level":
+        try:
+            if magnetisation(text) is not None:
+                return text
+        except ValueError as error:
+            raise SpinscopeError(f"level (={text!r:.40}): {error}") from error
     limit = _MAX_SCALE if name == "scale" else 1
     try:
         number = float(text)
@@ -357,6 +365,7 @@ def _number(options: Mapping[str, Any], name: str, word: str) -> float | str | N
     if not 0 < number < limit and not (name == "scale" and number == limit):
         raise SpinscopeError(
             f"{name} (={text!r:.40}) must be {word}, null or a number between 0 and {limit}"
+            + (", or mz=VALUE" if name == "level" else "")
         )
     return number
 

@@ -7,11 +7,14 @@ moves the boundary without another network.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spinscope.classes import SKYRMION
+from spinscope.errors import SpinscopeError
 from spinscope.inference.rules import most_probable
 
 LEVEL_SD = 1.0
@@ -22,6 +25,12 @@ FITTED_SD = 0.3
 
 MOST_PROBABLE = 0.5
 """Level of the rule "most probable class" between two classes."""
+
+MZ_LEVELS = "mz_levels"
+"""Key of the levels of m_z in the info of a network."""
+
+MIN_IOU = 0.75
+"""Smallest agreement of the regions at a level of m_z with the true ones, on simulated films."""
 
 _EDGES = np.linspace(-3, 3, 25)
 """Logits between which the brightness is averaged."""
@@ -132,6 +141,85 @@ def with_peaks(probability: np.ndarray, min_peak_probability: float) -> np.ndarr
 
     seeds = np.where(probability >= min_peak_probability, probability, 0)
     return reconstruction(seeds, probability, footprint=np.ones((3, 3))).astype(probability.dtype)
+
+
+class MzLevel(BaseModel):
+    """Level of a network at which its regions have the area of {m_z <= value}.
+
+    Attributes
+    ----------
+    m_z : float
+        Largest m_z of the region.
+    level : float
+        Probability of skyrmion at its boundary.
+    sd_logits : float
+        Root mean square over images of the deviation of the level of a single image, in logits.
+    iou : float
+        Mean over images of intersection over union of the regions at `level` and the true ones.
+    """
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
+    m_z: float = Field(gt=-1, lt=1)
+    level: float = Field(gt=0, lt=1)
+    sd_logits: float = Field(ge=0)
+    iou: float = Field(ge=0, le=1)
+
+
+class MzLevels(BaseModel):
+    """Levels of a network for several m_z, as its info contains them."""
+
+    model_config = ConfigDict(frozen=True)
+    rows: tuple[MzLevel, ...] = Field(min_length=1, max_length=1000)
+
+
+def level_of_mz(info: Mapping[str, Any], m_z: float) -> tuple[float, float]:
+    """Return the level at which a network draws the boundary of {m_z <= value}.
+
+    Between two values of the network's table the level is interpolated linearly in logits.
+
+    Parameters
+    ----------
+    info : mapping
+        Description of the network; its key `mz_levels` was fitted with relaxed films.
+    m_z : float
+        Largest m_z of a skyrmion, along the field.
+
+    Returns
+    -------
+    level : float
+        Probability of skyrmion at the boundary.
+    sd : float
+        Its standard deviation in logits.
+
+    Raises
+    ------
+    SpinscopeError
+        For a network without levels of m_z, and an m_z at which its probability does not follow
+        the region: the agreement with films is below `MIN_IOU`.
+    """
+    if MZ_LEVELS not in info:
+        raise SpinscopeError(
+            f"level (=mz={m_z:g}) must be a probability for this model, which has no levels of "
+            "m_z; `spinscope calibrate --films` adds them to a Lorentz model"
+        )
+    try:
+        rows = MzLevels.model_validate(info[MZ_LEVELS]).rows
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise SpinscopeError(f"{MZ_LEVELS}.{where} of the model is not valid") from error
+    rows = sorted(rows, key=lambda row: row.m_z)
+    reached = [row for row in rows if row.iou >= MIN_IOU]
+    if not reached or not reached[0].m_z <= m_z <= reached[-1].m_z:
+        ends = f"between {reached[0].m_z:g} and {reached[-1].m_z:g}" if reached else "left out"
+        iou = float(np.interp(m_z, [row.m_z for row in rows], [row.iou for row in rows]))
+        low = f"; at {m_z:g} its regions overlap those of simulated films by only {iou:.2f} (IoU)"
+        raise SpinscopeError(
+            f"level (=mz={m_z:g}): m_z must be {ends} for this model"
+            + (low if iou < MIN_IOU else "")
+        )
+    at = [row.m_z for row in reached]
+    level = float(np.interp(m_z, at, [logit(row.level) for row in reached]))
+    return expit(level), float(np.interp(m_z, at, [row.sd_logits for row in reached]))
 
 
 def half_contrast_level(frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> float | None:

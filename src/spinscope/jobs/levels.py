@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spinscope.classes import SKYRMION
-from spinscope.config import HALF, Segment
+from spinscope.config import HALF, Segment, magnetisation
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.levels import BINS, best_level, level_counts
 from spinscope.evaluation.metrics import confusion, scores
 from spinscope.files import provenance, write_json
 from spinscope.images import to_scheme
-from spinscope.inference.level import FITTED_SD, half_contrast_level, with_peaks
+from spinscope.inference.level import (
+    FITTED_SD,
+    half_contrast_level,
+    level_of_mz,
+    with_peaks,
+)
 from spinscope.live.stored import parse_json
 from spinscope.recordings import Recording, image_of, readable_frames
 
@@ -50,10 +55,18 @@ def with_level(
     Raises
     ------
     SpinscopeError
-        For a file that `calibrate` did not write, or wrote for another model, and for half
-        contrast of a watched folder or of Lorentz images.
+        For a file that `calibrate` did not write, or wrote for another model, for half
+        contrast of a watched folder or of Lorentz images, and for a magnetisation that the model
+        has no level of.
     """
     level = settings.level
+    if (m_z := magnetisation(level)) is not None:
+        if len(models) > 1:
+            raise SpinscopeError(
+                f"segment.level (={level}) must be a probability or a file for several models, "
+                "because levels of m_z are those of a single network"
+            )
+        return model.with_level(*level_of_mz(model.info, m_z)), None
     if level == HALF:
         level = _half_contrast(model, recording, settings)
         if level is None:

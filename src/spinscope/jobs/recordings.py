@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spinscope.config import Params, Segment
+from spinscope.config import Params, Segment, magnetisation
 from spinscope.errors import SpinscopeError
 from spinscope.families.segmentation import fewer_views
 from spinscope.files import sha256
@@ -99,7 +99,7 @@ def segment(
         with contextlib.closing(recording):
             fitting, found = with_conditions(model, params.segment, recording)
             leveled, unknown = with_level(fitting, params.segment, settings["models"], recording)
-            known = settings | found | _level_settings(leveled)
+            known = settings | found | _level_settings(leveled, params.segment)
             shown = _shown(recording)
             other = _other_modality(recording, shown, modalities)
             warnings = [*filter(None, (unknown, other))]
@@ -121,14 +121,17 @@ def check_names(recordings: Sequence[Recording]) -> None:
         )
 
 
-def _level_settings(model: Predictor) -> dict[str, float]:
+def _level_settings(model: Predictor, asked: Segment) -> dict[str, float]:
     """Settings of results whose boundary is not that of the most probable class."""
     from spinscope.inference.level import LEVEL_SD
 
     if model.level is None:
         return {}
     fitted = model.level_sd != LEVEL_SD
-    return {"level": model.level} | ({"level_sd_logits": model.level_sd} if fitted else {})
+    known = {"level_sd_logits": model.level_sd} if fitted else {}
+    if (m_z := magnetisation(asked.level)) is not None:
+        known["level_mz"] = m_z
+    return {"level": model.level} | known
 
 
 def _shown(recording: Recording) -> str | None:
