@@ -9,6 +9,10 @@ mean IoU, and `f1` the mean F1. `area`, `diameter`: mean and standard deviation 
 predicted over the true area, and of the mean diameter of the objects. `within`: fraction of films
 whose mean diameter deviates by at most 1 and 1.64 of its stated standard deviations. `refused`: why
 `--level` does not accept the value; the level of the table is taken then.
+
+`--published FOLDER`: published pairs of image and label. The peer of their mean F1 is that of the
+most probable class; `area` and `f1` are those of each pair. Their labels are eroded once, and are
+dilated once here.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from _rows import row
 from spinscope.analysis import measure
@@ -30,6 +35,7 @@ from spinscope.inference.predict import Predictor
 from spinscope.jobs.evaluating import predictor
 from spinscope.jobs.mz_levels import films_under, mz_images
 from spinscope.live.frame import measure_frame
+from spinscope.studies.lorentz.scores import published_pairs
 
 VALUES = (0.0, 0.5, 0.9, 0.95, 0.98)
 NOISE = (0.0, 0.1)
@@ -40,6 +46,7 @@ def main() -> dict[str, dict]:
     """Measure; returns name → {value, unit, peer, ratio}."""
     parser = argparse.ArgumentParser()
     parser.add_argument("films", type=Path)
+    parser.add_argument("--published", type=Path)
     parser.add_argument("--model", default="bundled:ltem-unet")
     given = parser.parse_args()
     params, films = load_params("laptop", family="ltem-unet"), open_films(given.films)
@@ -55,7 +62,29 @@ def main() -> dict[str, dict]:
             name = f"lorentz_levels.mz_{m_z:g}.noise_{noise:g}"
             found[name] = row(ours.pop("iou"), "IoU", plain["iou"], level=round(at.level, 3),
                               **ours, most_probable=plain, refused=refused)  # fmt: skip
+    if given.published is not None:
+        images = [
+            (pair.image, ndimage.binary_dilation(pair.label > 0))
+            for pair in published_pairs(given.published)
+        ]
+        plain = agreement(network.with_level(None), images)
+        for m_z in VALUES:
+            at, refused = at_mz(network, m_z)
+            f1, area = agreement(at, images)
+            found[f"lorentz_levels.pairs.mz_{m_z:g}"] = row(
+                float(f1.mean()), "F1", float(plain[0].mean()), f1=f1.round(3).tolist(),
+                area=area.round(3).tolist(), refused=refused,
+            )  # fmt: skip
     return found
+
+
+def agreement(network: Predictor, images: list) -> tuple[np.ndarray, np.ndarray]:
+    """F1 and predicted over true area for each image and its mask."""
+    rows = []
+    for image, true in images:
+        mask = network.classes(image) == SKYRMION
+        rows.append([2 * (mask & true).sum() / (mask.sum() + true.sum()), mask.sum() / true.sum()])
+    return tuple(np.array(rows, dtype=float).T)
 
 
 def at_mz(network: Predictor, m_z: float) -> tuple[Predictor, str | None]:

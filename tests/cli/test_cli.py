@@ -125,6 +125,8 @@ def test_a_level_is_fitted_and_used(run, tmp_path):
     assert code == 1 and "segment.level (=20" in error
     code, _, error = run("calibrate", frame, *model)
     assert code == 1 and "needs an image and its mask, or --reviews FOLDER" in error
+    code, _, error = run("calibrate", frame, mask, *model, "--films", tmp_path)
+    assert code == 1 and "--films needs one --model and no image" in error
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ def test_the_level_of_a_magnetisation_is_recovered():
         assert logit(rows[m_z]["level"]) == pytest.approx(10 * (0.8 - m_z), abs=0.1)
         assert rows[m_z]["sd_logits"] == pytest.approx(np.std(shifts), abs=0.05)
         assert rows[m_z]["iou"] > 0.9 and 0 < rows[m_z]["area_sd"] < 0.1
+        assert rows[m_z]["diameter"] == pytest.approx(1, abs=0.02)
     # The probability is the same everywhere at m_z below 0.4: 0 has no level.
     assert rows[0.0]["iou"] < 0.9 and rows[0.0]["level"] == pytest.approx(expit(4), abs=1e-3)
     levels = [row["level"] for row in rows.values()]

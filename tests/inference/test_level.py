@@ -186,9 +186,10 @@ def test_half_contrast_needs_contrast():
 
 
 MZ_ROWS = [
-    {"m_z": 0.0, "level": 0.95, "sd_logits": 0.1, "iou": 0.2},
-    {"m_z": 0.8, "level": 0.8, "sd_logits": 0.4, "iou": MIN_IOU},
-    {"m_z": 0.9, "level": 0.4, "sd_logits": 0.6, "iou": 0.9},
+    {"m_z": 0.0, "level": 0.95, "sd_logits": 0.1, "iou": 0.2, "diameter": 1.0},
+    {"m_z": 0.8, "level": 0.8, "sd_logits": 0.4, "iou": MIN_IOU, "diameter": 0.95},
+    {"m_z": 0.9, "level": 0.4, "sd_logits": 0.6, "iou": 0.9, "diameter": 1.02},
+    {"m_z": 0.98, "level": 0.1, "sd_logits": 0.6, "iou": 0.8, "diameter": 0.7},
 ]
 
 
@@ -198,8 +199,12 @@ def test_the_level_of_a_magnetisation_is_interpolated():
     level, sd = level_of_mz(info, 0.85)
     assert logit(level) == pytest.approx((logit(0.8) + logit(0.4)) / 2)
     assert sd == pytest.approx(0.5)
-    for m_z, ends in ((0.4, r"; at 0\.4 its regions .* by only 0\.4\d \(IoU\)$"), (0.95, "$")):
-        says = rf"mz={m_z}\): m_z must be between 0\.8 and 0\.9 for this model" + ends
+    for m_z, shown in (
+        (0.4, r"IoU of 0\.4\d and 0\.9\d"),
+        (0.98, r"IoU of 0\.80 and 0\.70"),
+        (-0.5, "IoU of 0.20 and"),
+    ):
+        says = rf"mz={m_z}\): m_z must be between 0\.8 and 0\.9 for this model; .* {shown}"
         with pytest.raises(SpinscopeError, match=says):
             level_of_mz(info, m_z)
 
@@ -222,7 +227,7 @@ def test_a_model_without_the_level_says_why(info, says):
 @pytest.mark.parametrize("name", ["ltem-unet", "ltem-unet-published"])
 def test_bundled_lorentz_models_have_levels_of_m_z(name):
     info = model_info(bundled_models() / name)
-    levels, sds = zip(*(level_of_mz(info, m_z) for m_z in (0.9, 0.93, 0.95, 0.98)), strict=True)
+    levels, sds = zip(*(level_of_mz(info, m_z) for m_z in (0.9, 0.93, 0.95, 0.96)), strict=True)
     assert list(levels) == sorted(set(levels), reverse=True)
     assert all(0.03 < level < 0.95 for level in levels) and all(0.1 < sd < 2 for sd in sds)
     with pytest.raises(SpinscopeError, match=r"mz=0\): m_z must be between 0\.\d+ and 0\.\d+"):

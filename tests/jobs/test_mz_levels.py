@@ -92,6 +92,15 @@ def test_segment_and_results_have_the_level(made, films, tmp_path):
         jobs.segment(params, [tmp_path / "film.png"], ["bundled:moke-unet"], tmp_path / "masks")
 
 
+def test_evaluate_has_the_level(films, tmp_path):
+    overrides = ["ltem.images_per_film=1", "ltem.workers=1", "segment.level=mz=0.95"]
+    params = load_params(overrides=overrides, family="ltem-unet")
+    jobs.corpus(params, tmp_path / "ltem", source=films)
+    report = jobs.evaluate_model(params, MODEL, tmp_path / "ltem", sources=[0, 1])
+    level = level_of_mz(model_info(resolve_local(MODEL)), 0.95)[0]
+    assert [row["level"] for row in report["sources"]] == [level, level]
+
+
 def test_what_cannot_give_levels_is_refused(films, tmp_path):
     with pytest.raises(SpinscopeError, match="is for Kerr images"):
         add_mz_levels(load_params(), "bundled:moke-unet", films, tmp_path / "model")

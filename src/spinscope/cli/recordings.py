@@ -203,18 +203,19 @@ def calibrate(
 
 def _calibrate_mz(settings: Settings, model: str, films: Path, out: Path) -> Answer:
     """Write a model with its levels of m_z."""
-    from spinscope.inference.level import MIN_IOU
+    from spinscope.inference.level import MzLevel
     from spinscope.jobs.mz_levels import add_mz_levels
 
     found = add_mz_levels(settings.load_of(model), model, films, out)
-    lines = [f"{'m_z':>6}{'level':>8}{'sd (logits)':>13}{'IoU':>7}{'area sd':>9}"]
+    lines = [f"{'m_z':>6}{'level':>8}{'SD (logits)':>13}{'IoU':>7}{'area':>14}{'diameter':>14}"]
     for row in found["rows"]:
-        refused = "" if row["iou"] >= MIN_IOU else "  refused: the level does not reach it"
+        refused = "" if MzLevel.model_validate(row).reached else "  refused by --level"
         lines.append(
-            f"{row['m_z']:>6g}{row['level']:>8.3f}{row['sd_logits']:>13.2f}{row['iou']:>7.3f}"
-            f"{row['area_sd']:>9.3f}{refused}"
+            f"{row['m_z']:>6g}{row['level']:>8.3f}{row['sd_logits']:>13.2f}{row['iou']:>7.2f}"
+            f"{row['area']:>7.2f} ± {row['area_sd']:.2f}"
+            f"{row['diameter']:>7.2f} ± {row['diameter_sd']:.2f}{refused}"
         )
-    lines.append(f"next: --model {found['folder']} --level mz=0.9")
+    lines.append(f"next: --model {found['folder']} --level mz=0.95")
     return Answer(lines, found)
 
 

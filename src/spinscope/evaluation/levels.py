@@ -1,6 +1,6 @@
 """Agreement of a mask with its label at every level of the probability, from one histogram.
 
-The same for regions {m_z <= value} of films, whose levels are found from histograms in logits.
+Also the levels of regions {m_z <= value} of films.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from spinscope.analysis import equivalent_diameter, label_objects
 from spinscope.errors import SpinscopeError
 from spinscope.evaluation.metrics import scores
-from spinscope.inference.level import expit
+from spinscope.inference.level import logit
 
 BINS = 100
 """Levels are read in steps of 1 / BINS."""
@@ -19,8 +20,8 @@ BINS = 100
 MZ = (0.0, 0.5, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99)
 """Values of m_z whose levels are found."""
 
-_EDGES = np.linspace(-8, 8, 1601)
-"""Logits between which pixels are counted."""
+_MIN_PX = 10
+"""Smallest object whose diameter counts."""
 
 
 def level_counts(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -97,59 +98,69 @@ def mz_levels(
     -------
     list of dict
         One row per value: `m_z`; `level`, falling with m_z; `sd_logits`: root mean square over
-        frames of the deviation of their own levels, in logits; `iou`: mean over frames of the
-        intersection over union at `level`; `area_sd`: standard deviation over frames of the
-        predicted over the true area there.
+        frames of the deviation of their own levels, in logits. Means over frames at `level`:
+        `iou`, the intersection over union; `area` and `diameter`, the predicted over the true area
+        and mean diameter of the objects, with their standard deviations `area_sd` and
+        `diameter_sd`.
 
     Raises
     ------
     SpinscopeError
         Without a frame, and for a value that no frame or every pixel reaches.
     """
-    counted = [_mz_counts(probability, m_z, values) for probability, m_z in frames]
-    if not counted:
+    frames = [(np.asarray(p, dtype=np.float32), m_z) for p, m_z in frames]
+    if not frames:
         raise SpinscopeError("levels of m_z need at least one film")
-    above = np.cumsum(np.array(counted)[..., ::-1], axis=-1)[..., ::-1]  # (F, V, 2, B)
-    return [_mz_row(value, above[:, k]) for k, value in enumerate(values)]
+    for probability, m_z in frames:
+        if probability.shape != m_z.shape:
+            raise SpinscopeError(
+                f"probability {probability.shape} and m_z {m_z.shape} must be of one shape"
+            )
+    rising = [np.sort(probability, axis=None) for probability, _ in frames]
+    together = np.sort(np.concatenate(rising))
+    return [_mz_row(value, frames, rising, together) for value in values]
 
 
-def _mz_counts(probability: np.ndarray, m_z: np.ndarray, values: Sequence[float]) -> np.ndarray:
-    """Pixels outside and inside of {m_z <= value} by logit, (V, 2, B) int64."""
-    if probability.shape != m_z.shape:
-        raise SpinscopeError(
-            f"probability {probability.shape} and m_z {m_z.shape} must be of one shape"
-        )
-    low, high = expit(_EDGES[0]), expit(_EDGES[-1])
-    clipped = np.clip(probability.astype(np.float64), low, high)
-    size = len(_EDGES) - 1
-    bins = np.digitize(np.log(clipped / (1 - clipped)), _EDGES[1:-1])
-    return np.stack(
-        [
-            np.bincount((bins + size * (m_z <= value)).ravel(), minlength=2 * size).reshape(2, size)
-            for value in values
-        ]
-    )
-
-
-def _mz_row(value: float, above: np.ndarray) -> dict[str, float]:
-    """Row of `mz_levels` for a value, from the pixels (F, 2, B) at or above each lower edge."""
-    true, predicted = above[:, 1, 0], above.sum(axis=1)
-    if not 0 < true.sum() < predicted[:, 0].sum():
+def _mz_row(
+    value: float,
+    frames: list[tuple[np.ndarray, np.ndarray]],
+    rising: list[np.ndarray],
+    together: np.ndarray,
+) -> dict[str, float]:
+    """Row of `mz_levels` for a value, from the frames and their ordered probabilities."""
+    pixels = [int(np.count_nonzero(m_z <= value)) for _, m_z in frames]
+    if not 0 < sum(pixels) < len(together):
         raise SpinscopeError(f"films have no region and rest at m_z <= {value:g}")
-    level = _crossing(predicted.sum(axis=0), true.sum())
-    own = np.array([_crossing(*pair) for pair in zip(predicted, true, strict=True)])
-    at = int(np.abs(_EDGES[:-1] - level).argmin())
-    common, area = above[:, 1, at], predicted[:, at]
-    seen = true > 0
+    level, deviations, found = float(together[-sum(pixels)]), [], []
+    for (probability, m_z), ordered, n in zip(frames, rising, pixels, strict=True):
+        if not n:
+            continue
+        deviations.append(_finite_logit(ordered[-n]) - _finite_logit(level))
+        mask, true = probability >= level, m_z <= value
+        both = int(np.count_nonzero(mask & true))
+        area = int(np.count_nonzero(mask))
+        found.append([both / (area + n - both), area / n, _diameter(mask) / _diameter(true)])
+    (iou, area, diameter), (_, area_sd, diameter_sd) = (
+        of(found, axis=0) for of in (np.nanmean, np.nanstd)
+    )
     return {
         "m_z": float(value),
-        "level": round(expit(level), 4),
-        "sd_logits": round(float(np.sqrt(np.mean((own[seen] - level) ** 2))), 3),
-        "iou": round(float(np.mean((common / np.maximum(area + true - common, 1))[seen])), 3),
-        "area_sd": round(float(np.std(area[seen] / true[seen])), 3),
+        "level": round(level, 4),
+        "sd_logits": round(float(np.sqrt(np.mean(np.square(deviations)))), 3),
+        "iou": round(float(iou), 3),
+        "area": round(float(area), 3),
+        "area_sd": round(float(area_sd), 3),
+        "diameter": round(float(diameter), 3),
+        "diameter_sd": round(float(diameter_sd), 3),
     }
 
 
-def _crossing(area: np.ndarray, true: float) -> float:
-    """Logit at which a falling area reaches the true one."""
-    return float(np.interp(true, area[::-1], _EDGES[:-1][::-1]))
+def _diameter(mask: np.ndarray) -> float:
+    """Mean diameter of the objects of a mask in px, NaN without one."""
+    areas = label_objects(mask, _MIN_PX)[1]
+    return float(equivalent_diameter(areas).mean()) if len(areas) else float("nan")
+
+
+def _finite_logit(probability: float) -> float:
+    """Logit, finite for probabilities of 0 and 1."""
+    return logit(min(max(float(probability), 1e-6), 1 - 1e-6))

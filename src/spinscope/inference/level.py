@@ -29,8 +29,9 @@ MOST_PROBABLE = 0.5
 MZ_LEVELS = "mz_levels"
 """Key of the levels of m_z in the info of a network."""
 
-MIN_IOU = 0.75
-"""Smallest agreement of the regions at a level of m_z with the true ones, on simulated films."""
+MIN_IOU, MAX_ERROR = 0.75, 0.1
+"""Limits of a level of m_z on simulated films: smallest mean IoU of the regions with the true
+ones, and largest relative error of the mean diameter of the objects."""
 
 _EDGES = np.linspace(-3, 3, 25)
 """Logits between which the brightness is averaged."""
@@ -156,6 +157,8 @@ class MzLevel(BaseModel):
         Root mean square over images of the deviation of the level of a single image, in logits.
     iou : float
         Mean over images of intersection over union of the regions at `level` and the true ones.
+    diameter : float
+        Mean over images of the predicted over the true mean diameter of the objects at `level`.
     """
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
@@ -163,6 +166,12 @@ class MzLevel(BaseModel):
     level: float = Field(gt=0, lt=1)
     sd_logits: float = Field(ge=0)
     iou: float = Field(ge=0, le=1)
+    diameter: float = Field(ge=0)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the probability follows the region."""
+        return self.iou >= MIN_IOU and abs(self.diameter - 1) <= MAX_ERROR
 
 
 class MzLevels(BaseModel):
@@ -195,7 +204,7 @@ def level_of_mz(info: Mapping[str, Any], m_z: float) -> tuple[float, float]:
     ------
     SpinscopeError
         For a network without levels of m_z, and an m_z at which its probability does not follow
-        the region: the agreement with films is below `MIN_IOU`.
+        the region (`MzLevel.reached`).
     """
     if MZ_LEVELS not in info:
         raise SpinscopeError(
@@ -208,14 +217,16 @@ def level_of_mz(info: Mapping[str, Any], m_z: float) -> tuple[float, float]:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise SpinscopeError(f"{MZ_LEVELS}.{where} of the model is not valid") from error
     rows = sorted(rows, key=lambda row: row.m_z)
-    reached = [row for row in rows if row.iou >= MIN_IOU]
+    reached = [row for row in rows if row.reached]
     if not reached or not reached[0].m_z <= m_z <= reached[-1].m_z:
         ends = f"between {reached[0].m_z:g} and {reached[-1].m_z:g}" if reached else "left out"
-        iou = float(np.interp(m_z, [row.m_z for row in rows], [row.iou for row in rows]))
-        low = f"; at {m_z:g} its regions overlap those of simulated films by only {iou:.2f} (IoU)"
+        iou, diameter = (
+            np.interp(m_z, [row.m_z for row in rows], [getattr(row, key) for row in rows])
+            for key in ("iou", "diameter")
+        )
         raise SpinscopeError(
-            f"level (=mz={m_z:g}): m_z must be {ends} for this model"
-            + (low if iou < MIN_IOU else "")
+            f"level (=mz={m_z:g}): m_z must be {ends} for this model; at {m_z:g} its regions on "
+            f"simulated films have an IoU of {iou:.2f} and {diameter:.2f} of the true diameter"
         )
     at = [row.m_z for row in reached]
     level = float(np.interp(m_z, at, [logit(row.level) for row in reached]))
