@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
+import tifffile
 from tests.conftest import discs
 from typer.testing import CliRunner
 
+from spinscope.classes import CLASSES
 from spinscope.cli import app
 from spinscope.errors import SpinscopeError
+from spinscope.live.given import GivenMasks
+from spinscope.live.pipeline import segment_recording
+from spinscope.recordings import open_recording
 from spinscope.reviews.corrected import final_reviews
 from spinscope.reviews.folder import Reviews, mask_sha256
-from spinscope.reviews.merging import merge
+from spinscope.reviews.merging import merge, reviews_in
+from spinscope.reviews.remeasured import remeasure
 
 IMAGES = {f"{k:04d}": discs(np.random.default_rng(k), size=64)[0] for k in range(4)}
 EMPTY = np.zeros((64, 64), np.uint8)
@@ -119,3 +126,120 @@ def test_the_command(both):
         found = CliRunner().invoke(app, wrong)
         assert found.exit_code != 0
         assert "--into" in str(found.exception)
+
+
+FRAMES = np.stack([np.round(image * 65535).astype(np.uint16) for image in IMAGES.values()])
+DRAWN = np.stack([mask(k) for k in range(4)])
+
+
+@pytest.fixture
+def colleague(tmp_path):
+    """A recording, its results folder with empty masks, and masks that a colleague drew."""
+    path = tmp_path / "film.tif"
+    tifffile.imwrite(path, FRAMES, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "drawn.tif", DRAWN, photometric="minisblack")
+    empty = GivenMasks(dict.fromkeys(range(4), lambda: EMPTY), CLASSES[:3], "no mask")
+    models = [{"ref": BY["model"], "sha256": BY["model_sha256"]}]
+    settings = {"models": models, "min_px": 1}
+    results = tmp_path / "masks/film"
+    segment_recording(open_recording(path), empty, results, settings=settings, warnings=None)
+    return tmp_path
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["import", *map(str, words)])
+
+
+def test_masks_of_a_colleague_become_corrections_in_a_results_folder(colleague):
+    results = colleague / "masks/film"
+    words = colleague / "drawn.tif", "--into", results, "--reviewer", "Ben"
+    found = run(*words, "--json")
+    assert found.exit_code == 0, found.exception
+    assert [one["reviewer"] for one in json.loads(found.stdout)[0]["taken"]] == ["Ben"] * 4
+    reviews = reviews_in(results)
+    assert reviews.folder == results / "reviews"
+    for k, frame in enumerate(IMAGES):
+        review = reviews.latest(frame)
+        np.testing.assert_array_equal(reviews.label(review), DRAWN[k])
+        np.testing.assert_array_equal(reviews.shown(review), EMPTY)
+        assert (review.status, review.model) == ("corrected", BY["model"])
+    assert "reviews taken: 0, there already: 4" in run(*words).stdout
+    measured = remeasure(results, reviews.folder)
+    assert set(measured.objects["reviewer"]) == {"Ben"}
+    np.testing.assert_array_equal(np.stack(list(measured.masks())), DRAWN)
+
+
+def test_masks_of_a_colleague_do_not_replace_a_review(colleague):
+    results = colleague / "masks/film"
+    mine = reviews_in(results)
+    image = (FRAMES[2] / 65535).astype(np.float32)
+    mine.add("0002", image, EMPTY, status="accepted", who="Ada", before=EMPTY, **BY)
+    words = colleague / "drawn.tif", "--into", results, "--reviewer", "Ben"
+    found = run(*words)
+    assert "two different reviews: 0002; yours were kept" in found.stderr
+    assert [mine.latest(frame).who for frame in IMAGES] == ["Ben", "Ben", "Ada", "Ben"]
+    assert "reviews taken: 1, there already: 3" in run(*words, "--theirs").stdout
+    assert mine.latest("0002").who == "Ben"
+
+
+def test_masks_of_a_colleague_need_their_recording_in_a_folder_of_reviews(colleague, both):
+    ada, _ = both
+    words = colleague / "drawn.tif", "--into", ada.folder, "--reviewer", "Ben"
+    assert "masks need their recording: give --frames" in str(run(*words).exception)
+    found = run(*words, "--frames", colleague / "film.tif")
+    assert "reviews taken: 4, there already: 0" in found.stdout  # three as Ada left them
+    assert not found.stderr
+    assert ada.latest("0001").model == "imported:drawn.tif"
+    tifffile.imwrite(colleague / "other.tif", FRAMES[::-1], photometric="minisblack")
+    found = run(*words, "--frames", colleague / "other.tif")
+    assert "frame '0000' is another image" in str(found.exception)
+
+
+def test_a_results_folder_stands_for_the_reviews_in_it(colleague, both):
+    _, ben = both
+    results = colleague / "masks/film"
+    assert "holds no review" in str(run(results, "--into", ben.folder).exception)
+    assert "reviews taken: 4" in run(ben.folder, "--into", results).stdout
+    assert sorted(reviews_in(results).frames()) == ["0001", "0002", "0003"]
+    fresh = colleague / "fresh"
+    assert "reviews taken: 4" in run(results, "--into", fresh).stdout
+    assert Reviews.open(fresh).frames() == ["0001", "0002", "0003"]
+
+
+def test_an_equal_mask_is_accepted(colleague):
+    tifffile.imwrite(colleague / "drawn.tif", 0 * DRAWN, photometric="minisblack")
+    found = run(
+        colleague / "drawn.tif", "--into", colleague / "masks/film", "--reviewer", "B", "--empty"
+    )
+    assert found.exit_code == 0, found.exception
+    assert {reviews_in(colleague / "masks/film").latest(f).status for f in IMAGES} == {"accepted"}
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (["drawn.tif", "--into", "masks/film"], "for masks of a colleague give --reviewer NAME"),
+        (["drawn.tif", "--reviewer", "B"], "need --into FOLDER"),
+        (["drawn.tif", "--into", "masks/film", "--reviewer", " "], "name of its reviewer"),
+        (["drawn.tif", "--into", "masks/film", "--reviewer", "B", "--out", "x"], "--out and"),
+        (["film.tif", "--into", "masks/film", "--reviewer", "B", "--class", "x"], "must be one of"),
+        (
+            ["drawn.tif", "--into", "masks/film", "--reviewer", "B", "--frames", "film.tif"],
+            "is not needed: .*film knows its recording",
+        ),
+        (["ben", "--into", "masks/film", "--reviewer", "B"], "only --theirs goes with"),
+        (["ben", "drawn.tif", "--into", "masks/film", "--reviewer", "B"], "only --theirs goes"),
+        (
+            ["drawn.tif", "--into", "new", "--reviewer", "B", *2 * ["--frames", "film.tif"]],
+            "1 files of masks and 2 recordings",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_is_taken(
+    colleague, both, monkeypatch, words, rule
+):
+    monkeypatch.chdir(colleague)
+    found = run(*words)
+    assert found.exit_code != 0
+    assert re.search(rule, str(found.exception))
+    assert not (colleague / "masks/film/reviews").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import signal
@@ -286,7 +287,7 @@ def import_masks(
     settings: Settings,
     masks: Annotated[
         list[Path],
-        typer.Argument(help="ROI zip, COCO JSON, label images, _seg.npy; folders of reviews."),
+        typer.Argument(help="ROI zip, COCO JSON, label images, _seg.npy; reviews."),
     ],
     frames: option(list[Path], "Recording of the masks, one per file, repeatable.") = [],  # noqa: B006
     out: output("imported") = None,
@@ -301,7 +302,8 @@ def import_masks(
         bool, typer.Option("--empty", help="Frames without a mask have no objects (no).")
     ] = False,
     pixel_size: option(float, "Pixel size in nm (the recording's metadata).") = None,
-    into: option(Path, "Folder of reviews that takes those of a colleague.") = None,
+    into: option(Path, "Your reviews or results folder, for a colleague's work.") = None,
+    reviewer: option(str, "Colleague who made the masks, with --into.") = None,
     theirs: Annotated[
         bool, typer.Option("--theirs", help="Theirs count where both differ, with --into (no).")
     ] = False,
@@ -310,11 +312,17 @@ def import_masks(
     from spinscope import jobs
 
     if into is not None:
-        if frames or out or class_ or class_indices or overlap or empty or pixel_size:
-            raise SpinscopeError("--into takes folders of reviews; only --theirs goes with it")
-        return _take_reviews(masks, into, theirs)
-    if theirs:
-        raise SpinscopeError("--theirs needs --into FOLDER, a folder of reviews")
+        if out or pixel_size:
+            raise SpinscopeError("--out and --pixel-size do not go with --into")
+        drawing = {
+            "object_class": class_,
+            "class_indices": class_indices,
+            "overlap": overlap,
+            "empty": empty,
+        }
+        return _take(masks, frames, into, reviewer, theirs, drawing)
+    if theirs or reviewer:
+        raise SpinscopeError("--theirs and --reviewer need --into FOLDER, your reviews")
     with FrameBar() as bar:
         found = jobs.import_masks(
             settings.load(segment__pixel_size_nm=pixel_size),
@@ -337,25 +345,48 @@ def import_masks(
     return Answer([*lines, f"{found['dataset']}: dataset of {found['images']} frames"], found)
 
 
-def _take_reviews(folders: list[Path], into: Path, theirs: bool) -> Answer:
-    """Take the reviews of colleagues; a warning names frames that two people left differently."""
-    from spinscope.reviews.folder import Reviews
-    from spinscope.reviews.merging import merge
+def _take(
+    paths: list[Path],
+    frames: list[Path],
+    into: Path,
+    reviewer: str | None,
+    theirs: bool,
+    drawing: dict[str, str | bool | None],
+) -> Answer:
+    """Take reviews or masks of colleagues; a warning names frames that two people left apart."""
+    from spinscope.reviews.merging import holds_reviews, merge, merge_masks, reviews_in
 
+    masks = [path for path in paths if not holds_reviews(path)]
+    if masks and not reviewer:
+        raise SpinscopeError(
+            f"{masks[0]} holds no review; for masks of a colleague give --reviewer NAME"
+        )
+    if len(masks) < len(paths) and (reviewer or frames or any(drawing.values())):
+        raise SpinscopeError(
+            "only --theirs goes with --into and reviews; give masks in a call alone"
+        )
+    if frames and len(frames) != len(masks):
+        raise SpinscopeError(
+            f"{len(masks)} files of masks and {len(frames)} recordings are given; each file needs "
+            "its recording: repeat --frames in the same order"
+        )
     rows, lines = [], []
-    for folder in folders:
-        found = merge(Reviews.open(folder), Reviews.open(into), prefer_theirs=theirs)
-        frames = [review.frame for review in found.conflicts]
-        if frames:
+    for path, recording in itertools.zip_longest(paths, frames):
+        if masks:
+            found = merge_masks(path, recording, into, reviewer, prefer_theirs=theirs, **drawing)
+        else:
+            found = merge(reviews_in(path), reviews_in(into), prefer_theirs=theirs)
+        conflicts = [review.frame for review in found.conflicts]
+        warnings = list(found.notes)
+        if conflicts:
             kept = "theirs count now" if theirs else "yours were kept; --theirs takes theirs"
-            named = ", ".join(frames)
-            print(
-                f"warning: {folder}: frames with two different reviews: {named}; {kept}",
-                file=sys.stderr,
-            )
+            named = ", ".join(conflicts)
+            warnings.append(f"{path}: frames with two different reviews: {named}; {kept}")
+        for warning in warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         taken = [{"frame": one.frame, "reviewer": one.who} for one in found.taken]
         rows.append(
-            {"file": str(folder), "taken": taken, "known": found.known, "conflicts": frames}
+            {"file": str(path), "taken": taken, "known": found.known, "conflicts": conflicts}
         )
         lines.append(f"{into}: reviews taken: {len(taken)}, there already: {found.known}")
     return Answer(lines, rows)

@@ -29,7 +29,7 @@ ORIGIN = "import.json"
 
 
 @dataclass
-class _Import:
+class Import:
     """Masks of one recording, checked.
 
     Attributes
@@ -127,9 +127,7 @@ def import_masks(
     SpinscopeError
         For masks that cannot be read or do not fit their frames; nothing is written then.
     """
-    name = (object_class or CLASSES[1]).strip().lower()
-    if name not in CLASSES[1:]:
-        raise SpinscopeError(f"--class {object_class!r} must be one of {', '.join(CLASSES[1:])}")
+    name = CLASSES[_class_of(object_class)]
     if len(masks) != len(frames) or not masks:
         raise SpinscopeError(
             f"{len(masks)} files of masks and {len(frames)} recordings are given; each file needs "
@@ -150,7 +148,14 @@ def import_masks(
                 f"a recording is named {DATASET}, as the folder of the dataset; rename it"
             )
         imports = [
-            _checked(file, recording, CLASSES.index(name), class_indices, overlap, empty)
+            checked(
+                file,
+                recording,
+                object_class=object_class,
+                class_indices=class_indices,
+                overlap=overlap,
+                empty=empty,
+            )
             for file, recording in zip(masks, recordings, strict=True)
         ]
         rows = [_write_results(one, out, on_frame) for one in imports]
@@ -160,18 +165,45 @@ def import_masks(
     return {"dataset": str(dataset), "images": written, "recordings": rows}
 
 
-def _checked(
-    file: Path, recording: Recording, class_: int, class_indices: bool, overlap: bool, empty: bool
-) -> _Import:
-    """Open the masks of a recording and draw each of them once."""
+def checked(
+    file: Path,
+    recording: Recording,
+    *,
+    object_class: str | None = None,
+    class_indices: bool = False,
+    overlap: bool = False,
+    empty: bool = False,
+) -> Import:
+    """Open the masks of a recording and draw each of them once.
+
+    Parameters
+    ----------
+    file : Path
+        File or folder of masks.
+    recording : Recording
+        Frames of the masks.
+    object_class, class_indices, overlap, empty
+        See `import_masks`.
+
+    Returns
+    -------
+    Import
+        The masks.
+
+    Raises
+    ------
+    SpinscopeError
+        For masks that cannot be read or do not fit their frames.
+    """
     import numpy as np
 
     from spinscope.analysis import label_objects
     from spinscope.analysis.imports import Drawn, Target, open_masks
 
     names = [recording.names(k) for k in range(recording.n)]
+    class_ = _class_of(object_class)
     target = Target(recording.path, recording.shape, names, recording.name, class_, overlap)
-    found = _Import(file, recording, open_masks(file, target, class_indices))
+    found = Import(file, recording, open_masks(file, target, class_indices))
     if empty:
         for k in range(recording.n):
             found.masks.setdefault(k, lambda: Drawn(np.zeros(recording.shape, np.uint8), 0))
@@ -187,8 +219,16 @@ def _checked(
     return found
 
 
+def _class_of(name: str | None) -> int:
+    """Index of a class of objects, by default that of skyrmions."""
+    found = (name or CLASSES[1]).strip().lower()
+    if found not in CLASSES[1:]:
+        raise SpinscopeError(f"--class {name!r} must be one of {', '.join(CLASSES[1:])}")
+    return CLASSES.index(found)
+
+
 def _write_results(
-    one: _Import, out: Path, on_frame: Callable[[str, int, int | None], None] | None
+    one: Import, out: Path, on_frame: Callable[[str, int, int | None], None] | None
 ) -> dict[str, Any]:
     """Measure the masks of a recording into its results folder."""
     from spinscope.live.given import GivenMasks
@@ -222,7 +262,7 @@ def _write_results(
     }
 
 
-def _write_dataset(folder: Path, imports: Sequence[_Import]) -> int:
+def _write_dataset(folder: Path, imports: Sequence[Import]) -> int:
     """Write the frames with masks as a dataset, and return their number."""
     from spinscope.datasets import Record, write_moke
 
