@@ -72,6 +72,28 @@ def test_an_object_that_the_model_finds_in_between_stays_as_it_is():
     assert proposed[1].sum() > frame(2, faint=0.4)[0].sum()
 
 
+def test_an_object_of_which_the_model_finds_a_fragment_is_completed():
+    def shown(k):
+        mask, foreground = frame(k, faint=0.4)
+        mask[discs(np.array(GRID[:1]) + k * DRIFT, radius=2)] = 1
+        return mask, foreground
+
+    before, _ = shown(0)
+    after = before | discs(GRID[:1]).astype(np.uint8)
+    proposed = list(propagate(before, after, [shown(2), shown(4)]))
+    for k, mask in zip((2, 4), proposed, strict=True):
+        found = (mask == 1) & discs(np.array(GRID[:1]) + k * DRIFT, radius=9)
+        truth = discs(np.array(GRID[:1]) + k * DRIFT)
+        assert (found & truth).sum() / (found | truth).sum() > 0.75
+
+
+def test_another_object_near_a_removed_one_is_kept():
+    before, _ = frame(0, faint=0.0, seen=GRID)
+    after = before * ~discs(GRID[4:5]) * np.uint8(1)
+    beside = [*GRID[:4], (GRID[4][0] + 3, GRID[4][1] + 3), *GRID[5:]]
+    assert list(propagate(before, after, [frame(0, faint=0.0, seen=beside)])) == []
+
+
 def test_an_unchanged_mask_and_an_empty_neighbour_give_no_proposal():
     mask, foreground = frame(0, faint=0.4)
     assert list(propagate(mask, mask, [(mask, foreground)])) == []

@@ -1,4 +1,4 @@
-"""Corrections of one frame, proposed in its neighbours along the tracks of the objects."""
+"""Corrections of one frame, proposed in its neighbours where the film has moved to."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spinscope.analysis.clicks import click
 from spinscope.analysis.objects import label_objects
-from spinscope.analysis.shapes import measure
-from spinscope.analysis.tracks import link
 from spinscope.classes import BACKGROUND
 from spinscope.errors import SpinscopeError
 
-SUPPORT = 0.15
-"""Probability that a proposed object must reach; in the film it is some hundredths."""
+FOUND = 0.5
+"""An object of which a mask has at least this fraction is in it."""
 
-_AREA_RATIO = 2.5
-"""A changed object has between 1/2.5 and 2.5 times the area that it had in the frame before."""
-_NEIGHBOURS = 8
-"""Objects whose steps tell how far the objects around them move."""
+SUPPORT = 0.1
+"""Mean probability at an added object that ends its proposals if it is lower."""
+
+ALIKE = 0.7
+"""IoU of a removed object with one of the next frame that is removed as well."""
+
+_AWAY = 0.01
+"""Mean probability that a place one pixel beside the expected one must have more."""
 
 
 @dataclass
 class _Change:
-    """An object that was added or removed: its centre and area in the last frame."""
+    """An object that was added or removed: its pixels (n, 2) in the last frame."""
 
-    centre: np.ndarray
-    area: float
+    pixels: np.ndarray
     object_class: int
     added: bool
 
@@ -40,19 +40,21 @@ def propagate(
 ) -> Iterator[np.ndarray]:
     """Propose the corrections of a frame in the frames that follow it.
 
-    Whole objects that were added or removed are followed; each moves like its eight nearest linked
-    objects (see `link`). An added object is proposed where the probability near its predicted place
-    reaches `SUPPORT` and a click there gives an object of similar area. A removed object is removed
-    as long as an object of similar area is near its predicted place. A change ends in the first
-    frame that does not support it, and the proposals end with the last change.
+    Objects that were added, completed from less than half, or removed move like the whole frame, by
+    the shift at which the probabilities of two frames correlate best. Where the mask has less than
+    half of an added object, its shape is proposed, as long as the mean probability there reaches
+    `SUPPORT`; it is drawn a pixel beside the expected place if the probability is higher there. A
+    removed object is removed as long as an object of nearly the same pixels (`ALIKE`) is at its
+    place, like dust. A change ends in the first frame that does not support it, and where less than
+    half of it is in the frame; the proposals end with the last change.
 
     Parameters
     ----------
     before, after : (H, W) uint8 array
         Mask of the model, and the corrected mask.
     neighbours : iterable of ((H, W) array, (H, W) array)
-        Mask and probability of any object (see `click`) of each following frame, or each preceding
-        one in backward order.
+        Mask and probability of any object of each following frame, or each preceding one in
+        backward order.
 
     Yields
     ------
@@ -77,111 +79,82 @@ def propagate(
     """
     if before.shape != after.shape:
         raise SpinscopeError(f"masks must have one shape, not {before.shape} and {after.shape}")
-    changes, known = _changes(before, after), after
+    changes, last = _changes(before, after), after != BACKGROUND
     for mask, foreground in neighbours:
-        steps = _steps(known, mask)
-        proposed, supported = mask.copy(), []
+        step, proposed, supported = _step(last, foreground), mask.copy(), []
         for change in changes:
-            place = change.centre + _nearest_step(steps, change.centre)
-            found = _applied(proposed, foreground, change, place)
+            apply = _add if change.added else _remove
+            moved = _Change(change.pixels + step, change.object_class, change.added)
+            found = apply(proposed, foreground, moved)
             if found is not None:
-                proposed, moved = found
-                supported.append(moved)
-        changes = supported
+                supported.append(found)
+        changes, last = supported, foreground
         if not changes:
             return
         yield proposed
-        known = proposed
 
 
 def _changes(before: np.ndarray, after: np.ndarray) -> list[_Change]:
-    """Objects of one mask that share no pixel with an object of their class in the other."""
+    """Added objects, of which the mask before has less than half, and removed objects."""
     found = []
     for mask, other, added in ((after, before, True), (before, after, False)):
         for object_class in np.unique(mask[mask != BACKGROUND]):
             numbers, areas = label_objects(mask == object_class)
-            shared = np.unique(numbers[other == object_class])
-            for k in np.setdiff1d(np.arange(1, len(areas) + 1), shared):
-                centre = np.argwhere(numbers == k).mean(axis=0)
-                found.append(_Change(centre, float(areas[k - 1]), int(object_class), added))
+            shared = np.bincount(numbers[other == object_class], minlength=len(areas) + 1)[1:]
+            lost = shared < FOUND * np.array(areas) if added else shared == 0
+            for k in np.flatnonzero(lost) + 1:
+                found.append(_Change(np.argwhere(numbers == k), int(object_class), added))
     return found
 
 
-def _steps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Positions of linked objects of two frames: (n, 4) y and x before, y and x after, in px."""
-    import pandas as pd
+def _step(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Shift (y, x) in px by which two maps of probability correlate best."""
+    from scipy import fft
 
-    tables = []
-    for frame, mask in enumerate((one, other)):
-        columns = measure(mask != BACKGROUND)
-        names = ("y_px", "x_px", "diameter_px")
-        tables.append(pd.DataFrame({"frame": frame, **{key: columns[key] for key in names}}))
-    try:
-        tracks = link(pd.concat(tables, ignore_index=True))
-    except SpinscopeError:  # too few objects, or links that are ambiguous
-        return np.empty((0, 4))
-    pairs = tracks[tracks.frame == 0].merge(tracks[tracks.frame == 1], on="track")
-    return pairs[["y_px_x", "x_px_x", "y_px_y", "x_px_y"]].to_numpy()
+    spectra = [fft.rfft2(values - values.mean()) for values in (one, other)]
+    correlation = fft.irfft2(spectra[0].conj() * spectra[1], s=one.shape)
+    shape = np.array(one.shape)
+    peak = np.array(np.unravel_index(correlation.argmax(), one.shape))
+    return np.where(peak > shape // 2, peak - shape, peak)
 
 
-def _nearest_step(steps: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Median step of the linked objects that are nearest to a point, 0 without any."""
-    if not len(steps):
-        return np.zeros(2)
-    nearest = np.argsort(((steps[:, :2] - centre) ** 2).sum(axis=1))[:_NEIGHBOURS]
-    return np.median(steps[nearest, 2:] - steps[nearest, :2], axis=0)
+def _inside(pixels: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Rows and columns of the pixels that lie in a frame, None for less than half of them."""
+    kept = ((pixels >= 0) & (pixels < shape)).all(axis=1)
+    return tuple(pixels[kept].T) if kept.mean() >= FOUND else None
 
 
-def _applied(
-    mask: np.ndarray, foreground: np.ndarray, change: _Change, place: np.ndarray
-) -> tuple[np.ndarray, _Change] | None:
-    """Mask with a change near a place, and the change as it is there; None without support."""
-    y, x = np.round(place).astype(int)
-    if not (0 <= y < mask.shape[0] and 0 <= x < mask.shape[1]):
+def _add(mask: np.ndarray, foreground: np.ndarray, change: _Change) -> _Change | None:
+    """Draw an object on a mask; None where it leaves the frame or the map shows nothing."""
+    best, highest = None, SUPPORT
+    for y in (0, -1, 1):
+        for x in (0, -1, 1):
+            pixels = change.pixels + np.array([y, x])
+            if (places := _inside(pixels, mask.shape)) is None:
+                continue
+            score = foreground[places].mean() - _AWAY * np.hypot(y, x)
+            if score > highest:
+                best, highest = (pixels, places), score
+    if best is None:
         return None
-    radius = np.sqrt(change.area / np.pi)
-    rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
-    near = (rows - place[0]) ** 2 + (columns - place[1]) ** 2 <= max(2.0, radius) ** 2
-    own = near & (mask == change.object_class)
-    if not change.added:
-        if not own.any():
-            return None
-        at = _nearest_pixel(own, place)
-        removed = click(mask, foreground, at, change.object_class)
-        return _similar(
-            removed, _moved(change, (mask != BACKGROUND) & (removed == BACKGROUND)), change
-        )
-    if own.any():  # the model finds it here
-        at = _nearest_pixel(own, place)
-        cleared = click(mask, foreground, at, change.object_class)
-        return mask, _moved(change, cleared != mask)
-    free = near & (mask == BACKGROUND)
-    if not free.any():
+    pixels, places = best
+    if (mask[places] == change.object_class).mean() < FOUND:
+        there = mask[places]
+        mask[places] = np.where(there == BACKGROUND, change.object_class, there)
+    return _Change(pixels, change.object_class, True)
+
+
+def _remove(mask: np.ndarray, foreground: np.ndarray, change: _Change) -> _Change | None:
+    """Remove the object of the same pixels from a mask; None where there is none."""
+    if (places := _inside(change.pixels, mask.shape)) is None:
         return None
-    at = np.unravel_index(np.where(free, foreground, -1).argmax(), mask.shape)
-    if foreground[at] < SUPPORT:
+    numbers, areas = label_objects(mask == change.object_class)
+    shared = np.bincount(numbers[places], minlength=len(areas) + 1)[1:]
+    if not shared.any():
         return None
-    added = click(mask, foreground, at, change.object_class, area=change.area)
-    return _similar(added, _moved(change, added != mask), change)
-
-
-def _similar(
-    mask: np.ndarray, moved: _Change, change: _Change
-) -> tuple[np.ndarray, _Change] | None:
-    """A mask and the change in it, None where the object has another size than before."""
-    if not 1 / _AREA_RATIO < moved.area / change.area < _AREA_RATIO:
+    k = int(shared.argmax())
+    if shared[k] < ALIKE * (len(places[0]) + areas[k] - shared[k]):
         return None
-    return mask, moved
-
-
-def _nearest_pixel(pixels: np.ndarray, place: np.ndarray) -> tuple[int, int]:
-    """Pixel of an (H, W) bool array that is nearest to a place."""
-    found = np.argwhere(pixels)
-    y, x = found[((found - place) ** 2).sum(axis=1).argmin()]
-    return int(y), int(x)
-
-
-def _moved(change: _Change, pixels: np.ndarray) -> _Change:
-    """The change at the object of these pixels."""
-    centre = np.argwhere(pixels).mean(axis=0)
-    return _Change(centre, float(pixels.sum()), change.object_class, change.added)
+    pixels = np.argwhere(numbers == k + 1)
+    mask[tuple(pixels.T)] = BACKGROUND
+    return _Change(pixels, change.object_class, False)
