@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from components import choose, guided, images, layout, modality, models, objects
-from components.desk import Desk, act, agreement, frame_after, reviews_folder
+from components.desk import Desk, act, agreement, frame_after, reviews_folder, state_of
 from components.editor import check_size, decode_mask, mask_editor
 from components.level_panel import show_level
 from components.recordings import choose_recording, choose_treatment
@@ -38,11 +39,13 @@ def ask_name() -> str:
         return st.text_input("Your name", key="reviewer", placeholder="name in the reviews").strip()
 
 
-def choose_start(work: Work, reviews: Reviews, index: int, who: str) -> tuple[np.ndarray, bool]:
+def choose_start(
+    work: Work, reviews: Reviews, index: int, who: str
+) -> tuple[np.ndarray, bool, str]:
     """Choose the mask to start from: by default the reviewer's last one, else the model's.
 
     Corrections that were proposed from another frame come before the model's own mask. Returns the
-    mask, and whether it is such a proposal.
+    mask, whether it is such a proposal, and its origin in words.
     """
     frame = work.frame(index)
     options = {"model": "the model's mask"}
@@ -65,13 +68,16 @@ def choose_start(work: Work, reviews: Reviews, index: int, who: str) -> tuple[np
         key=f"start {frame} {len(names)} {who}",
     )
     if chosen == "proposal":
-        return proposed[1], True
-    if chosen == "label":
+        mask = proposed[1]
+    elif chosen == "label":
         label = to_scheme(work.recording.label(index), len(work.classes))
-        return work.treatment.cropped(label), False
-    if chosen != "model":
-        return to_scheme(reviews.label(versions[chosen]), len(work.classes)), False
-    return work.mask(index)[0], False
+        mask = work.treatment.cropped(label)
+    elif chosen == "model":
+        mask = work.mask(index)[0]
+    else:
+        mask = to_scheme(reviews.label(versions[chosen]), len(work.classes))
+    words = options[chosen] if chosen in versions else f"{options[chosen]}, not saved"
+    return mask, chosen == "proposal", words
 
 
 def show_reviews(reviews: Reviews, frame: str) -> None:
@@ -143,7 +149,7 @@ def show_objects(desk: Desk, image: np.ndarray) -> list[tuple[int, int]]:
     outside = [tuple(map(int, seed)) for seed in found.seeds[~inside]]
 
     def delete() -> None:
-        n = st.session_state.get("command", {"n": 0})["n"] + 1
+        n = time.time()  # another number in each session that the browser takes part in
         st.session_state["command"] = {"id": desk.identity, "n": n, "seeds": outside}
 
     row = st.container(horizontal=True, vertical_alignment="center", gap="medium")
@@ -187,7 +193,7 @@ def show_frame(work: Work, who: str) -> None:
         show_queue(work, reviews, order, uncertainty, at)
         show_progress(work, reviews)
         frame = work.frame(index)
-        start, proposed = choose_start(work, reviews, index, who)
+        start, proposed, words = choose_start(work, reviews, index, who)
         show_counts(start, work.classes)
         show_reviews(reviews, frame)
         show_level(work, reviews, index, reviews.latest(frame, who))
@@ -228,7 +234,7 @@ def show_frame(work: Work, who: str) -> None:
             unnamed=desk.unnamed,
             frame=f"{reviews.folder.name}/{frame}/{who}",
             name=frame,
-            state=f"{own.status}, version {own.version}" if own else "you have not reviewed it",
+            state=state_of(own, start, words),
             classes=list(work.classes),
             colours=images.CLASS_COLOURS[: len(work.classes)].tolist(),
             disc=objects.typical_diameter(start == SKYRMION),

@@ -188,6 +188,25 @@ def frame_after(order: Sequence[int], index: int, move: str | None, done: set[in
     return index
 
 
+def state_of(own: Review | None, mask: np.ndarray, origin: str) -> str:
+    """State of the mask on the desk in words: the reviewer's last decision, or another origin.
+
+    Parameters
+    ----------
+    own : Review or None
+        Last review of the frame by the reviewer.
+    mask : (H, W) uint8 array
+        Mask that is shown first.
+    origin : str
+        Where the mask comes from, in words.
+    """
+    if own is None:
+        return "you have not reviewed it"
+    if own.label is not None and own.after != mask_sha256(mask):
+        return origin
+    return f"{own.status}, version {own.version}"
+
+
 def agreement(reviews: Reviews, frame: str) -> list[tuple[Review, Review, float]]:
     """Compare the last masks of every two reviewers of a frame.
 

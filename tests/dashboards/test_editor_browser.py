@@ -220,6 +220,18 @@ def test_objects_are_deleted_and_added_by_a_click(tab, hand, reviews):
     np.testing.assert_array_equal(reviews().shown(reviews().latest("0000")), start)
 
 
+def test_the_state_says_that_the_mask_of_the_model_is_not_saved(tab, hand):
+    def start_from(option: str) -> None:
+        tab.get_by_label("Start from").click()
+        tab.get_by_role("option", name=option).click()
+
+    start_from("the model's mask")
+    tab.locator(".state").filter(has_text="the model's mask, not saved").wait_for()
+    start_from("version 2")
+    tab.locator(".state").filter(has_text="corrected, version 2").wait_for()
+    settled(tab)
+
+
 def test_strokes_made_while_a_mask_is_saved_are_kept(hand, reviews):
     hand.keys("1")
     hand.stroke((500, 40), (520, 40), steps=1)

@@ -464,6 +464,22 @@ def test_a_second_reviewer_starts_from_the_model_and_sees_the_agreement(review, 
     assert len(folders[0]) == len("film-") + 8
 
 
+def test_the_state_tells_a_saved_mask_from_another_start(load, desk):
+    module, mask = load("desk"), desk.mask
+
+    def state(shown: np.ndarray) -> str:
+        return module.state_of(desk.reviews.latest("0007", "Ada"), shown, "the model's, not saved")
+
+    assert state(mask) == "you have not reviewed it"
+    changed = mask.copy()
+    changed[mask == SKYRMION] = 0
+    assert not module.act(desk, _action(load, desk, "save", changed), "Ada").bad
+    assert state(changed) == "corrected, version 1"
+    assert state(mask) == "the model's, not saved"
+    assert not module.act(desk, _action(load, desk, "reject"), "Ada").bad
+    assert state(mask) == "rejected, version 2"
+
+
 def test_a_corrected_frame_fits_the_level_of_the_recording(review, tmp_path):
     def fit(app):
         return [button for button in app.button if button.label == "Fit the boundary level"]

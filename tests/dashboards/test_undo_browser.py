@@ -44,6 +44,11 @@ class Page:
         """Run the page with this mask; `Desk.identity` names it by its pixels, too."""
         self.page.evaluate(SHOW, self.data | {"mask": mask, "id": f"film/0000/{mask}/Ada"})
 
+    def command(self, mask: str, n: int, *seeds: tuple[int, int]) -> None:
+        """Delete the objects at the seeds (y, x) of this mask."""
+        self.data["command"] = {"id": f"film/0000/{mask}/Ada", "n": n, "seeds": seeds}
+        self.show(mask)
+
     def ask(self) -> str:
         """Ask the server to save the mask, which is returned."""
         self.page.keyboard.press("s")
@@ -157,4 +162,17 @@ def test_the_steps_outlive_a_new_element_of_the_page(page):
     page.answer(mask)
     assert page.state == "as saved"
     page.press("z")
+    assert page.state == "edited, not saved"
+
+
+def test_a_command_is_carried_out_once(page):
+    """Also where the mask that it changed is opened again, and by a session that counts anew."""
+    page.click(10, 10)
+    one = page.save()
+    page.command(one, 7, (10, 10))
+    assert page.state == "edited, not saved"
+    page.save()
+    page.show(one)
+    assert page.state == "as saved"
+    page.command(one, 3, (10, 10))
     assert page.state == "edited, not saved"

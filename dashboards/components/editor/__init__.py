@@ -159,7 +159,7 @@ def mask_editor(
         - answered, notice: number of completed actions, and outcome of the last one.
         - who: name of the reviewer.
         - sync: whether the edited mask is sent as draft.
-        - command: {id, n, seeds} deletes the objects at the seeds, once for each n.
+        - command: {id, n, seeds} deletes the objects at the seeds, once for each n, of any value.
         - guided: {id, n, mask} or {id, n, error} answers the click or scribble n.
 
     Returns

@@ -18,6 +18,7 @@ const preferences = { tool: 1, size: 9, opacity: 45, contour: false, hidden: fal
 const editors = new WeakMap(); // element → editor
 let shown = null; // draft that was shown last
 let guides = 0; // clicks and scribbles that the server was asked about
+let commanded = null; // number of the last command
 
 export default function (component) {
   const { parentElement } = component;
@@ -186,7 +187,7 @@ function makeDraft(data) {
   const start = decode(data.mask, height * width);
   return {
     id: data.id, height, width, start, mask: start.slice(), undo: [], redo: [],
-    before: null, rect: null, command: 0, asked: null, dim: null, dimText: "", sent: null,
+    before: null, rect: null, asked: null, dim: null, dimText: "", sent: null,
   };
 }
 
@@ -520,8 +521,9 @@ class Editor {
 
   command(command) {
     const { draft } = this;
-    if (!command || command.id !== draft.id || command.n <= draft.command) return;
-    draft.command = command.n;
+    if (!command || command.n === commanded) return;
+    commanded = command.n;
+    if (command.id !== draft.id) return;
     const seen = new Uint8Array(draft.mask.length);
     begin(draft);
     for (const [y, x] of command.seeds) {
