@@ -4,9 +4,10 @@
 labels are exact. Up to two errors of each frame are corrected: skyrmions of which it finds less
 than half, and objects that are less than half skyrmion. Each gets one click at its deepest pixel.
 The peer is the number of straight strokes, at most twelve, that reach the same IoU with the brush
-of 9 px that the editor starts with; each stroke is the one of many that corrects the most pixels.
-`chosen` gives the strokes of a brush whose width is also chosen, from 3, 5, 7 and 9 px: no hand
-knows the best one. `clicks.iou` is the IoU after one click on a missed skyrmion, against a disc of
+of 9 px that the editor starts with and its eraser; each stroke is the one of many that leaves the
+fewest wrong pixels. `chosen` gives the strokes of a brush whose width is also chosen, from 3, 5, 7
+and 9 px. No hand knows the best stroke as this search does, which knows the truth.
+`clicks.iou` is the IoU after one click on a missed skyrmion, against a disc of
 median size, which the tool Add draws. `clicks.scribbles` adds to the clicks scribbles along the
 largest wrong region, at most three, against the IoU of the clicks alone. `clicks.ms` is the time of
 the function alone; the browser answers in the time that `pytest
@@ -31,15 +32,16 @@ from spinscope.corpora.kerr import kerr_frames
 from spinscope.inference.predict import Predictor
 
 SHAPE, FRAMES, SEED, ERRORS, PER_FRAME = (512, 672), 16, 5, 10, 2
-MOST_SCRIBBLES, MOST_STROKES = 3, 12
+MOST_SCRIBBLES, MOST_STROKES, MOST_ENDS = 3, 12, 48
 MIN_PX, EDGE_PX, AROUND_PX = 20, 20, 24
 NOISE = 24
 """Standard deviation of the added noise, in grey levels of 255."""
 
 
 class Error(NamedTuple):
-    """Mask of the model, probability of any object, pixels of the truth, and where to click."""
+    """Frame, mask of the model, probability of any object, truth of one object, where to click."""
 
+    image: np.ndarray
     mask: np.ndarray
     foreground: np.ndarray
     truth: np.ndarray
@@ -52,9 +54,9 @@ def main() -> dict[str, dict]:
     missed = [bool(error.truth.any()) for error in found]
     clicked = [reached(error, _click(error)) for error in found]
     scribbled = [after_scribbles(error) for error in found]
-    brush = [strokes_to(error, one, (9,)) for error, one in zip(found, clicked, strict=True)]
+    brush = [len(strokes_to(error, one, (9,))) for error, one in zip(found, clicked, strict=True)]
     chosen = [
-        strokes_to(error, one, (3, 5, 7, 9)) for error, one in zip(found, clicked, strict=True)
+        len(strokes_to(error, one, (3, 5, 7, 9))) for error, one in zip(found, clicked, strict=True)
     ]
     ms = np.median([1e3 * seconds_of(lambda e=e: _click(e)) for e in found * 3])
     return {
@@ -80,7 +82,7 @@ def errors() -> Iterator[Error]:
     predictor = Predictor.load(bundled_models() / "moke-unet", "auto")
     rng = np.random.default_rng(SEED)
     for _, image, label in kerr_frames(FRAMES, SEED, settings):
-        image = np.clip(image + rng.normal(0, NOISE, SHAPE), 0, 255)
+        image = np.clip(image + rng.normal(0, NOISE, SHAPE), 0, 255).round().astype(np.uint8)
         mask = predictor.classes(image)
         foreground = 1 - predictor.probabilities(image)[..., BACKGROUND]
         missed = objects_without(label == SKYRMION, mask == SKYRMION)
@@ -92,7 +94,7 @@ def errors() -> Iterator[Error]:
             y, x = np.unravel_index(depth.argmax(), depth.shape)
             if truth.any() == bool(mask[y, x]):
                 continue  # half of it is there: a click there would do the opposite
-            yield Error(mask, foreground, truth, (int(y), int(x)))
+            yield Error(image, mask, foreground, truth, (int(y), int(x)))
 
 
 def objects_without(objects: np.ndarray, other: np.ndarray) -> list[np.ndarray]:
@@ -148,12 +150,25 @@ def after_scribbles(error: Error) -> float:
     return best
 
 
-def strokes_to(error: Error, wanted: float, sizes: tuple[int, ...]) -> int:
-    """Strokes of the brush or eraser until an IoU is reached."""
+class Stroke(NamedTuple):
+    """Ends (y, x) of a straight stroke in a section, width of the brush in px, and its eraser."""
+
+    start: np.ndarray
+    end: np.ndarray
+    size: int
+    erases: bool
+
+
+def strokes_to(error: Error, wanted: float, sizes: tuple[int, ...]) -> list[Stroke]:
+    """Strokes of the brush or eraser until an IoU is reached, or until none corrects any more."""
     painted, truth = section(error, error.mask), error.truth[around(error)]
-    strokes = 0
-    while iou(painted, truth) < wanted and strokes < MOST_STROKES:
-        painted, strokes = best_stroke(painted, truth, sizes), strokes + 1
+    strokes: list[Stroke] = []
+    while iou(painted, truth) < wanted and len(strokes) < MOST_STROKES:
+        after, stroke = best_stroke(painted, truth, sizes)
+        if strokes and (after ^ truth).sum() >= (painted ^ truth).sum():
+            break  # only the first one may paint too much, because others can erase it
+        strokes.append(stroke)
+        painted = after
     return strokes
 
 
@@ -166,23 +181,29 @@ def line_of(region: np.ndarray) -> np.ndarray:
     return pixels[order][np.unique(pixels[order, axis], return_index=True)[1]]
 
 
-def best_stroke(painted: np.ndarray, truth: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-    """Mask after the straight stroke of the brush or eraser that leaves the fewest wrong pixels."""
-    wrong = painted ^ truth
-    ends = np.argwhere(wrong)
-    ends = ends[:: max(1, len(ends) // 24)]
+def best_stroke(
+    painted: np.ndarray, truth: np.ndarray, sizes: tuple[int, ...]
+) -> tuple[np.ndarray, Stroke]:
+    """Mask after the straight stroke of the brush or eraser that leaves the fewest wrong pixels.
+
+    Strokes end on wrong pixels or beside them, and change something.
+    """
+    ends = np.argwhere(distance_transform_edt(painted == truth) <= max(sizes) / 2 + 1)
+    ends = ends[:: max(1, len(ends) // MOST_ENDS)]
     rows, columns = np.mgrid[: truth.shape[0], : truth.shape[1]]
-    best, found = truth.size, painted
+    best, found = truth.size + 1, (painted, Stroke(ends[0], ends[0], sizes[0], False))
     for k, one in enumerate(ends):
         for other in ends[k:]:
             step = other - one
             along = ((rows - one[0]) * step[0] + (columns - one[1]) * step[1]) / max(step @ step, 1)
             along = np.clip(along, 0, 1)
             d2 = (rows - one[0] - along * step[0]) ** 2 + (columns - one[1] - along * step[1]) ** 2
-            strokes = [d2 <= (size / 2) ** 2 for size in sizes]
-            for after in [m for s in strokes for m in (painted | s, painted & ~s)]:
-                if (wrong_now := int((after ^ truth).sum())) < best:
-                    best, found = wrong_now, after
+            for size in sizes:
+                drawn = d2 <= (size / 2) ** 2
+                for after, erases in ((painted | drawn, False), (painted & ~drawn, True)):
+                    wrong = int((after ^ truth).sum())
+                    if wrong < best and not np.array_equal(after, painted):
+                        best, found = wrong, (after, Stroke(one, other, size, erases))
     return found
 
 
