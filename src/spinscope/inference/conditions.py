@@ -41,6 +41,10 @@ SPECK = 200.0
 frames of which dark and bright objects have alike evidence, the skyrmions cover more than specks or
 the strongest has 295 and more."""
 
+LARGE_PX = 64.0
+"""Mean diameter, in pixels of the network, from which a coarser scale needs no more than the same
+evidence. In the training frames of the bundled models the mean is at most 37 px."""
+
 _SPARSE = 0.02  # fraction of a frame that specks of noise do not cover
 
 _SIDE = 2048  # px: only the middle of larger frames is tried
@@ -84,7 +88,8 @@ def find_conditions(
     The frames are taken as they are, unless another choice has `CLEAR` times their evidence in
     sum, and more also in the sum of its logarithms. In the latter the objects of the frames as they
     are count only if they do not disappear with those of the other choice: one large edge, such as
-    that of a device, must not outweigh every skyrmion, and specks on a wall not the bubble.
+    that of a device, must not outweigh every skyrmion, and specks on a wall not the bubble. For
+    objects larger than those of the training frames, a coarser scale need only have more evidence.
 
     Parameters
     ----------
@@ -98,16 +103,18 @@ def find_conditions(
         Whether bright skyrmions (True) are tried, the preferred one first.
     """
     choices = [(scale, inverted) for inverted in polarities for scale in scales]
-    total = dict.fromkeys(choices, 0.0)
+    total, diameter = (dict.fromkeys(choices, 0.0) for _ in range(2))
     explained, unexplained = (dict.fromkeys(choices, 0.0) for _ in range(2))
     frames = [_middle(frame) for frame in frames]
     for frame in frames:
         standard = standardise(frame)
         sd = noise_sd(standard)
         masks = {one: predictor.under(*one).classes(frame) == SKYRMION for one in choices}
-        found = {one: _supported(standard, mask, one[1], sd) for one, mask in masks.items()}
-        for one, nats in found.items():
+        objects = {one: _supported(standard, mask, one[1], sd) for one, mask in masks.items()}
+        found = {one: nats for one, (nats, _) in objects.items()}
+        for one, (nats, size) in objects.items():
             total[one] += float(nats.sum())
+            diameter[one] += float(nats @ (2 * one[0] * np.sqrt(size / np.pi)))
             explained[one] += float(np.log1p(nats).sum())
         first = choices[0]
         seen = -standard if first[1] else standard
@@ -124,6 +131,9 @@ def find_conditions(
         if total[one] > CLEAR * total[choices[0]] and explained[one] > unexplained[one]
     ]
     scale, inverted = max(better, key=total.__getitem__, default=choices[0])
+    if diameter[scale, inverted] > LARGE_PX * total[scale, inverted]:
+        coarser = [one for one in choices if one[0] <= scale and one[1] == inverted]
+        scale = max(coarser, key=total.__getitem__)[0]
     kept = None if scale == 1 and not _magnifies_noise(predictor, frames, inverted) else scale
     fitting = predictor.under(kept, inverted)
     noise = any(only_noise(fitting, frame, fitting.classes(frame)) for frame in frames)
@@ -147,11 +157,11 @@ def only_noise(predictor: Predictor, image: np.ndarray, mask: np.ndarray) -> boo
         return False
     standard, inverted = standardise(image), predictor.inverted
     sd = noise_sd(standard)
-    nats = _supported(standard, found, inverted, sd)
+    nats = _supported(standard, found, inverted, sd)[0]
     if nats.max(initial=0) > SPECK:
         return False
     other = predictor.under(None, not inverted).classes(image) == SKYRMION
-    return bool(_supported(standard, other, not inverted, sd).sum() >= _ALIKE * nats.sum())
+    return bool(_supported(standard, other, not inverted, sd)[0].sum() >= _ALIKE * nats.sum())
 
 
 def _magnifies_noise(predictor: Predictor, frames: list[np.ndarray], inverted: bool) -> bool:
@@ -167,13 +177,17 @@ def _magnifies_noise(predictor: Predictor, frames: list[np.ndarray], inverted: b
         for frame in magnified:
             standard = standardise(frame)
             mask = fitting.classes(frame) == SKYRMION
-            nats[sign] += float(_supported(standard, mask, sign, noise_sd(standard)).sum())
+            nats[sign] += float(_supported(standard, mask, sign, noise_sd(standard))[0].sum())
     return bool(magnified) and nats[not inverted] >= _ALIKE * nats[inverted]
 
 
-def _supported(standard: np.ndarray, mask: np.ndarray, inverted: bool, sd: float) -> np.ndarray:
-    """Evidence (n,) of each object of a mask, 0 where the image (H, W) does not support it."""
-    return np.maximum(evidence(-standard if inverted else standard, mask, sd), 0)
+def _supported(
+    standard: np.ndarray, mask: np.ndarray, inverted: bool, sd: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Evidence (n,) of each object of a mask, 0 where the image does not support it, and size."""
+    objects = objects_of(-standard if inverted else standard, mask, sd)
+    whole = np.isfinite(objects.nats)
+    return np.maximum(objects.nats[whole], 0), objects.size[whole]
 
 
 def _middle(image: np.ndarray) -> np.ndarray:

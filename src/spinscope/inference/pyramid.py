@@ -2,7 +2,8 @@
 
 The scale that explains a frame best is found by the evidence of its objects, as that of the
 recording (`conditions.find_conditions`). Objects that only another scale shows are added. Coarse
-scales cost little; a fine one is computed only for frames in which it may show more.
+scales cost little; a fine one is computed only for frames in which it may show more. The boundary
+of an object from a coarse scale is placed by the frame itself (`edges.half_contrast_edges`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from spinscope.classes import SKYRMION
+from spinscope.classes import BACKGROUND, SKYRMION
 from spinscope.inference.conditions import (
     SCALES,
     SPECK,
@@ -26,6 +27,7 @@ from spinscope.inference.conditions import (
     noise_sd,
     objects_of,
 )
+from spinscope.inference.edges import Edges, half_contrast_edges
 from spinscope.inference.geometry import Geometry
 from spinscope.inference.predict import Band, Predictor
 from spinscope.inference.views import mean_of
@@ -53,6 +55,8 @@ class _Added(NamedTuple):
     """Pixels that are taken from another scale."""
 
     scale: float
+    number: int
+    """Label of the object at that scale."""
     window: tuple[slice, slice]
     inside: np.ndarray
     """(h, w) bool array: which pixels of the window."""
@@ -189,10 +193,12 @@ class Pyramid(Predictor):
         if image.size > _MOST_PIXELS:
             yield from self.network.under(self.scales[0], self.inverted).views(image, tta)
             return
-        levels = self._levels(self._standard(image), tta)
+        scaled = _Scaled(self._standard(image))
+        levels = self._levels(scaled, tta)
         best = self._best(levels)
         added = self._added(levels, best, image.shape)
         used = {best, *(one.scale for one in added)}
+        edges = list(_edges(scaled, levels, best, added))
         later = zip(*(levels[scale].views for scale in used), strict=True)
         for found in chain(
             [{scale: levels[scale].first for scale in used}],
@@ -206,15 +212,19 @@ class Pyramid(Predictor):
                 for one in added:
                     if one.scale == scale:
                         whole[one.window][one.inside] = other[one.window][one.inside]
+            for one in edges:
+                whole[one.band] = 0
+                whole[one.band, SKYRMION] = one.contrast[one.band]
+                whole[one.band, BACKGROUND] = 1 - one.contrast[one.band]
             yield whole
 
     def bands(self, image: np.ndarray, tta: int = 1) -> Iterator[Band]:
         """Yield the class probabilities of an image as a single band."""
         yield slice(0, image.shape[0]), mean_of(self.views(image, tta))
 
-    def _levels(self, standard: np.ndarray, tta: int) -> dict[float, _Level]:
+    def _levels(self, scaled: _Scaled, tta: int) -> dict[float, _Level]:
         """A standardised frame at the scales that it needs."""
-        sd, scaled = noise_sd(standard), _Scaled(standard)
+        sd = noise_sd(scaled(1.0))
         cheap = {scale for scale in self.scales if scale <= _CHEAP} | {self.scales[0]}
         levels = {scale: self._level(scaled(scale), scale, sd, tta) for scale in sorted(cheap)}
         fine = set(self.scales) - cheap
@@ -260,6 +270,19 @@ class Pyramid(Predictor):
                 taken[one.window] |= one.inside
                 added.append(one)
         return added
+
+
+def _edges(
+    scaled: _Scaled, levels: dict[float, _Level], best: float, added: list[_Added]
+) -> Iterator[Edges]:
+    """Boundaries in the frame of the objects that come from coarse scales."""
+    for scale in {best, *(one.scale for one in added)} - {1.0}:
+        labels = levels[scale].objects.labels
+        numbers = [one.number for one in added if one.scale == scale]
+        mask = labels > 0 if scale == best else np.isin(labels, numbers)
+        found = half_contrast_edges(scaled, mask, scale, scaled(1.0).shape)
+        if found is not None:
+            yield found
 
 
 class _Scaled:
@@ -374,4 +397,4 @@ def _around(
         for side, n in zip(low, shape, strict=True)
     )
     inside, itself = (_enlarged(one, scale, shape)[window] for one in (near, found))
-    return _Added(scale, window, inside), itself
+    return _Added(scale, number, window, inside), itself
