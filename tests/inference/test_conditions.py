@@ -10,7 +10,7 @@ from scipy import ndimage
 from tests.conftest import discs
 
 from spinscope.config import bundled_models
-from spinscope.inference.conditions import evidence, find_conditions, noise_sd
+from spinscope.inference.conditions import CLEAR, evidence, find_conditions, noise_sd
 from spinscope.inference.predict import Predictor
 from spinscope.inference.sample import segment_sample
 
@@ -50,6 +50,15 @@ def test_a_bubble_is_found_at_the_scale_that_shows_it(predictor, sign):
     assert found.scale in (1 / 4, 1 / 8)
     assert found.inverted == (sign < 0)
     assert overlap(predictor.under(found.scale, found.inverted).classes(image) == 1, mask) > 0.9
+
+
+def test_objects_larger_than_in_training_need_little_evidence_for_a_coarser_scale(small):
+    """At its own scale the network has most of the evidence, but a boundary that is off."""
+    image, _ = bubble(100)
+    found = find_conditions(small, [image])
+    own, coarser = (found.evidence[scale, False] for scale in (1.0, 0.5))
+    assert own < coarser < CLEAR * own
+    assert found.scale == 0.5
 
 
 def test_skyrmions_of_the_usual_size_are_taken_as_they_are(predictor):
