@@ -409,6 +409,8 @@ class Editor {
     }
     const fresh = !this.draft || this.draft.id !== data.id || !drafts.has(data.id);
     if (fresh) {
+      // A list in which the mask was chosen keeps the keys otherwise.
+      if (document.activeElement?.getAttribute("role") === "combobox") document.activeElement.blur();
       const draft = draftOf(data, shown);
       if (this.drag && draft !== this.draft) this.finish();
       this.draft = shown = draft;
