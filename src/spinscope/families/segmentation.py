@@ -264,7 +264,7 @@ class Segmentation(Family):
         """
         from spinscope.analysis import measure, with_units
         from spinscope.inference.level import half_contrast_level, level_of_mz
-        from spinscope.inference.pyramid import adapted
+        from spinscope.inference.pyramid import adapted, at_scale
         from spinscope.inference.sample import sample_region, segment_sample
 
         _check_options(options)
@@ -274,6 +274,8 @@ class Segmentation(Family):
         if level == HALF and self.modality != "Kerr":
             raise SpinscopeError(f"level (={HALF}) must be left out for {self.modality} images")
         plain = predictor.under(None if scale == "auto" else scale, polarity == "bright")
+        if self.modality == "Kerr" and scale != "auto" and not searched:
+            plain = at_scale(plain, scale)
         if isinstance(level, float):
             plain = plain.with_level(level)
         elif (m_z := magnetisation(level)) is not None:

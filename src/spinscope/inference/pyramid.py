@@ -138,8 +138,21 @@ def adapted(
     if scale == "auto":
         return fitted(predictor, conditions), conditions
     conditions = replace(conditions, scale=scale)
-    fitting = predictor.under(scale, conditions.inverted)
+    fitting = at_scale(predictor.under(scale, conditions.inverted), scale)
     return replace(fitting, doubted=conditions.noise), conditions
+
+
+def at_scale(predictor: Predictor, scale: float | None) -> Predictor:
+    """Return a network for recordings of one scale, the boundary placed by the frame if below 1.
+
+    Parameters
+    ----------
+    predictor : Predictor or Ensemble
+        Network with this scale.
+    scale : float or None
+        Ratio between network and image pixels; None and 1 leave the network as it is.
+    """
+    return predictor if scale is None or scale >= 1 else Pyramid.of(predictor, scale, ())
 
 
 @dataclass(frozen=True)

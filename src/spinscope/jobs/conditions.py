@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spinscope.config import Segment
-from spinscope.inference.pyramid import adapted
+from spinscope.inference.pyramid import adapted, at_scale
 from spinscope.inference.sample import recording_region
 from spinscope.recordings import Recording, readable_frames
 
@@ -43,8 +43,10 @@ def with_conditions(
     from spinscope import families
 
     automatic = "auto" in (settings.scale, settings.polarity)
-    if not automatic or recording.n is None or families.of_model(model.info).modality != "Kerr":
+    if families.of_model(model.info).modality != "Kerr":
         return model, {}
+    if not automatic or recording.n is None:
+        return (model if settings.scale == "auto" else at_scale(model, settings.scale)), {}
     frames = list(readable_frames(recording, sorted({0, recording.n - 1})))
     if not frames:
         return model, {}
