@@ -17,7 +17,13 @@ import numpy as np
 from spinscope.config import Augmentation, Training
 from spinscope.datasets import Dataset
 from spinscope.images import standardise, to_scheme
-from spinscope.training.detector import detector, gaussian_blur, random_detector
+from spinscope.training.detector import (
+    NORMALS,
+    detector,
+    gaussian_blur,
+    normal_numbers,
+    random_detector,
+)
 
 
 @dataclass(frozen=True)
@@ -140,15 +146,28 @@ def sample(
         i, j = beyond(np.rint(rows), height), beyond(np.rint(columns), width)
         values = frame[i].take(j, axis=1)
     else:
-        low = np.floor(rows)
-        weight = (rows - low)[:, None]
-        upper, lower = (frame[beyond(low + k, height)].astype(np.float32) for k in (0, 1))
-        lines = upper + weight * (lower - upper)
-        low = np.floor(columns)
-        weight = columns - low
-        left, right = (lines.take(beyond(low + k, width), axis=1) for k in (0, 1))
-        values = left + weight * (right - left)
+        (upper, lower), down, shown = _neighbours(rows, height, beyond)
+        (left, right), across, beside = _neighbours(columns, width, beyond)
+        # Only what the crop shows is converted to single precision.
+        seen = frame[shown, beside].astype(np.float32)
+        above = seen[upper]
+        lines = above + down[:, None] * (seen[lower] - above)
+        before = lines.take(left, axis=1)
+        values = before + across * (lines.take(right, axis=1) - before)
     return np.ascontiguousarray(values.T if rotated else values)
+
+
+def _neighbours(
+    places: np.ndarray, size: int, beyond: Callable[[np.ndarray, int], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, slice]:
+    """Pixels (2, n) before and after places along an axis, weights of the latter, and their span.
+
+    Pixels are counted from the first one of the span.
+    """
+    low = np.floor(places)
+    pixels = np.stack([beyond(low + k, size) for k in (0, 1)])
+    span = slice(int(pixels.min()), int(pixels.max()) + 1)
+    return pixels - span.start, places - low, span
 
 
 def _mirrored(index: np.ndarray, size: int) -> np.ndarray:
@@ -167,8 +186,8 @@ def random_photometry(rng: np.random.Generator, augmentation: Augmentation) -> n
     Returns
     -------
     (7,) float32 array
-        Gain, offset, gradients along y and x, noise, blur radius in px and seed of the noise.
-        Intensities in units of the frame's standard deviation.
+        Gain, offset, gradients along y and x, noise, blur radius in px, and place of the noise in
+        the table of normal numbers. Intensities in units of the frame's standard deviation.
     """
     gain = 1 + augmentation.contrast * rng.uniform(-1, 1)
     if augmentation.invert and rng.random() < 0.5:
@@ -177,7 +196,7 @@ def random_photometry(rng: np.random.Generator, augmentation: Augmentation) -> n
     gradient = augmentation.gradient * rng.uniform(-1, 1, 2)
     noise = augmentation.noise * rng.random() * (rng.random() < augmentation.noise_probability)
     radius = rng.uniform(*augmentation.blur_px) * (rng.random() < augmentation.blur)
-    return np.array([gain, offset, *gradient, noise, radius, rng.integers(2**22)], np.float32)
+    return np.array([gain, offset, *gradient, noise, radius, rng.integers(NORMALS)], np.float32)
 
 
 def training_batches(
@@ -227,16 +246,16 @@ def training_batches(
         )
 
     ramp = tf.linspace(-0.5, 0.5, crop)
-    blur = gaussian_blur(augmentation.blur_px[1], mirrored=False)
+    blur = gaussian_blur(augmentation.blur_px[1], crop, mirrored=False)
+    normal = normal_numbers(crop, seed)
 
     def photometry(image, drawn):
-        gain, offset, down, across, noise, radius, noise_seed = tf.unstack(drawn, 7)
+        gain, offset, down, across, noise, radius, place = tf.unstack(drawn, 7)
         image = tf.cond(radius > 0, lambda: blur(image, radius), lambda: image)
         image = image * gain + (offset + down * ramp[:, None, None] + across * ramp[:, None])
-        noise_seed = tf.stack([tf.cast(noise_seed, tf.int32), seed % 2**31])
         return tf.cond(
             noise > 0,
-            lambda: image + noise * tf.random.stateless_normal(tf.shape(image), noise_seed),
+            lambda: image + noise * normal(tf.cast(place, tf.int32)),
             lambda: image,
         )
 
