@@ -21,9 +21,11 @@ the training frames. `conditions.frame_seconds` is the time for a frame of a gro
 several scales: the mean over six sizes, each the median of repeats that alternate with the peer,
 the single pass; `by_axis` is the ratio for each size.
 `python benchmarks/conditions.py FOLDER` also measures the frames of a dataset, one of each source:
-the mean MCC as they are, inverted, and at other scales; the peer is the frame as it is under the
-conditions of the training frames. For published frames, which the default model was trained on,
-give `--model models/moke-unet-simulated`.
+the mean MCC as they are, inverted, with noise of their own standard deviation, with an information
+bar, and at other scales; the peer is the frame as it is under the conditions of the training
+frames, for the bar outside of what it covers. `objects` is the number of objects found over those
+of the labels. For published frames, which the default model was trained on, give
+`--model models/moke-unet-simulated`.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+from collections.abc import Callable
 
 import numpy as np
 from scipy import ndimage
@@ -53,7 +56,7 @@ AXES_PX, CONTRASTS = (20, 40, 80, 160, 280, 400), (0.3, 1.0, 3.0)
 RAW_AXES_PX, RAW_CONTRASTS = (130, 260, 400, 530, 670), (0.5, 1.0, 2.0)
 TOLERANCE, CLOSELY = 0.03, 0.01
 MIN_PX, EMPTY_FRAMES, GROWING_FRAMES, REPEATS = 4, 40, 16, 7
-SCALES = (0.5, 2.0)
+SCALES = (0.5, 2.0, 4.0)
 
 
 def main() -> dict[str, dict]:
@@ -161,29 +164,76 @@ def frame_seconds(predictor: Predictor) -> dict:
 
 
 def real(predictor: Predictor, folder: str) -> dict[str, dict]:
-    """Mean MCC of one frame of each source, as it is, inverted and at other scales."""
+    """Agreement with the labels of one frame of each source, as it is and changed."""
     dataset = open_dataset(folder)
     firsts = {record.source: k for k, record in reversed(list(enumerate(dataset.records)))}
-    frames = [(dataset.image(index), dataset.label(index)) for index in sorted(firsts.values())]
-    reference = float(np.mean([agreement(predictor.classes(i) == SKYRMION, m) for i, m in frames]))
-    changed = {"as_it_is": (1.0, 1), "inverted": (1.0, -1)}
-    changed |= {f"scaled_{scale:g}": (scale, 1) for scale in SCALES}
+    frames = [
+        (dataset.image(index), dataset.label(index) == SKYRMION)
+        for index in sorted(firsts.values())
+    ]
+    plain = [predictor.classes(image) == SKYRMION for image, _ in frames]
+    labelled = sum(count(label) for _, label in frames)
     rows = {}
-    for name, (scale, sign) in changed.items():
-        values = []
-        for image, label in frames:
-            seen = Geometry(scale=scale).apply(image) if scale != 1 else image
-            mask = mask_of(predictor, seen if sign > 0 else 1 - seen).astype(np.float32)
-            if scale != 1:
-                mask = Geometry(scale=scale).undo(mask[..., None], image.shape)[..., 0]
-            values.append(agreement(mask > 0.5, label))
-        rows[f"conditions.real_{name}"] = row(float(np.mean(values)), "MCC", reference)
+    for name, change in CHANGES.items():
+        values, reference, objects = [], [], 0
+        for number, (image, label) in enumerate(frames):
+            seen, back, kept = change(image, np.random.default_rng(number))
+            mask = mask_of(predictor, seen)
+            objects += count(mask)
+            mask = back.undo(mask[..., None].astype(np.float32), image.shape)[..., 0] > 0.5
+            values.append(agreement(mask[kept], label[kept]))
+            reference.append(agreement(plain[number][kept], label[kept]))
+        value, peer = float(np.mean(values)), float(np.mean(reference))
+        rows[f"conditions.real_{name}"] = row(
+            value, "MCC", peer, worst=min(values), objects=objects / labelled
+        )
     return rows
 
 
+Changed = tuple[np.ndarray, Geometry, np.ndarray]
+"""Changed frame, its geometry, and the pixels (H, W) of the frame that it shows."""
+
+
+def inverted(image: np.ndarray, rng: np.random.Generator) -> Changed:
+    """Frame with bright skyrmions."""
+    return 1 - image, Geometry(), np.ones(image.shape, bool)
+
+
+def noisy(image: np.ndarray, rng: np.random.Generator) -> Changed:
+    """Frame with white noise of its own standard deviation."""
+    noise = rng.normal(0, image.std(), image.shape)
+    return (image + noise).astype(np.float32), Geometry(), np.ones(image.shape, bool)
+
+
+def barred(image: np.ndarray, rng: np.random.Generator) -> Changed:
+    """Frame whose lowest rows are an information bar."""
+    levels = np.clip(image * 255, 0, 255).astype(np.uint8)
+    drawn = annotate(levels, rng, side="bottom", bright_ink=bool(rng.integers(2)), size=16)
+    return drawn.image, Geometry(), ~drawn.drawn
+
+
+def scaled(scale: float) -> Callable[[np.ndarray, np.random.Generator], Changed]:
+    """Change to another number of pixels."""
+
+    def change(image: np.ndarray, rng: np.random.Generator) -> Changed:
+        geometry = Geometry(scale=scale)
+        return geometry.apply(image), geometry, np.ones(image.shape, bool)
+
+    return change
+
+
+CHANGES = {
+    "as_it_is": lambda image, rng: (image, Geometry(), np.ones(image.shape, bool)),
+    "inverted": inverted,
+    "noisy": noisy,
+    "barred": barred,
+    **{f"scaled_{scale:g}": scaled(scale) for scale in SCALES},
+}
+
+
 def agreement(mask: np.ndarray, label: np.ndarray) -> float:
-    """MCC of a mask with a label of class indices."""
-    return scores(confusion(label == SKYRMION, mask, 2))["mcc"]
+    """MCC of two masks."""
+    return scores(confusion(label, mask, 2))["mcc"]
 
 
 def count(mask: np.ndarray) -> int:
