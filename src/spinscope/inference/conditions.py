@@ -41,7 +41,7 @@ SPECK = 200.0
 frames of which dark and bright objects have alike evidence, the skyrmions cover more than specks or
 the strongest has 295 and more."""
 
-LARGE_PX = 64.0
+_LARGE_PX = 64.0
 """Mean diameter, in pixels of the network, from which a coarser scale needs no more than the same
 evidence. In the training frames of the bundled models the mean is at most 37 px."""
 
@@ -131,7 +131,7 @@ def find_conditions(
         if total[one] > CLEAR * total[choices[0]] and explained[one] > unexplained[one]
     ]
     scale, inverted = max(better, key=total.__getitem__, default=choices[0])
-    if diameter[scale, inverted] > LARGE_PX * total[scale, inverted]:
+    if diameter[scale, inverted] > _LARGE_PX * total[scale, inverted]:
         coarser = [one for one in choices if one[0] <= scale and one[1] == inverted]
         scale = max(coarser, key=total.__getitem__)[0]
     kept = None if scale == 1 and not _magnifies_noise(predictor, frames, inverted) else scale
