@@ -170,8 +170,8 @@ def lines(report: dict) -> list[str]:
         ]
         mcc, count = found["mcc"], found["count_error"]
         text.append(
-            f"  pooled        MCC {_with_sd(mcc)}   count "
-            f"{100 * count['mean']:+.1f} %   mean of the sources {found['source_mcc']['mean']:.4f}"
+            f"  pooled        MCC {_with_sd(mcc)}   count {100 * count['mean']:+.1f} %   "
+            f"mean of the sources {_with_sd(found['source_mcc'])}"
         )
     if "model" in report:
         text.append(f"trained on every batch: {report['model']}")
