@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from spinscope.errors import SpinscopeError
-from spinscope.studies.report import Row, Section, fill, markdown, write_study
+from spinscope.studies.report import Row, Section, fill, markdown, noted, write_study
 
 ROWS = (
     Row("F1 <clean>", 0.923, 0.95123, 0.0123, 8, "reproduced", "within 2 SD"),
@@ -74,6 +74,13 @@ def test_nothing_is_written_of_a_study_that_fails(tmp_path):
     with pytest.raises(SpinscopeError, match="must not hold rows"):
         write_study(tmp_path, "ltem", "A", "B", ROWS, data={"rows": []})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_measurement_without_a_published_value_is_told_from_one_that_is_not_comparable():
+    assert noted("F1", 0.9, "no figure", 3).verdict == "no published value"
+    assert noted("F1", 0.9, "other frames", 3, published=0.92).verdict == "not comparable"
+    with pytest.raises(SpinscopeError, match="must say why"):
+        noted("F1", 0.9, "", 3)
 
 
 def test_the_rows_fill_a_page_again_and_again(tmp_path):

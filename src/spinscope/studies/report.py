@@ -24,7 +24,7 @@ from spinscope.studies.base import Job
 from spinscope.studies.figures import png as png
 from spinscope.studies.runs import recorded
 
-Verdict = Literal["reproduced", "not reproduced", "not comparable"]
+Verdict = Literal["reproduced", "not reproduced", "not comparable", "no published value"]
 Cell = str | float | int | None
 
 _FOLD = 12
@@ -48,9 +48,9 @@ class Row:
     n : int, optional
         Their number.
     verdict : str
-        ``reproduced``, ``not reproduced`` or ``not comparable``.
+        ``reproduced``, ``not reproduced``, ``not comparable`` or ``no published value``.
     why : str
-        Reason of the verdict; required where the two cannot be compared.
+        Reason of the verdict; required where nothing was compared.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class Row:
                 f"row {self.name!r}: verdict (={self.verdict!r}) must be one of "
                 f"{', '.join(get_args(Verdict))}"
             )
-        if self.verdict == "not comparable" and not self.why:
+        if self.verdict in ("not comparable", "no published value") and not self.why:
             raise SpinscopeError(f"row {self.name!r} must say why it cannot be compared")
         for name in ("published", "measured", "sd"):
             value = getattr(self, name)
@@ -120,7 +120,8 @@ def noted(
     published : str or number
         Published value.
     """
-    return Row(name, published, value, sd, n, "not comparable", why)
+    verdict = "no published value" if published is None else "not comparable"
+    return Row(name, published, value, sd, n, verdict, why)
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,9 @@ def write_study(
         title=title,
         about=about,
         rows=rows,
-        verdicts=", ".join(f"{counts[verdict]} {verdict}" for verdict in get_args(Verdict)),
+        verdicts=", ".join(
+            f"{counts[verdict]} {verdict}" for verdict in get_args(Verdict) if counts[verdict]
+        ),
         sections=sections,
         shown=shown,
         source=_data_url,
@@ -274,7 +277,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
         return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
     return [
-        f"{row['verdict']:<15}{number(row['published']):>10}{number(row['measured']):>11}  "
+        f"{row['verdict']:<19}{number(row['published']):>10}{number(row['measured']):>11}  "
         f"{row['name']}"
         for row in report["rows"]
     ]

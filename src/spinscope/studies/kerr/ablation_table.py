@@ -228,7 +228,7 @@ def verdict(row: Mapping[str, Any]) -> tuple[Verdict, str]:
     if row["difference"] is None:
         return "not comparable", "the default; trained on other frames, with a smaller network"
     if row["published"] is None:
-        return "not comparable", "no value was published"
+        return "no published value", "the paper did not change this"
     if len(row["seeds"]) < FEW:
         return "not comparable", f"{len(row['seeds'])} seeds are too few for a verdict"
     words = {1: "better", -1: "worse", 0: "no significant difference"}
