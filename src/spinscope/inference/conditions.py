@@ -35,10 +35,10 @@ CLEAR = 3.0
 _ALIKE = 0.5
 """Least ratio of the evidence of bright and dark objects in noise, which shows both alike."""
 
-_AS_SURE = 0.03
-"""Largest difference of the mean probability of dark and bright objects in magnified noise. In
-empty frames it is at most 0.004, in the published frames that are magnified at least 0.058
-(`bundled:moke-unet-simulated`)."""
+_SURER = 0.02
+"""Difference of the mean probability of dark and of bright objects, above which the network is
+surer of one polarity. With `bundled:moke-unet-simulated` it is at least 0.021 in the published
+frames, and at most 0.004 in magnified noise."""
 
 SPECK = 200.0
 """Evidence in nats that no speck of noise has. The strongest of 40 empty frames has 150; in real
@@ -55,6 +55,10 @@ _SIDE = 2048  # px: only the middle of larger frames is tried
 _BLOCK = 4  # px: side of the blocks whose differences show noise that neighbours share
 _WALL, _AROUND = 1.5, 5.0  # px from an object: its blurred wall, and the least reach around it
 _MIXED, _NEXT = 1.0, 2.0  # the same in pixels of a coarser grid, at least
+
+
+_Choice = tuple[float, bool]
+"""Ratio between network and image pixels, and whether bright skyrmions are looked for."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,9 @@ def find_conditions(
     are count only if they do not disappear with those of the other choice: one large edge, such as
     that of a device, must not outweigh every skyrmion, and specks on a wall not the bubble. For
     objects larger than those of the training frames, a coarser scale need only have more evidence.
-    If both polarities have alike evidence in the frames as they are, the one counts as such of
-    which the network is surer.
+    Film between skyrmions looks like objects of the other polarity, with as much evidence, but the
+    network is less sure of them. At the scale of the frames as they are, the polarity of which it
+    is surer is therefore chosen.
 
     Parameters
     ----------
@@ -110,30 +115,22 @@ def find_conditions(
     """
     frames = [_middle(frame) for frame in frames]
     looks = [_look(predictor, frame, scales, polarities) for frame in frames]
-    choices = _preferred_first(looks, scales, polarities)
-    first = choices[0]
+    choices = [(scale, inverted) for inverted in polarities for scale in scales]
     total = {one: sum(float(look.nats[one].sum()) for look in looks) for one in choices}
-    diameter, explained, unexplained = (dict.fromkeys(choices, 0.0) for _ in range(3))
-    for look in looks:
-        seen = -look.standard if first[1] else look.standard
-        for one in choices:
-            nats = look.nats[one]
-            diameter[one] += float(nats @ (2 * one[0] * np.sqrt(look.size[one] / np.pi)))
-            explained[one] += float(np.log1p(nats).sum())
-        for one in choices[1:]:
-            if look.nats[one].sum() <= CLEAR * look.nats[first].sum():
-                unexplained[one] += float(np.log1p(look.nats[first]).sum())
-            else:
-                rest = without_objects(seen, look.masks[one])
-                left = evidence(rest, look.masks[first], look.noise)
-                kept = look.nats[first][left > look.nats[first] / 2]
-                unexplained[one] += float(np.log1p(kept).sum())
-    better = [
-        one
-        for one in choices[1:]
-        if total[one] > CLEAR * total[first] and explained[one] > unexplained[one]
-    ]
-    scale, inverted = max(better, key=total.__getitem__, default=first)
+    sure = {one: _mean_probability(look.sure[one] for look in looks) for one in polarities}
+    first, chosen = choices[0], _explaining(looks, choices, total)
+    for other in [one for one in choices if one[0] == first[0] and one != first]:
+        alike = CLEAR * total[other] >= total[first]
+        if chosen == first and alike and sure[other[1]] > sure[first[1]] + _SURER:
+            choices.sort(key=lambda one: one[1] != other[1])
+            chosen = _explaining(looks, choices, total)
+        elif chosen == other and sure[first[1]] > sure[other[1]] + _SURER:
+            chosen = first
+    scale, inverted = chosen
+    diameter = {
+        one: sum(float(k.nats[one] @ np.sqrt(k.size[one])) for k in looks) * 2 * one[0] / np.pi**0.5
+        for one in choices
+    }
     if diameter[scale, inverted] > _LARGE_PX * total[scale, inverted]:
         coarser = [one for one in choices if one[0] <= scale and one[1] == inverted]
         scale = max(coarser, key=total.__getitem__)[0]
@@ -141,6 +138,30 @@ def find_conditions(
     fitting = predictor.under(kept, inverted)
     noise = any(only_noise(fitting, frame, fitting.classes(frame)) for frame in frames)
     return Conditions(kept, inverted, total, noise)
+
+
+def _explaining(
+    looks: Sequence[_Look], choices: Sequence[_Choice], total: Mapping[_Choice, float]
+) -> _Choice:
+    """Choice that explains the frames best; the first one unless another is clearly better."""
+    first = choices[0]
+    explained, unexplained = (dict.fromkeys(choices, 0.0) for _ in range(2))
+    for look in looks:
+        seen = -look.standard if first[1] else look.standard
+        for one in choices[1:]:
+            explained[one] += float(np.log1p(look.nats[one]).sum())
+            kept = look.nats[first]
+            if look.nats[one].sum() > CLEAR * kept.sum():
+                rest = without_objects(seen, look.masks[one])
+                left = evidence(rest, look.masks[first], look.noise)
+                kept = kept[left > kept / 2]
+            unexplained[one] += float(np.log1p(kept).sum())
+    better = [
+        one
+        for one in choices[1:]
+        if total[one] > CLEAR * total[first] and explained[one] > unexplained[one]
+    ]
+    return max(better, key=total.__getitem__, default=first)
 
 
 class _Look(NamedTuple):
@@ -163,10 +184,10 @@ class _Look(NamedTuple):
 
     standard: np.ndarray
     noise: float
-    masks: Mapping[tuple[float, bool], np.ndarray]
-    nats: Mapping[tuple[float, bool], np.ndarray]
-    size: Mapping[tuple[float, bool], np.ndarray]
-    sure: Mapping[bool, np.ndarray]
+    masks: dict[_Choice, np.ndarray]
+    nats: dict[_Choice, np.ndarray]
+    size: dict[_Choice, np.ndarray]
+    sure: dict[bool, np.ndarray]
 
 
 def _look(
@@ -195,33 +216,10 @@ def _sure(fitting: Predictor, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return mask, np.array([probability[mask].sum(), mask.sum()])
 
 
-def _preferred_first(
-    looks: Sequence[_Look], scales: Sequence[float], polarities: Sequence[bool]
-) -> list[tuple[float, bool]]:
-    """Choices, those of the polarity to prefer first.
-
-    It is the given one, unless the other has enough evidence, more in the sum of its logarithms,
-    and a larger mean probability. Between skyrmions lies film that looks like objects of the other
-    polarity. In sum its evidence may be as large, but the objects are fewer and less sure.
-    """
-    ordered = list(polarities)
-    if len(ordered) > 1:
-        first, other = ((scales[0], inverted) for inverted in ordered)
-        nats = {
-            one: np.concatenate([np.zeros(1), *(look.nats[one] for look in looks)])
-            for one in (first, other)
-        }
-        mean = {}
-        for inverted in ordered:
-            probability, pixels = sum((look.sure[inverted] for look in looks), np.zeros(2))
-            mean[inverted] = probability / max(pixels, 1)
-        if (
-            nats[other].sum() > max(nats[first].sum() / CLEAR, SPECK)
-            and np.log1p(nats[other]).sum() > np.log1p(nats[first]).sum()
-            and mean[other[1]] > mean[first[1]]
-        ):
-            ordered.reverse()
-    return [(scale, inverted) for inverted in ordered for scale in scales]
+def _mean_probability(sums: Iterable[np.ndarray]) -> float:
+    """Mean probability of the skyrmions of several frames, from `_sure`; 0 without any."""
+    probability, pixels = np.sum(list(sums), axis=0)
+    return float(probability / max(pixels, 1))
 
 
 def only_noise(predictor: Predictor, image: np.ndarray, mask: np.ndarray) -> bool:
@@ -257,13 +255,11 @@ def _magnifies_noise(predictor: Predictor, frames: list[np.ndarray], inverted: b
     magnified = [frame for frame, mask in zip(frames, probable, strict=True) if rule.applies(mask)]
     if not magnified:
         return False
-    mean = {}
+    sure = {}
     for sign in (inverted, not inverted):
         fitting = predictor.under(rule.scale, sign)
-        sums = [_sure(fitting, frame)[1] for frame in magnified]
-        probability, pixels = np.sum(sums, axis=0)
-        mean[sign] = probability / max(pixels, 1)
-    return mean[not inverted] > mean[inverted] - _AS_SURE
+        sure[sign] = _mean_probability(_sure(fitting, frame)[1] for frame in magnified)
+    return sure[not inverted] > sure[inverted] - _SURER
 
 
 def _supported(
