@@ -10,6 +10,7 @@ from scipy import ndimage
 from tests.conftest import discs
 
 from spinscope.config import bundled_models
+from spinscope.datasets import open_dataset
 from spinscope.inference.conditions import CLEAR, evidence, find_conditions, noise_sd
 from spinscope.inference.predict import Predictor
 from spinscope.inference.sample import segment_sample
@@ -135,3 +136,19 @@ def test_a_dense_lattice_is_not_taken_for_noise(predictor):
     image = 0.5 - 0.2 * lattice + np.random.default_rng(5).normal(0, NOISE, lattice.shape)
     found = find_conditions(predictor, [1 - image])
     assert found.inverted and found.scale is None
+
+
+@pytest.mark.parametrize("source", [14, 134, 136, 141])
+def test_published_frames_are_taken_as_they_are_and_their_negatives_as_bright(
+    predictor, moke, source
+):
+    """Film between skyrmions, edges and lettering have as much evidence as the skyrmions."""
+    dataset = open_dataset(moke)
+    index = [record.source for record in dataset.records].index(source)
+    image = dataset.image(index)
+    expected = predictor.classes(image)
+    for seen, bright in ((image, False), (1 - image, True)):
+        found = find_conditions(predictor, [seen])
+        assert (found.scale, found.inverted) == (None, bright)
+        again = predictor.under(found.scale, found.inverted).classes(seen)
+        assert np.mean(again == expected) > 0.999
