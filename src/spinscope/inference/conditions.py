@@ -99,8 +99,9 @@ def find_conditions(
     that of a device, must not outweigh every skyrmion, and specks on a wall not the bubble. For
     objects larger than those of the training frames, a coarser scale need only have more evidence.
     Film between skyrmions looks like objects of the other polarity, with as much evidence, but the
-    network is less sure of them. At the scale of the frames as they are, the polarity of which it
-    is surer is therefore chosen.
+    network is less sure of them. At the scale of the frames as they are, the preferred polarity
+    therefore counts, unless the network is surer of the other, and the sum of the logarithms is
+    larger as well.
 
     Parameters
     ----------
@@ -117,13 +118,16 @@ def find_conditions(
     looks = [_look(predictor, frame, scales, polarities) for frame in frames]
     choices = [(scale, inverted) for inverted in polarities for scale in scales]
     total = {one: sum(float(look.nats[one].sum()) for look in looks) for one in choices}
+    explained = {
+        one: sum(float(np.log1p(look.nats[one]).sum()) for look in looks) for one in choices
+    }
     sure = {one: _mean_probability(look.sure[one] for look in looks) for one in polarities}
-    first, chosen = choices[0], _explaining(looks, choices, total)
+    first, chosen = choices[0], _explaining(looks, choices, total, explained)
     for other in [one for one in choices if one[0] == first[0] and one != first]:
-        alike = CLEAR * total[other] >= total[first]
+        alike = CLEAR * total[other] >= total[first] and explained[other] > explained[first]
         if chosen == first and alike and sure[other[1]] > sure[first[1]] + _SURER:
             choices.sort(key=lambda one: one[1] != other[1])
-            chosen = _explaining(looks, choices, total)
+            chosen = _explaining(looks, choices, total, explained)
         elif chosen == other and sure[first[1]] > sure[other[1]] + _SURER:
             chosen = first
     scale, inverted = chosen
@@ -141,15 +145,17 @@ def find_conditions(
 
 
 def _explaining(
-    looks: Sequence[_Look], choices: Sequence[_Choice], total: Mapping[_Choice, float]
+    looks: Sequence[_Look],
+    choices: Sequence[_Choice],
+    total: Mapping[_Choice, float],
+    explained: Mapping[_Choice, float],
 ) -> _Choice:
     """Choice that explains the frames best; the first one unless another is clearly better."""
     first = choices[0]
-    explained, unexplained = (dict.fromkeys(choices, 0.0) for _ in range(2))
+    unexplained = dict.fromkeys(choices, 0.0)
     for look in looks:
         seen = -look.standard if first[1] else look.standard
         for one in choices[1:]:
-            explained[one] += float(np.log1p(look.nats[one]).sum())
             kept = look.nats[first]
             if look.nats[one].sum() > CLEAR * kept.sum():
                 rest = without_objects(seen, look.masks[one])
