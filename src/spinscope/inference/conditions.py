@@ -125,11 +125,12 @@ def find_conditions(
     first, chosen = choices[0], _explaining(looks, choices, total, explained)
     for other in [one for one in choices if one[0] == first[0] and one != first]:
         alike = CLEAR * total[other] >= total[first] and explained[other] > explained[first]
-        if chosen == first and alike and sure[other[1]] > sure[first[1]] + _SURER:
+        surer = sure[other[1]] - sure[first[1]]
+        if chosen == other and surer < -_SURER:
+            chosen = first
+        elif chosen[1] == other[1] or (chosen == first and alike and surer > _SURER):
             choices.sort(key=lambda one: one[1] != other[1])
             chosen = _explaining(looks, choices, total, explained)
-        elif chosen == other and sure[first[1]] > sure[other[1]] + _SURER:
-            chosen = first
     scale, inverted = chosen
     diameter = {
         one: sum(float(k.nats[one] @ np.sqrt(k.size[one])) for k in looks) * 2 * one[0] / np.pi**0.5
