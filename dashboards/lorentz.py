@@ -19,7 +19,6 @@ MODALITY = "Lorentz"
 STUDY = "spinscope study ltem"
 STUDY_KEYS = ("curves", "sizes", "rows", "models")
 VERDICTS = {"reproduced": "✓", "not reproduced": "✗", "not comparable": "–"}
-"""Sign of each verdict; a finding without a published value has none."""
 WHOLE_STUDY, ONE_FILM = "Study", "One film"
 
 
@@ -62,6 +61,7 @@ def show_findings(rows: list[dict[str, Any]]) -> None:
     table = table.astype(object).where(table.notna(), None)
     for name in ("published", "measured", "SD"):
         table[name] = table[name].map(number)
+    # A finding without a published value has no sign.
     table.insert(0, "", [VERDICTS.get(row["verdict"], "") for row in rows])
     layout.table(table, rows=14)
     st.caption("✓ reproduced, ✗ not reproduced, – not comparable, for the reason given.")
