@@ -23,7 +23,7 @@ the single pass; `by_axis` is the ratio for each size.
 `python benchmarks/conditions.py FOLDER` also measures the frames of a dataset, one of each source:
 the mean MCC as they are, inverted, with noise of their own standard deviation, with an information
 bar, and at other scales; the peer is the frame as it is under the conditions of the training
-frames, for the bar outside of what it covers. `objects` is the number of objects found over those
+frames. What a bar covers is not scored. `objects` is the number of objects found over those
 of the labels. For published frames, which the default model was trained on, give
 `--model models/moke-unet-simulated`.
 """
