@@ -14,6 +14,9 @@ from tests.conftest import discs
 from tests.live.conftest import dark
 
 import spinscope
+from spinscope import jobs
+from spinscope.api import Segmentation
+from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
 from spinscope.recordings import open_recording
 
@@ -130,3 +133,44 @@ def test_an_array_that_is_no_recording_is_refused(array, rule):
     assert rule in str(error.value)
     with pytest.raises(SpinscopeError, match="NaN or infinite"):
         spinscope.segment(np.full((32, 32), np.nan), dark())
+
+
+def test_scale_and_polarity_are_found_as_by_the_command_line(tmp_path):
+    """A bright bubble, larger than any object of the training frames."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:256, :256] - 128
+    image = 0.5 + 0.15 * (np.hypot(y, x) < 70) + rng.normal(0, 0.05, y.shape)
+    path = tmp_path / "bubble.tif"
+    tifffile.imwrite(path, np.round(65535 * image).astype(np.uint16), photometric="minisblack")
+    result = spinscope.segment(path)
+    assert result.conditions["scale"] < 1
+    assert result.conditions["polarity"] == "bright"
+    assert len(result.objects) == 1
+    assert result.objects["diameter_px"][0] == pytest.approx(140, rel=0.03)
+    jobs.segment(load_params(), [path], ["bundled:moke-unet"], tmp_path / "masks")
+    stored = Segmentation.open(tmp_path / "masks" / "bubble")
+    np.testing.assert_array_equal(result.masks, stored.masks)
+    assert stored.conditions == result.conditions
+
+
+def test_a_model_keeps_its_own_scale_and_settings_count_more(frames):
+    given = dark().with_geometry(scale=0.5)
+    same = spinscope.segment(frames, given)
+    assert same.conditions["scale"] == 0.5
+    named = spinscope.segment(frames, dark(), scale=0.5)
+    np.testing.assert_array_equal(same.masks, named.masks)
+    assert spinscope.segment(frames, given, scale=1.0).conditions["scale"] == 1.0
+    bright = spinscope.segment(1 - frames, dark(), scale=1.0, polarity="bright")
+    assert bright.conditions["polarity"] == "bright"
+    np.testing.assert_array_equal(bright.masks, spinscope.segment(frames, dark(), scale=1.0).masks)
+
+
+def test_wrong_settings_are_refused(frames, tmp_path):
+    with pytest.raises(SpinscopeError, match=r"settle_s is no setting of segment: tta, min_px"):
+        spinscope.segment(frames, dark(), settle_s=1.0)
+    with pytest.raises(SpinscopeError, match=r"segment\.polarity.*'white'"):
+        spinscope.segment(frames, dark(), polarity="white")
+    level = tmp_path / "level.json"
+    level.write_text('{"level": 0.4, "models": ["0"]}')
+    with pytest.raises(SpinscopeError, match="give the reference of the model"):
+        spinscope.segment(frames, dark(), level=str(level))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from spinscope.classes import CLASSES
-from spinscope.config import Measure, first_error, load_params
+from spinscope.config import Measure, Segment, first_error, load_params
 from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.extras import explained
-from spinscope.files import partial_folder
+from spinscope.files import partial_folder, sha256
 from spinscope.recordings import Recording, check_pixel_size, image_of, open_recording
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ __all__ = [
     "open_recording",
     "segment",
 ]
+
+SETTINGS = ("tta", "min_px", "level", "region", "axis_deg", "scale", "polarity")
+"""Settings of the section `segment` that `segment` takes."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ class Segmentation:
         Objects of fewer pixels are left out.
     warnings : tuple of str
         Reasons to doubt the results.
+    conditions : dict
+        `scale` and `polarity` where they are not those of the training frames, and
+        `evidence_nats` of every choice where they were found in the frames.
     """
 
     masks: np.ndarray
@@ -83,6 +89,7 @@ class Segmentation:
     interval: float | None
     min_px: int
     warnings: tuple[str, ...] = ()
+    conditions: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, results: Results, recording: Recording | None) -> Segmentation:
@@ -98,6 +105,11 @@ class Segmentation:
             interval=results.interval,
             min_px=results.min_px,
             warnings=tuple(results.summary.get("warnings", ())),
+            conditions={
+                key: value
+                for key, value in results.summary["settings"].items()
+                if key in ("scale", "polarity", "evidence_nats")
+            },
         )
 
     @classmethod
@@ -211,12 +223,9 @@ def segment(
     recording: Recording | Path | str | np.ndarray,
     model: Predictor | str = "bundled:moke-unet",
     *,
-    tta: int | None = None,
-    min_px: int | None = None,
-    level: float | None = None,
-    region: str | None = None,
     pixel_size: float | None = None,
     interval: float | None = None,
+    **settings: Any,
 ) -> Segmentation:
     """Segment a recording and measure its skyrmions.
 
@@ -228,18 +237,12 @@ def segment(
         Frames; an array holds real numbers of any type.
     model : Predictor, Ensemble or str
         Model, or its reference.
-    tta : {1, 2, 3, 8}, optional
-        Number of augmented views; more than one gives error bars. By default `segment.tta`.
-    min_px : int, optional
-        Objects of fewer pixels are left out. By default `segment.min_px`.
-    level : float, optional
-        Probability at the boundary of skyrmions; by default that of the model, which is the most
-        probable class.
-    region : str, optional
-        "auto" leaves out information bars, lettering and scale bars; "whole"; or a crop
-        "y0,x0,y1,x1" in px. By default `segment.region`.
     pixel_size, interval : float, optional
         Pixel size in m and time between frames in s, which override the recording's metadata.
+    **settings
+        Settings of the section `segment`: `tta`, `min_px`, `level`, `region`, `axis_deg`, `scale`
+        and `polarity`. Scale and polarity of Kerr recordings are found in their frames by default,
+        as by `spinscope segment`; a model that has a scale or a polarity of its own keeps it.
 
     Returns
     -------
@@ -249,7 +252,8 @@ def segment(
     Raises
     ------
     SpinscopeError
-        Where a frame cannot be read, and for a pixel size that is not from 0.5 nm to 10 µm.
+        Where a frame cannot be read, for a pixel size that is not from 0.5 nm to 10 µm, and for a
+        setting that is unknown or against its rule.
 
     Examples
     --------
@@ -260,29 +264,86 @@ def segment(
     """
     from spinscope.live.pipeline import segment_recording
 
-    settings = load_params().segment
-    tta = settings.tta if tta is None else tta
-    min_px = settings.min_px if min_px is None else min_px
     if not isinstance(recording, Recording):
         recording = open_recording(recording)
     if pixel_size is not None:
         recording.pixel_size = check_pixel_size(pixel_size)
     if interval is not None:
         recording.interval = interval
-    if isinstance(model, str):
-        model = load_model(model)
+    chosen, fitting, conditions, warnings = prepared(recording, model, settings)
     with partial_folder() as folder:
         results = segment_recording(
             recording,
-            model if level is None else model.with_level(level),
+            fitting,
             Path(folder) / "results",
-            settings={"min_px": min_px},
-            tta=tta,
-            min_px=min_px,
-            region=settings.region if region is None else region,
-            workers=settings.workers or len(os.sched_getaffinity(0)),
+            settings={"min_px": chosen.min_px, **conditions},
+            tta=chosen.tta,
+            min_px=chosen.min_px,
+            region=chosen.region,
+            workers=chosen.workers or len(os.sched_getaffinity(0)),
+            warnings=warnings,
         )
         return Segmentation.of(results, recording)
+
+
+def prepared(
+    recording: Recording, model: Predictor | str, settings: dict[str, Any]
+) -> tuple[Segment, Predictor, dict[str, Any], list[str]]:
+    """Settings of a recording, and a model for its scale, its polarity and its boundary.
+
+    Parameters
+    ----------
+    recording : Recording
+    model : Predictor, Ensemble or str
+        Model, or its reference.
+    settings : dict
+        Settings of `segment`.
+
+    Returns
+    -------
+    chosen : Segment
+        Section `segment` of the settings.
+    fitting : Predictor or Ensemble
+        Model for this recording.
+    conditions : dict
+        See `Segmentation.conditions`.
+    warnings : list of str
+        Why half contrast was not found, where it was asked for.
+    """
+    from spinscope.jobs.conditions import with_conditions
+    from spinscope.jobs.levels import with_level
+    from spinscope.models.store import NETWORK
+    from spinscope.tracking import resolve
+
+    if unknown := sorted(set(settings) - set(SETTINGS)):
+        raise SpinscopeError(f"{unknown[0]} is no setting of segment: {', '.join(SETTINGS)}")
+    params, networks = load_params(), []
+    if isinstance(model, str):
+        folder = resolve(params.tracking, model)
+        networks = [{"sha256": sha256(folder / NETWORK)}]
+        model = load_model(str(folder))
+    try:
+        chosen = Segment.model_validate(params.segment.model_dump() | _own(model) | settings)
+    except ValidationError as error:
+        raise SpinscopeError(first_error(error, Segment, "segment")) from error
+    if chosen.axis_deg is not None:
+        model = model.with_geometry(chosen.axis_deg)
+    scale = None if chosen.scale == "auto" else chosen.scale
+    fitting, found = with_conditions(
+        model.under(scale, chosen.polarity == "bright"), chosen, recording
+    )
+    given = {"scale": scale} if scale else {}
+    if chosen.polarity == "bright":
+        given["polarity"] = "bright"
+    fitting, warning = with_level(fitting, chosen, networks, recording)
+    return chosen, fitting, given | found, [warning] if warning else []
+
+
+def _own(model: Predictor) -> dict[str, Any]:
+    """Settings that a model was loaded with."""
+    geometry = getattr(model, "members", (model,))[0].geometry
+    own: dict[str, Any] = {} if geometry is None else {"scale": geometry.scale}
+    return own | {"polarity": "bright"} if model.inverted else own
 
 
 def measure(

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spinscope import api
-from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
 from spinscope.extras import explained
 from spinscope.inference.sample import recording_region, without_noise
@@ -163,11 +162,8 @@ class Accessor:
         self,
         model: Predictor | str = "bundled:moke-unet",
         *,
-        tta: int | None = None,
-        min_px: int | None = None,
-        level: float | None = None,
-        region: str | None = None,
         probability: bool = False,
+        **settings: Any,
     ) -> xarray.Dataset:
         """Segment images and measure their skyrmions, see `spinscope.segment`.
 
@@ -175,11 +171,11 @@ class Accessor:
         ----------
         model : Predictor, Ensemble or str
             Model, or its reference.
-        tta, min_px, level, region
-            As those of `spinscope.segment`.
         probability : bool, default False
             Whether the Dataset contains the probability of skyrmion, for which the model is applied
             once more.
+        **settings
+            Settings of `spinscope.segment`.
 
         Returns
         -------
@@ -201,18 +197,11 @@ class Accessor:
         if isinstance(model, str):
             model = api.load_model(model)
         result = api.segment(
-            recording,
-            model,
-            tta=tta,
-            min_px=min_px,
-            level=level,
-            region=region,
-            pixel_size=self.pixel_size,
-            interval=self.interval,
+            recording, model, pixel_size=self.pixel_size, interval=self.interval, **settings
         )
         dataset = _dataset(result, self._array)
         if probability:
-            found = _probability(recording, model, tta, region).reshape(self._array.shape)
+            found = _probability(recording, model, settings).reshape(self._array.shape)
             about = {"long_name": "probability of skyrmion", "units": "1"}
             dataset["probability"] = (self._array.dims, found, about)
         return dataset
@@ -405,18 +394,13 @@ def _about(column: str) -> dict[str, str]:
     return {"units": _UNITS[unit]}
 
 
-def _probability(
-    recording: Recording, model: Predictor, tta: int | None, region: str | None
-) -> np.ndarray:
+def _probability(recording: Recording, model: Predictor, settings: dict[str, Any]) -> np.ndarray:
     """Probability of skyrmion, (n, H, W) float32; NaN where an image shows no sample."""
-    settings = load_params().segment
+    chosen, fitting, _, _ = api.prepared(recording, model, settings)
     frames = readable_frames(recording, sorted(recording.spanning()))
-    setting = settings.region if region is None else region
-    sample = recording_region(recording.shape, list(frames), setting)
+    sample = recording_region(recording.shape, list(frames), chosen.region)
     found = np.full((recording.n, *recording.shape), np.nan, np.float32)
     for k, raw in recording.frames():
-        found[k][sample.window] = without_noise(
-            model, sample.sample(raw), settings.tta if tta is None else tta
-        )[1]
+        found[k][sample.window] = without_noise(fitting, sample.sample(raw), chosen.tta)[1]
         found[k][sample.left_out] = np.nan
     return found

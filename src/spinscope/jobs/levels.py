@@ -21,6 +21,7 @@ from spinscope.inference.level import (
     level_of_mz,
     with_peaks,
 )
+from spinscope.inference.predict import Ensemble
 from spinscope.live.stored import parse_json
 from spinscope.recordings import Recording, image_of, readable_frames
 
@@ -42,7 +43,7 @@ def with_level(
     settings : Segment
         Section `segment` of the settings.
     models : sequence of dict
-        `sha256` of each network of the model.
+        `sha256` of each network of the model; empty where it is unknown.
     recording : Recording
         Recording whose half contrast is found, where the settings ask for it.
 
@@ -61,7 +62,7 @@ def with_level(
     """
     level = settings.level
     if (m_z := magnetisation(level)) is not None:
-        if len(models) > 1:
+        if isinstance(model, Ensemble):
             raise SpinscopeError(
                 f"segment.level (={level}) must be a probability or a file for several models, "
                 "because levels of m_z are those of a single network"
@@ -86,6 +87,11 @@ def _read_level(path: Path, networks: set[str]) -> float:
     level, made_for = content.get("level"), content.get("models")
     if type(level) is not float or not 0 < level < 1:
         raise SpinscopeError(f"{path}: level (={level!r:.80}) must be between 0 and 1")
+    if not networks:
+        raise SpinscopeError(
+            f"segment.level (={path}) must be a number for a model that is given as an object, "
+            "because the file belongs to certain networks: give the reference of the model"
+        )
     if not isinstance(made_for, list) or networks != set(map(str, made_for)):
         raise SpinscopeError(
             f"{path} was fitted for another model; run `spinscope calibrate` with this one"
