@@ -36,18 +36,15 @@ _ALIKE = 0.5
 """Least ratio of the evidence of bright and dark objects in noise, which shows both alike."""
 
 _SURER = 0.02
-"""Difference of the mean probability of dark and of bright objects, above which the network is
-surer of one polarity. With `bundled:moke-unet-simulated` it is at least 0.021 in the published
-frames, and at most 0.004 in magnified noise."""
+"""Difference of the mean probability of objects, above which a network is surer of one polarity or
+scale. With `bundled:moke-unet-simulated`, the difference between dark and bright objects is at
+least 0.021 in the published frames, and at most 0.004 in magnified noise; that between scale 1 and
+1/2 is at least 0.025."""
 
 SPECK = 200.0
 """Evidence in nats that no speck of noise has. The strongest of 40 empty frames has 150; in real
 frames of which dark and bright objects have alike evidence, the skyrmions cover more than specks or
 the strongest has 295 and more."""
-
-_LARGE_PX = 64.0
-"""Mean diameter, in pixels of the network, from which a coarser scale needs no more than the same
-evidence. In the training frames of the bundled models the mean is at most 37 px."""
 
 _SPARSE = 0.02  # fraction of a frame that specks of noise do not cover
 
@@ -96,12 +93,12 @@ def find_conditions(
     The frames are taken as they are, unless another choice has `CLEAR` times their evidence in
     sum, and more also in the sum of its logarithms. In the latter the objects of the frames as they
     are count only if they do not disappear with those of the other choice: one large edge, such as
-    that of a device, must not outweigh every skyrmion, and specks on a wall not the bubble. For
-    objects larger than those of the training frames, a coarser scale need only have more evidence.
-    Film between skyrmions looks like objects of the other polarity, with as much evidence, but the
+    that of a device, must not outweigh every skyrmion, and specks on a wall not the bubble. Film
+    between skyrmions looks like objects of the other polarity, with as much evidence, but the
     network is less sure of them. At the scale of the frames as they are, the preferred polarity
     therefore counts, unless the network is surer of the other, and the sum of the logarithms is
-    larger as well.
+    larger as well. Last, a coarser scale is taken where the network is as sure of its objects, see
+    `coarsest`: in frames of more pixels the network shows their noise as objects.
 
     Parameters
     ----------
@@ -115,30 +112,28 @@ def find_conditions(
         Whether bright skyrmions (True) are tried, the preferred one first.
     """
     frames = [_middle(frame) for frame in frames]
-    looks = [_look(predictor, frame, scales, polarities) for frame in frames]
     choices = [(scale, inverted) for inverted in polarities for scale in scales]
+    looks = [_look(predictor, frame, choices) for frame in frames]
     total = {one: sum(float(look.nats[one].sum()) for look in looks) for one in choices}
     explained = {
         one: sum(float(np.log1p(look.nats[one]).sum()) for look in looks) for one in choices
     }
-    sure = {one: _mean_probability(look.sure[one] for look in looks) for one in polarities}
+    sure = {one: _mean_probability(look.sure[one] for look in looks) for one in choices}
     first, chosen = choices[0], _explaining(looks, choices, total, explained)
     for other in [one for one in choices if one[0] == first[0] and one != first]:
         alike = CLEAR * total[other] >= total[first] and explained[other] > explained[first]
-        surer = sure[other[1]] - sure[first[1]]
+        surer = sure[other] - sure[first]
         if chosen == other and surer < -_SURER:
             chosen = first
         elif chosen[1] == other[1] or (chosen == first and alike and surer > _SURER):
             choices.sort(key=lambda one: one[1] != other[1])
             chosen = _explaining(looks, choices, total, explained)
     scale, inverted = chosen
-    diameter = {
-        one: sum(float(k.nats[one] @ np.sqrt(k.size[one])) for k in looks) * 2 * one[0] / np.pi**0.5
-        for one in choices
-    }
-    if diameter[scale, inverted] > _LARGE_PX * total[scale, inverted]:
-        coarser = [one for one in choices if one[0] <= scale and one[1] == inverted]
-        scale = max(coarser, key=total.__getitem__)[0]
+    scale = coarsest(
+        scale,
+        {one: total[one, inverted] for one in scales},
+        {one: sure[one, inverted] for one in scales},
+    )
     kept = None if scale == 1 and not _magnifies_noise(predictor, frames, inverted) else scale
     fitting = predictor.under(kept, inverted)
     noise = any(only_noise(fitting, frame, fitting.classes(frame)) for frame in frames)
@@ -171,6 +166,31 @@ def _explaining(
     return max(better, key=total.__getitem__, default=first)
 
 
+def coarsest(scale: float, nats: Mapping[float, float], sure: Mapping[float, float]) -> float:
+    """Coarsest scale up to which a network stays as sure of its objects, and their evidence lasts.
+
+    Parameters
+    ----------
+    scale : float
+        Ratio between network and image pixels.
+    nats : mapping
+        Scale → evidence of its objects in sum.
+    sure : mapping
+        Scale → mean probability of its skyrmions.
+
+    Examples
+    --------
+    >>> coarsest(1.0, {1.0: 900, 0.5: 880, 0.25: 860}, {1.0: 0.82, 0.5: 0.84, 0.25: 0.76})
+    0.5
+    """
+    surest, coarser = sure[scale], [one for one in nats if one < scale]
+    for one in sorted(coarser, reverse=True):
+        if CLEAR * nats[one] <= nats[scale] or sure[one] < surest - _SURER:
+            break
+        scale, surest = one, max(surest, sure[one])
+    return scale
+
+
 class _Look(NamedTuple):
     """One frame under every choice of scale and polarity.
 
@@ -182,38 +202,27 @@ class _Look(NamedTuple):
         Noise of a pixel.
     masks : mapping
         Choice → skyrmions (H, W).
-    nats, size : mapping
-        Choice → evidence and pixels (n,) of each object.
+    nats : mapping
+        Choice → evidence (n,) of each object.
     sure : mapping
-        Polarity → sum of the probability over the skyrmions at the preferred scale, and their
-        pixels.
+        Choice → sum of the probability over the skyrmions, and their pixels.
     """
 
     standard: np.ndarray
     noise: float
-    masks: dict[_Choice, np.ndarray]
-    nats: dict[_Choice, np.ndarray]
-    size: dict[_Choice, np.ndarray]
-    sure: dict[bool, np.ndarray]
+    masks: Mapping[_Choice, np.ndarray]
+    nats: Mapping[_Choice, np.ndarray]
+    sure: Mapping[_Choice, np.ndarray]
 
 
-def _look(
-    predictor: Predictor, frame: np.ndarray, scales: Sequence[float], polarities: Sequence[bool]
-) -> _Look:
+def _look(predictor: Predictor, frame: np.ndarray, choices: Sequence[_Choice]) -> _Look:
     """Segment a frame at every scale and in every polarity."""
     standard = standardise(frame)
-    look = _Look(standard, noise_sd(standard), {}, {}, {}, {})
-    for inverted in polarities:
-        for scale in scales:
-            one, fitting = (scale, inverted), predictor.under(scale, inverted)
-            if scale == scales[0]:
-                mask, look.sure[inverted] = _sure(fitting, frame)
-            else:
-                mask = fitting.classes(frame) == SKYRMION
-            found = _supported(standard, mask, inverted, look.noise)
-            look.masks[one] = mask
-            look.nats[one], look.size[one] = found
-    return look
+    noise = noise_sd(standard)
+    found = {one: _sure(predictor.under(*one), frame) for one in choices}
+    masks = {one: mask for one, (mask, _) in found.items()}
+    nats = {one: _supported(standard, mask, one[1], noise) for one, mask in masks.items()}
+    return _Look(standard, noise, masks, nats, {one: sure for one, (_, sure) in found.items()})
 
 
 def _sure(fitting: Predictor, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -246,11 +255,11 @@ def only_noise(predictor: Predictor, image: np.ndarray, mask: np.ndarray) -> boo
         return False
     standard, inverted = standardise(image), predictor.inverted
     sd = noise_sd(standard)
-    nats = _supported(standard, found, inverted, sd)[0]
+    nats = _supported(standard, found, inverted, sd)
     if nats.max(initial=0) > SPECK:
         return False
     other = predictor.under(None, not inverted).classes(image) == SKYRMION
-    return bool(_supported(standard, other, not inverted, sd)[0].sum() >= _ALIKE * nats.sum())
+    return bool(_supported(standard, other, not inverted, sd).sum() >= _ALIKE * nats.sum())
 
 
 def _magnifies_noise(predictor: Predictor, frames: list[np.ndarray], inverted: bool) -> bool:
@@ -269,13 +278,9 @@ def _magnifies_noise(predictor: Predictor, frames: list[np.ndarray], inverted: b
     return sure[not inverted] > sure[inverted] - _SURER
 
 
-def _supported(
-    standard: np.ndarray, mask: np.ndarray, inverted: bool, sd: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Evidence (n,) of each object of a mask, 0 where the image does not support it, and size."""
-    objects = objects_of(-standard if inverted else standard, mask, sd)
-    whole = np.isfinite(objects.nats)
-    return np.maximum(objects.nats[whole], 0), objects.size[whole]
+def _supported(standard: np.ndarray, mask: np.ndarray, inverted: bool, sd: float) -> np.ndarray:
+    """Evidence (n,) of each object of a mask, 0 where the image does not support it."""
+    return np.maximum(evidence(-standard if inverted else standard, mask, sd), 0)
 
 
 def _middle(image: np.ndarray) -> np.ndarray:

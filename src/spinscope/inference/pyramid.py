@@ -1,9 +1,10 @@
 """Objects of very different size in one recording: each frame at several scales.
 
-The scale that explains a frame best is found by the evidence of its objects, as that of the
-recording (`conditions.find_conditions`). Objects that only another scale shows are added. Coarse
-scales cost little; a fine one is computed only for frames in which it may show more. The boundary
-of an object from a coarse scale is placed by the frame itself (`edges.half_contrast_edges`).
+The scale that explains a frame best is found by the evidence of its objects and by how sure the
+network is of them, as that of the recording (`conditions.find_conditions`). Objects that only
+another scale shows are added. Coarse scales cost little; a fine one is computed only for frames in
+which it may show more. The boundary of an object from a coarse scale is placed by the frame itself
+(`edges.half_contrast_edges`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from spinscope.inference.conditions import (
     SPECK,
     Conditions,
     Objects,
+    coarsest,
     find_conditions,
     noise_sd,
     objects_of,
@@ -76,12 +78,15 @@ class _Level:
         Objects of the mask of the first view.
     nats : float
         Their evidence in sum, without objects that the frame does not support.
+    sure : float
+        Mean probability of their pixels.
     """
 
     views: Iterator[np.ndarray]
     first: np.ndarray
     objects: Objects
     nats: float
+    sure: float
 
 
 def fitted(predictor: Predictor, conditions: Conditions) -> Predictor:
@@ -253,15 +258,19 @@ class Pyramid(Predictor):
         mask = self._decide(first, first.shape[:2])[0] == SKYRMION
         objects = objects_of(seen, mask, sd, 1 / scale)
         nats = float(np.maximum(np.nan_to_num(objects.nats), 0).sum())
-        return _Level(views, first, objects, nats)
+        sure = float(first[mask, SKYRMION].mean()) if mask.any() else 0.0
+        return _Level(views, first, objects, nats, sure)
 
     def _best(self, levels: dict[float, _Level]) -> float:
-        """Scale of most objects."""
+        """Scale of most evidence, or a coarser one that shows as much."""
         own = self.scales[0]
-        return max(
-            sorted(levels, key=lambda scale: (scale != own, scale)),
-            key=lambda scale: levels[scale].nats * (_BETTER if scale == own else 1),
+        nats = {scale: level.nats for scale, level in levels.items()}
+        sure = {scale: level.sure for scale, level in levels.items()}
+        most = max(
+            sorted(nats, key=lambda scale: (scale != own, scale)),
+            key=lambda scale: nats[scale] * (_BETTER if scale == own else 1),
         )
+        return coarsest(most, nats, sure)
 
     def _added(
         self, levels: dict[float, _Level], best: float, shape: tuple[int, int]
