@@ -15,7 +15,8 @@ bars and lettering are left out, scale and polarity are found, objects of at lea
 A bubble is found where the mask holds one object, and both of its axes are within 3 % of the truth;
 an empty frame where the mask holds none. The peer is all of them; `closely` is the fraction with
 both axes within 1 %, `as_it_is` that with the scale and the polarity of the training frames,
-`by_axis` that of each contrast and axis, and `objects` the mean number of objects.
+`by_axis` that of each contrast and axis, and `objects` the mean number of objects. `limit` is the
+fraction that unbiased estimates of both axes have within 3 %, if all else is known (`possible`).
 `conditions.seconds` is the time for one frame, and the peer that of segmenting it at the scale of
 the training frames. `conditions.frame_seconds` is the time for a frame of a growing bubble at
 several scales: the mean over six sizes, each the median of repeats that alternate with the peer,
@@ -36,7 +37,7 @@ import json
 from collections.abc import Callable
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from _rows import row, seconds_of
 from spinscope.analysis import measure
@@ -51,7 +52,7 @@ from spinscope.inference.predict import Predictor
 from spinscope.inference.pyramid import fitted
 from spinscope.inference.sample import sample_region, segment_sample
 
-SHAPE, RAW_SHAPE, NOISE, SEEDS = (512, 672), (1024, 1344), 0.05, 2
+SHAPE, RAW_SHAPE, NOISE, BLUR, SEEDS = (512, 672), (1024, 1344), 0.05, 1.5, 2
 AXES_PX, CONTRASTS = (20, 40, 80, 160, 280, 400), (0.3, 1.0, 3.0)
 RAW_AXES_PX, RAW_CONTRASTS = (130, 260, 400, 530, 670), (0.5, 1.0, 2.0)
 TOLERANCE, CLOSELY = 0.03, 0.01
@@ -110,22 +111,44 @@ def found(predictor: Predictor, bubbles: dict[tuple, tuple[np.ndarray, np.ndarra
         1.0,
         closely=closely,
         as_it_is=float(np.mean(plain)),
+        limit=float(np.mean([possible(key[1], key[0]) for key in hits])),
         by_axis=by_axis,
     )
 
 
+def possible(axis: float, contrast: float) -> float:
+    r"""Probability that unbiased estimates of both axes of a disc lie within the tolerance.
+
+    A boundary of blur :math:`\sigma` and contrast c in units of the noise contains the information
+    :math:`c^2 / (2 \sqrt\pi \sigma)` on its place per pixel of length. The Cramér–Rao bound of the
+    two half axes follows with the displacements :math:`\cos^2` and :math:`\sin^2` of the angle.
+    """
+    per_px = contrast**2 / (2 * np.sqrt(np.pi) * BLUR)
+    information = per_px * np.pi * axis / 2 * np.array([[0.75, 0.25], [0.25, 0.75]])
+    within = TOLERANCE * axis / 2 * np.ones(2)
+    errors = stats.multivariate_normal(cov=np.linalg.inv(information))
+    return float(errors.cdf(within, lower_limit=-within))
+
+
 def growing(predictor: Predictor) -> dict:
     """Fraction of the frames in which a growing bubble is found."""
-    hits, single = [], []
+    hits, single, limit = [], [], []
     for contrast in CONTRASTS:
         axes = np.geomspace(AXES_PX[0], AXES_PX[-1], GROWING_FRAMES)
+        limit += [possible(axis, contrast) for axis in axes]
         frames = [bubble(axis, contrast) for axis in axes]
         conditions = find_conditions(predictor, [frames[0][0], frames[-1][0]])
         one = predictor.under(conditions.scale, conditions.inverted)
         for fitting, found in ((fitted(predictor, conditions), hits), (one, single)):
             masks = (fitting.classes(image) == SKYRMION for image, _ in frames)
             found += [axes_found(m, truth) for m, (_, truth) in zip(masks, frames, strict=True)]
-    return row(float(np.mean(hits)), "of the frames", 1.0, one_scale=float(np.mean(single)))
+    return row(
+        float(np.mean(hits)),
+        "of the frames",
+        1.0,
+        one_scale=float(np.mean(single)),
+        limit=float(np.mean(limit)),
+    )
 
 
 def empty(predictor: Predictor) -> dict:
@@ -261,7 +284,7 @@ def bubble(
     )
     mask = np.hypot(along, across) < 1 + rough
     light = rng.uniform(-1, 1) * x / shape[1] + rng.uniform(-1, 1) * y / shape[0]
-    wall = ndimage.gaussian_filter(mask.astype(float), 1.5)
+    wall = ndimage.gaussian_filter(mask.astype(float), BLUR)
     image = 0.5 + NOISE * (light + (1 if bright else -1) * contrast * wall)
     return (image + rng.normal(0, NOISE, shape)).astype(np.float32), mask
 
