@@ -16,7 +16,7 @@ A bubble is found where the mask holds one object, and both of its axes are with
 an empty frame where the mask holds none. The peer is all of them; `closely` is the fraction with
 both axes within 1 %, `as_it_is` that with the scale and the polarity of the training frames,
 `by_axis` that of each contrast and axis, and `objects` the mean number of objects. `limit` is the
-fraction that unbiased estimates of both axes have within 3 %, if all else is known (`possible`).
+fraction that an ideal measurement of the axes would find (`possible`).
 `conditions.seconds` is the time for one frame, and the peer that of segmenting it at the scale of
 the training frames. `conditions.frame_seconds` is the time for a frame of a growing bubble at
 several scales: the mean over six sizes, each the median of repeats that alternate with the peer,
@@ -117,8 +117,9 @@ def found(predictor: Predictor, bubbles: dict[tuple, tuple[np.ndarray, np.ndarra
 
 
 def possible(axis: float, contrast: float) -> float:
-    r"""Probability that unbiased estimates of both axes of a disc lie within the tolerance.
+    r"""Probability that ideal measurements of both axes of a disc lie within the tolerance.
 
+    Ideal ones have no bias, normal errors at the Cramér–Rao bound, and know all else of the frame.
     A boundary of blur :math:`\sigma` and contrast c in units of the noise contains the information
     :math:`c^2 / (2 \sqrt\pi \sigma)` on its place per pixel of length. The Cramér–Rao bound of the
     two half axes follows with the displacements :math:`\cos^2` and :math:`\sin^2` of the angle.

@@ -18,6 +18,7 @@ from spinscope import jobs
 from spinscope.api import Segmentation
 from spinscope.config import load_params
 from spinscope.errors import SpinscopeError
+from spinscope.inference.predict import Ensemble
 from spinscope.recordings import open_recording
 
 PIXEL = 2e-7
@@ -166,7 +167,7 @@ def test_a_model_keeps_its_own_scale_and_settings_count_more(frames):
 
 
 def test_wrong_settings_are_refused(frames, tmp_path):
-    with pytest.raises(SpinscopeError, match=r"settle_s is no setting of segment: tta, min_px"):
+    with pytest.raises(SpinscopeError, match=r"'settle_s' must be one of tta, min_px"):
         spinscope.segment(frames, dark(), settle_s=1.0)
     with pytest.raises(SpinscopeError, match=r"segment\.polarity.*'white'"):
         spinscope.segment(frames, dark(), polarity="white")
@@ -174,3 +175,25 @@ def test_wrong_settings_are_refused(frames, tmp_path):
     level.write_text('{"level": 0.4, "models": ["0"]}')
     with pytest.raises(SpinscopeError, match="give the reference of the model"):
         spinscope.segment(frames, dark(), level=str(level))
+
+
+def test_a_project_counts_less_than_the_model_and_that_less_than_the_call(frames):
+    given = dark().with_geometry(scale=0.5)
+    assert "scale" not in spinscope.segment(frames, given, scale=None).conditions
+    found = spinscope.segment(frames, given, scale="auto", polarity="dark")
+    same = spinscope.segment(frames, dark(), scale="auto", polarity="dark")
+    np.testing.assert_array_equal(found.masks, same.masks)
+    leveled = spinscope.segment(frames, dark().with_level(0.9))
+    assert leveled.conditions["level"] == 0.9
+    assert spinscope.segment(frames, dark().with_level(0.9), level=0.3).conditions["level"] == 0.3
+
+
+def test_bright_skyrmions_are_found_by_several_models(frames):
+    several = Ensemble.of([dark(), dark(-1.1)])
+    dark_ones = spinscope.segment(frames, several, scale=0.5, polarity="dark", probability=True)
+    bright = Ensemble.of([dark().under(0.5, True), dark(-1.1).under(0.5, True)])
+    assert bright.inverted
+    found = spinscope.segment(1 - frames, bright, probability=True)
+    assert found.conditions == {"scale": 0.5, "polarity": "bright"}
+    assert np.mean(found.masks == dark_ones.masks) > 0.999
+    np.testing.assert_allclose(found.probability, dark_ones.probability, atol=1e-3)

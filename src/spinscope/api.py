@@ -28,12 +28,19 @@ from spinscope.datasets import open_dataset
 from spinscope.errors import SpinscopeError
 from spinscope.extras import explained
 from spinscope.files import partial_folder, sha256
-from spinscope.recordings import Recording, check_pixel_size, image_of, open_recording
+from spinscope.inference.predict import Ensemble, Predictor
+from spinscope.inference.sample import recording_region, without_noise
+from spinscope.recordings import (
+    Recording,
+    check_pixel_size,
+    image_of,
+    open_recording,
+    readable_frames,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spinscope.inference.predict import Predictor
     from spinscope.live.results import Results
 
 __all__ = [
@@ -75,8 +82,11 @@ class Segmentation:
     warnings : tuple of str
         Reasons to doubt the results.
     conditions : dict
-        `scale` and `polarity` where they are not those of the training frames, and
-        `evidence_nats` of every choice where they were found in the frames.
+        `scale`, `polarity` and `level`, given or found, where they are not those of the training
+        frames, and `evidence_nats` of every scale and polarity where these were found.
+    probability : (n, H, W) float32 array or None
+        Probability of skyrmion, NaN where an image shows no sample; None where it was not asked
+        for.
     """
 
     masks: np.ndarray
@@ -90,6 +100,7 @@ class Segmentation:
     min_px: int
     warnings: tuple[str, ...] = ()
     conditions: dict[str, Any] = field(default_factory=dict)
+    probability: np.ndarray | None = None
 
     @classmethod
     def of(cls, results: Results, recording: Recording | None) -> Segmentation:
@@ -108,7 +119,7 @@ class Segmentation:
             conditions={
                 key: value
                 for key, value in results.summary["settings"].items()
-                if key in ("scale", "polarity", "evidence_nats")
+                if key in ("scale", "polarity", "level", "evidence_nats")
             },
         )
 
@@ -221,10 +232,11 @@ def load_model(
 
 def segment(
     recording: Recording | Path | str | np.ndarray,
-    model: Predictor | str = "bundled:moke-unet",
+    model: Predictor | str | Iterable[str] = "bundled:moke-unet",
     *,
     pixel_size: float | None = None,
     interval: float | None = None,
+    probability: bool = False,
     **settings: Any,
 ) -> Segmentation:
     """Segment a recording and measure its skyrmions.
@@ -235,14 +247,27 @@ def segment(
     ----------
     recording : Recording, Path, str or (n, H, W) array
         Frames; an array holds real numbers of any type.
-    model : Predictor, Ensemble or str
-        Model, or its reference.
+    model : Predictor, Ensemble, str or iterable of str
+        Model, its reference, or the references of several.
     pixel_size, interval : float, optional
         Pixel size in m and time between frames in s, which override the recording's metadata.
+    probability : bool, default False
+        Whether the result contains the probability of skyrmion, for which the model is applied once
+        more.
     **settings
-        Settings of the section `segment`: `tta`, `min_px`, `level`, `region`, `axis_deg`, `scale`
-        and `polarity`. Scale and polarity of Kerr recordings are found in their frames by default,
-        as by `spinscope segment`; a model that has a scale or a polarity of its own keeps it.
+        Settings of the section `segment`, by default those that the model was loaded with, then
+        those of the project:
+
+        - `tta`: number of augmented views, 1, 2, 3 or 8; more than one gives error bars.
+        - `min_px`: objects of fewer pixels are left out.
+        - `level`: probability at the boundary of skyrmions, "half", "mz=0.9" or a file of
+          `spinscope calibrate`; None for that of the model, usually the most probable class.
+        - `region`: "auto" leaves out information bars, lettering and scale bars; "whole"; or a
+          crop "y0,x0,y1,x1" in px.
+        - `axis_deg`: tilt axis of Lorentz images in degrees.
+        - `scale`: ratio between network and image pixels; "auto": found in Kerr frames; None:
+          the frames as they are.
+        - `polarity`: "dark", "bright" or "auto".
 
     Returns
     -------
@@ -262,6 +287,8 @@ def segment(
     >>> result.masks.shape  # doctest: +SKIP
     (2, 64, 64)
     """
+    from spinscope.jobs.conditions import with_conditions
+    from spinscope.jobs.levels import with_level
     from spinscope.live.pipeline import segment_recording
 
     if not isinstance(recording, Recording):
@@ -270,80 +297,84 @@ def segment(
         recording.pixel_size = check_pixel_size(pixel_size)
     if interval is not None:
         recording.interval = interval
-    chosen, fitting, conditions, warnings = prepared(recording, model, settings)
+    if isinstance(model, Predictor):
+        networks, own = [], _own(model)
+    else:
+        model, networks = _loaded([model] if isinstance(model, str) else model)
+        own = {}
+    chosen = _chosen(own | settings)
+    scale = None if chosen.scale == "auto" else chosen.scale
+    model = model.with_geometry(chosen.axis_deg, scale).under(None, chosen.polarity == "bright")
+    model, found = with_conditions(model, chosen, recording)
+    model, warning = with_level(model, chosen, networks, recording)
+    given = {"scale": scale, "polarity": chosen.polarity, "level": model.level}
+    known = {key: value for key, value in given.items() if value not in (None, "auto", "dark")}
     with partial_folder() as folder:
         results = segment_recording(
             recording,
-            fitting,
+            model,
             Path(folder) / "results",
-            settings={"min_px": chosen.min_px, **conditions},
+            settings={"min_px": chosen.min_px, **known, **found},
             tta=chosen.tta,
             min_px=chosen.min_px,
             region=chosen.region,
             workers=chosen.workers or len(os.sched_getaffinity(0)),
-            warnings=warnings,
+            warnings=[warning] if warning else [],
         )
-        return Segmentation.of(results, recording)
+        result = Segmentation.of(results, recording)
+    if probability:
+        return replace(result, probability=_probability(recording, model, chosen))
+    return result
 
 
-def prepared(
-    recording: Recording, model: Predictor | str, settings: dict[str, Any]
-) -> tuple[Segment, Predictor, dict[str, Any], list[str]]:
-    """Settings of a recording, and a model for its scale, its polarity and its boundary.
-
-    Parameters
-    ----------
-    recording : Recording
-    model : Predictor, Ensemble or str
-        Model, or its reference.
-    settings : dict
-        Settings of `segment`.
-
-    Returns
-    -------
-    chosen : Segment
-        Section `segment` of the settings.
-    fitting : Predictor or Ensemble
-        Model for this recording.
-    conditions : dict
-        See `Segmentation.conditions`.
-    warnings : list of str
-        Why half contrast was not found, where it was asked for.
-    """
-    from spinscope.jobs.conditions import with_conditions
-    from spinscope.jobs.levels import with_level
+def _loaded(refs: Iterable[str]) -> tuple[Predictor, list[dict[str, str]]]:
+    """Model, or several as an ensemble, and the checksum of each network."""
     from spinscope.models.store import NETWORK
     from spinscope.tracking import resolve
 
-    if unknown := sorted(set(settings) - set(SETTINGS)):
-        raise SpinscopeError(f"{unknown[0]} is no setting of segment: {', '.join(SETTINGS)}")
-    params, networks = load_params(), []
-    if isinstance(model, str):
-        folder = resolve(params.tracking, model)
-        networks = [{"sha256": sha256(folder / NETWORK)}]
-        model = load_model(str(folder))
-    try:
-        chosen = Segment.model_validate(params.segment.model_dump() | _own(model) | settings)
-    except ValidationError as error:
-        raise SpinscopeError(first_error(error, Segment, "segment")) from error
-    if chosen.axis_deg is not None:
-        model = model.with_geometry(chosen.axis_deg)
-    scale = None if chosen.scale == "auto" else chosen.scale
-    fitting, found = with_conditions(
-        model.under(scale, chosen.polarity == "bright"), chosen, recording
-    )
-    given = {"scale": scale} if scale else {}
-    if chosen.polarity == "bright":
-        given["polarity"] = "bright"
-    fitting, warning = with_level(fitting, chosen, networks, recording)
-    return chosen, fitting, given | found, [warning] if warning else []
+    tracking = load_params().tracking
+    folders = [resolve(tracking, str(ref)) for ref in refs]
+    networks = [{"sha256": sha256(folder / NETWORK)} for folder in folders]
+    return load_model([str(folder) for folder in folders]), networks
 
 
 def _own(model: Predictor) -> dict[str, Any]:
     """Settings that a model was loaded with."""
-    geometry = getattr(model, "members", (model,))[0].geometry
-    own: dict[str, Any] = {} if geometry is None else {"scale": geometry.scale}
-    return own | {"polarity": "bright"} if model.inverted else own
+    first = model.members[0] if isinstance(model, Ensemble) else model
+    own: dict[str, Any] = {}
+    if first.geometry is not None:
+        if "axis_deg" in first.info:
+            own["axis_deg"] = first.info["axis_deg"] + first.geometry.rotate_deg
+        if "axis_deg" not in own or first.geometry.scale != 1:
+            own["scale"] = first.geometry.scale
+    if first.inverted:
+        own["polarity"] = "bright"
+    if first.level is not None:
+        own["level"] = None
+    return own
+
+
+def _chosen(settings: dict[str, Any]) -> Segment:
+    """Section `segment` of the project with other settings."""
+    if unknown := sorted(set(settings) - set(SETTINGS)):
+        raise SpinscopeError(f"setting {unknown[0]!r} must be one of {', '.join(SETTINGS)}")
+    if isinstance(settings.get("level"), Path):
+        settings["level"] = str(settings["level"])
+    try:
+        return Segment.model_validate(load_params().segment.model_dump() | settings)
+    except ValidationError as error:
+        raise SpinscopeError(first_error(error, Segment, "segment")) from error
+
+
+def _probability(recording: Recording, model: Predictor, settings: Segment) -> np.ndarray:
+    """Probability of skyrmion, (n, H, W) float32; NaN where an image shows no sample."""
+    frames = readable_frames(recording, sorted(recording.spanning()))
+    sample = recording_region(recording.shape, list(frames), settings.region)
+    found = np.full((recording.n, *recording.shape), np.nan, np.float32)
+    for k, raw in recording.frames():
+        found[k][sample.window] = without_noise(model, sample.sample(raw), settings.tta)[1]
+        found[k][sample.left_out] = np.nan
+    return found
 
 
 def measure(

@@ -23,8 +23,7 @@ import numpy as np
 from spinscope import api
 from spinscope.errors import SpinscopeError
 from spinscope.extras import explained
-from spinscope.inference.sample import recording_region, without_noise
-from spinscope.recordings import Recording, check_pixel_size, image_of, readable_frames
+from spinscope.recordings import Recording, check_pixel_size, image_of
 from spinscope.recordings import open_recording as open_frames
 from spinscope.recordings.array import ArrayRecording
 from spinscope.recordings.calibration import METRES, SECONDS
@@ -193,15 +192,17 @@ class Accessor:
         SpinscopeError
             For other dimensions, and as `spinscope.segment`.
         """
-        recording = self._recording()
-        if isinstance(model, str):
-            model = api.load_model(model)
         result = api.segment(
-            recording, model, pixel_size=self.pixel_size, interval=self.interval, **settings
+            self._recording(),
+            model,
+            pixel_size=self.pixel_size,
+            interval=self.interval,
+            probability=probability,
+            **settings,
         )
         dataset = _dataset(result, self._array)
-        if probability:
-            found = _probability(recording, model, settings).reshape(self._array.shape)
+        if result.probability is not None:
+            found = result.probability.reshape(self._array.shape)
             about = {"long_name": "probability of skyrmion", "units": "1"}
             dataset["probability"] = (self._array.dims, found, about)
         return dataset
@@ -340,6 +341,7 @@ def _dataset(result: api.Segmentation, image: xarray.DataArray) -> xarray.Datase
     dataset = dataset.assign(objects.data_vars).assign_coords(objects.coords)
     about = {"pixel_size_m": result.pixel_size, "interval_s": result.interval}
     about |= {"min_px": result.min_px, "warnings": list(result.warnings)}
+    about |= {key: result.conditions.get(key) for key in ("scale", "polarity", "level")}
     dataset.attrs = {key: value for key, value in about.items() if value not in (None, [])}
     return dataset
 
@@ -392,15 +394,3 @@ def _about(column: str) -> dict[str, str]:
         return {}
     unit = "px2" if found[1] == "px" and column.startswith(("area_", "cell_area_")) else found[1]
     return {"units": _UNITS[unit]}
-
-
-def _probability(recording: Recording, model: Predictor, settings: dict[str, Any]) -> np.ndarray:
-    """Probability of skyrmion, (n, H, W) float32; NaN where an image shows no sample."""
-    chosen, fitting, _, _ = api.prepared(recording, model, settings)
-    frames = readable_frames(recording, sorted(recording.spanning()))
-    sample = recording_region(recording.shape, list(frames), chosen.region)
-    found = np.full((recording.n, *recording.shape), np.nan, np.float32)
-    for k, raw in recording.frames():
-        found[k][sample.window] = without_noise(fitting, sample.sample(raw), chosen.tta)[1]
-        found[k][sample.left_out] = np.nan
-    return found

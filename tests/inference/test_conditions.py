@@ -11,7 +11,8 @@ from tests.conftest import discs
 
 from spinscope.config import bundled_models
 from spinscope.datasets import open_dataset
-from spinscope.inference.conditions import CLEAR, evidence, find_conditions, noise_sd
+from spinscope.inference.conditions import CLEAR, coarsest, evidence, find_conditions, noise_sd
+from spinscope.inference.geometry import Geometry
 from spinscope.inference.predict import Predictor
 from spinscope.inference.sample import segment_sample
 
@@ -53,7 +54,7 @@ def test_a_bubble_is_found_at_the_scale_that_shows_it(predictor, sign):
     assert overlap(predictor.under(found.scale, found.inverted).classes(image) == 1, mask) > 0.9
 
 
-def test_objects_larger_than_in_training_need_little_evidence_for_a_coarser_scale(small):
+def test_objects_larger_than_in_training_are_segmented_at_a_coarser_scale(small):
     """At its own scale the network has most of the evidence, but a boundary that is off."""
     image, _ = bubble(100)
     found = find_conditions(small, [image])
@@ -152,3 +153,25 @@ def test_published_frames_are_taken_as_they_are_and_their_negatives_as_bright(
         assert (found.scale, found.inverted) == (None, bright)
         again = predictor.under(found.scale, found.inverted).classes(seen)
         assert np.mean(again == expected) > 0.999
+
+
+@pytest.mark.parametrize("source", [22, 26])
+def test_published_frames_of_twice_the_pixels_are_segmented_at_half_their_scale(
+    predictor, moke, source
+):
+    """Evidence hardly differs there, but the network is less sure where it shows noise."""
+    dataset = open_dataset(moke)
+    index = [record.source for record in dataset.records].index(source)
+    seen = Geometry(scale=2.0).apply(dataset.image(index))
+    found = find_conditions(predictor, [seen], polarities=(False,))
+    assert found.evidence[1.0, False] < 2 * found.evidence[0.5, False]
+    assert found.scale == 0.5
+
+
+def test_small_objects_beside_a_large_one_hold_the_scale():
+    sure = {1.0: 0.80, 0.5: 0.85, 0.25: 0.85}
+    one, few = np.full(1, 9000.0), np.full(10, 300.0)
+    assert coarsest(1.0, {1.0: np.concatenate([one, few]), 0.5: one}, sure) == 1.0
+    assert coarsest(1.0, {1.0: one, 0.5: one}, sure) == 0.5
+    assert coarsest(1.0, {1.0: one, 0.5: 0.5 * one, 0.25: 0.25 * one}, sure) == 0.5
+    assert coarsest(0.25, {1.0: one, 0.5: one, 0.25: one}, sure) == 0.25

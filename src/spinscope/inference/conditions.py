@@ -131,7 +131,7 @@ def find_conditions(
     scale, inverted = chosen
     scale = coarsest(
         scale,
-        {one: total[one, inverted] for one in scales},
+        {one: np.concatenate([look.nats[one, inverted] for look in looks]) for one in scales},
         {one: sure[one, inverted] for one in scales},
     )
     kept = None if scale == 1 and not _magnifies_noise(predictor, frames, inverted) else scale
@@ -166,26 +166,33 @@ def _explaining(
     return max(better, key=total.__getitem__, default=first)
 
 
-def coarsest(scale: float, nats: Mapping[float, float], sure: Mapping[float, float]) -> float:
-    """Coarsest scale up to which a network stays as sure of its objects, and their evidence lasts.
+def coarsest(scale: float, nats: Mapping[float, np.ndarray], sure: Mapping[float, float]) -> float:
+    """Coarsest scale at which a network is still as sure of its objects, and most objects remain.
+
+    A third of the evidence must remain, and half of the objects that are no specks (`SPECK`), so
+    that one large object does not outweigh the small ones beside it.
 
     Parameters
     ----------
     scale : float
         Ratio between network and image pixels.
     nats : mapping
-        Scale → evidence of its objects in sum.
+        Scale → evidence (n,) of its objects.
     sure : mapping
         Scale → mean probability of its skyrmions.
 
     Examples
     --------
-    >>> coarsest(1.0, {1.0: 900, 0.5: 880, 0.25: 860}, {1.0: 0.82, 0.5: 0.84, 0.25: 0.76})
+    >>> nats = {1.0: np.array([900.0]), 0.5: np.array([880.0]), 0.25: np.array([860.0])}
+    >>> coarsest(1.0, nats, {1.0: 0.82, 0.5: 0.84, 0.25: 0.76})
     0.5
     """
-    surest, coarser = sure[scale], [one for one in nats if one < scale]
-    for one in sorted(coarser, reverse=True):
-        if CLEAR * nats[one] <= nats[scale] or sure[one] < surest - _SURER:
+    evidence = {one: float(values.sum()) for one, values in nats.items()}
+    objects = {one: np.count_nonzero(values > SPECK) for one, values in nats.items()}
+    first, surest = scale, sure[scale]
+    for one in sorted((one for one in nats if one < first), reverse=True):
+        remain = CLEAR * evidence[one] > evidence[first] and 2 * objects[one] >= objects[first]
+        if not remain or sure[one] < surest - _SURER:
             break
         scale, surest = one, max(surest, sure[one])
     return scale

@@ -449,7 +449,13 @@ class Ensemble(Predictor):
         if len(classes) != 1:
             raise SpinscopeError(f"models must know the same classes, not {sorted(classes)}")
         first = members[0]
-        made = cls(first.engine, first.info, first.tiling, members=tuple(members))
+        made = cls(
+            first.engine,
+            first.info,
+            first.tiling,
+            inverted=first.inverted,
+            members=tuple(members),
+        )
         return made.with_level(first.level, first.level_sd)
 
     def with_geometry(self, axis_deg: float | None = None, scale: float | None = None) -> Ensemble:
@@ -460,7 +466,7 @@ class Ensemble(Predictor):
     def under(self, scale: float | None, inverted: bool) -> Ensemble:
         """Return this ensemble for recordings of another scale and polarity."""
         members = [member.under(scale, inverted) for member in self.members]
-        return replace(self.of(members).with_level(self.level, self.level_sd), inverted=inverted)
+        return self.of(members).with_level(self.level, self.level_sd)
 
     def transforms(self, tta: int = 1) -> tuple[View, ...]:
         """Return the augmented views of the network with the lowest symmetry."""

@@ -32,6 +32,7 @@ from spinscope.inference.conditions import (
 from spinscope.inference.edges import Edges, half_contrast_edges
 from spinscope.inference.geometry import Geometry
 from spinscope.inference.predict import Band, Predictor
+from spinscope.inference.rules import most_probable
 from spinscope.inference.views import mean_of
 
 _BETTER = 1.1
@@ -76,16 +77,16 @@ class _Level:
         Those of the first view.
     objects : Objects
         Objects of the mask of the first view.
-    nats : float
-        Their evidence in sum, without objects that the frame does not support.
+    nats : (n,) array
+        Their evidence, 0 for objects that the frame does not support.
     sure : float
-        Mean probability of their pixels.
+        Mean probability of the pixels whose most probable class is skyrmion.
     """
 
     views: Iterator[np.ndarray]
     first: np.ndarray
     objects: Objects
-    nats: float
+    nats: np.ndarray
     sure: float
 
 
@@ -257,8 +258,9 @@ class Pyramid(Predictor):
         first = next(views)
         mask = self._decide(first, first.shape[:2])[0] == SKYRMION
         objects = objects_of(seen, mask, sd, 1 / scale)
-        nats = float(np.maximum(np.nan_to_num(objects.nats), 0).sum())
-        sure = float(first[mask, SKYRMION].mean()) if mask.any() else 0.0
+        nats = np.maximum(np.nan_to_num(objects.nats), 0)
+        probable = mask if self.level is None else most_probable(first)[0] == SKYRMION
+        sure = float(first[probable, SKYRMION].mean()) if probable.any() else 0.0
         return _Level(views, first, objects, nats, sure)
 
     def _best(self, levels: dict[float, _Level]) -> float:
@@ -268,7 +270,7 @@ class Pyramid(Predictor):
         sure = {scale: level.sure for scale, level in levels.items()}
         most = max(
             sorted(nats, key=lambda scale: (scale != own, scale)),
-            key=lambda scale: nats[scale] * (_BETTER if scale == own else 1),
+            key=lambda scale: nats[scale].sum() * (_BETTER if scale == own else 1),
         )
         return coarsest(most, nats, sure)
 
@@ -345,10 +347,10 @@ def _wanted(
     levels: dict[float, _Level], fine: set[float], scaled: _Scaled, sd: float
 ) -> float | None:
     """Scale among `fine` that may show more than the best of the known ones; None for none."""
-    best = max(levels, key=lambda scale: levels[scale].nats)
+    best = max(levels, key=lambda scale: levels[scale].nats.sum())
     objects, finer = levels[best].objects, {scale for scale in fine if scale > best}
     coarser = fine - finer
-    if levels[best].nats:
+    if levels[best].nats.any():
         area = objects.size * ~(objects.nats <= 0)
         diameter = float(np.average(2 * np.sqrt(objects.size / np.pi), weights=area))
         if diameter < _SMALL_PX and finer:
