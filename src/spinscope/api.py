@@ -53,7 +53,7 @@ __all__ = [
     "segment",
 ]
 
-SETTINGS = ("tta", "min_px", "level", "region", "axis_deg", "scale", "polarity")
+_SETTINGS = ("tta", "min_px", "level", "region", "axis_deg", "scale", "polarity")
 """Settings of the section `segment` that `segment` takes."""
 
 
@@ -356,8 +356,8 @@ def _own(model: Predictor) -> dict[str, Any]:
 
 def _chosen(settings: dict[str, Any]) -> Segment:
     """Section `segment` of the project with other settings."""
-    if unknown := sorted(set(settings) - set(SETTINGS)):
-        raise SpinscopeError(f"setting {unknown[0]!r} must be one of {', '.join(SETTINGS)}")
+    if unknown := sorted(set(settings) - set(_SETTINGS)):
+        raise SpinscopeError(f"setting {unknown[0]!r} must be one of {', '.join(_SETTINGS)}")
     if isinstance(settings.get("level"), Path):
         settings["level"] = str(settings["level"])
     try:
