@@ -232,7 +232,7 @@ def load_model(
 
 def segment(
     recording: Recording | Path | str | np.ndarray,
-    model: Predictor | str | Iterable[str] = "bundled:moke-unet",
+    model: Predictor | Path | str | Iterable[str] = "bundled:moke-unet",
     *,
     pixel_size: float | None = None,
     interval: float | None = None,
@@ -247,8 +247,8 @@ def segment(
     ----------
     recording : Recording, Path, str or (n, H, W) array
         Frames; an array holds real numbers of any type.
-    model : Predictor, Ensemble, str or iterable of str
-        Model, its reference, or the references of several.
+    model : Predictor, Ensemble, Path, str or iterable of str
+        Model, its folder or reference, or the references of several.
     pixel_size, interval : float, optional
         Pixel size in m and time between frames in s, which override the recording's metadata.
     probability : bool, default False
@@ -300,7 +300,7 @@ def segment(
     if isinstance(model, Predictor):
         networks, own = [], _own(model)
     else:
-        model, networks = _loaded([model] if isinstance(model, str) else model)
+        model, networks = _loaded([model] if isinstance(model, str | Path) else model)
         own = {}
     chosen = _chosen(own | settings)
     scale = None if chosen.scale == "auto" else chosen.scale
@@ -327,7 +327,7 @@ def segment(
     return result
 
 
-def _loaded(refs: Iterable[str]) -> tuple[Predictor, list[dict[str, str]]]:
+def _loaded(refs: Iterable[Path | str]) -> tuple[Predictor, list[dict[str, str]]]:
     """Model, or several as an ensemble, and the checksum of each network."""
     from spinscope.models.store import NETWORK
     from spinscope.tracking import resolve
