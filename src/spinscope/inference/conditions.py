@@ -187,11 +187,11 @@ def coarsest(scale: float, nats: Mapping[float, np.ndarray], sure: Mapping[float
     >>> coarsest(1.0, nats, {1.0: 0.82, 0.5: 0.84, 0.25: 0.76})
     0.5
     """
-    evidence = {one: float(values.sum()) for one, values in nats.items()}
+    total = {one: float(values.sum()) for one, values in nats.items()}
     objects = {one: np.count_nonzero(values > SPECK) for one, values in nats.items()}
     first, surest = scale, sure[scale]
     for one in sorted((one for one in nats if one < first), reverse=True):
-        remain = CLEAR * evidence[one] > evidence[first] and 2 * objects[one] >= objects[first]
+        remain = CLEAR * total[one] > total[first] and 2 * objects[one] >= objects[first]
         if not remain or sure[one] < surest - _SURER:
             break
         scale, surest = one, max(surest, sure[one])
