@@ -16,9 +16,11 @@ from tests.live.conftest import dark
 import spinscope
 from spinscope import jobs
 from spinscope.api import Segmentation
-from spinscope.config import load_params
+from spinscope.config import bundled_models, load_params
 from spinscope.errors import SpinscopeError
+from spinscope.files import sha256, write_json
 from spinscope.inference.predict import Ensemble
+from spinscope.models.store import NETWORK
 from spinscope.recordings import open_recording
 
 PIXEL = 2e-7
@@ -177,7 +179,7 @@ def test_wrong_settings_are_refused(frames, tmp_path):
         spinscope.segment(frames, dark(), level=str(level))
 
 
-def test_a_project_counts_less_than_the_model_and_that_less_than_the_call(frames):
+def test_a_setting_of_the_call_replaces_that_of_the_model(frames):
     given = dark().with_geometry(scale=0.5)
     assert "scale" not in spinscope.segment(frames, given, scale=None).conditions
     found = spinscope.segment(frames, given, scale="auto", polarity="dark")
@@ -197,3 +199,17 @@ def test_bright_skyrmions_are_found_by_several_models(frames):
     assert found.conditions == {"scale": 0.5, "polarity": "bright"}
     assert np.mean(found.masks == dark_ones.masks) > 0.999
     np.testing.assert_allclose(found.probability, dark_ones.probability, atol=1e-3)
+
+
+def test_a_file_of_a_level_belongs_to_a_reference(frames, tmp_path):
+    model = "bundled:moke-unet-simulated"
+    checksum = sha256(bundled_models() / "moke-unet-simulated" / NETWORK)
+    level = tmp_path / "level.json"
+    write_json(level, {"level": 0.4, "models": [checksum]})
+    found = spinscope.segment(frames, model, level=level, scale=None, polarity="dark")
+    given = spinscope.segment(frames, model, level=0.4, scale=None, polarity="dark")
+    assert found.conditions == given.conditions == {"level": 0.4}
+    np.testing.assert_array_equal(found.masks, given.masks)
+    write_json(level, {"level": 0.4, "models": ["0"]})
+    with pytest.raises(SpinscopeError, match="was fitted for another model"):
+        spinscope.segment(frames, model, level=level)
