@@ -119,10 +119,11 @@ def found(predictor: Predictor, bubbles: dict[tuple, tuple[np.ndarray, np.ndarra
 def possible(axis: float, contrast: float) -> float:
     r"""Probability that ideal measurements of both axes of a disc lie within the tolerance.
 
-    Ideal ones have no bias, normal errors at the Cramér–Rao bound, and know all else of the frame.
-    A boundary of blur :math:`\sigma` and contrast c in units of the noise contains the information
-    :math:`c^2 / (2 \sqrt\pi \sigma)` on its place per pixel of length. The Cramér–Rao bound of the
-    two half axes follows with the displacements :math:`\cos^2` and :math:`\sin^2` of the angle.
+    An ideal measurement has no bias and normal errors, whose variance is the Cramér–Rao bound if
+    everything but the axes is known. A boundary of blur :math:`\sigma` and contrast c in units of
+    the noise contains the information :math:`c^2 / (2 \sqrt\pi \sigma)` on its place per pixel of
+    length. If the half axes grow by one pixel, a point of the boundary at an angle moves by
+    :math:`\cos^2` and :math:`\sin^2` of the angle.
     """
     per_px = contrast**2 / (2 * np.sqrt(np.pi) * BLUR)
     information = per_px * np.pi * axis / 2 * np.array([[0.75, 0.25], [0.25, 0.75]])

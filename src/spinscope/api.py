@@ -266,7 +266,7 @@ def segment(
           crop "y0,x0,y1,x1" in px.
         - `axis_deg`: tilt axis of Lorentz images in degrees.
         - `scale`: ratio between network and image pixels; "auto": found in Kerr frames; None:
-          the frames as they are.
+          the frames as they are, which the model may magnify if their objects are small.
         - `polarity`: "dark", "bright" or "auto".
 
     Returns

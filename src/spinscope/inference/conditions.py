@@ -97,8 +97,8 @@ def find_conditions(
     between skyrmions looks like objects of the other polarity, with as much evidence, but the
     network is less sure of them. At the scale of the frames as they are, the preferred polarity
     therefore counts, unless the network is surer of the other, and the sum of the logarithms is
-    larger as well. Last, a coarser scale is taken where the network is as sure of its objects, see
-    `coarsest`: in frames of more pixels the network shows their noise as objects.
+    larger as well. Last, a coarser scale is taken if the network is as sure of its objects there
+    (`coarsest`), because at too fine a scale it takes noise for objects.
 
     Parameters
     ----------
@@ -167,10 +167,10 @@ def _explaining(
 
 
 def coarsest(scale: float, nats: Mapping[float, np.ndarray], sure: Mapping[float, float]) -> float:
-    """Coarsest scale at which a network is still as sure of its objects, and most objects remain.
+    """Coarsest scale at which a network is as sure of its objects as at a finer one.
 
-    A third of the evidence must remain, and half of the objects that are no specks (`SPECK`), so
-    that one large object does not outweigh the small ones beside it.
+    The coarser scale must show a third of the evidence. It must also show half as many objects with
+    more evidence than `SPECK`; otherwise the small objects beside a large one would be lost.
 
     Parameters
     ----------

@@ -264,7 +264,7 @@ class Pyramid(Predictor):
         return _Level(views, first, objects, nats, sure)
 
     def _best(self, levels: dict[float, _Level]) -> float:
-        """Scale of most evidence, or a coarser one that shows as much."""
+        """Scale with the most evidence, or a coarser one, see `coarsest`."""
         own = self.scales[0]
         nats = {scale: level.nats for scale, level in levels.items()}
         sure = {scale: level.sure for scale, level in levels.items()}

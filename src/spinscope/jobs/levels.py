@@ -89,8 +89,8 @@ def _read_level(path: Path, networks: set[str]) -> float:
         raise SpinscopeError(f"{path}: level (={level!r:.80}) must be between 0 and 1")
     if not networks:
         raise SpinscopeError(
-            f"segment.level (={path}) must be a number for a model that is given as an object, "
-            "because the file belongs to certain networks: give the reference of the model"
+            f"segment.level (={path}) is a file for one model, and cannot be checked for a loaded "
+            "one: give the reference of the model"
         )
     if not isinstance(made_for, list) or networks != set(map(str, made_for)):
         raise SpinscopeError(
